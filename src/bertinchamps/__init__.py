@@ -1,0 +1,65 @@
+"""BERTinchamps: pretrain a crammed French BERT within a budget.
+
+Importing the package makes transformers' Auto classes open its checkpoints. Neither torch nor
+transformers is imported for that: the models are registered right after the Auto classes are imported,
+or at once if they have been.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import cast
+
+
+def _register_config() -> None:
+    from bertinchamps.model.configuration import register
+
+    register()
+
+
+def _register_models() -> None:
+    from bertinchamps.model.huggingface import register
+
+    register()
+
+
+class _AfterImport(MetaPathFinder, Loader):
+    """Lets one module be imported as ever, then calls a function."""
+
+    def __init__(self, module: str, then: Callable[[], None]) -> None:
+        self._module, self._then = module, then
+
+    def find_spec(
+        self, name: str, path: object = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if name != self._module:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None:
+            self._loader = cast(Loader, spec.loader)
+            spec.loader = self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        self._then()
+
+
+for _module, _then in (
+    ("transformers.models.auto.configuration_auto", _register_config),
+    ("transformers.models.auto.modeling_auto", _register_models),
+):
+    if _module in sys.modules:
+        _then()
+    else:
+        sys.meta_path.insert(0, _AfterImport(_module, _then))

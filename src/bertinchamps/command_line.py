@@ -1,0 +1,312 @@
+"""From `python -m bertinchamps.X key=value …` to a checked configuration and a running job.
+
+Hydra stops at the first mistake of a command line. Here all of them are looked for first, told
+together and each with its remedy, before anything that takes long is imported or started.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bertinchamps.config import COMMANDS, config_dir, load
+from bertinchamps.errors import UserError
+from bertinchamps.registry import closest
+
+Config = TypeVar("Config")
+Job = Callable[[Config], float | None]
+Check = Callable[[Config], list[str]]
+
+MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each job checks itself again
+MENU = {
+    "budget": "+budget",
+    "ablation": "+ablation",
+}  # groups outside the defaults list: appended with a plus
+
+
+def run(command: str, job: Job[Config], check: Check[Config]) -> None:
+    """Run one of the commands on `sys.argv`.
+
+    Args:
+        command: the name of the module, which is also that of its yaml and schema.
+        job: does the work of one configuration and returns its score, if it has one.
+        check: every mistake in one configuration, in the user's key names.
+
+    Raises:
+        SystemExit: with status 2 after printing what is wrong, as argument parsers do.
+    """
+    for name, schema in COMMANDS.items():
+        ConfigStore.instance().store(f"{name}_schema", node=schema)
+    arguments = get_args_parser().parse_args()
+    if arguments.help:
+        print(help_text(command))  # noqa: T201
+        return
+    composing_only = bool(
+        arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
+    )
+    try:
+        search_path = (
+            [f"hydra.searchpath=[file://{Path(arguments.config_dir).resolve()}]"]
+            if arguments.config_dir
+            else []
+        )
+        stop(command, mistakes(command, arguments.overrides, None if composing_only else check, search_path))
+        scores = _run_with_hydra(command, job, check)
+    except UserError as error:
+        stop(command, [str(error)])
+    if len(scores) > 1:
+        print("\n".join(["", "score     settings", *(f"{score:<9.4f} {what}" for what, score in scores)]))  # noqa: T201
+
+
+def stop(command: str, problems: list[str]) -> None:
+    """Print the problems and leave with status 2; do nothing where there is none."""
+    if not problems:
+        return
+    lines = [f"bertinchamps {command}: " + ("error" if len(problems) == 1 else f"{len(problems)} problems")]
+    for problem in problems:
+        lines.append(textwrap.indent(problem, "    ").replace("    ", "  - ", 1))
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+    raise SystemExit(2)
+
+
+def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> list[tuple[str, float]]:
+    scores: list[tuple[str, float]] = []
+
+    def task(composed: DictConfig) -> float | None:
+        config: Config = load(composed, COMMANDS[command])
+        try:
+            problems = check(config)
+            if problems:
+                raise UserError("\n".join(problems))
+            score = job(config)
+        except UserError as error:  # SystemExit, because Hydra would wrap anything else in a traceback
+            stop(command, [str(error)])
+            raise AssertionError("stop() leaves where there is a problem") from None
+        if score is not None:
+            overrides = HydraConfig.get().overrides.task
+            scores.append((" ".join(overrides), score))
+        return score
+
+    task.__name__ = command
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(task)()
+    return scores
+
+
+# ------------------------------------------------------------------------------ all mistakes at once
+
+
+def mistakes(
+    command: str, arguments: list[str], check: Check[Config] | None, search_path: list[str]
+) -> list[str]:
+    """Everything wrong with a command line: syntax, groups, keys, types, and what `check` finds."""
+    overrides, problems = _parse(arguments)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            compose(command, overrides=search_path)  # makes the loader aware of the user's search path
+        except HydraException as error:
+            return [_first_lines(error)]
+        groups = [override for override in overrides if _is_group(loader, override)]
+        values = [override for override in overrides if not _is_group(loader, override)]
+        group_problems = {id(override): _group_problem(loader, command, override) for override in groups}
+        good_groups = [override for override in groups if group_problems[id(override)] is None]
+        problems += [problem for problem in group_problems.values() if problem is not None]
+        try:
+            base = compose(
+                command, overrides=[*search_path, *(_single(override) for override in good_groups)]
+            )
+        except HydraException as error:
+            return [*problems, _first_lines(error)]
+        good_values = []
+        for override in values:
+            found = _value_problems(base, override)
+            problems += found
+            if not found:
+                good_values.append(override)
+        if check is not None:
+            problems += _check_jobs(command, search_path, [*good_groups, *good_values], check)
+    return list(dict.fromkeys(problems))  # each once, in order
+
+
+def _parse(arguments: list[str]) -> tuple[list[Override], list[str]]:
+    parser, overrides, problems = OverridesParser.create(), [], []
+    for argument in arguments:
+        try:
+            overrides.append(parser.parse_override(argument))
+        except HydraException:
+            problems.append(
+                f"{argument}: not of the form key=value (quote it for the shell if the value has spaces, "
+                "commas or brackets: 'data.files=[a.txt,b.txt]')"
+            )
+    return [override for override in overrides if not override.key_or_group.startswith("hydra")], problems
+
+
+def _is_group(loader: ConfigLoader, override: Override) -> bool:
+    return (
+        bool(loader.get_group_options(override.key_or_group, ObjectType.CONFIG)) and override.package is None
+    )
+
+
+def _group_problem(loader: ConfigLoader, command: str, override: Override) -> str | None:
+    group = override.key_or_group
+    appended = group in MENU
+    if override.type == OverrideType.CHANGE and appended:
+        return f"{group}={_plain(override)}: write {MENU[group]}={_plain(override)}, with a plus"
+    if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
+        return f"+{group}={_plain(override)}: write {group}={_plain(override)}, without the plus"
+    menu = loader.get_group_options(group, ObjectType.CONFIG)
+    for choice in _choices(override):
+        name = choice.split("=", 1)[1] if "=" in choice else ""
+        if name not in menu and not override.is_sweep_override():
+            return f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
+        if name not in menu and name != "":
+            return f"{group}={name}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
+    return None
+
+
+def _value_problems(base: DictConfig, override: Override) -> list[str]:
+    key = override.key_or_group
+    known = [name for name in _flat_keys(base) if not isinstance(OmegaConf.select(base, name), DictConfig)]
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(base, parent) if parent else base
+    exists = isinstance(node, DictConfig) and leaf in node.keys()  # noqa: SIM118 (`in node` is False for null)
+    if override.type == OverrideType.DEL or (exists and override.type != OverrideType.CHANGE):
+        return [] if exists else [f"~{key}: no such key{closest(key, known)}"]
+    if not exists:
+        inside = isinstance(node, DictConfig) and parent
+        menu = (
+            f" ({parent} has: {', '.join(str(name) for name in node)})"
+            if inside
+            else "; --help lists them all"
+        )
+        return [f"{key}: no such key{_closest_key(key, known)}{menu}"]
+    problems = []
+    for value in _values(override):
+        try:
+            OmegaConf.update(base.copy(), key, value, merge=True)
+        except OmegaConfBaseException as error:
+            problems.append(f"{key}={value}: {str(error).splitlines()[0]}")
+        else:
+            if isinstance(node._get_node(leaf), DictConfig) and not isinstance(value, dict):
+                problems.append(f"{key}={value}: {key} is a group of settings; give one of {key}.…")
+    return problems
+
+
+def _closest_key(key: str, known: list[str]) -> str:
+    """The nearest key, by its whole name or, for a key in the wrong place, by its last part."""
+    same_leaf = [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]]
+    return f"; did you mean {same_leaf[0]!r}?" if len(same_leaf) == 1 else closest(key, known)
+
+
+def _check_jobs(
+    command: str, search_path: list[str], overrides: list[Override], check: Check[Config]
+) -> list[str]:
+    problems: list[str] = []
+    jobs = itertools.product(*(list(_choices(override)) for override in overrides))
+    for job in itertools.islice(jobs, MOST_SWEEP_JOBS_CHECKED):
+        try:
+            problems += check(load(compose(command, overrides=[*search_path, *job]), COMMANDS[command]))
+        except UserError as error:
+            problems.append(str(error))
+        except (HydraException, OmegaConfBaseException) as error:
+            problems.append(_first_lines(error))
+    return problems
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])
+
+
+def _flat_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        child = node._get_node(key)
+        yield f"{prefix}{key}"
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _flat_keys(child, f"{prefix}{key}.")
+
+
+def _choices(override: Override) -> list[str]:
+    """The override as command-line words, one for each value that a sweep would give it."""
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    prefix = override.get_key_element()
+    try:
+        return [f"{prefix}={value}" for value in override.sweep_string_iterator()]
+    except TypeError:  # a glob over a group's choices, which only Hydra can expand
+        return []
+
+
+def _single(override: Override) -> str:
+    return next(iter(_choices(override)))
+
+
+def _values(override: Override) -> list[Any]:
+    if not override.is_sweep_override():
+        return [override.value()]
+    return [OverridesParser.create().parse_override(choice).value() for choice in _choices(override)]
+
+
+def _plain(override: Override) -> str:
+    return override.get_value_element_as_str()
+
+
+# --------------------------------------------------------------------------------------------- help
+
+
+def help_text(command: str) -> str:
+    """What `--help` prints: usage, the choices of each group, every key with its default and meaning."""
+    groups = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
+    schema = COMMANDS[command]
+    used = {knob.name for knob in fields(schema)} | (
+        {"experiment", "ablation"} if command == "pretrain" else set()
+    )
+    lines = [
+        (schema.__doc__ or "").splitlines()[0],
+        "",
+        f"Usage: python -m bertinchamps.{command} [KEY=VALUE …]",
+        "",
+    ]
+    lines += ["Whole choices (a file of configs/, GROUP=CHOICE):"]
+    for folder in groups:
+        if folder.name in used:
+            choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+            lines += textwrap.wrap(choices, 90, initial_indent=f"  {MENU.get(folder.name, folder.name):<12} ",
+                                   subsequent_indent=" " * 15)  # fmt: skip
+    lines += ["", "Single settings (KEY=VALUE; the default shown is overruled by the choices above):"]
+    lines += _help_of(schema, "")
+    lines += [
+        "",
+        "Lists are written 'key=[a,b]'; several values with --multirun, key=a,b, run one job each.",
+        "--cfg job prints the configuration of a command line; --config-dir DIR adds yaml files of yours.",
+    ]
+    return "\n".join(lines)
+
+
+def _help_of(schema: type, prefix: str) -> Iterator[str]:
+    for knob in fields(cast(Any, schema)):
+        nested = knob.default_factory
+        if isinstance(nested, type) and is_dataclass(nested):
+            yield f"  {prefix}{knob.name}: {(nested.__doc__ or '').splitlines()[0]}"
+            yield from _help_of(nested, f"{prefix}{knob.name}.")
+        else:
+            default = "" if callable(nested) else f" [{'null' if knob.default is None else knob.default}]"
+            yield f"    {prefix + knob.name:<34} {knob.metadata['help']}{default}"

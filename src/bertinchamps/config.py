@@ -1,0 +1,222 @@
+"""What may be configured, and the way from a command line to plain dataclasses.
+
+Hydra composes `configs/` with the command line; the dataclasses below type the closed nodes and
+document every knob where it is declared. The open nodes (`data`, `objective`, `optim`, `schedule`,
+`tracker`, the entries of `cleaning`) are `{name, **settings}`, checked by the room that builds them.
+Past `load` nobody sees OmegaConf and nobody mutates a dataclass (OmegaConf cannot merge into frozen ones).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from bertinchamps.errors import UserError
+
+Config = TypeVar("Config")
+Node = dict[str, Any]
+
+
+def knob(default: Any, text: str) -> Any:
+    """A dataclass field that carries its own documentation, which `--help` prints."""
+    if isinstance(default, dict | list):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class ArchConfig:
+    """The encoder. `configs/arch/` holds whole ones; any key can be changed alone."""
+
+    hidden_size: int = knob(768, "width of the residual stream")
+    num_hidden_layers: int = knob(16, "layers")
+    num_attention_heads: int = knob(12, "attention heads; they divide hidden_size")
+    intermediate_size: int = knob(3072, "width of the feed-forward's first projection (a glu halves it)")
+    feed_forward: str = knob("glu", "glu or mlp")
+    activation: str = knob("gelu", "gelu, gelu_tanh, silu or relu")
+    norm: str = knob("layernorm", "layernorm or rmsnorm")
+    norm_position: str = knob("pre", "pre or post: before each block, or after each residual sum")
+    norm_epsilon: float = knob(1e-12, "added to the variance")
+    norm_bias: bool = knob(True, "biases in the norms")
+    attention_bias: bool = knob(False, "biases in the attention's projections")
+    feed_forward_bias: bool = knob(False, "biases in the feed-forward")
+    decoder_bias: bool = knob(False, "a bias for each vocabulary entry")
+    head_bias: bool = knob(False, "a bias in the prediction head's transform")
+    tie_word_embeddings: bool = knob(True, "the decoder is the token embedding")
+    embedding_norm: bool = knob(True, "a norm after embedding and positions")
+    final_norm: bool = knob(True, "a norm after the last layer (pre-norm needs it)")
+    first_attention_norm: bool = knob(True, "a norm before the first attention")
+    positions: str = knob("scaled_sinusoidal", "scaled_sinusoidal, sinusoidal, learned, rotary or none")
+    rotary_theta: float = knob(10000.0, "base of the rotary frequencies")
+    max_positions: int = knob(512, "longest sequence, where positions are learned")
+    head_transform: bool = knob(False, "dense, activation and norm before the decoder, as in BERT")
+    query_key_norm: bool = knob(False, "normalise queries and keys in each head")
+    dropout: float = knob(0.0, "one rate for embeddings, attention and feed-forward")
+    init: str = knob("normal", "normal, zero_output or depth_scaled")
+    initializer_range: float = knob(0.02, "standard deviation of the initial weights")
+    vocab_padding: int = knob(64, "round the embedding's rows up to a multiple, for speed; ids never change")
+    stock: str | None = knob(
+        None, "bert or modernbert: refuse settings which that stock class cannot represent"
+    )
+
+
+@dataclass
+class TokenizerConfig:
+    """A WordPiece tokenizer, trained on a bounded sample of the documents."""
+
+    normalizer: str = knob("french", "french or paper")
+    vocab_size: int = knob(32768, "entries, special tokens included; at most 65536")
+    min_frequency: int = knob(2, "a pair must occur so often to be merged")
+    sample_characters: int = knob(200_000_000, "train on about so many characters of the documents")
+    path: str | None = knob(None, "use this tokenizer's directory instead of training one")
+
+
+@dataclass
+class BlocksConfig:
+    """Packed token blocks on disk, built once for each fingerprint of what shapes them."""
+
+    sequence_length: int = knob(128, "tokens in a training sequence")
+    held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
+    cache_dir: str | None = knob(
+        None, "where blocks are kept (default: $BERTINCHAMPS_CACHE or ~/.cache/bertinchamps)"
+    )
+
+
+@dataclass
+class BatchConfig:
+    """An update averages micro-batches; their number may grow with progress."""
+
+    micro_batch: int = knob(128, "sequences that go through the model at once")
+    size: int = knob(4096, "sequences in an update, once the ramp is over")
+    ramp: float = knob(1.0, "progress at which the full size is reached, linearly; 0: from the start")
+
+
+@dataclass
+class BudgetConfig:
+    """When training ends. Several may be given; the smallest wins."""
+
+    hours: float | None = knob(None, "wall-clock hours of training, evaluation and checkpoints included")
+    steps: float | None = knob(None, "optimizer updates")
+    tokens: float | None = knob(None, "tokens read")
+    epochs: float | None = knob(None, "passes over the training blocks")
+    flops: float | None = knob(None, "floating-point operations of the model, forward and backward")
+
+
+@dataclass
+class RuntimeConfig:
+    """Where and how the arithmetic runs."""
+
+    device: str = knob("auto", "auto, cpu or cuda")
+    precision: str = knob("auto", "auto, fp32 or bf16 (autocast)")
+    compile: str = knob("auto", "auto, on or off: torch.compile")
+    threads: int | None = knob(None, "CPU threads (default: all cores)")
+    activation_checkpointing: bool = knob(
+        False, "recompute activations in the backward pass: less memory, slower"
+    )
+
+
+@dataclass
+class EvaluationConfig:
+    """Held-out evaluation, always at a mask rate of 15 %."""
+
+    every: float = knob(0.05, "evaluate each time so much progress is made (share of the budget)")
+    blocks: int = knob(512, "held-out blocks to score, at the most")
+
+
+@dataclass
+class CheckpointConfig:
+    """Checkpoints to resume from."""
+
+    every_minutes: float = knob(15.0, "write one so often")
+    every_steps: int | None = knob(None, "and after each so many updates")
+    keep: int = knob(2, "keep so many of the latest")
+
+
+@dataclass
+class PrepareConfig:
+    """Settings of `python -m bertinchamps.prepare`."""
+
+    data: Node = knob({}, "where documents come from: {name, **settings of that source}")
+    cleaning: list[Node] = knob([], "steps that drop or mend documents, in order: [{name, **settings}]")
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass
+class PretrainConfig(PrepareConfig):
+    """Settings of `python -m bertinchamps.pretrain`."""
+
+    arch: ArchConfig = field(default_factory=ArchConfig)
+    objective: Node = knob({}, "what is learnt: {name, **settings}")
+    optim: Node = knob({}, "the optimizer: {name, **settings}")
+    schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    gradient_clipping: float | None = knob(0.5, "largest norm of an update's gradient; null: no clipping")
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
+    seed: int = knob(0, "decides initial weights, data order, masks and dropout")
+    runs_dir: str = knob("runs", "new runs get a directory of their own in here")
+    run_dir: str | None = knob(None, "use exactly this directory for the run")
+    resume: str = knob(
+        "never", "auto: go on with the latest unfinished run of these settings; or a run's directory"
+    )
+
+
+COMMANDS: dict[str, type] = {"pretrain": PretrainConfig, "prepare": PrepareConfig}
+
+
+def config_dir() -> Path:
+    """The directory of yaml files: beside the package in a wheel, at the repository's top in a checkout.
+
+    Raises:
+        UserError: neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "configs", package.parents[1] / "configs"):
+        if (candidate / "pretrain.yaml").is_file():
+            return candidate
+    raise UserError(
+        f"no configs/ found beside {package}: reinstall bertinchamps, or run it from its checkout"
+    )
+
+
+def load(composed: DictConfig, schema: type[Config]) -> Config:
+    """The composed configuration as plain dataclasses, which nobody mutates.
+
+    Raises:
+        UserError: a mandatory value (`???`) was not given.
+    """
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise UserError(
+            "\n".join(f"{key}: a value is needed; add {key}=… to the command line" for key in missing)
+        )
+    plain = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+    return _build(schema, cast(dict[str, Any], plain))
+
+
+def _build(schema: type[Config], values: dict[str, Any]) -> Config:
+    by_name = {knob_.name: knob_ for knob_ in fields(cast(Any, schema))}
+    arguments = {}
+    for name, value in values.items():
+        default = by_name[name].default_factory
+        nested = isinstance(default, type) and is_dataclass(default)
+        arguments[name] = _build(cast(type, default), value) if nested else value
+    return schema(**arguments)
+
+
+def named(node: Node) -> tuple[str, Node]:
+    """An open node as (name, settings)."""
+    return str(node.get("name")), {key: value for key, value in node.items() if key != "name"}
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys: the text that fingerprints hash."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

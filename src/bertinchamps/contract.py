@@ -1,0 +1,95 @@
+"""The shapes every room agrees on: what a batch is, what a task answers, what a source yields.
+
+Masked language modelling and token classification answer the same questions (how do I read, how do
+I collate, which head, how do I score), so the engine in `training/` knows only these types.
+Shape legend: B batch (rows), S sequence (tokens a row), H hidden, V vocabulary, M targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # torch takes a second to import, and this file is needed before any tensor is
+    import torch
+
+
+class Document(NamedTuple):
+    """One document of a corpus: the text, and a name that may appear in messages (never the text)."""
+
+    text: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch, on the host or on the device.
+
+    Attributes:
+        inputs: named tensors that the task's `loss` reads, such as `input_ids` of shape [B, S].
+        targets: how many targets the loss is summed over. Known on the host, so that normalising
+            an update never waits for the device.
+        tokens: tokens read, padding included: what budgets and throughput count.
+        next_position: where the stream goes on after this batch, in the task's own unit. It is the
+            whole of the data's resume state.
+    """
+
+    inputs: Mapping[str, torch.Tensor]
+    targets: int
+    tokens: int
+    next_position: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a task's `loss` returns for one micro-batch.
+
+    Attributes:
+        loss_sum: scalar, the loss summed (not averaged) over the batch's targets. The engine divides
+            by the targets of the whole update, because a mean of means is wrong as soon as batches
+            hold different numbers of targets.
+        sums: further scalar sums over targets, such as correct predictions, logged as means.
+    """
+
+    loss_sum: torch.Tensor
+    sums: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where documents come from. One file in `data/sources/` and one yaml in `configs/data/`."""
+
+    def check(self) -> None:
+        """Raise UserError within seconds if the documents cannot be read (files, network, access)."""
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """JSON-able facts that change whenever the documents do. Names the blocks built from them."""
+
+    def documents(self) -> Iterator[Document]:
+        """All training documents, in a stable order, one at a time."""
+
+    def held_out(self) -> Iterator[Document] | None:
+        """Documents set aside by the user for evaluation, or None to split off a share by document."""
+
+    def sample(self, characters: int) -> Iterator[Document]:
+        """About this many characters of training documents, as even a sample as is cheap to read."""
+
+
+class Task(Protocol):
+    """One learning problem: how to read, how to score. Pretraining and fine-tuning differ by this."""
+
+    name: str
+    target_share: float  # targets per token, which decides the work of the head
+
+    def epoch_length(self) -> int:
+        """Length of one epoch, in the unit of positions."""
+
+    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+        """Endless training micro-batches from a position on; the same position, the same batches."""
+
+    def loss(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> Output:
+        """The summed loss of one micro-batch on the model's device; may be compiled, so tensors only."""
+
+    def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
+        """Scores on held-out data, by name; `loss` is among them."""

@@ -1,0 +1,292 @@
+"""From a source to a tokenizer and packed blocks on disk, built once for each fingerprint.
+
+    CACHE/tokenizers/FINGERPRINT/   tokenizer.json, tokenizer_config.json
+    CACHE/corpora/FINGERPRINT/      train.bin, held_out.bin, manifest.json
+
+A fingerprint covers everything that shaped the content: the source's own (file contents included),
+the cleaning, the tokenizer, the split. Each directory is built beside its place and moved into it, so
+that what exists is whole; memory does not grow with the corpus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, named
+from bertinchamps.contract import Document, Source
+from bertinchamps.data.blocks import Blocks, TokenWriter
+from bertinchamps.data.cleaning import clean, cleaning_problems
+from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenizer import (
+    Vocabulary,
+    open_tokenizer,
+    tokenizer_problems,
+    train_tokenizer,
+    vocabulary,
+)
+from bertinchamps.errors import UserError
+
+FORMAT_VERSION = 1  # raise it when the same settings would give other files
+CHARACTERS_AT_ONCE = 4_000_000  # tokenised together: enough to keep the cores busy, little enough to hold
+DOCUMENTS_AT_ONCE = 4_096
+SECONDS_BETWEEN_NOTES = 10
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What pretraining reads.
+
+    Attributes:
+        folder: where the blocks are.
+        tokenizer_folder: where the tokenizer is.
+        fingerprint: names the content of both.
+        train: blocks to train on.
+        held_out: blocks never trained on.
+        vocabulary: facts of the tokenizer.
+        manifest: counts of documents, characters and tokens, and what was dropped and why.
+    """
+
+    folder: Path
+    tokenizer_folder: Path
+    fingerprint: str
+    train: Blocks
+    held_out: Blocks
+    vocabulary: Vocabulary
+    manifest: dict[str, Any]
+
+
+def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
+    """Build the tokenizer and the blocks, or find them built.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        tell: shown progress, a line at a time.
+
+    Raises:
+        UserError: documents cannot be read, or there are too few for one block of each split.
+    """
+    name, settings = named(config.data)
+    source = sources.build(name, **settings)
+    source.check()
+    cache = cache_dir(config.blocks)
+    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(), "cleaning": config.cleaning}
+    tokenizer_folder = _tokenizer(config, source, facts, cache, tell)
+    tokenizer = open_tokenizer(tokenizer_folder)
+    facts |= {
+        "tokenizer": _digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
+        "held_out_share": config.blocks.held_out_share,
+    }
+    fingerprint = _digest(canonical(facts))
+    folder = cache / "corpora" / fingerprint
+
+    def fill(unfinished: Path) -> None:
+        _write_tokens(unfinished, source, config, tokenizer, facts, tell)
+
+    _build_once(folder, fill)
+    return _open(folder, tokenizer_folder, tokenizer, config.blocks, tell)
+
+
+def corpus_problems(config: PrepareConfig) -> list[str]:
+    """Mistakes in the settings of data, cleaning, tokenizer and blocks, in the user's key names."""
+    problems = sources.problems(*named(config.data))
+    problems += cleaning_problems(config.cleaning) + tokenizer_problems(config.tokenizer)
+    blocks = config.blocks
+    if blocks.sequence_length < 8:
+        problems.append(f"blocks.sequence_length={blocks.sequence_length}: must be at least 8")
+    if not 0 < blocks.held_out_share < 1:
+        problems.append(
+            f"blocks.held_out_share={blocks.held_out_share}: a share between 0 and 1, such as 0.01"
+        )
+    return problems
+
+
+def cache_dir(config: BlocksConfig) -> Path:
+    """Where tokenizers and blocks are kept: its owner's alone, since it holds the documents' words."""
+    chosen = config.cache_dir or os.environ.get("BERTINCHAMPS_CACHE") or "~/.cache/bertinchamps"
+    folder = Path(chosen).expanduser().resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+# ------------------------------------------------------------------------------------ the two stages
+
+
+def _tokenizer(config: PrepareConfig, source: Source, facts: dict[str, Any], cache: Path, tell: Tell) -> Path:
+    settings: TokenizerConfig = config.tokenizer
+    if settings.path is not None:
+        return Path(settings.path).expanduser().resolve()
+    shaping = {**vars(settings), **facts, "held_out_share": config.blocks.held_out_share}
+    folder = cache / "tokenizers" / _digest(canonical(shaping))
+
+    def fill(unfinished: Path) -> None:
+        tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
+        sample = clean(source.sample(settings.sample_characters), config.cleaning, Counter())
+        splits = source.held_out() is None
+        texts = (d.text for d in sample if not (splits and is_held_out(d, config.blocks.held_out_share)))
+        train_tokenizer(settings, texts, unfinished, tell)
+
+    _build_once(folder, fill)
+    return folder
+
+
+def _write_tokens(
+    folder: Path,
+    source: Source,
+    config: PrepareConfig,
+    tokenizer: Tokenizer,
+    facts: dict[str, Any],
+    tell: Tell,
+) -> None:
+    began, noted = time.monotonic(), time.monotonic()
+    separator = vocabulary(tokenizer).separator_id
+    dropped: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    with (
+        TokenWriter(folder / "train.bin", separator) as train,
+        TokenWriter(folder / "held_out.bin", separator) as held_out,
+    ):
+        for documents in _groups(_split_documents(source, config, dropped)):
+            ids = [
+                encoding.ids for encoding in _encode(tokenizer, [document.text for document, _ in documents])
+            ]
+            train.add([i for i, (_, out) in zip(ids, documents, strict=True) if not out])
+            held_out.add([i for i, (_, out) in zip(ids, documents, strict=True) if out])
+            counts["characters"] += sum(len(document.text) for document, _ in documents)
+            if time.monotonic() - noted > SECONDS_BETWEEN_NOTES:
+                noted = time.monotonic()
+                tell(f"blocks: {train.documents:,} documents, {train.tokens:,} tokens")
+        splits = {
+            "train": {"documents": train.documents, "tokens": train.tokens},
+            "held_out": {"documents": held_out.documents, "tokens": held_out.tokens},
+        }
+    manifest = {
+        **splits,
+        "characters": counts["characters"],
+        "dropped": dict(dropped),
+        "seconds": round(time.monotonic() - began, 2),
+        "shaped_by": facts,
+    }
+    (folder / "manifest.json").write_text(
+        json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8"
+    )
+
+
+def _split_documents(
+    source: Source, config: PrepareConfig, dropped: Counter[str]
+) -> Iterator[tuple[Document, bool]]:
+    """Each document with whether it is held out. The user's own held-out documents are not cleaned."""
+    own = source.held_out()
+    for document in clean(source.documents(), config.cleaning, dropped):
+        yield document, own is None and is_held_out(document, config.blocks.held_out_share)
+    for document in own or ():
+        yield document, True
+
+
+def is_held_out(document: Document, share: float) -> bool:
+    """Whether a document is kept out of training: decided by its text, so that exact copies stay together."""
+    digest = hashlib.blake2b(document.text.encode(), digest_size=8, person=b"held out").digest()
+    return int.from_bytes(digest, "big") < share * 2**64
+
+
+def _groups(documents: Iterable[tuple[Document, bool]]) -> Iterator[list[tuple[Document, bool]]]:
+    """Groups of documents of a bounded number of characters."""
+    group: list[tuple[Document, bool]] = []
+    characters = 0
+    for document in documents:
+        group.append(document)
+        characters += len(document[0].text)
+        if characters >= CHARACTERS_AT_ONCE or len(group) >= DOCUMENTS_AT_ONCE:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
+    """Encode in parallel; without offsets, which nobody reads here."""
+    encoded: list[Any] = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return encoded
+
+
+# -------------------------------------------------------------------------------------- the cache
+
+
+def _build_once(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a directory unless it exists; an interrupted or failed build leaves nothing under its name."""
+    if folder.is_dir():
+        return
+    _remove_abandoned(folder)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    unfinished.mkdir(parents=True, mode=0o700)
+    try:
+        fill(unfinished)
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process finished the same build first
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed builds of this directory left."""
+    for leftover in folder.parent.glob(f".{folder.name}.*.unfinished"):
+        process = leftover.name.split(".")[-2]
+        if not Path(f"/proc/{process}").exists():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _open(
+    folder: Path, tokenizer_folder: Path, tokenizer: Tokenizer, config: BlocksConfig, tell: Tell
+) -> Corpus:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    blocks = {}
+    for split in ("train", "held_out"):
+        file = folder / f"{split}.bin"
+        expected = manifest[split]["tokens"] * 2
+        if not file.is_file() or file.stat().st_size != expected:
+            raise UserError(
+                f"{file} is missing or cut (expected {expected} bytes); delete {folder} to build it anew"
+            )
+        blocks[split] = Blocks(file, config.sequence_length)
+        if not len(blocks[split]):
+            remedy = {
+                "train": "give more text",
+                "held_out": "raise blocks.held_out_share, give data.held_out_files, or split long files "
+                "into documents (data.txt_documents=line)",
+            }[split]
+            raise UserError(
+                f"the {split.replace('_', '-')} split has {manifest[split]['documents']} documents and "
+                f"{manifest[split]['tokens']} tokens, less than one block of {config.sequence_length}: {remedy}"
+            )
+    tell(
+        f"blocks: {len(blocks['train']):,} to train on, {len(blocks['held_out']):,} held out, of "
+        f"{config.sequence_length} tokens; {manifest['train']['documents']:,} + "
+        f"{manifest['held_out']['documents']:,} documents ({folder})"
+    )
+    return Corpus(
+        folder,
+        tokenizer_folder,
+        folder.name,
+        blocks["train"],
+        blocks["held_out"],
+        vocabulary(tokenizer),
+        manifest,
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,92 @@
+"""Content hashes of the user's files, remembered, since hashing a large corpus takes minutes.
+
+A hash is reused only for the same path with the same size, times and inode. The memory is one JSON
+file; losing or corrupting it costs time, never correctness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.errors import UserError
+
+CHUNK = 1 << 20  # bytes
+NAME = "file_hashes.json"
+
+
+def cache_folder() -> Path:
+    """`$BERTINCHAMPS_CACHE`, or `~/.cache/bertinchamps`. It may not exist yet."""
+    chosen = os.environ.get("BERTINCHAMPS_CACHE")
+    return Path(chosen).expanduser() if chosen else Path("~/.cache/bertinchamps").expanduser()
+
+
+def content_hashes(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
+    """The blake2b of each file's bytes, as 32 hexadecimal digits, from memory where the file is unchanged.
+
+    Args:
+        paths: files, in the order of the answer.
+        folder: where the memory is; `cache_folder()` by default.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    memory = (cache_folder() if folder is None else folder) / NAME
+    known, fresh, answer = _load(memory), {}, []
+    for path in paths:
+        key, state = str(path.absolute()), _state(path)
+        entry = known.get(key)
+        if not (isinstance(entry, list) and entry[:-1] == state and isinstance(entry[-1], str)):
+            entry = [*state, _hash(path)]
+            if _state(path) == state:  # a file that is being written is hashed again next time
+                fresh[key] = entry
+        answer.append(str(entry[-1]))
+    if fresh:
+        _save(memory, _load(memory) | fresh)  # loaded again: another run may have added its own meanwhile
+    return answer
+
+
+def _state(path: Path) -> list[int]:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _load(memory: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(memory.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _save(memory: Path, entries: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # a read-only or full disk: the hashes are computed again next time
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=memory.parent, prefix=NAME)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(entries, file)
+            Path(name).replace(memory)
+        except OSError:
+            Path(name).unlink()
+            raise

@@ -1,0 +1,212 @@
+"""The user's own files as documents: JSON lines, JSON, text, CSV, TSV, Parquet, plain or compressed."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TypeGuard
+
+from bertinchamps.contract import Document
+from bertinchamps.data.file_hashes import content_hashes
+from bertinchamps.data.sources import sources
+from bertinchamps.data.sources.readers import KNOWN, format_of, records
+from bertinchamps.data.sources.readers_bytes import Progress
+from bertinchamps.data.sources.readers_records import Layout
+from bertinchamps.errors import UserError
+
+TXT_DOCUMENTS = ("file", "line")
+SHOWN_PROBLEMS = 30
+SAMPLE_READ = 1 << 30  # bytes on disk that a sample walks through at most, unless it is itself larger
+
+
+@sources.register("files")
+class FilesSource:
+    """Documents of the user's files, in the order given; those of a pattern or folder are sorted by path.
+
+    A file is read as a stream, so memory holds one document (of a `.txt`, that is the file). Empty
+    documents, and JSON or Parquet nulls, are skipped.
+
+    Args:
+        files: files, folders (all files of a known kind in them, recursively, but no hidden ones) or
+            patterns (`*`, `**`); absolute, with `~`, or relative to the working directory.
+        text_field: the key or column that holds the text.
+        txt_documents: `file` or `line`, what one document of a `.txt` is.
+        held_out_files: like `files`, set aside for evaluation.
+
+    Raises:
+        UserError: `txt_documents` is neither. Everything about the files waits for `check`.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str] | str = (),
+        text_field: str = "text",
+        txt_documents: str = "file",
+        held_out_files: Sequence[str] | str = (),
+    ) -> None:
+        if txt_documents not in TXT_DOCUMENTS:
+            raise UserError(f"data.txt_documents={txt_documents}: one of {', '.join(TXT_DOCUMENTS)}")
+        self._patterns = {"files": _as_list(files), "held_out_files": _as_list(held_out_files)}
+        self._layout = Layout(text_field, txt_documents)
+        self._paths: dict[str, list[Path]] | None = None
+
+    def check(self) -> None:
+        """Look for every file and read the beginning of each.
+
+        Raises:
+            UserError: all that is wrong with patterns and files, a line each.
+        """
+        found, problems = self._find()
+        for key, paths in found.items():
+            first = [self._first(path, problems) for path in paths]
+            if first and not any(first) and not problems:
+                problems.append(f"data.{key}: no document in {len(first)} file(s): all are empty")
+        if problems:
+            raise _all(problems)
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """Names, sizes and content hashes of the files (no folders: a copy elsewhere is the same corpus)."""
+        facts: dict[str, object] = {"name": "files", **self._layout._asdict()}
+        for key in self._patterns:
+            paths = self._files(key)
+            facts[key] = [
+                {"file": path.name, "bytes": path.stat().st_size, "blake2b": digest}
+                for path, digest in zip(paths, content_hashes(paths), strict=True)
+            ]
+        return facts
+
+    def documents(self) -> Iterator[Document]:
+        """All documents.
+
+        Raises:
+            UserError: a file or record cannot be read, or there is no document at all.
+        """
+        return self._documents("files")
+
+    def held_out(self) -> Iterator[Document] | None:
+        """The documents of `held_out_files`, or None if there are none."""
+        return self._documents("held_out_files") if self._patterns["held_out_files"] else None
+
+    def sample(self, characters: int) -> Iterator[Document]:
+        """Documents spread evenly over all files, by their size on disk.
+
+        A document is taken whenever the sample lags behind the share of the bytes walked through. Of
+        a corpus beyond SAMPLE_READ only the beginning of each file is walked through.
+        """
+        paths = self._files("files")
+        sizes = [path.stat().st_size for path in paths]
+        total = max(1, sum(sizes))
+        depth = min(1.0, max(SAMPLE_READ, 4 * characters) / total)
+        before = taken = 0
+        for path, size in zip(paths, sizes, strict=True):
+            if taken <= characters * (before + size) / total:
+                progress = Progress()
+                for record in records(path, self._layout, progress):
+                    inside = progress.fraction() / depth
+                    if inside > 1:
+                        break
+                    if taken <= characters * (before + inside * size) / total and _has_text(
+                        text := record.text()
+                    ):
+                        taken += len(text)
+                        yield _document(text, path, record.where)
+            before += size
+
+    def _documents(self, key: str) -> Iterator[Document]:
+        some = False
+        for path in self._files(key):
+            for record in records(path, self._layout, Progress()):
+                text = record.text()
+                if _has_text(text):
+                    some = True
+                    yield _document(text, path, record.where)
+        if not some:
+            raise UserError(f"data.{key}: no document in {len(self._files(key))} file(s): all are empty")
+
+    def _files(self, key: str) -> list[Path]:
+        if self._paths is None:  # listed once, so that the fingerprint names what is read
+            self._paths, problems = self._find()
+            if problems:
+                self._paths = None
+                raise _all(problems)
+        return self._paths[key]
+
+    def _find(self) -> tuple[dict[str, list[Path]], list[str]]:
+        """The files of each key without repetitions, and what is wrong with the patterns."""
+        found: dict[str, dict[str, Path]] = {}  # key → real path → the path as it was given
+        problems = []
+        if not self._patterns["files"]:
+            problems.append("data.files: no file is given; for example 'data.files=[notes/*.jsonl.zst]'")
+        seen: dict[str, str] = {}  # real path → key
+        for key, patterns in self._patterns.items():
+            found[key] = {}
+            for pattern in patterns:
+                matches = _matches(pattern)
+                if not matches:
+                    problems.append(_no_match(key, pattern))
+                for path in matches:
+                    identity = os.path.realpath(path)
+                    owner = seen.setdefault(identity, key)
+                    if owner != key:
+                        problems.append(
+                            f"{path}: both in data.files and in data.held_out_files; leave it in one"
+                        )
+                    elif format_of(path) is None:
+                        problems.append(f"data.{key}: {path}: unknown kind of file; {KNOWN}")
+                    else:
+                        found[key].setdefault(identity, path)
+        return {key: list(paths.values()) for key, paths in found.items()}, problems
+
+    def _first(self, path: Path, problems: list[str]) -> bool:
+        """Whether the file has a document; what is wrong before the first one is added to the problems."""
+        layout = self._layout._replace(txt_documents="line")  # of a long .txt, a line is enough to see
+        try:
+            texts = (record.text() for record in records(path, layout, Progress()))
+            return any(_has_text(text) for text in texts)
+        except UserError as error:
+            problems.append(str(error))
+            return False
+
+
+def _all(problems: list[str]) -> UserError:
+    more = [f"… and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
+    return UserError("\n".join(problems[:SHOWN_PROBLEMS] + more))
+
+
+def _as_list(patterns: Sequence[str] | str) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else [str(pattern) for pattern in patterns]
+
+
+def _has_text(text: str | None) -> TypeGuard[str]:
+    return bool(text) and not str(text).isspace()
+
+
+def _document(text: str, path: Path, where: str) -> Document:
+    return Document(text, f"{path.name}:{where}" if where else path.name)
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The files that one entry of the list stands for, sorted."""
+    plain = Path(pattern).expanduser()
+    if plain.exists():  # a name that exists is taken as it is, even if it holds a bracket
+        found = [plain]
+    else:  # not Path.glob, which takes no absolute pattern
+        found = [Path(name) for name in sorted(glob.glob(str(plain), recursive=True))]  # noqa: PTH207
+    return list(chain.from_iterable(_inside(path) if path.is_dir() else [path] for path in found))
+
+
+def _inside(folder: Path) -> list[Path]:
+    paths = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
+    visible = (
+        path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    return sorted(path for path in visible if format_of(path) is not None)
+
+
+def _no_match(key: str, pattern: str) -> str:
+    if Path(pattern).expanduser().is_dir():
+        return f"data.{key}: {pattern}: no file of a known kind in this folder; {KNOWN}"
+    return f"data.{key}: {pattern}: no such file (looked from {Path.cwd()}; a pattern may hold * and **)"

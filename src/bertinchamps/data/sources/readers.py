@@ -1,0 +1,183 @@
+"""One small reader for each file format. A record is read cheaply and turned into text only when wanted.
+
+Messages name the file, the place and the remedy, and never quote a document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from bertinchamps.data.sources.readers_bytes import Progress, chunks, decoded, lines
+from bertinchamps.data.sources.readers_records import Layout, Reader, Record, no_field
+from bertinchamps.data.sources.readers_tables import read_csv, read_parquet, read_tsv
+from bertinchamps.errors import UserError
+
+COMPRESSIONS = (".gz", ".zst")
+LARGEST_ITEM = 1 << 26  # characters of an item of a .json list; beyond it, the file is broken or no list
+BLANKS = " \t\r\n"
+
+
+def format_of(path: Path) -> str | None:
+    """The format's suffix (".jsonl"), or None if the name has no known one. Parquet compresses itself."""
+    name = path.name.lower()
+    for compression in COMPRESSIONS:
+        if name.endswith(compression):
+            inner = Path(name.removesuffix(compression)).suffix
+            return inner if inner in READERS and inner != ".parquet" else None
+    suffix = Path(name).suffix
+    return suffix if suffix in READERS else None
+
+
+def records(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
+    """The records of a file whose format is known.
+
+    Raises:
+        UserError: the file or a record cannot be read.
+    """
+    return READERS[format_of(path) or ""](path, layout, progress)
+
+
+def _item_text(path: Path, where: str, item: object, layout: Layout) -> str | None:
+    """The text of a JSON value: a string, or an object with the text field; null is an empty document."""
+    if isinstance(item, dict):
+        if layout.text_field not in item:
+            raise no_field(path, where, "field", layout, list(item))
+        item, what = item[layout.text_field], f"the field {layout.text_field!r} is"
+    else:
+        what = "the document is"
+    if item is None:
+        return None
+    if not isinstance(item, str):
+        kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(item), "a number")
+        raise UserError(
+            f"{path}: {where}: {what} {kind}, not a text; data.text_field=NAME names the text's field"
+        )
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path}: {where}: half a surrogate pair (\\ud800 to \\udfff) is no text; remove it"
+        ) from None
+    return item
+
+
+def _json_line(path: Path, number: int, line: bytes, layout: Layout) -> str | None:
+    text = decoded(path, number, line)
+    try:
+        item, problem = json.loads(text), ""
+    except RecursionError:
+        problem = "nested too deeply"
+    except ValueError as error:
+        problem = (
+            f"{error.msg.split(':')[0]}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else ""
+        )
+        problem = problem or "a number of too many digits"
+    if problem:
+        raise UserError(
+            f"{path}: line {number}: not valid JSON ({problem}); a .jsonl file holds one JSON object a line"
+        )
+    return _item_text(path, f"line {number}", item, layout)
+
+
+def read_jsonl(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
+    """One JSON object or string a line; blank lines are skipped."""
+    for number, line in lines(path, progress):
+        if not line.isspace():
+            yield Record(f"line {number}", lambda n=number, b=line: _json_line(path, n, b, layout))  # type: ignore[misc]
+
+
+def read_json(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
+    """A list of objects or strings, or one object; a list is read item by item."""
+    for number, item in enumerate(_json_items(path, progress), start=1):
+        where = f"item {number}"
+        yield Record(where, lambda w=where, i=item: _item_text(path, w, i, layout))  # type: ignore[misc]
+
+
+class _Window:
+    """The part of a JSON file that is being read: grows until one item fits, then slides on."""
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self._pieces, self._text = pieces, ""
+        self._decode = json.JSONDecoder().raw_decode
+
+    def _grow(self) -> bool:
+        wanted, fresh = max(1, len(self._text)), []  # doubling keeps the retries of a long item few
+        while wanted > 0 and (piece := next(self._pieces, "")):
+            fresh.append(piece)
+            wanted -= len(piece)
+        self._text += "".join(fresh)
+        return bool(fresh)
+
+    def peek(self) -> str:
+        """The next character that is not blank, or nothing at the end."""
+        self._text = self._text.lstrip(BLANKS)
+        while not self._text and self._grow():
+            self._text = self._text.lstrip(BLANKS)
+        return self._text[:1]
+
+    def take(self) -> str:
+        """That character, and go past it."""
+        character = self.peek()
+        self._text = self._text[1:]
+        return character
+
+    def item(self) -> object:
+        """The next value, and go past it. Raises ValueError or RecursionError if it is not JSON."""
+        self.peek()
+        while True:
+            try:
+                item, end = self._decode(self._text)
+            except ValueError:
+                if len(self._text) > LARGEST_ITEM or not self._grow():
+                    raise
+            else:
+                self._text = self._text[end:]
+                return item
+
+
+def _json_items(path: Path, progress: Progress) -> Iterator[object]:
+    window, number = _Window(chunks(path, progress)), 1
+    in_list = window.peek() == "["
+    mark = "," if window.peek() else ""  # what came last: a comma announces an item
+    try:
+        if in_list:
+            window.take()
+            mark = window.take() if window.peek() == "]" else ","
+        while mark == ",":
+            yield window.item()
+            mark = window.take()
+            number += mark == ","
+        if mark != ("]" if in_list else "") or window.peek():
+            raise ValueError
+    except (ValueError, RecursionError):
+        hint = "is the list cut short?" if in_list else "if it holds one object a line, name it .jsonl"
+        raise UserError(f"{path}: item {number}: not valid JSON; {hint}") from None
+
+
+def read_txt(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
+    """The whole file as one document, or one document a line."""
+    if layout.txt_documents == "file":
+        yield Record("", lambda: "\n".join(_line(path, *numbered) for numbered in lines(path, progress)))
+        return
+    for number, line in lines(path, progress):
+        if not line.isspace():
+            yield Record(f"line {number}", lambda n=number, b=line: _line(path, n, b))  # type: ignore[misc]
+
+
+def _line(path: Path, number: int, line: bytes) -> str:
+    return decoded(path, number, line).rstrip("\r\n")
+
+
+READERS: dict[str, Reader] = {
+    ".jsonl": read_jsonl,
+    ".json": read_json,
+    ".txt": read_txt,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".parquet": read_parquet,
+}
+KNOWN = "known are .jsonl .json .txt .csv .tsv, each also with .gz or .zst, and .parquet"

@@ -1,0 +1,207 @@
+"""WordPiece tokenizers for French: trained on a bounded sample, saved as what `AutoTokenizer` opens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from tokenizers.trainers import WordPieceTrainer
+
+from bertinchamps.config import TokenizerConfig
+from bertinchamps.errors import UserError
+from bertinchamps.registry import Registry
+
+PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LARGEST_VOCABULARY = 2**16  # blocks on disk are uint16
+CONTINUATION = "##"
+
+normalizers_by_name: Registry[Any] = Registry("normalizer", "tokenizer.normalizer")
+
+
+@normalizers_by_name.register("french")
+def french() -> Any:
+    """Composed (NFC), control characters removed, every space a space, quotes unified; nothing else.
+
+    Case, accents, œ, µ, °, €, ≥ and β stay as they are: in clinical French they carry meaning.
+    """
+    return normalizers.Sequence(
+        [
+            normalizers.NFC(),
+            normalizers.BertNormalizer(
+                clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False
+            ),
+            normalizers.Replace(Regex("[‘’‚‛ʼ‹›]"), "'"),
+            normalizers.Replace(Regex("[“”„‟«»]"), '"'),
+        ]
+    )
+
+
+@normalizers_by_name.register("paper")
+def paper() -> Any:
+    """As the authors' code: lower case, accents stripped, then every non-ASCII character deleted."""
+    return normalizers.Sequence(
+        [
+            normalizers.Lowercase(),
+            normalizers.NFD(),
+            normalizers.StripAccents(),
+            normalizers.Replace(Regex(r"[^\x00-\x7F]"), ""),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the objectives need to know of a tokenizer.
+
+    Attributes:
+        size: entries, without padding.
+        special_ids: ids of the special tokens, never masked and never drawn at random.
+        mask_id: id of [MASK].
+        separator_id: id of [SEP], which closes each document.
+        continuations: ids of pieces that continue a word.
+        named_ids: the ids under the names that Hugging Face configs give them.
+    """
+
+    size: int
+    special_ids: tuple[int, ...]
+    mask_id: int
+    separator_id: int
+    continuations: tuple[int, ...]
+    named_ids: Mapping[str, int]
+
+
+def train_tokenizer(
+    config: TokenizerConfig, texts: Iterator[str], folder: Path, tell: Callable[[str], None]
+) -> None:
+    """Train a WordPiece tokenizer and save it into an existing directory.
+
+    Memory is bounded by the sample's distinct words, whatever the corpus holds.
+
+    Args:
+        config: normaliser, vocabulary size, sample size.
+        texts: the sample; read until `sample_characters` are reached.
+        folder: where tokenizer.json and tokenizer_config.json go.
+        tell: shown progress.
+
+    Raises:
+        UserError: there are no texts.
+    """
+    tokenizer = Tokenizer(WordPiece(unk_token=UNK, max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers_by_name.build(config.normalizer)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    trainer = WordPieceTrainer(
+        vocab_size=config.vocab_size,
+        min_frequency=config.min_frequency,
+        special_tokens=list(SPECIAL_TOKENS),
+        continuing_subword_prefix=CONTINUATION,
+        show_progress=False,
+    )
+    read = [0]
+    tokenizer.train_from_iterator(_in_pieces(texts, config.sample_characters, read), trainer)
+    if not read[0]:
+        raise UserError("there is no text to train a tokenizer on: the source gave no training documents")
+    tell(f"tokenizer: {tokenizer.get_vocab_size():,} entries from {read[0]:,} characters")
+    cls_id, sep_id = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{CLS} $A {SEP}",
+        pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
+        special_tokens=[(CLS, cls_id), (SEP, sep_id)],
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_tokenizer_config(folder, config.normalizer)
+
+
+def write_tokenizer_config(folder: Path, normalizer: str) -> None:
+    """The file by which `AutoTokenizer` knows how to open tokenizer.json."""
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": 512,
+        "pad_token": PAD,
+        "unk_token": UNK,
+        "cls_token": CLS,
+        "sep_token": SEP,
+        "mask_token": MASK,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+        "bertinchamps_normalizer": normalizer,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a directory, set to neither cut nor pad.
+
+    Raises:
+        UserError: there is none, it is damaged, or lacks the special tokens.
+    """
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; a tokenizer's directory holds tokenizer.json")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises bare Exception
+        raise UserError(f"{file}: not a tokenizer that `tokenizers` can open ({str(error)[:200]})") from error
+    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+    if missing:
+        raise UserError(f"{file}: lacks the special tokens {', '.join(missing)}")
+    if tokenizer.get_vocab_size() > LARGEST_VOCABULARY:
+        raise UserError(
+            f"{file}: {tokenizer.get_vocab_size()} entries; blocks hold at most {LARGEST_VOCABULARY}"
+        )
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+    """The facts of a tokenizer that objectives work from."""
+    entries = tokenizer.get_vocab()
+    special = sorted(index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special)
+    return Vocabulary(
+        size=max(entries.values()) + 1,
+        special_ids=tuple(special),
+        mask_id=entries[MASK],
+        separator_id=entries[SEP],
+        continuations=tuple(sorted(i for token, i in entries.items() if token.startswith(CONTINUATION))),
+        named_ids={
+            "pad_token_id": entries[PAD],
+            "cls_token_id": entries[CLS],
+            "sep_token_id": entries[SEP],
+            "mask_token_id": entries[MASK],
+        },
+    )
+
+
+def tokenizer_problems(config: TokenizerConfig) -> list[str]:
+    """Mistakes in the tokenizer's settings, in the user's key names."""
+    if config.path is not None:
+        file = Path(config.path).expanduser() / "tokenizer.json"
+        return [] if file.is_file() else [f"tokenizer.path={config.path}: {file} does not exist"]
+    problems = normalizers_by_name.problems(config.normalizer)
+    if not len(SPECIAL_TOKENS) < config.vocab_size <= LARGEST_VOCABULARY:
+        problems.append(f"tokenizer.vocab_size={config.vocab_size}: from 6 to {LARGEST_VOCABULARY}")
+    for name in ("sample_characters", "min_frequency"):
+        if getattr(config, name) < 1:
+            problems.append(f"tokenizer.{name}={getattr(config, name)}: must be at least 1")
+    return problems
+
+
+def _in_pieces(texts: Iterable[str], characters: int, read: list[int]) -> Iterator[list[str]]:
+    """Lists of a few hundred texts (the trainer works through each in parallel), up to so many characters."""
+    piece: list[str] = []
+    for text in texts:
+        piece.append(text)
+        read[0] += len(text)
+        if len(piece) == 256 or read[0] >= characters:
+            yield piece
+            piece = []
+        if read[0] >= characters:
+            return
+    if piece:
+        yield piece

@@ -1,0 +1,8 @@
+"""The one exception that users see as a message instead of a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can fix: the message says what is wrong, where, and what to do about it.
+
+    Entry points print it without a traceback and exit with status 2. It never quotes document text.
+    """

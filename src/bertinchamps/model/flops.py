@@ -1,0 +1,62 @@
+"""Parameters, and floating-point operations per token.
+
+The count is of the model's mathematics, as in the PaLM paper (Chowdhery et al., 2022, appendix B):
+matrix products only, a multiply-add as two operations. Norms, activations and softmax are left out,
+and recomputation under activation checkpointing is not credited.
+
+Per token and forward pass, with sequences of S tokens, hidden size H and L layers:
+
+    encoder    2 · (entries of the layers' weight matrices)
+    attention  4 · S · H · L                        (q kᵀ and the weighted sum of v, 2 · S · H each)
+    head       2 · (entries of the head's matrices) · (fraction of positions that are decoded)
+
+Looking up embeddings costs nothing. The backward pass costs twice the forward pass: one product for
+the gradient of the input and one for that of the weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+
+
+def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
+    """The model without memory for its weights: counting real modules cannot drift from the code."""
+    with torch.device("meta"):
+        return BertinchampsForMaskedLM(config)
+
+
+def _matrix_entries(module: nn.Module) -> int:
+    return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear))
+
+
+def parameter_count(config: BertinchampsConfig) -> int:
+    """Trainable numbers in the masked-LM model; a tied decoder counts once."""
+    return sum(parameter.numel() for parameter in _skeleton(config).parameters())
+
+
+def forward_flops_per_token(
+    config: BertinchampsConfig, sequence_length: int, masked_fraction: float
+) -> float:
+    """Floating-point operations of one forward pass, divided by its tokens (padding counts as tokens).
+
+    Args:
+        config: the architecture.
+        sequence_length: S, tokens a row.
+        masked_fraction: share of the positions that the head decodes, from 0 to 1.
+    """
+    model = _skeleton(config)
+    attention = 4 * sequence_length * config.hidden_size * config.num_hidden_layers
+    encoder = 2 * _matrix_entries(model.encoder.layers) + attention
+    return encoder + 2 * _matrix_entries(model.head) * masked_fraction
+
+
+def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fraction: float) -> float:
+    """Operations per token of forward and backward together: three forward passes' worth.
+
+    For `crammed` with 32768 rows, at 128 tokens and 15 % masked: 0.608 · 10⁹.
+    """
+    return 3 * forward_flops_per_token(config, sequence_length, masked_fraction)

@@ -1,0 +1,65 @@
+"""What the encoder is stacked from: the embeddings at the bottom, and one kind of layer.
+
+Shapes: B batch, S sequence, H hidden.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from bertinchamps.model.attention import Attention
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.feed_forward import FEED_FORWARDS
+from bertinchamps.model.norms import build_norm
+from bertinchamps.model.positions import POSITIONS, Rotation
+
+
+class Embeddings(nn.Module):
+    """Token vectors plus positions, then an optional norm, then dropout."""
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__()
+        # No padding_idx: the pad row is only ever read where nothing attends to it.
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.positions = POSITIONS.build(config.positions, config=config)
+        self.norm = build_norm(config) if config.embedding_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # [B, S] -> [B, S, H]
+        embedded: torch.Tensor = self.dropout(self.norm(self.positions(self.tokens(input_ids))))
+        return embedded
+
+
+class EncoderLayer(GradientCheckpointingLayer):
+    """Attention, then feed-forward, each around a residual connection.
+
+    Args:
+        config: the architecture.
+        index: the layer's place from the bottom; the first may go without its attention norm.
+    """
+
+    def __init__(self, config: BertinchampsConfig, index: int) -> None:
+        super().__init__()
+        self.pre_norm = config.norm_position == "pre"
+        plain = index == 0 and not config.first_attention_norm
+        self.attention_norm = nn.Identity() if plain else build_norm(config)
+        self.attention = Attention(config)
+        self.feed_forward_norm = build_norm(config)
+        self.feed_forward = FEED_FORWARDS.build(config.feed_forward, config=config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        hidden: torch.Tensor,  # [B, S, H]
+        rotation: Rotation | None,
+        mask: torch.Tensor | None,  # [B, 1, 1, S]
+    ) -> torch.Tensor:  # [B, S, H]
+        if self.pre_norm:
+            hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), rotation, mask))
+            fed: torch.Tensor = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+            return fed
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, rotation, mask)))
+        normed: torch.Tensor = self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
+        return normed

@@ -1,0 +1,161 @@
+"""How the encoder knows the order of tokens, by the name in `arch.positions`.
+
+Tables of sines are computed in each forward pass, in fp32, and not kept as buffers: a buffer that is
+not saved holds garbage after `from_pretrained`, which builds the model without memory first, and one
+that is saved fixes the length.
+Shapes: B batch, S sequence, H hidden, D size of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import initialization
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.registry import Registry
+
+Rotation = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines, each [S, D], fp32."""
+
+
+class Positions(nn.Module):
+    """An encoding may add to the embeddings, rotate queries and keys, or both; this base does neither.
+
+    A builder takes the config and raises UserError for a combination it does not have.
+    """
+
+    def __init__(self, config: BertinchampsConfig) -> None:  # noqa: ARG002, what every entry is built from
+        super().__init__()
+
+    def initialise(self) -> None:
+        """Fill parameters that are neither linear maps nor embeddings nor norms."""
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
+        """The embeddings with what the encoding adds to them."""
+        return embeddings
+
+    def rotation(self, embeddings: torch.Tensor) -> Rotation | None:  # noqa: ARG002, for those that rotate
+        """The rotation of queries and keys for embeddings [B, S, H], or None."""
+        return None
+
+
+POSITIONS: Registry[Positions] = Registry("position encoding", "arch.positions")
+
+
+def angles(length: int, size: int, base: float, device: torch.device) -> torch.Tensor:
+    """p · base^(−2i / size), for positions p and pairs of dimensions i: [length, size / 2], fp32.
+
+    Vaswani et al. (2017), section 3.5. The geometric ladder of wavelengths runs from 2π to 2π · base.
+    """
+    exponents = torch.arange(0, size, 2, device=device, dtype=torch.float32) / size
+    places = torch.arange(length, device=device, dtype=torch.float32)
+    return torch.outer(places, 1.0 / base**exponents)
+
+
+@POSITIONS.register("none")
+class NoPositions(Positions):
+    """Nothing: the encoder sees a bag of tokens. A control for ablations."""
+
+
+@POSITIONS.register("sinusoidal")
+class Sinusoidal(Positions):
+    """Adds sin and cos, interleaved, of each position's angles with base 10000 (Vaswani et al., 2017).
+
+    Raises:
+        UserError: an odd hidden size, which leaves a sine without its cosine.
+    """
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__(config)
+        if config.hidden_size % 2:
+            raise UserError(
+                f"arch.hidden_size={config.hidden_size}: the sines and cosines of arch.positions="
+                f"{config.positions} come in pairs; make it even"
+            )
+
+    def table(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """The encoding [S, H] for embeddings [B, S, H], fp32."""
+        length, size = embeddings.shape[-2:]
+        turns = angles(length, size, 10000.0, embeddings.device)  # [S, H / 2]
+        return torch.stack((turns.sin(), turns.cos()), dim=-1).flatten(-2)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
+        return embeddings + self.table(embeddings).to(embeddings.dtype)
+
+
+@POSITIONS.register("scaled_sinusoidal")
+class ScaledSinusoidal(Sinusoidal):
+    """`sinusoidal` times one learned factor, which starts at 1 / √H (Hua et al., 2022; Cramming).
+
+    The table's entries are about 1 and the token embeddings' about 0.02, so unscaled positions would
+    drown the tokens at the start.
+    """
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__(config)
+        self.start = config.hidden_size**-0.5
+        self.scale = nn.Parameter(
+            torch.full((1,), self.start)
+        )  # one entry, not 0-d: sharding refuses scalars
+
+    def initialise(self) -> None:
+        initialization.constant_(self.scale, self.start)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
+        return embeddings + (self.scale * self.table(embeddings)).to(embeddings.dtype)
+
+
+@POSITIONS.register("learned")
+class Learned(Positions):
+    """Adds one learned vector per position, up to `max_positions` (BERT)."""
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__(config)
+        self.vectors = nn.Embedding(config.max_positions, config.hidden_size)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
+        """Raises UserError if the sequence is longer than the table."""
+        length = embeddings.shape[-2]
+        if length > self.vectors.num_embeddings:
+            raise UserError(
+                f"a sequence of {length} tokens exceeds arch.max_positions={self.vectors.num_embeddings},"
+                " where learned positions end; cut the text, or train with a higher limit"
+            )
+        added: torch.Tensor = self.vectors(torch.arange(length, device=embeddings.device))  # [S, H]
+        return embeddings + added.to(embeddings.dtype)
+
+
+@POSITIONS.register("rotary")
+class Rotary(Positions):
+    """Rotates queries and keys by an angle proportional to their position (Su et al., 2021).
+
+    Dimensions d and d + D/2 of a head form a pair, as in GPT-NeoX, Llama and ModernBERT.
+
+    Raises:
+        UserError: an odd head size, which leaves a dimension without its pair.
+    """
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__(config)
+        self.size, self.theta = config.head_size, config.rotary_theta
+        if self.size % 2:
+            raise UserError(
+                f"arch.positions=rotary: arch.hidden_size={config.hidden_size} over"
+                f" arch.num_attention_heads={config.num_attention_heads} gives heads of size {self.size};"
+                " rotation takes dimensions in pairs, so make it even"
+            )
+
+    def rotation(self, embeddings: torch.Tensor) -> Rotation:
+        turns = angles(embeddings.shape[-2], self.size, self.theta, embeddings.device)  # [S, D / 2]
+        both = torch.cat((turns, turns), dim=-1)  # [S, D]
+        return both.cos(), both.sin()
+
+
+def rotate(vectors: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    """Rotate queries or keys [..., S, D], in fp32: bf16 angles blur neighbouring positions."""
+    cosines, sines = rotation
+    exact = vectors.float()
+    first, second = exact.chunk(2, dim=-1)
+    return (exact * cosines + torch.cat((-second, first), dim=-1) * sines).to(vectors.dtype)

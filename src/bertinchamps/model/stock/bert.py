@@ -1,0 +1,112 @@
+"""BERT (Devlin et al., 2019), without its next-sentence head.
+
+Shapes: H hidden.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import BertConfig, BertForMaskedLM
+
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.stock.renaming import State, filled, inverse, renamed, shared
+from bertinchamps.model.stock.requirements import (
+    ACTIVATION_NAMES,
+    REQUIRED,
+    our_activation,
+    refuse_foreign,
+    refuse_unrepresentable,
+)
+
+# Our modules, and theirs; {} is the layer.
+PREFIXES = {
+    "encoder.embeddings.tokens": "bert.embeddings.word_embeddings",
+    "encoder.embeddings.positions.vectors": "bert.embeddings.position_embeddings",
+    "encoder.embeddings.norm": "bert.embeddings.LayerNorm",
+    "encoder.layers.{}.attention_norm": "bert.encoder.layer.{}.attention.output.LayerNorm",
+    "encoder.layers.{}.attention.output": "bert.encoder.layer.{}.attention.output.dense",
+    "encoder.layers.{}.feed_forward_norm": "bert.encoder.layer.{}.output.LayerNorm",
+    "encoder.layers.{}.feed_forward.input": "bert.encoder.layer.{}.intermediate.dense",
+    "encoder.layers.{}.feed_forward.output": "bert.encoder.layer.{}.output.dense",
+    "head.transform.dense": "cls.predictions.transform.dense",
+    "head.transform.norm": "cls.predictions.transform.LayerNorm",
+    "head.decoder": "cls.predictions.decoder",
+}
+# Their three projections, in the order in which ours are fused.
+FUSED = ("query", "key", "value")
+POSITIONS = "bert.embeddings.position_embeddings.weight"
+TOKEN_TYPES = "bert.embeddings.token_type_embeddings.weight"
+# The decoder's bias, which BERT files a second time under this name.
+BIAS_AGAIN = "cls.predictions.bias"
+
+
+def bert_config(config: BertinchampsConfig) -> BertConfig:
+    """The same architecture as a BertConfig.
+
+    Raises:
+        UserError: not representable.
+    """
+    refuse_unrepresentable(config, "bert")
+    return BertConfig(
+        **shared(config),
+        intermediate_size=config.intermediate_size,
+        hidden_act=ACTIVATION_NAMES[config.activation],
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout,
+        max_position_embeddings=config.max_positions,
+        layer_norm_eps=config.norm_epsilon,
+    )
+
+
+def to_bert(model: BertinchampsForMaskedLM) -> BertForMaskedLM:
+    """A stock BERT with a copy of the weights; its token-type embeddings are zero.
+
+    Raises:
+        UserError: not representable.
+    """
+    twin = BertForMaskedLM(bert_config(model.config))  # type: ignore[no-untyped-call]
+    state, layers = dict(model.state_dict()), model.config.num_hidden_layers
+    extra: State = {
+        BIAS_AGAIN: state["head.decoder.bias"],
+        TOKEN_TYPES: torch.zeros_like(twin.state_dict()[TOKEN_TYPES]),
+    }
+    for layer in range(layers):
+        for kind in ("weight", "bias"):
+            fused = state.pop(f"encoder.layers.{layer}.attention.query_key_value.{kind}")  # [3H, H] or [3H]
+            for name, part in zip(FUSED, fused.chunk(3), strict=True):
+                extra[f"bert.encoder.layer.{layer}.attention.self.{name}.{kind}"] = part
+    return filled(twin, extra | renamed(state, PREFIXES, layers), like=model)
+
+
+def from_bert(stock: BertForMaskedLM) -> BertinchampsForMaskedLM:
+    """One of our models with a copy of a stock BERT's weights, for text of token type 0.
+
+    The vector of token type 0 is added at every position, so it is folded into the positions.
+
+    Raises:
+        UserError: it is a decoder, or has two dropout rates.
+    """
+    theirs = stock.config
+    rates = {theirs.hidden_dropout_prob, theirs.attention_probs_dropout_prob}
+    refuse_foreign({"is_decoder": theirs.is_decoder, "attention_probs_dropout_prob": len(rates) > 1})
+    fields = {
+        **shared(theirs),
+        **REQUIRED["bert"],
+        "intermediate_size": theirs.intermediate_size,
+        "activation": our_activation(theirs.hidden_act),
+        "max_positions": theirs.max_position_embeddings,
+        "norm_epsilon": theirs.layer_norm_eps,
+        "dropout": float(theirs.hidden_dropout_prob),
+    }
+    state, layers = dict(stock.state_dict()), theirs.num_hidden_layers
+    del state[BIAS_AGAIN]
+    state[POSITIONS] = state[POSITIONS] + state.pop(TOKEN_TYPES)[0]
+    fused: State = {}
+    for layer in range(layers):
+        attention = f"bert.encoder.layer.{layer}.attention.self"
+        for kind in ("weight", "bias"):
+            parts = [state.pop(f"{attention}.{name}.{kind}") for name in FUSED]
+            fused[f"encoder.layers.{layer}.attention.query_key_value.{kind}"] = torch.cat(parts)
+    model = BertinchampsForMaskedLM(BertinchampsConfig(**fields))
+    return filled(model, fused | renamed(state, inverse(PREFIXES), layers), like=stock)

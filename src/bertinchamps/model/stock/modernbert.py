@@ -1,0 +1,104 @@
+"""ModernBERT (Warner et al., 2024), every layer with full attention."""
+
+from __future__ import annotations
+
+from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.stock.renaming import filled, inverse, renamed, shared
+from bertinchamps.model.stock.requirements import (
+    ACTIVATION_NAMES,
+    REQUIRED,
+    our_activation,
+    refuse_foreign,
+    refuse_unrepresentable,
+)
+
+# Our modules, and theirs; {} is the layer.
+PREFIXES = {
+    "encoder.embeddings.tokens": "model.embeddings.tok_embeddings",
+    "encoder.embeddings.norm": "model.embeddings.norm",
+    "encoder.layers.{}.attention_norm": "model.layers.{}.attn_norm",
+    "encoder.layers.{}.attention.query_key_value": "model.layers.{}.attn.Wqkv",
+    "encoder.layers.{}.attention.output": "model.layers.{}.attn.Wo",
+    "encoder.layers.{}.feed_forward_norm": "model.layers.{}.mlp_norm",
+    "encoder.layers.{}.feed_forward.input": "model.layers.{}.mlp.Wi",
+    "encoder.layers.{}.feed_forward.output": "model.layers.{}.mlp.Wo",
+    "encoder.final_norm": "model.final_norm",
+    "head.transform.dense": "head.dense",
+    "head.transform.norm": "head.norm",
+    "head.decoder": "decoder",
+}
+
+
+def modernbert_config(config: BertinchampsConfig) -> ModernBertConfig:
+    """The same architecture as a ModernBertConfig.
+
+    Raises:
+        UserError: not representable.
+    """
+    refuse_unrepresentable(config, "modernbert")
+    activation = ACTIVATION_NAMES[config.activation]
+    rope = {"rope_type": "default", "rope_theta": config.rotary_theta}
+    return ModernBertConfig(
+        **shared(config),
+        intermediate_size=config.intermediate_size // 2,  # theirs counts one half of the gated projection
+        hidden_activation=activation,
+        classifier_activation=activation,  # of the head's transform
+        max_position_embeddings=config.max_positions,
+        norm_eps=config.norm_epsilon,
+        norm_bias=config.norm_bias,
+        attention_bias=config.attention_bias,
+        mlp_bias=config.feed_forward_bias,
+        decoder_bias=config.decoder_bias,
+        classifier_bias=config.head_bias,
+        layer_types=["full_attention"] * config.num_hidden_layers,
+        rope_parameters={"full_attention": dict(rope), "sliding_attention": dict(rope)},
+    )
+
+
+def to_modernbert(model: BertinchampsForMaskedLM) -> ModernBertForMaskedLM:
+    """A stock ModernBERT with a copy of the weights.
+
+    Raises:
+        UserError: not representable.
+    """
+    twin = ModernBertForMaskedLM(modernbert_config(model.config))
+    state = renamed(model.state_dict(), PREFIXES, model.config.num_hidden_layers)
+    return filled(twin, state, like=model)
+
+
+def from_modernbert(stock: ModernBertForMaskedLM) -> BertinchampsForMaskedLM:
+    """One of our models with a copy of a stock ModernBERT's weights.
+
+    Raises:
+        UserError: it has local attention, dropout, scaled rotary angles, or two activations.
+    """
+    theirs = stock.config
+    rope = (theirs.rope_parameters or {})["full_attention"]
+    dropouts = (theirs.attention_dropout, theirs.embedding_dropout, theirs.mlp_dropout)
+    refuse_foreign(
+        {
+            "layer_types": set(theirs.layer_types or ()) != {"full_attention"},
+            "rope_parameters": rope["rope_type"] != "default",
+            "attention_dropout, embedding_dropout, mlp_dropout": any(dropouts),
+            "classifier_activation": theirs.classifier_activation != theirs.hidden_activation,
+        }
+    )
+    fields = {
+        **shared(theirs),
+        **REQUIRED["modernbert"],
+        "intermediate_size": 2 * theirs.intermediate_size,
+        "activation": our_activation(theirs.hidden_activation),
+        "max_positions": theirs.max_position_embeddings,
+        "norm_epsilon": theirs.norm_eps,
+        "norm_bias": theirs.norm_bias,
+        "attention_bias": theirs.attention_bias,
+        "feed_forward_bias": theirs.mlp_bias,
+        "decoder_bias": theirs.decoder_bias,
+        "head_bias": theirs.classifier_bias,
+        "rotary_theta": float(rope["rope_theta"]),
+    }
+    state = renamed(stock.state_dict(), inverse(PREFIXES), theirs.num_hidden_layers)
+    return filled(BertinchampsForMaskedLM(BertinchampsConfig(**fields)), state, like=stock)

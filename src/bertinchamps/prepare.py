@@ -1,0 +1,43 @@
+"""python -m bertinchamps.prepare: documents → tokenizer → packed blocks, ahead of time."""
+
+from __future__ import annotations
+
+import sys
+
+from bertinchamps import command_line
+from bertinchamps.config import PrepareConfig
+
+
+def prepare(config: PrepareConfig) -> None:
+    """Build the tokenizer and blocks of one configuration, and say what is in them."""
+    from bertinchamps.data.corpus import prepare as build
+
+    corpus = build(config, tell)
+    manifest = corpus.manifest
+    for split in ("train", "held_out"):
+        counts = manifest[split]
+        tell(f"{split:<9} {counts['documents']:>12,} documents {counts['tokens']:>15,} tokens")
+    for reason, count in manifest["dropped"].items():
+        tell(f"dropped   {count:>12,} documents: {reason}")
+    tell(f"tokenizer {corpus.tokenizer_folder}")
+
+
+def problems(config: PrepareConfig) -> list[str]:
+    """Every mistake in a configuration, in the user's key names."""
+    from bertinchamps.data.corpus import corpus_problems
+
+    return corpus_problems(config)
+
+
+def tell(message: str) -> None:
+    """Say something about the work to the user; never text of documents."""
+    sys.stderr.write(message + "\n")
+
+
+def main() -> None:
+    """Entry point of `python -m bertinchamps.prepare`."""
+    command_line.run("prepare", prepare, problems)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""python -m bertinchamps.pretrain: documents in, a French masked language model out, inside a budget."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertinchamps import command_line
+from bertinchamps.config import PretrainConfig, named
+from bertinchamps.errors import UserError
+from bertinchamps.prepare import problems as data_problems
+from bertinchamps.prepare import tell
+
+if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
+    from transformers import PreTrainedModel
+
+    from bertinchamps.data.corpus import Corpus
+    from bertinchamps.training.run import Run
+
+
+def pretrain(config: PretrainConfig) -> float:
+    """Pretrain one configuration.
+
+    Returns:
+        The held-out loss at the end, in nats.
+
+    Raises:
+        UserError: something the user can mend; nothing that existed was lost.
+    """
+    from bertinchamps.data.corpus import prepare
+    from bertinchamps.training.run import open_run, read_summary
+
+    corpus = prepare(config, tell)
+    label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
+    run = open_run(config, corpus.fingerprint, label, tell)
+    if not run.finished:
+        train(config, corpus, run)
+    summary = read_summary(run)
+    tell(
+        f"held out   loss {summary['held_out']['loss']:.4f} nats, accuracy {summary['held_out']['accuracy']:.1%} "
+        f"of masked tokens\n"
+        f"spent      {summary['spent']['seconds'] / 60:.1f} min, {summary['spent']['steps']:,} updates, "
+        f"{summary['spent']['tokens']:,} tokens, {summary['spent']['flops']:.3g} FLOP "
+        f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['share_of_peak_flops']:.1%} of "
+        f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})\n"
+        f"curve      {run.folder / 'loss.png'}\n"
+        f"model      {run.folder / 'model'}"
+    )
+    return float(summary["held_out"]["loss"])
+
+
+def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
+    """Build what training needs, in order; train until the budget ends; leave a model and a summary."""
+    import torch
+
+    from bertinchamps.model.architecture import build_config
+    from bertinchamps.model.flops import flops_per_token
+    from bertinchamps.model.huggingface import BertinchampsForMaskedLM, load_masked_lm
+    from bertinchamps.objectives import objectives
+    from bertinchamps.training import checkpoint, hooks
+    from bertinchamps.training.clock import Clock, Spent
+    from bertinchamps.training.figures import plot_loss
+    from bertinchamps.training.optim import optimizers
+    from bertinchamps.training.run import finish
+    from bertinchamps.training.runtime import build_runtime
+    from bertinchamps.training.schedules import schedules
+    from bertinchamps.training.trackers import trackers
+    from bertinchamps.training.trainer import Trainer
+
+    runtime = build_runtime(config.runtime)
+    torch.manual_seed(config.seed)
+    arch = build_config(asdict(config.arch), corpus.vocabulary.size, **corpus.vocabulary.named_ids)
+    model = load_masked_lm(run.resumed_from) if run.resumed_from else BertinchampsForMaskedLM(arch)
+    model = model.to(runtime.device)  # type: ignore[arg-type]  # transformers annotates its wrapper wrongly
+    if config.runtime.activation_checkpointing:
+        model.gradient_checkpointing_enable()
+    optimizer = optimizers.build(**config.optim, model=model)
+    if run.resumed_from:
+        optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
+    given: dict[str, Any] = {
+        "corpus": corpus,
+        "seed": config.seed,
+        "evaluation_blocks": config.evaluation.blocks,
+    }
+    task = objectives.build(**config.objective, **given, device=runtime.device)
+    flops = flops_per_token(arch, config.blocks.sequence_length, task.target_share)
+    clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
+    tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
+    bar = hooks.BudgetBar()
+    log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, tracker)
+    evaluation = hooks.Evaluation(config.evaluation, log, bar)
+    checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, _saver(model, corpus.tokenizer_folder))
+    trainer = Trainer(
+        task=task,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedules.build(**config.schedule),
+        batch=config.batch,
+        clock=clock,
+        runtime=runtime,
+        seed=config.seed,
+        gradient_clipping=config.gradient_clipping,
+        hooks=[hooks.Logging(log, bar), evaluation, checkpoints, hooks.StopOnSignal()],
+        position=run.state.get("position", 0),
+    )
+    tell(f"run        {run.folder}")
+    tell(
+        f"model      {model.num_parameters():,} parameters, {flops / 1e9:.4g} GFLOP a token, forward and backward"
+    )
+    tell(f"device     {runtime.describe()}")
+    try:
+        trainer.fit()
+    finally:
+        bar.stop()
+        tracker.close()
+    if trainer.stop_requested:
+        raise UserError(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
+    spent = clock.spent
+    finish(
+        run,
+        {
+            "held_out": evaluation.scores,
+            "spent": vars(spent),
+            "tokens_per_second": spent.tokens / spent.seconds,
+            "share_of_peak_flops": spent.flops / spent.seconds / runtime.peak_flops,
+            "peak_flops": runtime.peak_flops,
+            "peak_origin": runtime.peak_origin,
+            "device": runtime.describe(),
+            "parameters": model.num_parameters(),
+        },
+    )
+    plot_loss(hooks.read_metrics(run.folder / "metrics.jsonl"), run.folder.name, run.folder / "loss")
+
+
+def _saver(model: PreTrainedModel, tokenizer_folder: Path) -> Callable[[Path], None]:
+    """Writes what `from_pretrained` opens into a directory: model and tokenizer."""
+
+    def save(folder: Path) -> None:
+        model.save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(tokenizer_folder / name, folder / name)
+
+    return save
+
+
+def problems(config: PretrainConfig) -> list[str]:
+    """Every mistake in a configuration, in the user's key names."""
+    from bertinchamps.model.architecture import arch_problems
+    from bertinchamps.objectives import objectives
+    from bertinchamps.training.clock import budget_problems
+    from bertinchamps.training.optim import optimizer_problems
+    from bertinchamps.training.runtime import runtime_problems
+    from bertinchamps.training.schedules import batch_problems, schedule_problems
+    from bertinchamps.training.trackers import tracker_problems
+
+    given = ("corpus", "seed", "evaluation_blocks", "device")
+    length = config.blocks.sequence_length
+    found = budget_problems(config.budget)
+    found += data_problems(config)
+    found += arch_problems(asdict(config.arch))
+    found += objectives.problems(*named(config.objective), given=given)
+    found += optimizer_problems(*named(config.optim))
+    found += schedule_problems(*named(config.schedule))
+    found += batch_problems(config.batch)
+    found += runtime_problems(config.runtime)
+    found += tracker_problems(*named(config.tracker))
+    if config.arch.positions == "learned" and length > config.arch.max_positions:
+        found.append(
+            f"blocks.sequence_length={length}: learned positions end at arch.max_positions={config.arch.max_positions}"
+        )
+    if config.gradient_clipping is not None and config.gradient_clipping <= 0:
+        found.append(f"gradient_clipping={config.gradient_clipping}: must be above zero; null turns it off")
+    if not 0 < config.evaluation.every <= 1:
+        found.append(
+            f"evaluation.every={config.evaluation.every}: a share of the budget, above 0 and up to 1"
+        )
+    for key, value in (
+        ("evaluation.blocks", config.evaluation.blocks),
+        ("checkpoint.keep", config.checkpoint.keep),
+    ):
+        if value < 1:
+            found.append(f"{key}={value}: must be at least 1")
+    return found
+
+
+def main() -> None:
+    """Entry point of `python -m bertinchamps.pretrain`."""
+    command_line.run("pretrain", pretrain, problems)
+
+
+if __name__ == "__main__":
+    main()

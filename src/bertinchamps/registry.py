@@ -1,0 +1,119 @@
+"""Name → builder: how a config names code without a config ever holding code.
+
+A config node `{name: slanted_triangular, base: 0.25}` is built by the entry `slanted_triangular` of
+the schedules' registry. Keyword arguments are checked against the builder's signature first, and
+every message prints the menu.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from bertinchamps.errors import UserError
+
+T = TypeVar("T")
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+Check = Callable[[Mapping[str, Any]], list[str]]
+
+
+def closest(word: str, menu: Iterable[str]) -> str:
+    """'; did you mean X?' for the nearest entry of the menu, or an empty string."""
+    near = difflib.get_close_matches(word, list(menu), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class Registry(Generic[T]):
+    """Builders of one kind of thing, by name.
+
+    Args:
+        kind: what is registered, in the singular, for messages ("schedule").
+        key: the config key that chooses among them ("schedule"), for messages.
+        package: a package whose modules register themselves when imported; all of them are imported
+            at the first look-up, so a new file is found without being listed anywhere.
+    """
+
+    def __init__(self, kind: str, key: str, package: str | None = None) -> None:
+        self.kind, self.key, self.package = kind, key, package
+        self._builders: dict[str, Callable[..., T]] = {}
+        self._checks: dict[str, Check] = {}
+
+    def register(self, name: str, check: Check | None = None) -> Callable[[Builder], Builder]:
+        """Decorator that files a class or function under a name.
+
+        Args:
+            name: what a config calls it.
+            check: mistakes in the values of its settings, in the user's key names.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+
+        def decorate(builder: Builder) -> Builder:
+            if name in self._builders:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._builders[name] = builder
+            if check is not None:
+                self._checks[name] = check
+            return builder
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """The menu, sorted."""
+        if self.package is not None:
+            package, self.package = self.package, None
+            folder = importlib.import_module(package)
+            for module in pkgutil.iter_modules(folder.__path__):
+                importlib.import_module(f"{package}.{module.name}")
+        return sorted(self._builders)
+
+    def problems(
+        self, name: object, arguments: Mapping[str, Any] = {}, given: tuple[str, ...] = ()
+    ) -> list[str]:
+        """Everything wrong with building `name` from these keyword arguments, in the user's key names.
+
+        Args:
+            name: the entry asked for.
+            arguments: keyword arguments from the config.
+            given: parameters that the code, not the config, passes.
+        """
+        menu = self.names()
+        if name not in menu:
+            return [
+                f"{self.key}={name}: no such {self.kind}{closest(str(name), menu)} (one of: {', '.join(menu)})"
+            ]
+        parameters = {
+            parameter.name: parameter
+            for parameter in inspect.signature(self._builders[str(name)]).parameters.values()
+            if parameter.name not in given
+        }
+        wrong = [
+            f"{self.key}.{argument}: {name} takes no such setting{closest(argument, parameters)}"
+            f" (it takes: {', '.join(parameters) or 'none'})"
+            for argument in arguments
+            if argument not in parameters
+        ]
+        missing = [
+            f"{self.key}.{parameter.name}: {name} needs it and has no default"
+            for parameter in parameters.values()
+            if parameter.default is inspect.Parameter.empty and parameter.name not in arguments
+        ]
+        if wrong or missing or name not in self._checks:
+            return wrong + missing
+        return self._checks[str(name)](arguments)
+
+    def build(self, name: str, **arguments: Any) -> T:
+        """Build the entry.
+
+        Raises:
+            UserError: no such entry, or arguments its signature does not have.
+        """
+        problems = self.problems(name, arguments)
+        if problems:
+            raise UserError("\n".join(problems))
+        return self._builders[name](**arguments)

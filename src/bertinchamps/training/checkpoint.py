@@ -1,0 +1,161 @@
+"""Checkpoints: directories that Hugging Face opens, with the resume state in a folder of its own.
+
+    RUN/checkpoints/step-00000200/
+        config.json model.safetensors tokenizer.json …   what `from_pretrained` reads
+        resume/optimizer.pt resume/state.json            what going on needs
+        manifest.json                                    size and digest of each file above
+
+A checkpoint is written beside its place and renamed into it, so that a directory with that name is
+whole; the manifest tells when it was cut or altered later. Nothing is unpickled without
+`weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertinchamps.errors import UserError
+
+Tensors = dict[str, Any]
+MANIFEST = "manifest.json"
+
+
+def write(
+    folder: Path, save_model: Callable[[Path], None], optimizer: Tensors, state: dict[str, Any]
+) -> None:
+    """Write a checkpoint at `folder`, whole or not at all.
+
+    Args:
+        folder: its final name; replaced if it exists.
+        save_model: writes the model and tokenizer files into the directory it is given.
+        optimizer: tensors and plain values.
+        state: JSON-able.
+    """
+
+    def fill(unfinished: Path) -> None:
+        save_model(unfinished)
+        (unfinished / "resume").mkdir()
+        torch.save(optimizer, unfinished / "resume" / "optimizer.pt")
+        (unfinished / "resume" / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+    write_directory(folder, fill)
+
+
+def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a directory with files and a manifest, then move it to its name in one step."""
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    fill(unfinished)
+    files = sorted(file for file in unfinished.rglob("*") if file.is_file())
+    manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
+    (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    for file in [*files, unfinished / MANIFEST]:
+        _flush_to_disk(file)
+    if folder.exists():
+        shutil.rmtree(folder)
+    unfinished.rename(folder)
+    _flush_to_disk(folder.parent)
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with a checkpoint, each with the file's name; nothing if it is as it was written."""
+    manifest_file = folder / MANIFEST
+    try:
+        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+        entries = {
+            str(name): (int(facts["bytes"]), str(facts["blake2b"])) for name, facts in manifest.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return [f"{manifest_file} is missing or unreadable"]
+    found = []
+    for name, (size, digest) in entries.items():
+        file = folder / name
+        if not file.is_file():
+            found.append(f"{file} is missing")
+        elif file.stat().st_size != size:
+            found.append(f"{file} is cut: {file.stat().st_size} bytes instead of {size}")
+        elif _digest(file) != digest:
+            found.append(f"{file} was altered after it was written")
+    return found
+
+
+def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
+    """The newest whole checkpoint, or None where there is none.
+
+    Args:
+        checkpoints: the run's folder of checkpoints.
+        warn: is told of each checkpoint that is refused, and why.
+    """
+    for folder in reversed(all_of(checkpoints)):
+        found = problems(folder)
+        if not found:
+            return folder
+        warn(f"checkpoint {folder} is refused: {'; '.join(found)}. Trying the one before it.")
+    return None
+
+
+def all_of(checkpoints: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    return sorted(folder for folder in checkpoints.iterdir() if re.fullmatch(r"step-\d{8}", folder.name))
+
+
+def name_of(step: int) -> str:
+    """The directory name of the checkpoint after so many updates."""
+    return f"step-{step:08d}"
+
+
+def keep_latest(checkpoints: Path, keep: int) -> None:
+    """Delete all but the newest ones, and what a killed writer left."""
+    for folder in all_of(checkpoints)[:-keep]:
+        shutil.rmtree(folder)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The JSON part of the resume state."""
+    state: dict[str, Any] = json.loads((folder / "resume" / "state.json").read_text(encoding="utf-8"))
+    return state
+
+
+def read_optimizer(folder: Path) -> Tensors:
+    """The optimizer's part of the resume state, on the CPU.
+
+    Raises:
+        UserError: it holds anything but tensors and plain values.
+    """
+    file = folder / "resume" / "optimizer.pt"
+    try:
+        tensors: Tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"{file}: not a resume state that this program wrote ({type(error).__name__})"
+        ) from error
+    return tensors
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "blake2b": _digest(file)}
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

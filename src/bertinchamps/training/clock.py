@@ -1,0 +1,140 @@
+"""Budgets become progress here, and nowhere else.
+
+Progress runs from 0 to 1 and is the only clock that schedules see. It is the largest share used of
+any limit given, so the smallest budget wins. The rules of the budget are in docs/budget.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+
+from bertinchamps.config import BudgetConfig
+
+SHARE_OF_HOURS_RESERVED = 0.002  # at least so much of the time is kept for the last evaluation and checkpoint
+
+
+@dataclass
+class Spent:
+    """What a run has used so far, over all its resumptions: the clock's whole state."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+    positions: int = 0
+    flops: float = 0.0
+
+
+class Clock:
+    """Measures what is spent against the budget.
+
+    Wall time runs from `start` (the first batch) and includes everything until the end of training:
+    compilation, evaluations and checkpoints. `reserve` seconds are kept back so that the last
+    evaluation and the last checkpoint fit inside.
+
+    Args:
+        budget: the limits; None where there is none.
+        epoch_length: positions in one epoch.
+        flops_per_token: model FLOPs, forward and backward.
+        spent: what earlier parts of the run have used.
+        now: the time in seconds.
+    """
+
+    def __init__(
+        self,
+        budget: BudgetConfig,
+        epoch_length: int,
+        flops_per_token: float,
+        spent: Spent | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = {
+            f.name: limit for f in fields(budget) if (limit := getattr(budget, f.name)) is not None
+        }
+        self.epoch_length, self.flops_per_token = epoch_length, flops_per_token
+        self.reserve = 0.0
+        self._spent = spent or Spent()
+        self._now = now
+        self._started_at: float | None = None
+        self._seconds_before = self._spent.seconds
+
+    def start(self) -> None:
+        """The first batch is about to be used: wall time runs from here."""
+        self._started_at = self._now()
+
+    def spend(self, tokens: int, positions: int) -> None:
+        """Count one update.
+
+        Args:
+            tokens: tokens read by it.
+            positions: positions of the data stream that it consumed.
+        """
+        self._spent.steps += 1
+        self._spent.tokens += tokens
+        self._spent.positions += positions
+        self._spent.flops += tokens * self.flops_per_token
+
+    @property
+    def spent(self) -> Spent:
+        """A copy of what is spent up to now."""
+        if self._started_at is not None:
+            self._spent.seconds = self._seconds_before + self._now() - self._started_at
+        return Spent(**asdict(self._spent))
+
+    def used(self) -> dict[str, float]:
+        """Share used of each limit that was given; above 1 when it is overrun."""
+        spent = self.spent
+        amounts = {
+            "hours": spent.seconds / 3600,
+            "steps": float(spent.steps),
+            "tokens": float(spent.tokens),
+            "epochs": spent.positions / self.epoch_length,
+            "flops": spent.flops,
+        }
+        limits = dict(self.limits)
+        if "hours" in limits:
+            reserve = max(self.reserve / 3600, SHARE_OF_HOURS_RESERVED * limits["hours"])
+            limits["hours"] = max(limits["hours"] - reserve, 1e-9)
+        return {name: amounts[name] / limit for name, limit in limits.items()}
+
+    def progress(self) -> float:
+        """From 0 at the first batch to 1 where the smallest budget ends."""
+        return min(1.0, max(self.used().values()))
+
+    def finished(self, next_update_seconds: float = 0.0) -> bool:
+        """Whether the budget is used up, or the next update would overrun the time.
+
+        Args:
+            next_update_seconds: how long the next update is expected to take.
+        """
+        used = self.used()
+        if "hours" in self.limits:
+            used["hours"] += next_update_seconds / 3600 / self.limits["hours"]
+        return max(used.values()) >= 1.0 - 1e-12
+
+    def binding(self) -> tuple[str, float, float]:
+        """The budget that ends first at the present pace: (its name, spent, limit) in its own unit."""
+        used = self.used()
+        name = max(used, key=lambda key: used[key])
+        spent = self.spent
+        amount = {
+            "hours": spent.seconds / 3600,
+            "epochs": spent.positions / self.epoch_length,
+        }.get(name, float(getattr(spent, name, 0.0)))
+        return name, amount, self.limits[name]
+
+
+def budget_problems(budget: BudgetConfig) -> list[str]:
+    """Mistakes in a budget, in the user's key names."""
+    limits = {f.name: getattr(budget, f.name) for f in fields(budget)}
+    if all(limit is None for limit in limits.values()):
+        return [
+            "no budget given: add +budget=10m (or 1m, 3m, 30m, 1h, 8h, 24h), or one of "
+            "budget.hours, budget.steps, budget.tokens, budget.epochs, budget.flops"
+        ]
+    return [
+        f"budget.{name}={limit}: must be above zero"
+        for name, limit in limits.items()
+        if limit is not None and not limit > 0
+    ]

@@ -1,0 +1,247 @@
+"""What happens beside the updates: logging, evaluation, checkpoints, stopping on a signal."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bertinchamps.config import CheckpointConfig, EvaluationConfig
+from bertinchamps.training import checkpoint
+from bertinchamps.training.clock import Clock
+from bertinchamps.training.trackers import Tracker
+from bertinchamps.training.trainer import Hook, Trainer, Update
+
+RESERVE_MARGIN = 1.3  # the last evaluation and checkpoint may take so much longer than the ones measured
+DISK_BYTES_PER_SECOND = 200e6  # for the time of the first checkpoint, before one was measured
+
+
+class MetricsLog:
+    """RUN/metrics.jsonl: one JSON object a line, numbers only; survives being killed at any moment.
+
+    Args:
+        file: its path.
+        step: where a resumed run goes on; later records, of updates that will be done again, are dropped.
+        tracker: is told the same.
+    """
+
+    def __init__(self, file: Path, step: int, tracker: Tracker) -> None:
+        self._file, self._tracker = file, tracker
+        kept = [record for record in read_metrics(file) if record["step"] <= step] if step else []
+        unfinished = file.with_name(f".{file.name}.unfinished")
+        unfinished.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        unfinished.replace(file)
+
+    def write(self, kind: str, clock: Clock, values: dict[str, float]) -> None:
+        """Append a record of a kind ("train" or "held_out"), with what is spent so far."""
+        spent = clock.spent
+        record = {
+            "kind": kind,
+            "step": spent.steps,
+            "tokens": spent.tokens,
+            "seconds": round(spent.seconds, 3),
+        }
+        record |= {"flops": spent.flops, **values}
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+        self._tracker.log(spent.steps, {f"{kind}/{name}": value for name, value in values.items()})
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl; a last line that a kill cut short is left out."""
+    records = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+class Logging(Hook):
+    """Each update into the metrics and onto the progress bar."""
+
+    def __init__(self, log: MetricsLog, bar: BudgetBar) -> None:
+        self._log, self._bar = log, bar
+
+    def before_training(self, trainer: Trainer) -> None:
+        self._bar.start()
+
+    def after_update(self, trainer: Trainer, update: Update) -> None:
+        runtime, clock = trainer.runtime, trainer.clock
+        tokens_per_second = update.tokens / update.seconds
+        share_of_peak = tokens_per_second * clock.flops_per_token / runtime.peak_flops
+        values = {
+            "loss": update.loss,
+            "gradient_norm": update.gradient_norm,
+            "learning_rate": update.learning_rate,
+            "sequences": update.sequences,
+            "tokens_per_second": round(tokens_per_second, 1),
+            "share_of_peak_flops": round(share_of_peak, 4),
+            "progress": round(clock.progress(), 6),
+        }
+        self._log.write("train", clock, values)
+        self._bar.show(trainer, update, tokens_per_second, share_of_peak)
+
+    def after_training(self, trainer: Trainer) -> None:
+        self._bar.stop()
+
+
+class BudgetBar:
+    """A progress bar against the budget on a terminal; on anything else a line now and then.
+
+    Args:
+        lines_every: progress between two lines where there is no terminal.
+    """
+
+    def __init__(self, lines_every: float = 0.05) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._lines_every, self._next_line = lines_every, 0.0
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>5.1f}% {task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._line = self._bar.add_task("training", total=1.0, status="compiling, first update …")
+
+    def start(self) -> None:
+        self._bar.start()
+
+    def show(self, trainer: Trainer, update: Update, tokens_per_second: float, share_of_peak: float) -> None:
+        name, spent, limit = trainer.clock.binding()
+        status = (
+            f"{_amount(name, spent)} of {_amount(name, limit)} · step {update.step} · loss {update.loss:.3f} · "
+            f"lr {update.learning_rate:.1e} · batch {update.sequences} · {tokens_per_second:,.0f} tokens/s · "
+            f"{share_of_peak:.0%} of peak"
+        )
+        progress = trainer.clock.progress()
+        self._bar.update(self._line, completed=progress, status=status)
+        if not self.console.is_terminal and progress >= self._next_line:
+            self.console.print(f"{progress:>6.1%} {status}")
+            self._next_line = math.floor(progress / self._lines_every + 1) * self._lines_every
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(message)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+def _amount(limit: str, value: float) -> str:
+    if limit == "hours":
+        minutes, seconds = divmod(round(value * 3600), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} h"
+    return f"{value:,.0f} {limit}" if limit in ("steps", "tokens") else f"{value:.3g} {limit}"
+
+
+class Evaluation(Hook):
+    """Held-out scores at even marks of progress, before the first update and after the last."""
+
+    def __init__(self, config: EvaluationConfig, log: MetricsLog, bar: BudgetBar) -> None:
+        self._every, self._log, self._bar = config.every, log, bar
+        self._mark = 0
+        self.scores: dict[str, float] = {}
+
+    def before_training(self, trainer: Trainer) -> None:
+        self._mark = self._marks(trainer)
+        if trainer.step == 0:
+            self._evaluate(trainer)
+
+    def after_update(self, trainer: Trainer, update: Update) -> None:
+        mark = self._marks(trainer)
+        if mark > self._mark and trainer.clock.progress() < 1.0:  # the last evaluation is after training
+            self._mark = mark
+            self._evaluate(trainer)
+
+    def after_training(self, trainer: Trainer) -> None:
+        self._evaluate(trainer)
+
+    def _marks(self, trainer: Trainer) -> int:
+        return math.floor(trainer.clock.progress() / self._every + 1e-9)
+
+    def _evaluate(self, trainer: Trainer) -> None:
+        began = time.perf_counter()
+        self.scores = trainer.evaluate()
+        seconds = time.perf_counter() - began
+        trainer.reserve["evaluation"] = RESERVE_MARGIN * seconds
+        self._log.write("held_out", trainer.clock, {**self.scores, "evaluation_seconds": round(seconds, 3)})
+        shown = " · ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
+        self._bar.say(f"step {trainer.step}: held-out {shown}")
+
+
+class Checkpoints(Hook):
+    """Writes checkpoints, and the finished model at the end.
+
+    Args:
+        config: how often, and how many are kept.
+        folder: the run's directory.
+        save_model: writes model and tokenizer files into a directory.
+    """
+
+    def __init__(self, config: CheckpointConfig, folder: Path, save_model: Callable[[Path], None]) -> None:
+        self._config, self._folder, self._save_model = config, folder, save_model
+        self._saved_at = time.monotonic()
+        self._saved_step = -1
+
+    def before_training(self, trainer: Trainer) -> None:
+        model_bytes = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+        trainer.reserve["checkpoint"] = RESERVE_MARGIN * (model_bytes / DISK_BYTES_PER_SECOND + 0.2)
+        self._saved_at = time.monotonic()
+
+    def after_update(self, trainer: Trainer, update: Update) -> None:
+        due = time.monotonic() - self._saved_at >= self._config.every_minutes * 60
+        if due or (self._config.every_steps and update.step % self._config.every_steps == 0):
+            self.save(trainer)
+
+    def after_training(self, trainer: Trainer) -> None:
+        if trainer.stop_requested:
+            self.save(trainer)
+        else:
+            checkpoint.write_directory(self._folder / "model", self._save_model)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint now, unless this step has one."""
+        if trainer.step == self._saved_step:
+            return
+        began = time.perf_counter()
+        parent = self._folder / "checkpoints"
+        name = checkpoint.name_of(trainer.step)
+        checkpoint.write(parent / name, self._save_model, trainer.optimizer.state_dict(), trainer.state())
+        checkpoint.keep_latest(parent, self._config.keep)
+        trainer.reserve["checkpoint"] = RESERVE_MARGIN * (time.perf_counter() - began)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.step
+
+
+class StopOnSignal(Hook):
+    """SIGTERM or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+
+    def before_training(self, trainer: Trainer) -> None:
+        def request(number: int, frame: FrameType | None) -> None:
+            del frame
+            if trainer.stop_requested:
+                os._exit(128 + number)
+            trainer.stop_requested = True
+            sys.stderr.write("\nstopping after this update; once more to leave at once\n")
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, request)
+
+    def after_training(self, trainer: Trainer) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,141 @@
+"""Optimizers, with the parameter groups that the recipe asks for.
+
+Each group keeps its own base rate (`base_lr`); the engine multiplies it by the schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from bertinchamps.registry import Registry
+
+
+class Optimizer(Protocol):
+    """What the engine needs of an optimizer; torch's own fulfil it."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+    def step(self) -> Any: ...
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+optimizers: Registry[Optimizer] = Registry("optimizer", "optim")
+
+
+@optimizers.register("adamw")
+def adamw(
+    model: nn.Module,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    betas: Iterable[float] = (0.9, 0.98),
+    epsilon: float = 1e-12,
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter, 2019), fused, without decay on biases, norms and other vectors."""
+    return _adamw(list(model.parameters()), learning_rate, weight_decay, betas, epsilon)
+
+
+@optimizers.register("muon")
+def muon(
+    model: nn.Module,
+    matrix_learning_rate: float = 0.02,
+    momentum: float = 0.95,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 0.01,
+    betas: Iterable[float] = (0.9, 0.98),
+    epsilon: float = 1e-8,
+) -> Optimizer:
+    """Muon (Jordan et al., 2024) for the matrices inside the layers, AdamW for embeddings and vectors.
+
+    Args:
+        model: its parameters named `...layers...` with two dimensions get Muon.
+        matrix_learning_rate: Muon's rate, scaled by sqrt(max(1, rows / columns)) for each matrix.
+        momentum: Nesterov momentum of Muon.
+        learning_rate: AdamW's rate.
+        weight_decay: decoupled decay, for matrices only.
+        betas: AdamW's.
+        epsilon: AdamW's.
+    """
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in f".{name}"]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    parts: list[Optimizer] = [_adamw(rest, learning_rate, weight_decay, betas, epsilon)]
+    if matrices:
+        parts.insert(
+            0,
+            torch.optim.Muon(matrices, lr=matrix_learning_rate, momentum=momentum, weight_decay=weight_decay),
+        )
+    return Together(parts)
+
+
+def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Mistakes in an optimizer's settings, in the user's key names."""
+    problems = optimizers.problems(name, settings, given=("model",))
+    if name == "muon" and not hasattr(torch.optim, "Muon"):
+        problems.append("optim=muon: this PyTorch has no torch.optim.Muon (2.9 brought it); use optim=adamw")
+    for key, value in settings.items():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(isinstance(number, int | float) and number >= 0 for number in numbers):
+            problems.append(f"optim.{key}={value}: must be a number of at least 0")
+    betas = settings.get("betas", [0.9, 0.98])
+    if not isinstance(betas, list) or len(betas) != 2 or any(beta >= 1 for beta in betas):
+        problems.append(f"optim.betas={betas}: two numbers from 0 up to, but not including, 1")
+    return problems
+
+
+class Together:
+    """Several optimizers, each over its own parameters, that step as one."""
+
+    def __init__(self, parts: list[Optimizer]) -> None:
+        self.parts = parts
+        for part in parts:
+            for group in part.param_groups:
+                group.setdefault("base_lr", group["lr"])
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(index): part.state_dict() for index, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for index, part in enumerate(self.parts):
+            part.load_state_dict(state_dict[str(index)])
+
+
+def _adamw(
+    parameters: list[nn.Parameter],
+    learning_rate: float,
+    weight_decay: float,
+    betas: Iterable[float],
+    epsilon: float,
+) -> Optimizer:
+    first, second = betas
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=learning_rate,
+        betas=(first, second),
+        eps=epsilon,
+        fused=True,
+    )
+    for group in optimizer.param_groups:
+        group["base_lr"] = group["lr"]
+    return optimizer

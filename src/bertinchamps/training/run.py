@@ -1,0 +1,209 @@
+"""A run's directory: where it is, what it was started with, and whether it can go on.
+
+RUN/
+    config.yaml       every setting, resolved
+    run.json          command, versions, fingerprint of the data
+    metrics.jsonl     a line an update and an evaluation
+    checkpoints/      to go on from
+    model/            the finished model
+    summary.json      scores and what was spent; its presence says that the run is finished
+    loss.png loss.svg
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bertinchamps.config import PretrainConfig
+from bertinchamps.errors import UserError
+from bertinchamps.training import checkpoint
+
+# What may differ when a run goes on: where things are and how fast, but nothing that decides the result.
+FREE_TO_CHANGE = ("resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir")
+PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run.
+
+    Attributes:
+        folder: its directory.
+        resumed_from: the checkpoint to go on from, or None at the start.
+        state: that checkpoint's JSON state; empty at the start.
+        finished: it needs no training any more.
+    """
+
+    folder: Path
+    resumed_from: Path | None
+    state: dict[str, Any]
+    finished: bool = False
+
+
+def open_run(config: PretrainConfig, data_fingerprint: str, label: str, tell: Tell) -> Run:
+    """Open a new run's directory, or an old one's to go on.
+
+    Args:
+        config: with `run_dir`, `runs_dir` and `resume`.
+        data_fingerprint: of the corpus as it is now.
+        label: goes into a new directory's name.
+        tell: shown what was decided.
+
+    Raises:
+        UserError: the directory is taken, or the run to go on with was started with other settings or
+            other data. Nothing on disk has changed then.
+    """
+    old = _run_to_resume(config, tell)
+    if old is None:
+        folder = _new_folder(config, label)
+        _write_json(folder / "run.json", _facts(data_fingerprint))
+        (folder / "config.yaml").write_text(
+            yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+        )
+        return Run(folder, None, {})
+    _check_same(old, config, data_fingerprint)
+    if (old / "summary.json").exists():
+        return Run(old, None, {}, finished=True)
+    resumed_from = checkpoint.latest(old / "checkpoints", tell)
+    if resumed_from is None:
+        tell(f"{old}: no whole checkpoint yet; starting over in it")
+        return Run(old, None, {})
+    tell(f"going on from {resumed_from}")
+    return Run(old, resumed_from, checkpoint.read_state(resumed_from))
+
+
+def finish(run: Run, summary: dict[str, Any]) -> None:
+    """Write the summary, which marks the run as finished."""
+    _write_json(run.folder / "summary.json", summary)
+
+
+def read_summary(run: Run) -> dict[str, Any]:
+    """The summary of a finished run."""
+    summary: dict[str, Any] = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+    return summary
+
+
+def _run_to_resume(config: PretrainConfig, tell: Tell) -> Path | None:
+    if config.resume == "never":
+        return None
+    if config.resume != "auto":
+        folder = Path(config.resume).expanduser()
+        if not (folder / "run.json").is_file():
+            raise UserError(
+                f"resume={config.resume}: no run there (no run.json); resume=auto looks in {config.runs_dir}"
+            )
+        return folder
+    if config.run_dir is not None:
+        folder = Path(config.run_dir).expanduser()
+        return folder if (folder / "run.json").is_file() else None
+    wanted = _settings(asdict(config))
+    for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
+        if not (file.parent / "summary.json").exists() and _settings_of(file.parent) == wanted:
+            return file.parent
+    tell(f"resume=auto: no unfinished run with these settings in {config.runs_dir}; starting a new one")
+    return None
+
+
+def _new_folder(config: PretrainConfig, label: str) -> Path:
+    if config.run_dir is not None:
+        folder = Path(config.run_dir).expanduser()
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(
+                f"run_dir={config.run_dir}: not empty, and nothing in it was touched. "
+                "Add resume=auto to go on with that run, or choose another directory."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    parent = Path(config.runs_dir).expanduser()
+    stem = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{label}"
+    for number in range(1, 1000):
+        folder = parent / (stem if number == 1 else f"{stem}_{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise UserError(f"{parent / stem}: taken a thousand times; set run_dir")
+
+
+def _check_same(folder: Path, config: PretrainConfig, data_fingerprint: str) -> None:
+    before, now = _settings_of(folder), _settings(asdict(config))
+    changed = [
+        f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UserError(
+            f"{folder} was started with other settings, so it cannot go on with these:\n"
+            + "\n".join(changed)
+            + "\nGive the same ones, or start a new run without resume."
+        )
+    recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data_fingerprint"]
+    if recorded != data_fingerprint:
+        raise UserError(
+            f"{folder}: the corpus is not the one this run began with (fingerprint {recorded} then, "
+            f"{data_fingerprint} now): a file was altered, added or removed. Restore it to go on, or start a "
+            "new run without resume."
+        )
+
+
+def _settings_of(folder: Path) -> dict[str, Any]:
+    try:
+        return _settings(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, AttributeError):
+        return {}
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Flat settings without those that are free to change."""
+    flat = dict(_flat(config))
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
+    }
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _facts(data_fingerprint: str) -> dict[str, Any]:
+    return {
+        "command": shlex.join(["python", "-m", "bertinchamps.pretrain", *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "data_fingerprint": data_fingerprint,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "not installed"
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    unfinished.replace(file)

@@ -1,0 +1,185 @@
+"""Where and how the arithmetic runs: device, precision, compilation, threads, and their peak rate."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from bertinchamps.config import RuntimeConfig
+from bertinchamps.contract import Batch
+
+BATCHES_READ_AHEAD = 4
+
+# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
+# the first match counts.
+DATA_SHEET_TFLOPS = {
+    "H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
+    "RTX 4090": 165, "RTX 3090": 71, "RTX A6000": 155, "RTX A4000": 77, "A40": 150, "A10": 125,
+    "V100": 125, "T4": 65,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The resolved choices.
+
+    Attributes:
+        device: where the model lives.
+        autocast_dtype: the type of matrix products, or None for plain float32.
+        compiled: whether functions go through torch.compile.
+        peak_flops: FLOP/s that count as 100 %.
+        peak_origin: "data sheet", or "measured" with a matrix product on this device.
+    """
+
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    compiled: bool
+    peak_flops: float = 0.0
+    peak_origin: str = ""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which forward passes run."""
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, compiled for static shapes where compilation is on."""
+        return torch.compile(function, dynamic=False, fullgraph=True) if self.compiled else function
+
+    def feed(self, batches: Iterator[Batch]) -> Generator[Batch]:
+        """Read a few batches ahead in a thread; on CUDA into pinned memory, copied without waiting."""
+        cuda = self.device.type == "cuda"
+        for batch in _read_ahead(batches, pin=cuda):
+            inputs = {
+                name: tensor.to(self.device, non_blocking=cuda) for name, tensor in batch.inputs.items()
+            }
+            yield replace(batch, inputs=inputs)
+
+    def describe(self) -> str:
+        """One line for people: device, precision, compilation."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        precision = (
+            "float32" if self.autocast_dtype is None else str(self.autocast_dtype).removeprefix("torch.")
+        )
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        return f"{name}{threads}, {precision}, {'compiled' if self.compiled else 'not compiled'}"
+
+
+def build_runtime(config: RuntimeConfig) -> Runtime:
+    """Resolve every `auto` on this machine and measure or look up the peak rate (under a second)."""
+    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    device = torch.device(kind)
+    dtype = torch.bfloat16 if config.precision == "bf16" else None
+    if config.precision == "auto" and has_fast_bf16(device):
+        dtype = torch.bfloat16
+    compiled = config.compile == "on" or (config.compile == "auto" and can_compile(device))
+    torch.set_float32_matmul_precision("high" if dtype is not None else "highest")
+    runtime = Runtime(device, dtype, compiled)
+    peak, origin = _peak_flops(runtime)
+    return replace(runtime, peak_flops=peak, peak_origin=origin)
+
+
+def runtime_problems(config: RuntimeConfig) -> list[str]:
+    """Mistakes in the runtime settings, and what this machine cannot do, in the user's key names."""
+    problems = [
+        f"runtime.{key}={value}: one of {', '.join(menu)}"
+        for key, value, menu in (
+            ("device", config.device, ("auto", "cpu", "cuda")),
+            ("precision", config.precision, ("auto", "fp32", "bf16")),
+            ("compile", config.compile, ("auto", "on", "off")),
+        )
+        if value not in menu
+    ]
+    if config.device == "cuda" and not torch.cuda.is_available():
+        problems.append(
+            "runtime.device=cuda: this PyTorch sees no CUDA device; runtime.device=auto takes the CPU"
+        )
+    if config.compile == "on" and config.device != "cuda" and not can_compile(torch.device("cpu")):
+        problems.append(
+            "runtime.compile=on: no C++ compiler found (install g++), or use runtime.compile=auto"
+        )
+    if config.threads is not None and config.threads < 1:
+        problems.append(f"runtime.threads={config.threads}: must be at least 1")
+    return problems
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile has the compiler that it needs for the device."""
+    return device.type == "cuda" or any(
+        shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")
+    )
+
+
+def _peak_flops(runtime: Runtime) -> tuple[float, str]:
+    if runtime.device.type == "cuda" and runtime.autocast_dtype is not None:
+        name = torch.cuda.get_device_name(runtime.device)
+        for part, tflops in DATA_SHEET_TFLOPS.items():
+            if part in name:
+                return tflops * 1e12, "data sheet"
+    size = 2048 if runtime.device.type == "cpu" else 8192
+    a = torch.randn(size, size, device=runtime.device, dtype=runtime.autocast_dtype or torch.float32)
+    best = min(_seconds(lambda: a @ a, runtime.device) for _ in range(4))
+    return 2 * size**3 / best, "measured"
+
+
+def _seconds(function: Callable[[], Any], device: torch.device) -> float:
+    began = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _read_ahead(batches: Iterator[Batch], pin: bool) -> Iterator[Batch]:
+    """Iterate in a thread, a few batches ahead; an exception there is raised here."""
+    buffer: queue.Queue[Batch | BaseException | None] = queue.Queue(BATCHES_READ_AHEAD)
+    stopped = threading.Event()
+
+    def hand_over(item: Batch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                buffer.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def read() -> None:
+        try:
+            for batch in batches:
+                if pin:
+                    batch = replace(batch, inputs={name: t.pin_memory() for name, t in batch.inputs.items()})
+                hand_over(batch)
+                if stopped.is_set():
+                    return
+            hand_over(None)
+        except BaseException as error:
+            hand_over(error)
+
+    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while (item := buffer.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,101 @@
+"""Where metrics go besides RUN/metrics.jsonl. Numbers and settings only; never text of documents."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from bertinchamps.errors import UserError
+from bertinchamps.registry import Registry
+
+
+class Tracker(Protocol):
+    """The whole interface."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics after so many updates."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+trackers: Registry[Tracker] = Registry("tracker", "tracker")
+
+
+@trackers.register("none")
+class NoTracker:
+    """Only metrics.jsonl."""
+
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any]) -> None:
+        del run_dir, settings
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@trackers.register("tensorboard")
+class TensorBoard:
+    """Event files in RUN/tensorboard."""
+
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any]) -> None:
+        del settings
+        writer = _imported("torch.utils.tensorboard", extra="tensorboard").SummaryWriter
+        self._writer = writer(log_dir=str(run_dir / "tensorboard"))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@trackers.register("wandb")
+class WeightsAndBiases:
+    """Weights & Biases, in RUN/wandb; sends nothing unless `mode` is online."""
+
+    def __init__(
+        self, run_dir: Path, settings: Mapping[str, Any], project: str = "bertinchamps", mode: str = "offline"
+    ) -> None:
+        wandb = _imported("wandb", extra="wandb")
+        self._run = wandb.init(
+            project=project,
+            mode=mode,
+            dir=str(run_dir),
+            name=run_dir.name,
+            config=dict(settings),
+            settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False),
+        )
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._run.log(dict(metrics), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def tracker_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """Mistakes in the tracker's settings, and a missing package, in the user's key names."""
+    problems = trackers.problems(name, settings, given=("run_dir", "settings"))
+    if not problems and name in ("tensorboard", "wandb") and importlib.util.find_spec(name) is None:
+        problems.append(f"tracker={name}: {_remedy(name)}")
+    if settings.get("mode", "offline") not in ("offline", "online", "disabled"):
+        problems.append(f"tracker.mode={settings['mode']}: one of offline, online, disabled")
+    return problems
+
+
+def _imported(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"tracker={extra}: {_remedy(extra)}") from error
+
+
+def _remedy(extra: str) -> str:
+    return f"{extra} is not installed; run: pip install 'bertinchamps[{extra}]'"

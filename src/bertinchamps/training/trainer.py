@@ -1,0 +1,228 @@
+"""THE loop. A ladder of functions: `fit` tells the run, `_update` one update, `_accumulate` its gradient.
+
+A step is an update of the weights, everywhere in this project; what goes through the model at once is
+a micro-batch.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import statistics
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from bertinchamps.config import BatchConfig
+from bertinchamps.contract import Batch, Output, Task
+from bertinchamps.errors import UserError
+from bertinchamps.training.clock import Clock
+from bertinchamps.training.optim import Optimizer
+from bertinchamps.training.runtime import Runtime
+from bertinchamps.training.schedules import Schedule, micro_batches
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update was like.
+
+    Attributes:
+        step: updates done, this one included.
+        loss: mean over the update's targets, in nats.
+        gradient_norm: before clipping.
+        learning_rate: of the first parameter group.
+        sequences: sequences averaged.
+        tokens: tokens read.
+        seconds: wall time.
+    """
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    sequences: int
+    tokens: int
+    seconds: float
+
+
+class Hook:
+    """Something that happens beside the updates: logging, evaluation, checkpoints."""
+
+    def before_training(self, trainer: Trainer) -> None:
+        """The clock has started; no update yet."""
+
+    def after_update(self, trainer: Trainer, update: Update) -> None:
+        """The weights have just changed."""
+
+    def after_training(self, trainer: Trainer) -> None:
+        """The last update is done."""
+
+
+class NonFiniteLoss(UserError):
+    """A loss or gradient that is not a finite number; raised before the weights are touched."""
+
+
+class Trainer:
+    """Trains a model on a task until the budget ends.
+
+    Args:
+        task: reads, collates and scores.
+        model: on the runtime's device, in float32.
+        optimizer: with a `base_lr` in each parameter group.
+        schedule: progress → multiplier of the base rates.
+        batch: micro-batch, size and ramp.
+        clock: the budget.
+        runtime: device, precision, compilation.
+        seed: of dropout; with the step it decides the random state of each update.
+        gradient_clipping: largest gradient norm, or None.
+        hooks: called in this order.
+        position: where the data stream goes on.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        batch: BatchConfig,
+        clock: Clock,
+        runtime: Runtime,
+        seed: int,
+        gradient_clipping: float | None,
+        hooks: Sequence[Hook] = (),
+        position: int = 0,
+    ) -> None:
+        self.task, self.model, self.optimizer, self.clock, self.runtime = (
+            task,
+            model,
+            optimizer,
+            clock,
+            runtime,
+        )
+        self.position = position
+        self.stop_requested = False
+        self.reserve: dict[
+            str, float
+        ] = {}  # seconds that what comes after the last update will take, by what
+        self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
+        self._clipping = math.inf if gradient_clipping is None else gradient_clipping
+        self._loss: Callable[..., Output] = runtime.compile(task.loss)
+        self._micro_batch_seconds: collections.deque[float] = collections.deque(maxlen=8)
+
+    @property
+    def step(self) -> int:
+        """Updates done, over all resumptions."""
+        return self.clock.spent.steps
+
+    def fit(self) -> None:
+        """Update until the budget ends, the time runs out within an update, or a stop is requested.
+
+        Raises:
+            NonFiniteLoss: before the weights are touched.
+        """
+        stream = self.runtime.feed(self.task.batches(self.position, self._batch.micro_batch))
+        self.model.train()
+        self.clock.start()
+        for hook in self._hooks:
+            hook.before_training(self)
+        while not self._finished() and not self.stop_requested:
+            update = self._update(stream)
+            if update is None:
+                break
+            for hook in self._hooks:
+                hook.after_update(self, update)
+        for hook in self._hooks:
+            hook.after_training(self)
+        stream.close()
+
+    def _finished(self) -> bool:
+        self.clock.reserve = sum(self.reserve.values())
+        return self.clock.finished(self._expected_seconds())
+
+    def evaluate(self) -> dict[str, float]:
+        """The task's scores, in evaluation mode and without gradients."""
+        self.model.eval()
+        with torch.no_grad(), self.runtime.autocast():
+            scores = self.task.evaluate(self.model)
+        self.model.train()
+        return scores
+
+    def learning_rate(self) -> float:
+        """Of the first parameter group, as the last update used it."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _update(self, stream: Generator[Batch]) -> Update | None:
+        """One step of the optimizer, or None where the time ran out before it."""
+        began = time.perf_counter()
+        progress = self.clock.progress()
+        torch.manual_seed(_mixed(self._seed, self.step))  # so that resuming needs no random state
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * self._schedule(progress)
+        batches = [next(stream) for _ in range(micro_batches(self._batch, progress))]
+        loss = self._accumulate(batches)
+        if loss is None:
+            return None
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._clipping)
+        update = self._report(batches, float(loss), float(norm), began)
+        self._refuse_non_finite(update)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.clock.spend(update.tokens, batches[-1].next_position - self.position)
+        self.position = batches[-1].next_position
+        return update
+
+    def _accumulate(self, batches: list[Batch]) -> torch.Tensor | None:
+        """Add up the gradient of the mean over all targets of the update; None if the time runs out."""
+        targets = sum(
+            batch.targets for batch in batches
+        )  # of all: a mean of means is wrong as soon as they differ
+        total = torch.zeros((), device=self.runtime.device)
+        for batch in batches:
+            if self.clock.finished():
+                self.optimizer.zero_grad(set_to_none=True)
+                return None
+            with self.runtime.autocast():
+                output = self._loss(self.model, batch.inputs)
+            loss = output.loss_sum / targets
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _report(self, batches: list[Batch], loss: float, norm: float, began: float) -> Update:
+        """Reading loss and norm waits for the device, so the time taken here is that of the whole update."""
+        seconds = time.perf_counter() - began
+        self._micro_batch_seconds.append(seconds / len(batches))
+        sequences = sum(len(next(iter(batch.inputs.values()))) for batch in batches)
+        tokens = sum(batch.tokens for batch in batches)
+        return Update(self.step + 1, loss, norm, self.learning_rate(), sequences, tokens, seconds)
+
+    def _refuse_non_finite(self, update: Update) -> None:
+        if math.isfinite(update.loss) and math.isfinite(update.gradient_norm):
+            return
+        raise NonFiniteLoss(
+            f"update {update.step}: the loss is {update.loss} and the gradient's norm {update.gradient_norm}. "
+            "Training stopped before the weights were touched; the last checkpoint is good. "
+            "Lower optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32."
+        )
+
+    def _expected_seconds(self) -> float:
+        """How long the next update should take; 0 while the first ones, which compile, are no guide."""
+        if len(self._micro_batch_seconds) < 3:
+            return 0.0
+        return statistics.median(self._micro_batch_seconds) * micro_batches(
+            self._batch, self.clock.progress()
+        )
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able state that a resumed run needs besides weights and optimizer."""
+        return {"spent": vars(self.clock.spent), "position": self.position}
+
+
+def _mixed(seed: int, step: int) -> int:
+    """A seed for one update, far from those of other runs and updates (SplitMix64's increment)."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % 2**63

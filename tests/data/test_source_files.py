@@ -1,0 +1,488 @@
+"""The user's files: every format, every compression, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+import zstandard
+
+from bertinchamps.contract import Document, Source
+from bertinchamps.data import file_hashes
+from bertinchamps.data.file_hashes import cache_folder, content_hashes
+from bertinchamps.data.sources import files as files_module
+from bertinchamps.data.sources import sources
+from bertinchamps.data.sources.files import FilesSource
+from bertinchamps.errors import UserError
+
+SECRET = "Madame Confidentielle"
+TEXTS = ["L'été à la mer.", 'Il dit : « Où ? », "là", et rit.', "Œuvre ; 500 µg à 39 °C", "Fin."]
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": lambda data: data,
+    ".gz": gzip.compress,
+    # two frames, as `cat a.zst b.zst` and parallel compressors write them
+    ".zst": lambda data: (
+        zstandard.compress(data[: len(data) // 2]) + zstandard.compress(data[len(data) // 2 :])
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "cache"))
+
+
+def as_jsonl(texts: list[str]) -> bytes:
+    return "".join(
+        json.dumps({"id": n, "text": text}, ensure_ascii=False) + "\n" for n, text in enumerate(texts)
+    ).encode()
+
+
+def as_csv(texts: list[str], delimiter: str = ",") -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(["id", "text"])
+    writer.writerows([n, text] for n, text in enumerate(texts))
+    return out.getvalue().encode()
+
+
+WRITERS: dict[str, Callable[[list[str]], bytes]] = {
+    ".jsonl": as_jsonl,
+    ".json": lambda texts: json.dumps(
+        [{"text": text} for text in texts], ensure_ascii=False, indent=1
+    ).encode(),
+    ".txt": lambda texts: "\n".join(texts).encode(),
+    ".csv": as_csv,
+    ".tsv": lambda texts: "".join(
+        f"{n}\t{text}\n" for n, text in [("id", "text"), *enumerate(texts)]
+    ).encode(),
+}
+
+
+def write(path: Path, data: bytes) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def texts_of(*files: str, **settings: str) -> list[str]:
+    return [document.text for document in FilesSource(list(files), **settings).documents()]
+
+
+def failure(action: Callable[[], object]) -> str:
+    """The message of the UserError, which must not hold a document's text anywhere."""
+    with pytest.raises(UserError) as caught:
+        action()
+    assert SECRET not in str(caught.value)
+    assert SECRET.split()[1] not in str(caught.value)
+    return str(caught.value)
+
+
+def broken(tmp_path: Path, name: str, data: bytes, **settings: str) -> str:
+    """The message for a file that cannot be read, the same from `check` or from reading it all."""
+    source = FilesSource(write(tmp_path / name, data), **settings)
+    message = failure(lambda: list(source.documents()))
+    assert name in message
+    return message
+
+
+# --- reading
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_format_and_compression(tmp_path: Path, suffix: str, compression: str) -> None:
+    name = f"Notes{suffix}{compression}".upper()
+    path = write(
+        tmp_path / name.replace("NOTES", "notes").lower(), COMPRESS[compression](WRITERS[suffix](TEXTS))
+    )
+    source = sources.build("files", files=path, txt_documents="line")
+    assert isinstance(source, Source)
+    source.check()
+    documents = list(source.documents())
+    assert [document.text for document in documents] == TEXTS
+    where = {".jsonl": "line 2", ".json": "item 2", ".txt": "line 2", ".csv": "line 3", ".tsv": "line 3"}[
+        suffix
+    ]
+    assert documents[1].name == f"notes{suffix}{compression}:{where}"
+    assert source.held_out() is None
+    assert [document.text for document in source.sample(10**6)] == TEXTS
+
+
+@pytest.mark.parametrize(
+    "kind", [arrow.string(), arrow.large_string(), arrow.dictionary(arrow.int32(), arrow.string())]
+)
+def test_parquet(tmp_path: Path, kind: arrow.DataType) -> None:
+    column = arrow.array([*TEXTS, None, ""], arrow.string()).cast(kind)
+    path = tmp_path / "notes.parquet"
+    parquet.write_table(arrow.table({"text": column, "id": list(range(6))}), path, row_group_size=2)
+    source = FilesSource([str(path)])
+    source.check()
+    assert list(source.documents())[2] == Document(TEXTS[2], "notes.parquet:row 3")
+    assert texts_of(str(path)) == TEXTS
+
+
+def test_a_txt_is_one_document_or_one_a_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "note.txt", b"\xef\xbb\xbfUn\r\n\r\n  \r\nDeux\r\n")
+    assert list(FilesSource(path).documents()) == [Document("Un\n\n  \nDeux", "note.txt")]
+    assert texts_of(path, txt_documents="line") == ["Un", "Deux"]
+
+
+def test_byte_order_marks_and_windows_line_ends(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    for suffix in (".jsonl", ".csv", ".tsv", ".json"):
+        path = write(
+            tmp_path / f"bom{suffix}",
+            mark + WRITERS[suffix](TEXTS).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),
+        )
+        assert texts_of(path) == TEXTS, suffix
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'["un", "deux"]', ["un", "deux"]),
+        (b'{"text": "seul", "id": 1}', ["seul"]),
+        (b" [ ] ", None),
+        (b"", None),
+        (b'[{"text": null}, {"text": " "}, {"text": "a"}]', ["a"]),
+        (
+            json.dumps([{"text": "é" * 300_000}, {"text": "b"}], ensure_ascii=False).encode(),
+            ["é" * 300_000, "b"],
+        ),
+    ],
+)
+def test_shapes_of_json(tmp_path: Path, data: bytes, expected: list[str] | None) -> None:
+    path = write(tmp_path / "x.json", data)
+    if expected is None:
+        assert "no document" in failure(lambda: texts_of(path))
+    else:
+        assert texts_of(path) == expected
+
+
+def test_csv_fields_over_lines_semicolons_and_long_ones(tmp_path: Path) -> None:
+    texts = ["une\nligne; puis une autre, enfin", "x" * 300_000, "fin"]
+    for delimiter in ",;":
+        source = FilesSource(write(tmp_path / f"{ord(delimiter)}.csv", as_csv(texts, delimiter)))
+        assert [document.text for document in source.documents()] == texts
+        assert [document.name.split(":")[1] for document in source.documents()] == [
+            "line 2",
+            "line 4",
+            "line 5",
+        ]
+
+
+def test_blank_lines_and_empty_documents_are_skipped(tmp_path: Path) -> None:
+    assert texts_of(write(tmp_path / "a.jsonl", b'\n{"text": ""}\n  \n{"text": " \\n"}\n"a"\n\n')) == ["a"]
+    assert texts_of(write(tmp_path / "a.csv", b"text,n\n\n,1\na,2\n\n")) == ["a"]
+
+
+def test_another_text_field(tmp_path: Path) -> None:
+    assert texts_of(write(tmp_path / "a.jsonl", b'{"note": "a", "text": 1}'), text_field="note") == ["a"]
+
+
+def test_memory_stays_small_whatever_the_size(tmp_path: Path) -> None:
+    one = json.dumps({"text": "mot " * 500}) + "\n"
+    paths = [
+        write(
+            tmp_path / "big.jsonl.zst", zstandard.compress(one.encode() * 20_000)
+        ),  # 40 MB, very compressible
+        write(tmp_path / "big.json.gz", gzip.compress(b"[" + b",".join([one.encode()] * 5_000) + b"]", 1)),
+    ]
+    for path in paths:
+        tracemalloc.start()
+        assert sum(1 for _ in FilesSource(path).documents()) in (5_000, 20_000)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 24e6, path
+
+
+# --- which files
+
+
+def test_folders_patterns_and_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "b/2.txt",
+        "b/1.txt",
+        "b/deep/3.txt",
+        "a/x.jsonl",
+        "b/.hidden.txt",
+        "b/readme.md",
+        "odd[1].txt",
+    ):
+        write(
+            tmp_path / "corpus" / name,
+            json.dumps(Path(name).stem).encode() if "json" in name else Path(name).stem.encode(),
+        )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert texts_of("corpus/b") == ["1", "2", "3"]
+    assert texts_of("~/corpus/b/*.txt") == ["1", "2"]
+    assert texts_of(str(tmp_path / "corpus" / "**" / "*.txt")) == ["1", "2", "3", "odd[1]"]
+    assert texts_of("corpus/odd[1].txt", "corpus/a", "corpus/b/2.txt", "corpus/b") == [
+        "odd[1]",
+        "x",
+        "2",
+        "1",
+        "3",
+    ]
+    (tmp_path / "link.txt").symlink_to(tmp_path / "corpus/b/1.txt")
+    assert texts_of("corpus/b/1.txt", "./corpus/b/../b/1.txt", "link.txt") == ["1"]
+
+
+def test_held_out_files(tmp_path: Path) -> None:
+    train, held = write(tmp_path / "a.jsonl", b'"a"'), write(tmp_path / "b.jsonl", b'"b"')
+    source = FilesSource([train], held_out_files=held)
+    source.check()
+    held_out = source.held_out()
+    assert held_out is not None
+    assert [document.text for document in held_out] == ["b"]
+    message = failure(FilesSource([train, held], held_out_files=[held]).check)
+    assert "b.jsonl: both in data.files and in data.held_out_files; leave it in one" in message
+
+
+# --- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        (
+            "a.jsonl",
+            f'{{"text": "a"}}\n{{"text": "{SECRET}\n',
+            ["line 2", "not valid JSON", "one JSON object a line"],
+        ),
+        (
+            "a.jsonl",
+            f'{{"note": "{SECRET}", "id": 1}}',
+            ["line 1", "'text'", "found: note, id", "data.text_field=NAME"],
+        ),
+        ("a.jsonl", f'{{"text": ["{SECRET}"]}}', ["line 1", "'text' is a list", "data.text_field=NAME"]),
+        ("a.jsonl", '{"text": 3}', ["line 1", "a number, not a text"]),
+        ("a.jsonl", "3", ["line 1", "the document is a number"]),
+        ("a.jsonl", "[" * 100_000, ["line 1", "nested too deeply"]),
+        ("a.jsonl", "1" * 5_000, ["line 1", "too many digits"]),
+        ("a.jsonl", f'{{"text": "{SECRET} \\ud83d"}}', ["line 1", "surrogate", "remove it"]),
+        ("a.json", f'[{{"text": "a"}}, {{"text": "{SECRET}"', ["item 2", "cut short"]),
+        ("a.json", '["a", "b",]', ["item 3", "not valid JSON"]),
+        ("a.json", '["a"] "b"', ["not valid JSON"]),
+        ("a.json", f'{{"text": "{SECRET}"}}\n{{"text": "b"}}\n', ["item 1", "name it .jsonl"]),
+        ("a.json", f'[{{"note": "{SECRET}"}}]', ["item 1", "found: note"]),
+        (
+            "a.csv",
+            f"note,id\n{SECRET},1\n",
+            ["line 1", "no column 'text'", "found: note, id", "data.text_field=NAME"],
+        ),
+        ("a.csv", f"{SECRET} va bien,1\n{SECRET},2\n", ["line 1", "found: (one of 29 characters), 1"]),
+        ("a.csv", f"id,text\n1,a\n2,{SECRET},b\n", ["line 3", "3 columns where the header has 2", "quote"]),
+        ("a.csv", f'id,text\n1,a\n2,"{SECRET}\n', ["line 3", "never closed"]),
+        ("a.tsv", f"id\tnote\n1\t{SECRET}\n", ["line 1", "found: id, note"]),
+    ],
+)
+def test_broken_content(tmp_path: Path, name: str, data: str, expected: list[str]) -> None:
+    message = broken(tmp_path, name, data.encode())
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.tsv", "a.json"])
+def test_not_utf8(tmp_path: Path, name: str) -> None:
+    data = {
+        "a.txt": f"{SECRET}\nété",
+        "a.jsonl": f'"{SECRET}"\n"été"',
+        "a.csv": f"text\n{SECRET} été",
+        "a.tsv": f"text\n{SECRET} été",
+        "a.json": f'["{SECRET}", "été"]',
+    }[name]
+    message = broken(tmp_path, name, data.encode("windows-1252"))
+    bad = data.encode("windows-1252").index(b"\xe9")
+    place = f"byte {bad + 1}" if name == "a.json" else f"line 2, byte {bad - data.index(chr(10))}"
+    assert f"{place}: not UTF-8; convert it to UTF-8, for example `iconv" in message
+
+
+def test_an_utf8_character_cut_by_a_block_is_whole(tmp_path: Path) -> None:
+    text = "é" * 100_000
+    assert texts_of(write(tmp_path / "a.json", json.dumps(["a" + text], ensure_ascii=False).encode())) == [
+        "a" + text
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".txt", ".csv", ".tsv"])
+@pytest.mark.parametrize("compression", [".gz", ".zst"])
+def test_cut_or_damaged_compression(tmp_path: Path, suffix: str, compression: str) -> None:
+    texts = [f"{SECRET} {n} {os.urandom(40).hex()}" for n in range(2_000)]
+    whole = COMPRESS[compression](WRITERS[suffix](texts))
+    for data in (whole[:-7], whole[: len(whole) // 3], b"nothing compressed at all"):
+        message = broken(tmp_path, f"a{suffix}{compression}", data)
+        assert "damaged or cut short; copy or compress the file again" in message
+        assert "after line " in message or "after byte " in message
+
+
+def test_broken_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(arrow.table({"note": [SECRET], "n": [1], "raw": [b"x"]}), path)
+    assert "no column 'text' (found: note, n, raw)" in failure(FilesSource([str(path)]).check)
+    assert "'n' is of type int64, not a text" in failure(FilesSource([str(path)], text_field="n").check)
+    assert "'raw' is of type binary" in failure(FilesSource([str(path)], text_field="raw").check)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "not a Parquet file, or damaged or cut short" in failure(FilesSource([str(path)]).check)
+
+
+def test_check_reports_everything_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "bad.jsonl", f'{{"note": "{SECRET}"}}'.encode())
+    write(tmp_path / "good.jsonl", b'"a"')
+    write(tmp_path / "notes.docx", b"PK")
+    write(tmp_path / "empty" / "readme.md", b"")
+    write(tmp_path / "x.parquet.gz", b"")
+    names = ["bad.jsonl", "good.jsonl", "notes.docx", "missing/*.txt", "missing.txt", "empty", "x.parquet.gz"]
+    source = FilesSource(
+        [str(tmp_path / name) for name in names], held_out_files=[str(tmp_path / "good.jsonl")]
+    )
+    message = failure(source.check)
+    assert len(message.splitlines()) == 7
+    for part in (
+        "bad.jsonl: line 1: no field 'text'",
+        "good.jsonl: both in",
+        "notes.docx: unknown kind of file; known are .jsonl",
+        "missing/*.txt: no such file (looked from ",
+        "missing.txt: no such file",
+        "empty: no file of a known kind in this folder",
+        "x.parquet.gz: unknown kind of file",
+    ):
+        assert part in message
+
+
+def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
+    message = failure(FilesSource([str(tmp_path / f"{n}.txt") for n in range(50)]).check)
+    assert len(message.splitlines()) == 31
+    assert message.endswith("… and 20 more")
+
+
+def test_nothing_given_nothing_inside_and_a_wrong_choice(tmp_path: Path) -> None:
+    assert "data.files: no file is given; for example 'data.files=[" in failure(FilesSource().check)
+    empty = FilesSource(write(tmp_path / "a.jsonl", b"\n\n"))
+    assert "data.files: no document in 1 file(s)" in failure(empty.check)
+    assert "data.files: no document in 1 file(s)" in failure(lambda: list(empty.documents()))
+    assert "one of file, line" in failure(lambda: FilesSource("a", txt_documents="page"))
+
+
+def test_check_reads_only_the_beginning(tmp_path: Path) -> None:
+    """Whatever is wrong later, `check` does not see it: it stops at the first document."""
+    late = b'"a"\n' * 100_000 + b"\xe9"
+    FilesSource(write(tmp_path / "a.jsonl", late)).check()
+    FilesSource(write(tmp_path / "a.txt", late)).check()
+    FilesSource(write(tmp_path / "a.json", b'["a"' + b', "b"' * 100_000 + b"\xe9")).check()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "a.jsonl", b'"a"'))
+    path.chmod(0)
+    assert "cannot be read (Permission denied)" in failure(FilesSource([str(path)]).check)
+
+
+# --- samples
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.zst", ".csv.gz"])
+def test_sample_is_bounded_and_spread(tmp_path: Path, suffix: str) -> None:
+    inner, _, compression = suffix[1:].partition(".")
+    for name, count in (("small", 1_000), ("large", 30_000)):
+        texts = [f"{name} {n} " + os.urandom(45).hex() for n in range(count)]
+        compress = COMPRESS[f".{compression}" if compression else ""]
+        write(tmp_path / f"{name}{suffix}", compress(WRITERS[f".{inner}"](texts)))
+    sample = [document.text.split() for document in FilesSource(str(tmp_path)).sample(200_000)]
+    assert sum(len(" ".join(words)) for words in sample) in range(190_000, 201_000)
+    assert sum(words[0] == "small" for words in sample) in range(10, 300)
+    large = [int(words[1]) for words in sample if words[0] == "large"]
+    assert [sum(n // 6_000 == fifth for n in large) > 100 for fifth in range(5)] == [True] * 5
+
+
+def test_sample_of_many_small_files_skips_some(tmp_path: Path) -> None:
+    for n in range(200):
+        write(tmp_path / "corpus" / f"{n:03}.txt", f"{n:03}{'x' * 997}".encode())
+    sample = [int(document.text[:3]) for document in FilesSource(str(tmp_path / "corpus")).sample(20_000)]
+    assert len(sample) in (20, 21)
+    assert max(sample) > 180
+
+
+def test_sample_walks_through_no_more_than_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "SAMPLE_READ", 1_000_000)
+    path = write(tmp_path / "a.jsonl", as_jsonl([f"{n:06} {'x' * 93}" for n in range(40_000)]))
+    numbers = [int(document.text[:6]) for document in FilesSource(path).sample(100_000)]
+    assert 5_000 < max(numbers) < 12_000
+    assert len(numbers) > 900
+
+
+# --- fingerprints
+
+
+def test_fingerprint_follows_content_and_settings_but_not_the_folder(tmp_path: Path) -> None:
+    paths = [write(tmp_path / folder / "a.jsonl", b'"a"') for folder in ("one", "two")]
+    first, second = (FilesSource(path).fingerprint() for path in paths)
+    assert first == second
+    assert str(tmp_path) not in json.dumps(first)
+    assert first["files"] == [{"file": "a.jsonl", "bytes": 3, "blake2b": content_hashes([Path(paths[0])])[0]}]
+    write(tmp_path / "two" / "a.jsonl", b'"b"')
+    assert FilesSource(paths[1]).fingerprint() != first
+    assert FilesSource(paths[0], text_field="note").fingerprint() != first
+    assert FilesSource(paths[0], txt_documents="line").fingerprint() != first
+    assert FilesSource(paths[0], held_out_files=paths[1]).fingerprint() != first
+
+
+def test_hashes_are_remembered_until_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(write(tmp_path / "a.txt", b"a"))
+    first = content_hashes([path])
+    with monkeypatch.context() as patched:
+        patched.setattr(file_hashes, "_hash", lambda path: pytest.fail("hashed again"))
+        assert content_hashes([path]) == first
+    path.write_bytes(b"bb")
+    assert content_hashes([path]) != first
+
+
+@pytest.mark.parametrize("memory", [b"", b"{", b"[]", b'{"PATH": 3}', b'{"PATH": [1, 2, 3, 4, 5]}', b"\xff"])
+def test_a_corrupt_memory_of_hashes_costs_only_time(tmp_path: Path, memory: bytes) -> None:
+    path = Path(write(tmp_path / "a.txt", b"a"))
+    first = content_hashes([path], tmp_path / "other")
+    write(cache_folder() / file_hashes.NAME, memory.replace(b"PATH", str(path).encode()))
+    assert content_hashes([path]) == first
+    assert json.loads((cache_folder() / file_hashes.NAME).read_bytes())[str(path)][-1] == first[0]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", write(tmp_path / "a file", b""))
+    assert len(content_hashes([Path(write(tmp_path / "a.txt", b"a"))])[0]) == 32
+    assert "cannot be read" in failure(lambda: content_hashes([tmp_path / "gone"]))
+
+
+# --- the real corpora
+
+
+@pytest.mark.real_data
+def test_real_corpora() -> None:
+    default = Path(__file__).parents[2] / ".." / "shared" / "data"
+    folder = Path(os.environ.get("BERTINCHAMPS_DATA", default)) / "fr_text"
+    if not folder.is_dir():
+        pytest.skip(f"no real corpora: {folder} is absent (set BERTINCHAMPS_DATA)")
+    source = FilesSource(str(folder / "*.jsonl.zst"))
+    source.check()
+    held_out = FilesSource(
+        str(folder / "eltec_train.jsonl.zst"), held_out_files=str(folder / "eltec_valid.jsonl.zst")
+    )
+    documents = list(held_out.held_out() or ())
+    assert sum(len(document.text) for document in documents) in range(2_000_000, 2_600_000)
+    assert documents[0].name == "eltec_valid.jsonl.zst:line 1"
+    sample = list(held_out.sample(500_000))
+    assert sum(len(document.text) for document in sample) in range(490_000, 520_000)
+    assert int(sample[-1].name.rsplit(" ", 1)[1]) > 8_000

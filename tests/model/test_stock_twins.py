@@ -1,0 +1,98 @@
+"""Stock ModernBERT and BERT with our weights compute what we compute, and the other way round."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bertinchamps.errors import UserError
+from bertinchamps.model import stock
+
+TWINS = {
+    "modern": (stock.to_modernbert, stock.from_modernbert),
+    "bert_base": (stock.to_bert, stock.from_bert),
+}
+twins = pytest.mark.parametrize("name", TWINS)
+tolerance = {"rtol": 1e-5, "atol": 2e-6}
+
+
+def logits_and_gradients(model, ids, mask, padded):
+    """Logits at real positions, and gradients by name, of a loss on them."""
+    real = padded.bool()
+    logits = model(input_ids=ids, attention_mask=mask).logits[real]
+    torch.nn.functional.cross_entropy(logits, ids.flip(0)[real]).backward()
+    return logits, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@twins
+@pytest.mark.parametrize("padded", [False, True])
+def test_logits_and_gradients_equal_the_stock_twins(small, random_model, ids, padding, name, padded):
+    to_stock, from_stock = TWINS[name]
+    model = random_model(small(name))
+    twin = to_stock(model)
+    mask = padding if padded else None
+    mine, my_gradients = logits_and_gradients(model, ids, mask, padding)
+    theirs, their_gradients = logits_and_gradients(twin, ids, mask, padding)
+    torch.testing.assert_close(mine, theirs, **tolerance)
+    # Gradients travel under our names by being put in the twin's place of the weights.
+    with torch.no_grad():
+        for parameter_name, parameter in twin.named_parameters():
+            parameter.copy_(their_gradients[parameter_name])
+        if name == "bert_base":  # the token types are no weights of ours
+            twin.bert.embeddings.token_type_embeddings.weight.zero_()
+    renamed = dict(from_stock(twin).named_parameters())
+    assert renamed.keys() == my_gradients.keys()
+    for parameter_name, gradient in my_gradients.items():
+        torch.testing.assert_close(
+            gradient, renamed[parameter_name].detach(), **tolerance, msg=parameter_name
+        )
+
+
+@twins
+def test_there_and_back_changes_no_weight_and_no_setting(small, random_model, name):
+    to_stock, from_stock = TWINS[name]
+    changes = {"activation": "gelu_tanh", "tie_word_embeddings": False}
+    model = random_model(small(name, **changes))
+    back = from_stock(to_stock(model))
+    assert back.config.to_dict() == model.config.to_dict()
+    assert back.state_dict().keys() == model.state_dict().keys()
+    for parameter_name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, back.state_dict()[parameter_name]), parameter_name
+
+
+def test_every_bias_of_modernbert_has_its_place(small, random_model, ids):
+    biases = dict.fromkeys(("norm_bias", "attention_bias", "feed_forward_bias", "head_bias"), True)
+    model = random_model(small("modern", rotary_theta=500.0, **biases))
+    torch.testing.assert_close(model(ids).logits, stock.to_modernbert(model)(ids).logits, **tolerance)
+
+
+def test_the_twin_keeps_dtype_and_mode(small, random_model):
+    model = random_model(small("modern")).bfloat16()
+    twin = stock.to_modernbert(model)
+    assert twin.dtype == torch.bfloat16
+    assert not twin.training
+
+
+def test_token_type_zero_of_a_stock_bert_is_folded_into_its_positions(small, random_model, ids):
+    twin = stock.to_bert(random_model(small("bert_base")))
+    with torch.no_grad():
+        twin.bert.embeddings.token_type_embeddings.weight.normal_()
+    torch.testing.assert_close(stock.from_bert(twin)(ids).logits, twin(ids).logits, **tolerance)
+
+
+def test_every_field_in_the_way_is_named(small):
+    config = small("crammed")
+    assert stock.stock_problems(config, "modernbert") == [
+        "arch.first_attention_norm=true: arch.stock=modernbert needs false",
+        "arch.positions=scaled_sinusoidal: arch.stock=modernbert needs rotary",
+        "arch.head_transform=false: arch.stock=modernbert needs true",
+    ]
+    with pytest.raises(UserError, match=r"arch\.positions=scaled_sinusoidal: arch\.stock=bert needs learned"):
+        stock.bert_config(config)
+
+
+def test_local_attention_of_a_stock_modernbert_is_refused(small, random_model):
+    twin = stock.to_modernbert(random_model(small("modern")))
+    twin.config.layer_types = ["full_attention", "sliding_attention", "sliding_attention"]
+    with pytest.raises(UserError, match="layer_types"):
+        stock.from_modernbert(twin)
