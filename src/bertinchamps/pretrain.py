@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
     from bertinchamps.training.run import Run
 
 
-def pretrain(config: PretrainConfig) -> float:
+def pretrain(config: PretrainConfig) -> Path:
     """Pretrain one configuration.
 
     Returns:
-        The held-out loss at the end, in nats.
+        The run's directory, with the finished model in it.
 
     Raises:
         UserError: something the user can mend; nothing that existed was lost.
@@ -38,7 +38,7 @@ def pretrain(config: PretrainConfig) -> float:
     run = open_run(config, corpus.fingerprint, label, tell)
     if not run.finished:
         train(config, corpus, run)
-    summary = read_summary(run)
+    summary = read_summary(run.folder)
     tell(
         f"held out   loss {summary['held_out']['loss']:.4f} nats, accuracy {summary['held_out']['accuracy']:.1%} "
         f"of masked tokens\n"
@@ -49,12 +49,20 @@ def pretrain(config: PretrainConfig) -> float:
         f"curve      {run.folder / 'loss.png'}\n"
         f"model      {run.folder / 'model'}"
     )
-    return float(summary["held_out"]["loss"])
+    return run.folder
+
+
+def score(config: PretrainConfig) -> float:
+    """Pretrain one configuration and return its final held-out loss, in nats: what a sweep compares."""
+    from bertinchamps.training.run import read_summary
+
+    return float(read_summary(pretrain(config))["held_out"]["loss"])
 
 
 def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     """Build what training needs, in order; train until the budget ends; leave a model and a summary."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from bertinchamps.model.architecture import build_config
     from bertinchamps.model.flops import flops_per_token
@@ -70,6 +78,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     from bertinchamps.training.trackers import trackers
     from bertinchamps.training.trainer import Trainer
 
+    disable_progress_bar()  # of loading and saving weights, which would break into ours
     runtime = build_runtime(config.runtime)
     torch.manual_seed(config.seed)
     arch = build_config(asdict(config.arch), corpus.vocabulary.size, **corpus.vocabulary.named_ids)
@@ -188,7 +197,7 @@ def problems(config: PretrainConfig) -> list[str]:
 
 def main() -> None:
     """Entry point of `python -m bertinchamps.pretrain`."""
-    command_line.run("pretrain", pretrain, problems)
+    command_line.run("pretrain", score, problems)
 
 
 if __name__ == "__main__":

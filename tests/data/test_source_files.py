@@ -88,7 +88,7 @@ def failure(action: Callable[[], object]) -> str:
 
 
 def broken(tmp_path: Path, name: str, data: bytes, **settings: str) -> str:
-    """The message for a file that cannot be read, the same from `check` or from reading it all."""
+    """The message for a file that cannot be read to its end; it names the file."""
     source = FilesSource(write(tmp_path / name, data), **settings)
     message = failure(lambda: list(source.documents()))
     assert name in message
@@ -101,10 +101,7 @@ def broken(tmp_path: Path, name: str, data: bytes, **settings: str) -> str:
 @pytest.mark.parametrize("compression", COMPRESS)
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_every_format_and_compression(tmp_path: Path, suffix: str, compression: str) -> None:
-    name = f"Notes{suffix}{compression}".upper()
-    path = write(
-        tmp_path / name.replace("NOTES", "notes").lower(), COMPRESS[compression](WRITERS[suffix](TEXTS))
-    )
+    path = write(tmp_path / f"notes{suffix}{compression}", COMPRESS[compression](WRITERS[suffix](TEXTS)))
     source = sources.build("files", files=path, txt_documents="line")
     assert isinstance(source, Source)
     source.check()

@@ -10,10 +10,12 @@ that what exists is whole; memory does not grow with the corpus.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +29,7 @@ from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, ca
 from bertinchamps.contract import Document, Source
 from bertinchamps.data.blocks import Blocks, TokenWriter
 from bertinchamps.data.cleaning import clean, cleaning_problems
+from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import (
     Vocabulary,
@@ -37,7 +40,7 @@ from bertinchamps.data.tokenizer import (
 )
 from bertinchamps.errors import UserError
 
-FORMAT_VERSION = 1  # raise it when the same settings would give other files
+FORMAT_VERSION = 2  # raise it when the same settings would give other files
 CHARACTERS_AT_ONCE = 4_000_000  # tokenised together: enough to keep the cores busy, little enough to hold
 DOCUMENTS_AT_ONCE = 4_096
 SECONDS_BETWEEN_NOTES = 10
@@ -114,8 +117,7 @@ def corpus_problems(config: PrepareConfig) -> list[str]:
 
 def cache_dir(config: BlocksConfig) -> Path:
     """Where tokenizers and blocks are kept: its owner's alone, since it holds the documents' words."""
-    chosen = config.cache_dir or os.environ.get("BERTINCHAMPS_CACHE") or "~/.cache/bertinchamps"
-    folder = Path(chosen).expanduser().resolve()
+    folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
@@ -227,8 +229,8 @@ def _build_once(folder: Path, fill: Callable[[Path], None]) -> None:
     """Fill a directory unless it exists; an interrupted or failed build leaves nothing under its name."""
     if folder.is_dir():
         return
-    _remove_abandoned(folder)
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    _remove_abandoned(folder.parent)
+    unfinished = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.unfinished")
     unfinished.mkdir(parents=True, mode=0o700)
     try:
         fill(unfinished)
@@ -241,18 +243,19 @@ def _build_once(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed builds of this directory left."""
-    for leftover in folder.parent.glob(f".{folder.name}.*.unfinished"):
-        process = leftover.name.split(".")[-2]
-        if not Path(f"/proc/{process}").exists():
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what killed builds left. Of this machine only: the processes of another cannot be seen."""
+    for leftover in parent.glob(f".*.{glob.escape(socket.gethostname())}.*.unfinished"):
+        process = int(leftover.name.split(".")[-2])
+        # containers hand out the same few process ids: under our own, an earlier process left it
+        if process == os.getpid() or not Path(f"/proc/{process}").exists():
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _open(
     folder: Path, tokenizer_folder: Path, tokenizer: Tokenizer, config: BlocksConfig, tell: Tell
 ) -> Corpus:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = _manifest(folder)
     blocks = {}
     for split in ("train", "held_out"):
         file = folder / f"{split}.bin"
@@ -286,6 +289,15 @@ def _open(
         vocabulary(tokenizer),
         manifest,
     )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    file = folder / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is missing or damaged; delete {folder} to build it anew") from error
+    return manifest
 
 
 def _digest(text: str) -> str:

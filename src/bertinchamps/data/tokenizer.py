@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
@@ -19,22 +20,23 @@ from bertinchamps.registry import Registry
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LARGEST_VOCABULARY = 2**16  # blocks on disk are uint16
 CONTINUATION = "##"
+TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 256, 1_000_000  # handed to the trainer together, which bounds memory
 
 normalizers_by_name: Registry[Any] = Registry("normalizer", "tokenizer.normalizer")
 
 
 @normalizers_by_name.register("french")
 def french() -> Any:
-    """Composed (NFC), control characters removed, every space a space, quotes unified; nothing else.
+    """Control characters removed, every space a space, composed (NFC), quotes unified; nothing else.
 
     Case, accents, œ, µ, °, €, ≥ and β stay as they are: in clinical French they carry meaning.
     """
     return normalizers.Sequence(
         [
-            normalizers.NFC(),
             normalizers.BertNormalizer(
                 clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False
             ),
+            normalizers.NFC(),  # once nothing invisible stands between a letter and its accent
             normalizers.Replace(Regex("[‘’‚‛ʼ‹›]"), "'"),
             normalizers.Replace(Regex("[“”„‟«»]"), '"'),
         ]
@@ -78,9 +80,10 @@ class Vocabulary:
 def train_tokenizer(
     config: TokenizerConfig, texts: Iterator[str], folder: Path, tell: Callable[[str], None]
 ) -> None:
-    """Train a WordPiece tokenizer and save it into an existing directory.
+    """Train a WordPiece tokenizer and save it into an existing directory: same texts, same bytes.
 
-    Memory is bounded by the sample's distinct words, whatever the corpus holds.
+    Memory is bounded by the sample's distinct words, whatever the corpus holds. The texts are read
+    once; the sample waits on disk, in a file without a name, since training goes over it twice.
 
     Args:
         config: normaliser, vocabulary size, sample size.
@@ -91,21 +94,13 @@ def train_tokenizer(
     Raises:
         UserError: there are no texts.
     """
-    tokenizer = Tokenizer(WordPiece(unk_token=UNK, max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers_by_name.build(config.normalizer)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
-    trainer = WordPieceTrainer(
-        vocab_size=config.vocab_size,
-        min_frequency=config.min_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
-        continuing_subword_prefix=CONTINUATION,
-        show_progress=False,
-    )
     read = [0]
-    tokenizer.train_from_iterator(_in_pieces(texts, config.sample_characters, read), trainer)
-    if not read[0]:
-        raise UserError("there is no text to train a tokenizer on: the source gave no training documents")
+    with tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as spool:
+        letters = _letters(config, _spooled(_in_pieces(texts, config.sample_characters, read), spool))
+        if not read[0]:
+            raise UserError("there is no text to train a tokenizer on: the source gave no training documents")
+        spool.seek(0)
+        tokenizer = _trained(config, map(json.loads, spool), letters)
     tell(f"tokenizer: {tokenizer.get_vocab_size():,} entries from {read[0]:,} characters")
     cls_id, sep_id = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -115,6 +110,45 @@ def train_tokenizer(
     )
     tokenizer.save(str(folder / "tokenizer.json"))
     write_tokenizer_config(folder, config.normalizer)
+
+
+def _untrained(config: TokenizerConfig) -> Tokenizer:
+    tokenizer = Tokenizer(WordPiece(unk_token=UNK, max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers_by_name.build(config.normalizer)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
+    return tokenizer
+
+
+def _letters(config: TokenizerConfig, pieces: Iterator[list[str]]) -> list[str]:
+    """The pieces of one character that the trainer begins from: those that start a word, then the others."""
+    tokenizer = _untrained(config)
+    nothing_merged = WordPieceTrainer(
+        vocab_size=0, special_tokens=[], continuing_subword_prefix=CONTINUATION, show_progress=False
+    )
+    tokenizer.train_from_iterator(pieces, nothing_merged)
+    return sorted(tokenizer.get_vocab(), key=lambda piece: (piece.startswith(CONTINUATION), piece))
+
+
+def _trained(config: TokenizerConfig, pieces: Iterator[list[str]], letters: list[str]) -> Tokenizer:
+    """A tokenizer whose letters have the ids that follow the special tokens'.
+
+    Left alone, the trainer numbers continuing letters in the order of a randomly seeded hash table and
+    breaks ties between merges by these numbers, so that each run would learn another vocabulary. It
+    takes an order only for special tokens: the letters go in as such, and come out as ordinary entries.
+    """
+    tokenizer = _untrained(config)
+    trainer = WordPieceTrainer(
+        vocab_size=config.vocab_size,
+        min_frequency=config.min_frequency,
+        special_tokens=[*SPECIAL_TOKENS, *letters],
+        continuing_subword_prefix=CONTINUATION,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(pieces, trainer)
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL_TOKENS]
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def write_tokenizer_config(folder: Path, normalizer: str) -> None:
@@ -193,15 +227,25 @@ def tokenizer_problems(config: TokenizerConfig) -> list[str]:
 
 
 def _in_pieces(texts: Iterable[str], characters: int, read: list[int]) -> Iterator[list[str]]:
-    """Lists of a few hundred texts (the trainer works through each in parallel), up to so many characters."""
+    """Lists of texts (the trainer works through each in parallel), up to so many characters in all."""
     piece: list[str] = []
+    held = 0
     for text in texts:
         piece.append(text)
+        held += len(text)
         read[0] += len(text)
-        if len(piece) == 256 or read[0] >= characters:
+        enough = read[0] >= characters
+        if enough or len(piece) == TEXTS_AT_ONCE or held >= CHARACTERS_AT_ONCE:
             yield piece
-            piece = []
-        if read[0] >= characters:
+            piece, held = [], 0
+        if enough:
             return
     if piece:
         yield piece
+
+
+def _spooled(pieces: Iterator[list[str]], spool: TextIO) -> Iterator[list[str]]:
+    """Write each list to the spool as a line of JSON, and give its distinct words: they hold its letters."""
+    for piece in pieces:
+        spool.write(json.dumps(piece, ensure_ascii=False) + "\n")
+        yield list({word for text in piece for word in text.split(" ")})

@@ -9,6 +9,7 @@ B batch, S sequence, K targets a block, M = B K targets, V vocabulary.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Protocol, cast
 
@@ -39,10 +40,13 @@ class MasksTokens(Protocol):
 
 def mlm_problems(settings: Mapping[str, object]) -> list[str]:
     """Mistakes in the values of the settings, in the user's key names."""
-    rate = settings.get("mask_rate", 0.15)
-    if isinstance(rate, int | float) and 0 < rate < 1:
-        return []
-    return [f"objective.mask_rate={rate}: a share between 0 and 1, such as 0.15"]
+    rate, whole_word = settings.get("mask_rate", 0.15), settings.get("whole_word", False)
+    problems = []
+    if not (isinstance(rate, int | float) and 0 < rate < 1):
+        problems.append(f"objective.mask_rate={rate}: a share between 0 and 1, such as 0.15")
+    if not isinstance(whole_word, bool):  # Hydra reads `no` as a text, which would count as true
+        problems.append(f"objective.whole_word={whole_word}: true or false")
+    return problems
 
 
 @objectives.register("mlm", check=mlm_problems)
@@ -133,7 +137,8 @@ class Masking:
         device: torch.device,
     ) -> None:
         self.targets = max(1, round(mask_rate * sequence_length))
-        self._mask_id, self._size, self._seed = vocabulary.mask_id, vocabulary.size, seed
+        self._mask_id = vocabulary.mask_id
+        self._choice, self._share, self._draw = (_start(seed, use) for use in ("choice", "share", "draw"))
         self._whole_word = whole_word
         ordinary = torch.ones(vocabulary.size, dtype=torch.bool)
         ordinary[list(vocabulary.special_ids)] = False
@@ -158,7 +163,7 @@ class Masking:
         columns = torch.arange(length, device=ids.device)
         cells = positions[:, None] * length + columns  # [B, S]: a number for each cell of the stream
         candidates = self._ordinary[ids]  # [B, S]
-        keys = self._word_keys(ids, cells, candidates) if self._whole_word else _random(cells, self._seed, 1)
+        keys = self._word_keys(ids, cells, candidates) if self._whole_word else _random(cells, self._choice)
         keys = torch.where(candidates, keys, LAST)
         chosen = keys.topk(self.targets, dim=1, largest=False).indices.sort(dim=1).values  # [B, K]
         originals = ids.gather(1, chosen)
@@ -169,8 +174,8 @@ class Masking:
 
     def _corrupted(self, originals: Tensor, cells: Tensor, labels: Tensor) -> Tensor:
         """80 % [MASK], 10 % a random ordinary token, 10 % as it was; [B, K]."""
-        share = _random(cells, self._seed, 2).remainder(1_000_003).float() / 1_000_003
-        drawn = self._ordinary_ids[_random(cells, self._seed, 3).remainder(len(self._ordinary_ids))]
+        share = _random(cells, self._share).remainder(1_000_003).float() / 1_000_003
+        drawn = self._ordinary_ids[_random(cells, self._draw).remainder(len(self._ordinary_ids))]
         replaced = torch.where(share < SHARE_MASKED + SHARE_RANDOM, drawn, originals)
         replaced = torch.where(share < SHARE_MASKED, self._mask_id, replaced)
         return torch.where(labels == IGNORED, originals, replaced)
@@ -189,7 +194,7 @@ class Masking:
         first: Tensor = (
             torch.where(starts, columns, 0).cummax(dim=1).values
         )  # [B, S]: column where the word starts
-        keys = torch.where(candidates, _random(cells.gather(1, first), self._seed, 1) // 4, LAST // 4)
+        keys = torch.where(candidates, _random(cells.gather(1, first), self._choice) // 4, LAST // 4)
         in_order = (keys[:, :, None] >= keys[:, None, :]).sum(-1)  # [B, S]: tokens up to the end of this word
         word_length = (first[:, :, None] == first[:, None, :]).sum(-1)
         fits = in_order <= self.targets
@@ -197,16 +202,23 @@ class Masking:
         return keys + torch.where(fits, 0, torch.where(single, LAST // 4, LAST // 2))
 
 
-def _random(cells: Tensor, seed: int, purpose: int) -> Tensor:
-    """Pseudo-random integers in [0, 2^62) for each cell: SplitMix64's finaliser on a counter.
+def _random(cells: Tensor, start: int) -> Tensor:
+    """Pseudo-random integers in [0, 2^62) for each cell: SplitMix64 (Steele, Lea and Flood, 2014).
 
     Signed 64-bit arithmetic wraps alike on every device, so masks do not depend on where they are made.
     """
-    offset = _signed((seed * 4 + purpose) * 0x9E3779B97F4A7C15)
-    values = cells * _signed(0x9E3779B97F4A7C15) + offset
+    values = cells * _signed(0x9E3779B97F4A7C15) + start
     values = (values ^ _shifted(values, 30)) * _signed(0xBF58476D1CE4E5B9)
     values = (values ^ _shifted(values, 27)) * _signed(0x94D049BB133111EB)
     return _shifted(values ^ _shifted(values, 31), 2)
+
+
+def _start(seed: int, purpose: str) -> int:
+    """Where the random sequence of a seed and a purpose starts.
+
+    A hash, because steps of one sequence would make the masks of a seed those of the next one, moved.
+    """
+    return _signed(int.from_bytes(hashlib.blake2b(f"{seed} {purpose}".encode(), digest_size=8).digest(), "big"))
 
 
 def _shifted(values: Tensor, bits: int) -> Tensor:

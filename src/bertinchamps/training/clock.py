@@ -63,6 +63,11 @@ class Clock:
         """The first batch is about to be used: wall time runs from here."""
         self._started_at = self._now()
 
+    def stop(self) -> None:
+        """Training is over: wall time stands still from here."""
+        self._seconds_before = self.spent.seconds
+        self._started_at = None
+
     def spend(self, tokens: int, positions: int) -> None:
         """Count one update.
 

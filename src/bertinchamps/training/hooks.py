@@ -153,12 +153,13 @@ class Evaluation(Hook):
     def __init__(self, config: EvaluationConfig, log: MetricsLog, bar: BudgetBar) -> None:
         self._every, self._log, self._bar = config.every, log, bar
         self._mark = 0
+        self._scored_step = -1
         self.scores: dict[str, float] = {}
 
     def before_training(self, trainer: Trainer) -> None:
         self._mark = self._marks(trainer)
         if trainer.step == 0:
-            self._evaluate(trainer)
+            self._evaluate(trainer)  # where learning starts from, and how long an evaluation takes
 
     def after_update(self, trainer: Trainer, update: Update) -> None:
         mark = self._marks(trainer)
@@ -173,6 +174,9 @@ class Evaluation(Hook):
         return math.floor(trainer.clock.progress() / self._every + 1e-9)
 
     def _evaluate(self, trainer: Trainer) -> None:
+        if trainer.step == self._scored_step:
+            return
+        self._scored_step = trainer.step
         began = time.perf_counter()
         self.scores = trainer.evaluate()
         seconds = time.perf_counter() - began

@@ -89,9 +89,9 @@ def finish(run: Run, summary: dict[str, Any]) -> None:
     _write_json(run.folder / "summary.json", summary)
 
 
-def read_summary(run: Run) -> dict[str, Any]:
-    """The summary of a finished run."""
-    summary: dict[str, Any] = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of a finished run's directory."""
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return summary
 
 

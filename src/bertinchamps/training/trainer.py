@@ -138,6 +138,7 @@ class Trainer:
                 hook.after_update(self, update)
         for hook in self._hooks:
             hook.after_training(self)
+        self.clock.stop()
         stream.close()
 
     def _finished(self) -> bool:

@@ -40,6 +40,7 @@ class OscarFrench:
     ) -> None:
         self._repository, self._pattern = repository, pattern
         self._text_field, self._max_documents = text_field, max_documents
+        self._commit: str | None = None
 
     def check(self) -> None:
         """Ask the Hub whether these files may be read.
@@ -47,7 +48,7 @@ class OscarFrench:
         Raises:
             UserError: it cannot be reached, does not know the repository, or the corpus is gated.
         """
-        self._revision()
+        self._commit = self._asked()
 
     def fingerprint(self) -> Mapping[str, object]:
         """Repository, its commit, and the settings."""
@@ -64,19 +65,10 @@ class OscarFrench:
         """The documents, in the order of the shards.
 
         Raises:
-            UserError: no shard fits the pattern, or a line has no text field.
+            UserError: no shard fits the pattern, a line has no text field, or the Hub stops answering.
         """
-        from datasets import load_dataset
-
-        files = f"hf://datasets/{self._repository}@{self._revision()}/{self._pattern}"
-        try:  # as lines of text: a JSON reader would stumble over metadata whose type changes between shards
-            rows = load_dataset("text", data_files=files, split="train", streaming=True)
-        except FileNotFoundError as error:
-            raise UserError(
-                f"data.pattern={self._pattern}: no such files in {self._repository} (see {self._page()}/tree/main)"
-            ) from error
-        for number, row in enumerate(itertools.islice(rows, self._max_documents), start=1):
-            yield Document(self._text(row["text"], number), f"{self._repository}:line {number}")
+        for number, line in enumerate(itertools.islice(self._lines(), self._max_documents), start=1):
+            yield Document(self._text(line, number), f"{self._repository}:line {number}")
 
     def held_out(self) -> None:
         """None: a share of the documents is split off."""
@@ -85,6 +77,23 @@ class OscarFrench:
         """The first documents; the shards are in no particular order."""
         del characters  # the reader stops where it has enough
         return self.documents()
+
+    def _lines(self) -> Iterator[str]:
+        """As text: a JSON reader would stumble over metadata whose type changes between shards."""
+        import httpx
+        from datasets import load_dataset
+        from huggingface_hub.errors import HfHubHTTPError
+
+        files = f"hf://datasets/{self._repository}@{self._revision()}/{self._pattern}"
+        try:
+            for row in load_dataset("text", data_files=files, split="train", streaming=True):
+                yield row["text"]
+        except FileNotFoundError as error:
+            raise UserError(
+                f"data.pattern={self._pattern}: no such files in {self._repository} (see {self._page()}/tree/main)"
+            ) from error
+        except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
+            raise self._error(f"could not be read to its end ({type(error).__name__})") from error
 
     def _text(self, line: str, number: int) -> str:
         try:
@@ -97,9 +106,15 @@ class OscarFrench:
             raise UserError(
                 f"data.text_field={self._text_field}: {self._repository}, line {number} has no such text (keys: {keys})"
             )
-        return text
+        return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
 
     def _revision(self) -> str:
+        """The commit to read: asked for once, so that the fingerprint names what is read."""
+        if self._commit is None:
+            self._commit = self._asked()
+        return self._commit
+
+    def _asked(self) -> str:
         """The commit that the repository's default branch is at."""
         import httpx
         from huggingface_hub import HfApi

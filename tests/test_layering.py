@@ -1,0 +1,58 @@
+"""Imports point down only, and the rooms of a level do not import each other."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "bertinchamps"
+
+LEVELS = {
+    "errors": 0, "contract": 0, "registry": 0, "config": 0,
+    "metrics": 1, "data": 1, "model": 1, "training": 1,
+    "objectives": 2, "tasks": 2,
+    "command_line": 2,
+    "prepare": 3, "pretrain": 3, "demo": 4, "__main__": 4, "__init__": 4,
+}  # fmt: skip
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(file: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bertinchamps":
+            parts = (node.module or "").split(".")[1:]
+            rooms |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("bertinchamps.")}
+    return rooms
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_point_down(file: Path) -> None:
+    room = room_of(file)
+    assert room in LEVELS, f"say which level {room} is on"
+    for imported in imports_of(file) - {room}:
+        # level 0 is one small family; from level 3 on, commands may build on each other (pretrain prepares first)
+        free = LEVELS[room] == LEVELS[imported] and LEVELS[room] in (0, 3)
+        assert LEVELS[imported] < LEVELS[room] or free, f"{room} imports {imported}"
+
+
+def test_the_engine_does_not_know_hydra() -> None:
+    for file in (PACKAGE / "training").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "import hydra" not in text
+        assert "omegaconf" not in text
+
+
+def test_starting_up_imports_no_torch() -> None:
+    for name in ("command_line", "config", "registry", "contract", "pretrain", "prepare"):
+        tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name for node in top for alias in node.names} | {getattr(n, "module", "") for n in top}
+        assert not any(str(n).split(".")[0] in ("torch", "transformers", "datasets") for n in names), name

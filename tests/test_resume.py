@@ -1,0 +1,133 @@
+"""One seed, one result: bit for bit in two runs, and after being killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import QUICK, composed, losses, metrics
+
+from bertinchamps.errors import UserError
+
+STEPS = 24
+LONG = [f"budget.steps={STEPS}", "checkpoint.every_steps=4", "arch.dropout=0.1", "batch.ramp=0.5"]
+
+
+def test_two_runs_of_one_seed_are_equal_and_another_seed_differs(quick_run: Callable[..., Path]) -> None:
+    first = losses(quick_run(*LONG, name="first"))
+    assert len(first) == STEPS
+    assert losses(quick_run(*LONG, name="second")) == first
+    assert losses(quick_run(*LONG, "seed=1", name="third"))[0] != first[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_that_was_stopped_goes_on_exactly(
+    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    from bertinchamps.training.trainer import Trainer
+
+    settings = [*LONG, f"optim={optimizer}"]
+    whole = quick_run(*settings, name="whole")
+    update = Trainer._update
+
+    def stop_at_ten(self: Trainer, stream: object) -> object:
+        self.stop_requested = self.step == 9
+        return update(self, stream)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_update", stop_at_ten)
+    with pytest.raises(UserError, match="resume="):
+        quick_run(*settings, name="halves")
+    monkeypatch.setattr(Trainer, "_update", update)
+    halves = quick_run(*settings, "resume=auto", name="halves")
+    assert losses(halves) == losses(whole)
+    assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
+    assert metrics(halves, "held_out")[-1]["loss"] == metrics(whole, "held_out")[-1]["loss"]
+
+
+def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
+    quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=1", "batch.size=64"]
+    expected = losses(quick_run(*settings, name="whole"))
+    words = [sys.executable, "-m", "bertinchamps.pretrain", *QUICK, *settings, "run_dir=killed", "resume=auto"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    dice = random.Random(20231)
+    kills = 0
+    while kills < 4:
+        process = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        file = tmp_path / "killed" / "metrics.jsonl"
+        deadline = time.monotonic() + 60
+        before = file.stat().st_size if file.exists() else 0
+        while (not file.exists() or file.stat().st_size == before) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            if process.poll() is not None:
+                break
+        time.sleep(dice.random() * 0.6)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        else:
+            break
+        process.wait()
+    assert kills >= 2, "the run was too fast to be killed; the test proves nothing"
+    assert subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True).returncode == 0
+    assert losses(tmp_path / "killed") == expected
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(
+    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = quick_run(*LONG, name="run")
+    expected = losses(run)
+    (run / "summary.json").unlink()  # as if it had been killed after its last checkpoint
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    capsys.readouterr()
+    quick_run(*LONG, "resume=auto", name="run")
+    said = capsys.readouterr().err
+    assert f"{weights} is cut" in said
+    assert "step-00000020" in said
+    assert losses(run) == expected
+
+
+def test_a_finished_run_is_not_trained_again(quick_run: Callable[..., Path]) -> None:
+    run = quick_run("budget.steps=2")
+    before = (run / "metrics.jsonl").stat().st_mtime_ns
+    assert quick_run("budget.steps=2", "resume=auto") == run
+    assert (run / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_taken_directory_and_other_settings_are_refused_and_nothing_is_lost(quick_run: Callable[..., Path]) -> None:
+    run = quick_run("budget.steps=2")
+    content = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
+    with pytest.raises(UserError, match="not empty, and nothing in it was touched"):
+        quick_run("budget.steps=2")
+    with pytest.raises(UserError, match=r"optim\.learning_rate was 0\.001 and is now 0\.1"):
+        quick_run("budget.steps=2", "optim.learning_rate=0.1", "resume=auto")
+    assert {f: f.read_bytes() for f in run.rglob("*") if f.is_file()} == content
+
+
+def test_an_altered_corpus_is_noticed(tmp_path: Path) -> None:
+    from bertinchamps.pretrain import pretrain
+
+    file, held_out = tmp_path / "notes.txt", tmp_path / "held_out.txt"
+    line = "Le patient présente une fièvre depuis deux jours et tousse la nuit.\n"
+    file.write_text(line * 400)
+    held_out.write_text("Le médecin examine la patiente le matin. " * 40)
+    overrides = ["data=files", f"data.files=[{file}]", f"data.held_out_files=[{held_out}]", "budget.steps=2"]
+    quick = [word for word in QUICK if not word.startswith("data")]
+    pretrain(composed(*quick, *overrides, f"run_dir={tmp_path / 'run'}"))
+    (tmp_path / "run" / "summary.json").unlink()
+    times = file.stat()
+    file.write_text(line.replace("deux", "cinq") * 400)  # the same name, the same size
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # and the same time
+    with pytest.raises(UserError, match="the corpus is not the one this run began with"):
+        pretrain(composed(*quick, *overrides, f"run_dir={tmp_path / 'run'}", "resume=auto"))
