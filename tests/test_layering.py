@@ -38,7 +38,7 @@ def test_imports_point_down(file: Path) -> None:
     room = room_of(file)
     assert room in LEVELS, f"say which level {room} is on"
     for imported in imports_of(file) - {room}:
-        # level 0 is one small family; from level 3 on, commands may build on each other (pretrain prepares first)
+        # level 0 is one small family, and commands may build on each other (pretrain prepares first)
         free = LEVELS[room] == LEVELS[imported] and LEVELS[room] in (0, 3)
         assert LEVELS[imported] < LEVELS[room] or free, f"{room} imports {imported}"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, composed, losses, metrics
 
 from bertinchamps.errors import UserError
+from support import QUICK, composed, losses, metrics
 
 STEPS = 24
 LONG = [f"budget.steps={STEPS}", "checkpoint.every_steps=4", "arch.dropout=0.1", "batch.ramp=0.5"]
@@ -56,7 +56,15 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
 ) -> None:
     settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=1", "batch.size=64"]
     expected = losses(quick_run(*settings, name="whole"))
-    words = [sys.executable, "-m", "bertinchamps.pretrain", *QUICK, *settings, "run_dir=killed", "resume=auto"]
+    words = [
+        sys.executable,
+        "-m",
+        "bertinchamps.pretrain",
+        *QUICK,
+        *settings,
+        "run_dir=killed",
+        "resume=auto",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     dice = random.Random(20231)
     kills = 0
@@ -77,7 +85,9 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
             break
         process.wait()
     assert kills >= 2, "the run was too fast to be killed; the test proves nothing"
-    assert subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True).returncode == 0
+    assert (
+        subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True).returncode == 0
+    )
     assert losses(tmp_path / "killed") == expected
 
 
@@ -105,7 +115,9 @@ def test_a_finished_run_is_not_trained_again(quick_run: Callable[..., Path]) -> 
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
 
 
-def test_a_taken_directory_and_other_settings_are_refused_and_nothing_is_lost(quick_run: Callable[..., Path]) -> None:
+def test_a_taken_directory_and_other_settings_are_refused_and_nothing_is_lost(
+    quick_run: Callable[..., Path],
+) -> None:
     run = quick_run("budget.steps=2")
     content = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
     with pytest.raises(UserError, match="not empty, and nothing in it was touched"):

@@ -17,11 +17,8 @@ from typing import Any, TypeVar, cast
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
@@ -63,13 +60,9 @@ def run(command: str, job: Job[Config], check: Check[Config]) -> None:
     composing_only = bool(
         arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
     )
+    own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
-        search_path = (
-            [f"hydra.searchpath=[file://{Path(arguments.config_dir).resolve()}]"]
-            if arguments.config_dir
-            else []
-        )
-        stop(command, mistakes(command, arguments.overrides, None if composing_only else check, search_path))
+        stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
         stop(command, [str(error)])
@@ -115,33 +108,34 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
 
 
 def mistakes(
-    command: str, arguments: list[str], check: Check[Config] | None, search_path: list[str]
+    command: str, arguments: list[str], check: Check[Config] | None = None, own: Path | None = None
 ) -> list[str]:
-    """Everything wrong with a command line: syntax, groups, keys, types, and what `check` finds."""
+    """Everything wrong with a command line: syntax, groups, keys, types, and what `check` finds.
+
+    Args:
+        command: name of the yaml and schema.
+        arguments: the words of the command line that are no options.
+        check: every mistake in one configuration, in the user's key names.
+        own: a directory of yaml files of the user's own.
+    """
     overrides, problems = _parse(arguments)
+    folders = [config_dir(), *([own] if own else [])]
+    search_path = [f"hydra.searchpath=[file://{own}]"] if own else []
+    groups = [override for override in overrides if _is_group(folders, override)]
+    values = [override for override in overrides if not _is_group(folders, override)]
+    group_problems = {id(override): _group_problem(folders, override) for override in groups}
+    good_groups = [override for override in groups if group_problems[id(override)] is None]
+    problems += [problem for problem in group_problems.values() if problem is not None]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        try:
-            compose(command, overrides=search_path)  # makes the loader aware of the user's search path
-        except HydraException as error:
-            return [_first_lines(error)]
-        groups = [override for override in overrides if _is_group(loader, override)]
-        values = [override for override in overrides if not _is_group(loader, override)]
-        group_problems = {id(override): _group_problem(loader, command, override) for override in groups}
-        good_groups = [override for override in groups if group_problems[id(override)] is None]
-        problems += [problem for problem in group_problems.values() if problem is not None]
         try:
             base = compose(
                 command, overrides=[*search_path, *(_single(override) for override in good_groups)]
             )
         except HydraException as error:
             return [*problems, _first_lines(error)]
-        good_values = []
-        for override in values:
-            found = _value_problems(base, override)
-            problems += found
-            if not found:
-                good_values.append(override)
+        value_problems = {id(override): _value_problems(base, override) for override in values}
+        good_values = [override for override in values if not value_problems[id(override)]]
+        problems += [problem for found in value_problems.values() for problem in found]
         if check is not None:
             problems += _check_jobs(command, search_path, [*good_groups, *good_values], check)
     return list(dict.fromkeys(problems))  # each once, in order
@@ -160,26 +154,22 @@ def _parse(arguments: list[str]) -> tuple[list[Override], list[str]]:
     return [override for override in overrides if not override.key_or_group.startswith("hydra")], problems
 
 
-def _is_group(loader: ConfigLoader, override: Override) -> bool:
-    return (
-        bool(loader.get_group_options(override.key_or_group, ObjectType.CONFIG)) and override.package is None
-    )
+def _is_group(folders: list[Path], override: Override) -> bool:
+    return override.package is None and any((folder / override.key_or_group).is_dir() for folder in folders)
 
 
-def _group_problem(loader: ConfigLoader, command: str, override: Override) -> str | None:
+def _group_problem(folders: list[Path], override: Override) -> str | None:
     group = override.key_or_group
     appended = group in MENU
     if override.type == OverrideType.CHANGE and appended:
         return f"{group}={_plain(override)}: write {MENU[group]}={_plain(override)}, with a plus"
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
         return f"+{group}={_plain(override)}: write {group}={_plain(override)}, without the plus"
-    menu = loader.get_group_options(group, ObjectType.CONFIG)
+    menu = sorted(file.stem for folder in folders for file in (folder / group).glob("*.yaml"))
     for choice in _choices(override):
-        name = choice.split("=", 1)[1] if "=" in choice else ""
-        if name not in menu and not override.is_sweep_override():
+        name = choice.partition("=")[2]
+        if name not in menu:
             return f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
-        if name not in menu and name != "":
-            return f"{group}={name}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
     return None
 
 
@@ -192,13 +182,10 @@ def _value_problems(base: DictConfig, override: Override) -> list[str]:
     if override.type == OverrideType.DEL or (exists and override.type != OverrideType.CHANGE):
         return [] if exists else [f"~{key}: no such key{closest(key, known)}"]
     if not exists:
-        inside = isinstance(node, DictConfig) and parent
-        menu = (
-            f" ({parent} has: {', '.join(str(name) for name in node)})"
-            if inside
-            else "; --help lists them all"
-        )
-        return [f"{key}: no such key{_closest_key(key, known)}{menu}"]
+        if parent and isinstance(node, DictConfig):
+            menu = [str(name) for name in node]
+            return [f"{key}: no such key{closest(leaf, menu)} ({parent} has: {', '.join(menu)})"]
+        return [f"{key}: no such key{_closest_key(key, known)}; --help lists them all"]
     problems = []
     for value in _values(override):
         try:

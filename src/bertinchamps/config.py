@@ -41,7 +41,7 @@ class ArchConfig:
     norm: str = knob("layernorm", "layernorm or rmsnorm")
     norm_position: str = knob("pre", "pre or post: before each block, or after each residual sum")
     norm_epsilon: float = knob(1e-12, "added to the variance")
-    norm_bias: bool = knob(True, "biases in the norms")
+    norm_bias: bool = knob(True, "biases in the norms (rmsnorm has none)")
     attention_bias: bool = knob(False, "biases in the attention's projections")
     feed_forward_bias: bool = knob(False, "biases in the feed-forward")
     decoder_bias: bool = knob(False, "a bias for each vocabulary entry")

@@ -25,7 +25,9 @@ def demo(config: PretrainConfig) -> None:
     for sentence, answer in SHOWCASE:
         guesses = ", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in fill(sentence))
         tell(f"  {sentence:<50} {guesses:<50} the grammar says: {answer}")
-    tell(f"\nThe loss curve is in {folder / 'loss.png'}. This was a toy: data=files takes your own documents.")
+    tell(
+        f"\nThe loss curve is in {folder / 'loss.png'}. This was a toy: data=files takes your own documents."
+    )
 
 
 def main() -> None:

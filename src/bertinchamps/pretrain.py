@@ -78,7 +78,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     from bertinchamps.training.trackers import trackers
     from bertinchamps.training.trainer import Trainer
 
-    disable_progress_bar()  # of loading and saving weights, which would break into ours
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving weights, which would break into ours
     runtime = build_runtime(config.runtime)
     torch.manual_seed(config.seed)
     arch = build_config(asdict(config.arch), corpus.vocabulary.size, **corpus.vocabulary.named_ids)

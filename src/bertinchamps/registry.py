@@ -84,9 +84,8 @@ class Registry(Generic[T]):
         """
         menu = self.names()
         if name not in menu:
-            return [
-                f"{self.key}={name}: no such {self.kind}{closest(str(name), menu)} (one of: {', '.join(menu)})"
-            ]
+            near = closest(str(name), menu)
+            return [f"{self.key}={name}: no such {self.kind}{near} (one of: {', '.join(menu)})"]
         parameters = {
             parameter.name: parameter
             for parameter in inspect.signature(self._builders[str(name)]).parameters.values()

@@ -75,7 +75,6 @@ def test_every_mistake_is_reported_at_once_in_the_users_keys(arch):
             {"hidden_size": 33, "num_attention_heads": 3},
             "arch.hidden_size=33: the sines and cosines",
         ),
-        ({"norm": "rmsnorm"}, "arch.norm_bias=true: rmsnorm has no bias"),
     ],
 )
 def test_each_entry_refuses_what_it_cannot_do(arch, changes, expected):

@@ -32,7 +32,9 @@ def clock_of(budget: BudgetConfig, time: FakeTime | None = None, spent: Spent | 
         (BudgetConfig(steps=100, tokens=1000, epochs=2, flops=7000), 7),
     ],
 )
-def test_each_budget_ends_after_its_own_unit_and_the_smallest_wins(budget: BudgetConfig, updates: int) -> None:
+def test_each_budget_ends_after_its_own_unit_and_the_smallest_wins(
+    budget: BudgetConfig, updates: int
+) -> None:
     clock = clock_of(budget)
     done = 0
     while not clock.finished():

@@ -33,5 +33,7 @@ def test_wandb_stays_offline(quick_run: Callable[..., Path], no_network: None) -
 
 
 def test_mistakes_are_named() -> None:
-    assert tracker_problems("wandb", {"mode": "onlin"}) == ["tracker.mode=onlin: one of offline, online, disabled"]
+    assert tracker_problems("wandb", {"mode": "onlin"}) == [
+        "tracker.mode=onlin: one of offline, online, disabled"
+    ]
     assert set(trackers.names()) == {"none", "tensorboard", "wandb"}

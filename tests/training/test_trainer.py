@@ -52,7 +52,12 @@ class Regression:
 
 
 def trainer_of(
-    task: Regression, size: int, steps: int, runtime: Runtime = EAGER, clipping: float | None = None, **more: object
+    task: Regression,
+    size: int,
+    steps: int,
+    runtime: Runtime = EAGER,
+    clipping: float | None = None,
+    **more: object,
 ) -> Trainer:
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
@@ -142,7 +147,9 @@ def test_an_update_that_runs_out_of_time_is_dropped_whole() -> None:
 def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
     class Broken(Regression):
         def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
-            yield from (batch for _, batch in zip(range(3), super().batches(position, micro_batch), strict=False))
+            yield from (
+                batch for _, batch in zip(range(3), super().batches(position, micro_batch), strict=False)
+            )
             raise OSError("disk gone")
 
     with pytest.raises(OSError, match="disk gone"):

@@ -273,7 +273,8 @@ def _open(
             }[split]
             raise UserError(
                 f"the {split.replace('_', '-')} split has {manifest[split]['documents']} documents and "
-                f"{manifest[split]['tokens']} tokens, less than one block of {config.sequence_length}: {remedy}"
+                f"{manifest[split]['tokens']} tokens, less than one block of {config.sequence_length}: "
+                f"{remedy}"
             )
     tell(
         f"blocks: {len(blocks['train']):,} to train on, {len(blocks['held_out']):,} held out, of "

@@ -1,7 +1,7 @@
 """Normalisation of the last dimension, by the name in `arch.norm`.
 
-A builder takes the size, the epsilon and whether a bias is wanted, and raises UserError for a
-combination it does not have.
+A builder takes the size, the epsilon and whether a bias is wanted where the norm can have one; it may
+raise UserError for a combination it does not have.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.registry import Registry
 
@@ -42,11 +41,9 @@ class RMSNorm(nn.RMSNorm):
 
 @NORMS.register("rmsnorm")
 def rmsnorm(size: int, epsilon: float, bias: bool) -> nn.Module:
-    """`RMSNorm`, which has a gain only.
+    """`RMSNorm`, which has a gain only: `arch.norm_bias` speaks of norms that can have a bias.
 
-    Raises:
-        UserError: a bias is asked for.
+    So `arch.norm=layernorm,rmsnorm` is a sweep over one key.
     """
-    if bias:
-        raise UserError("arch.norm_bias=true: rmsnorm has no bias; add arch.norm_bias=false")
+    del bias
     return RMSNorm(size, eps=epsilon)

@@ -218,7 +218,8 @@ def _start(seed: int, purpose: str) -> int:
 
     A hash, because steps of one sequence would make the masks of a seed those of the next one, moved.
     """
-    return _signed(int.from_bytes(hashlib.blake2b(f"{seed} {purpose}".encode(), digest_size=8).digest(), "big"))
+    digest = hashlib.blake2b(f"{seed} {purpose}".encode(), digest_size=8).digest()
+    return _signed(int.from_bytes(digest, "big"))
 
 
 def _shifted(values: Tensor, bits: int) -> Tensor:

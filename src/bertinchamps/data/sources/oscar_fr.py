@@ -1,4 +1,4 @@
-"""French OSCAR 23.01 (Abadji et al., 2022), the corpus family of the paper, streamed from the Hugging Face Hub.
+"""French OSCAR 23.01 (Abadji et al., 2022), the corpus family of the paper, streamed from the Hub.
 
 A line of its shards: {"content": "Le musée rouvre …", "warc_headers": {…}, "metadata": {…}}
 """
@@ -15,7 +15,7 @@ from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 
 WAYS_OUT = """Ways out:
-  your own files   data=files 'data.files=[notes/*.jsonl.zst]'  (.jsonl, .json, .txt, .csv, .parquet; .gz, .zst)
+  your own files   data=files 'data.files=[notes/*.jsonl.zst]'  (also .json, .txt, .csv, .parquet, .gz)
   another source   data=demo  (French that this project generates: a toy, and it needs no network)
   a login          accept the terms at {page}, then run: hf auth login"""
 
@@ -85,15 +85,21 @@ class OscarFrench:
         from huggingface_hub.errors import HfHubHTTPError
 
         files = f"hf://datasets/{self._repository}@{self._revision()}/{self._pattern}"
+        nothing = UserError(
+            f"data.pattern={self._pattern}: no such files in {self._repository}, or they are empty"
+            f" (see {self._page()}/tree/main)"
+        )
+        some = False
         try:
             for row in load_dataset("text", data_files=files, split="train", streaming=True):
+                some = True
                 yield row["text"]
         except FileNotFoundError as error:
-            raise UserError(
-                f"data.pattern={self._pattern}: no such files in {self._repository} (see {self._page()}/tree/main)"
-            ) from error
+            raise nothing from error
         except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
             raise self._error(f"could not be read to its end ({type(error).__name__})") from error
+        if not some:  # the library takes a pattern that fits no file for an empty corpus
+            raise nothing
 
     def _text(self, line: str, number: int) -> str:
         try:
@@ -104,7 +110,8 @@ class OscarFrench:
         if not isinstance(text, str):
             keys = ", ".join(sorted(row)) if isinstance(row, dict) else "none"
             raise UserError(
-                f"data.text_field={self._text_field}: {self._repository}, line {number} has no such text (keys: {keys})"
+                f"data.text_field={self._text_field}: {self._repository}, line {number} has no such text"
+                f" (keys: {keys})"
             )
         return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
 
@@ -121,6 +128,7 @@ class OscarFrench:
         from huggingface_hub.errors import (
             GatedRepoError,
             HfHubHTTPError,
+            HFValidationError,
             OfflineModeIsEnabled,
             RepositoryNotFoundError,
         )
@@ -135,7 +143,17 @@ class OscarFrench:
             ) from error
         except RepositoryNotFoundError as error:
             raise self._error("was not found on the Hub, or is private") from error
-        except (httpx.HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        except HFValidationError as error:
+            raise UserError(
+                f"data.repository={self._repository}: not a name of the form owner/name"
+            ) from error
+        except OfflineModeIsEnabled as error:
+            raise self._error("cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
+        except HfHubHTTPError as error:
+            raise self._error(
+                f"cannot be read: {api.endpoint} answered {error.response.status_code}"
+            ) from error
+        except (httpx.HTTPError, OSError) as error:
             raise self._error(
                 f"cannot be read: {api.endpoint} did not answer ({type(error).__name__})"
             ) from error

@@ -1,0 +1,564 @@
+"""From documents to blocks: built once, whole or not at all, split by document, private, in little memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+
+from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
+from bertinchamps.contract import Document
+from bertinchamps.data import corpus as corpus_module
+from bertinchamps.data.blocks import Blocks
+from bertinchamps.data.cleaning import clean, cleaning_problems
+from bertinchamps.data.corpus import Corpus, corpus_problems, is_held_out, prepare
+from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenizer import open_tokenizer
+from bertinchamps.errors import UserError
+
+SECRET = "Confidentielle"
+WORDS = [
+    "le",
+    "la",
+    "patient",
+    "dame",
+    "douleur",
+    "fracture",
+    "fémur",
+    "matin",
+    "soir",
+    "reçoit",
+    "sort",
+    "bien",
+]
+
+
+def sentences(count: int, seed: int = 0) -> list[str]:
+    """Different documents of 12 words and a number, each with the secret word."""
+    random = np.random.default_rng(seed)
+    return [f"{' '.join(random.choice(WORDS, 12))} {SECRET} {seed} {number}." for number in range(count)]
+
+
+TEXTS = sentences(200)
+
+
+def write(path: Path, texts: Iterable[str]) -> Path:
+    rows = (json.dumps({"text": text, "autre": text + " bis"}, ensure_ascii=False) for text in texts)
+    path.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path / "notes.jsonl", TEXTS)
+
+
+def settings(
+    file: Path, data: dict[str, Any] | None = None, cleaning: list[Any] | None = None, **changes: Any
+) -> PrepareConfig:
+    """A config for one file. Changes go to the tokenizer or the blocks, wherever the key is known."""
+    tokenizer = {"vocab_size": 100, "normalizer": "french"}
+    blocks = {"sequence_length": 16, "held_out_share": 0.1}
+    for key, value in changes.items():
+        (blocks if key in BlocksConfig.__dataclass_fields__ else tokenizer)[key] = value
+    return PrepareConfig(
+        data={"name": "files", "files": [str(file)], **(data or {})},
+        cleaning=cleaning or [],
+        tokenizer=TokenizerConfig(**tokenizer),
+        blocks=BlocksConfig(**blocks),
+    )
+
+
+def built(config: PrepareConfig) -> Corpus:
+    return prepare(config, lambda _: None)
+
+
+def failure(action: Callable[[], object]) -> str:
+    """The message of the UserError that an action ends with. It never quotes a document."""
+    with pytest.raises(UserError) as caught:
+        action()
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+def documents_of(corpus: Corpus, split: str) -> list[list[int]]:
+    """Ids of each document in a split's file, without the separators."""
+    ids = np.fromfile(corpus.folder / f"{split}.bin", dtype=np.uint16).tolist()
+    assert ids[-1] == 3
+    documents: list[list[int]] = [[]]
+    for token in ids:
+        if token == 3:
+            documents.append([])
+        else:
+            documents[-1].append(token)
+    return documents[:-1]
+
+
+def decoded(corpus: Corpus, split: str) -> list[str]:
+    """What the documents of a split say, blanks left out."""
+    tokenizer = open_tokenizer(corpus.tokenizer_folder)
+    return ["".join(tokenizer.decode(ids).split()) for ids in documents_of(corpus, split)]
+
+
+def blankless(texts: Iterable[str]) -> list[str]:
+    return ["".join(text.split()) for text in texts]
+
+
+def forbidden(*_: object) -> NoReturn:
+    raise AssertionError("this was to be found built")
+
+
+# --------------------------------------------------------------------------------------- the blocks
+
+
+def test_blocks_hold_the_documents_in_order_each_closed_by_the_separator(file: Path) -> None:
+    corpus = built(settings(file))
+    train = [text for text in TEXTS if not is_held_out(Document(text, ""), 0.1)]
+    held_out = [text for text in TEXTS if is_held_out(Document(text, ""), 0.1)]
+    assert decoded(corpus, "train") == blankless(train)
+    assert decoded(corpus, "held_out") == blankless(held_out)
+
+
+def test_blocks_are_full_to_the_last_token_without_padding(file: Path) -> None:
+    corpus = built(settings(file))
+    flat = np.fromfile(corpus.folder / "train.bin", dtype=np.uint16)
+    blocks = corpus.train.read(np.arange(len(corpus.train)))
+    assert blocks.shape == (len(flat) // 16, 16)
+    assert np.array_equal(blocks.flatten(), flat[: blocks.size])
+    assert not np.isin(flat, [0, 1, 2, 4]).any()  # neither [PAD], [UNK], [CLS] nor [MASK]
+
+
+def test_order_and_content_do_not_depend_on_how_many_are_tokenised_together(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    at_once = built(settings(file))
+    monkeypatch.setattr(corpus_module, "DOCUMENTS_AT_ONCE", 3)
+    in_threes = built(settings(file, cache_dir=str(tmp_path / "other")))
+    assert (in_threes.folder / "train.bin").read_bytes() == (at_once.folder / "train.bin").read_bytes()
+
+
+def test_the_manifest_counts_what_is_there(file: Path) -> None:
+    manifest = built(settings(file)).manifest
+    assert manifest["train"]["documents"] + manifest["held_out"]["documents"] == 200
+    assert manifest["characters"] == sum(map(len, TEXTS))
+    assert manifest["dropped"] == {}
+
+
+def test_two_caches_of_the_same_documents_are_the_same_bytes(file: Path, tmp_path: Path) -> None:
+    one, two = (built(settings(file, cache_dir=str(tmp_path / name))) for name in ("a", "b"))
+    assert one.fingerprint == two.fingerprint
+    for name in ("train.bin", "held_out.bin"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+
+
+# ---------------------------------------------------------------------------------------- the split
+
+
+def test_the_split_is_by_document_and_copies_stay_together(tmp_path: Path) -> None:
+    texts = sentences(150)
+    corpus = built(settings(write(tmp_path / "a.jsonl", texts + texts[::-1] + texts)))
+    train, held_out = Counter(decoded(corpus, "train")), Counter(decoded(corpus, "held_out"))
+    assert not set(train) & set(held_out)
+    assert set((train + held_out).values()) == {3}
+    assert set(train + held_out) == set(blankless(texts))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_about_the_share_asked_for_is_held_out(share: float) -> None:
+    out = np.mean([is_held_out(Document(str(number), ""), share) for number in range(20_000)])
+    assert out == pytest.approx(share, abs=4 * (share * (1 - share) / 20_000) ** 0.5)
+
+
+def test_a_document_held_out_at_a_share_is_held_out_at_any_larger_one() -> None:
+    documents = [Document(str(number), "") for number in range(2000)]
+    small, large = ({d for d in documents if is_held_out(d, share)} for share in (0.05, 0.2))
+    assert small < large
+
+
+def test_the_users_own_held_out_files_are_the_split(tmp_path: Path, file: Path) -> None:
+    own = sentences(30, seed=1)
+    data = {"held_out_files": [str(write(tmp_path / "own.jsonl", own))]}
+    corpus = built(settings(file, data, cleaning=[{"name": "length", "most": 10_000}]))
+    assert decoded(corpus, "held_out") == blankless(own)
+    assert decoded(corpus, "train") == blankless(TEXTS)
+
+
+def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path) -> None:
+    own = [*sentences(30, seed=1), "court", "court"]
+    data = {"held_out_files": [str(write(tmp_path / "own.jsonl", own))]}
+    steps = [{"name": "length", "least": 20}, {"name": "exact_duplicates"}]
+    assert decoded(built(settings(file, data, steps)), "held_out") == blankless(own)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_tokenizer_is_trained_on_no_held_out_document(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    read: list[str] = []
+    train = corpus_module.train_tokenizer
+
+    def spy(config: TokenizerConfig, texts: Iterator[str], folder: Path, tell: Callable[[str], None]) -> None:
+        read.extend(texts)
+        train(config, iter(read), folder, tell)
+
+    monkeypatch.setattr(corpus_module, "train_tokenizer", spy)
+    data = {"held_out_files": [str(write(tmp_path / "own.jsonl", sentences(30, seed=1)))]} if own else {}
+    corpus = built(settings(file, data))
+    assert blankless(read) == decoded(corpus, "train")
+
+
+# ----------------------------------------------------------------------------- built once, and when
+
+
+def test_what_is_built_is_found_and_nothing_is_tokenised_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = built(settings(file))
+    times = {path: path.stat().st_mtime_ns for path in first.folder.parents[1].rglob("*.*")}
+    for name in ("_encode", "train_tokenizer"):
+        monkeypatch.setattr(corpus_module, name, forbidden)
+    again = built(settings(file))
+    assert (again.folder, again.tokenizer_folder) == (first.folder, first.tokenizer_folder)
+    assert times == {path: path.stat().st_mtime_ns for path in first.folder.parents[1].rglob("*.*")}
+    assert again.manifest == first.manifest
+
+
+def test_a_copy_of_the_files_elsewhere_is_the_same_corpus(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    assert built(settings(write(tmp_path / "elsewhere" / "notes.jsonl", TEXTS))).folder == (
+        built(settings(file)).folder
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"text_field": "autre"}},
+        {"cleaning": [{"name": "exact_duplicates"}]},
+        {"normalizer": "paper"},
+        {"vocab_size": 101},
+        {"min_frequency": 190},
+        {"sample_characters": 5000},
+        {"held_out_share": 0.2},
+    ],
+    ids=str,
+)
+def test_whatever_shapes_the_blocks_names_other_blocks(file: Path, changes: dict[str, Any]) -> None:
+    assert built(settings(file, **changes)).fingerprint != built(settings(file)).fingerprint
+
+
+def test_other_content_under_the_same_name_size_and_time_names_other_blocks(file: Path) -> None:
+    before, first = file.stat(), built(settings(file))
+    write(file, [text.replace("fémur", "tibia") for text in TEXTS])
+    file.write_bytes(file.read_bytes() + b"\n" * (before.st_size - file.stat().st_size))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    second = built(settings(file))
+    assert second.fingerprint != first.fingerprint
+    assert any("tibia" in text for text in decoded(second, "train"))
+
+
+def test_another_tokenizer_under_the_same_path_names_other_blocks(file: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    fingerprints = set()
+    for size in (100, 101):
+        folder = built(settings(file, vocab_size=size)).tokenizer_folder
+        (own / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+        corpus = built(settings(file, path=str(own)))
+        assert corpus.tokenizer_folder == own
+        fingerprints.add(corpus.fingerprint)
+    assert len(fingerprints) == 2
+
+
+def test_another_sequence_length_reads_the_same_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = built(settings(file))
+    monkeypatch.setattr(corpus_module, "_encode", forbidden)
+    long = built(settings(file, sequence_length=32))
+    assert long.folder == short.folder
+    assert long.train.read(np.array([0])).tolist()[0] == short.train.read(np.array([0, 1])).flatten().tolist()
+
+
+# ------------------------------------------------------------------------- whole, or not there at all
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full"), UserError("unreadable")])
+def test_an_interrupted_build_leaves_nothing(
+    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(corpus_module, "DOCUMENTS_AT_ONCE", 50)
+    calls, encode = 0, corpus_module._encode
+
+    def interrupted(*arguments: Any) -> list[Any]:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise error
+        return encode(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_module, "_encode", interrupted)
+        with pytest.raises((KeyboardInterrupt, OSError, UserError)):
+            built(settings(file))
+    assert names(cache / "corpora") == []
+    assert len(names(cache / "tokenizers")) == 1  # this stage was over, and is kept
+    assert len(decoded(built(settings(file)), "train")) > 100
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_corpus import built, corpus_module, settings
+write = corpus_module.TokenWriter.add
+def add(writer, documents):
+    write(writer, documents)
+    writer._stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+corpus_module.TokenWriter.add = add
+built(settings(Path(sys.argv[2]), held_out_share=float(sys.argv[3])))
+"""
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_the_next_build_removes_what_a_killed_one_left(file: Path, cache: Path, share: float) -> None:
+    """Of the same corpus or of another one: nobody may ever come back for that."""
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(file), str(share)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    (leftover,) = names(cache / "corpora")
+    assert (cache / "corpora" / leftover / "train.bin").stat().st_size > 0
+    corpus = built(settings(file))
+    assert names(cache / "corpora") == [corpus.fingerprint]
+
+
+def test_a_leftover_under_our_own_process_id_is_not_in_the_way(file: Path, cache: Path) -> None:
+    """In a container each run may well be process 7."""
+    fingerprint = built(settings(file)).fingerprint
+    (cache / "corpora" / fingerprint).rename(
+        cache / "corpora" / f".{fingerprint}.{socket.gethostname()}.{os.getpid()}.unfinished"
+    )
+    assert built(settings(file)).fingerprint == fingerprint
+    assert names(cache / "corpora") == [fingerprint]
+
+
+def test_builds_of_running_processes_and_other_machines_are_left_alone(file: Path, cache: Path) -> None:
+    (cache / "corpora").mkdir(parents=True)
+    live = [f".f.{socket.gethostname()}.{os.getppid()}.unfinished", ".f.another-machine.99999999.unfinished"]
+    for name in live:
+        (cache / "corpora" / name).mkdir()
+    assert names(cache / "corpora") == sorted(live)
+    fingerprint = built(settings(file)).fingerprint
+    assert names(cache / "corpora") == sorted([*live, fingerprint])
+
+
+def test_of_two_builds_at_once_the_first_to_finish_stays(
+    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = built(settings(file))
+    kept = first.folder.rename(cache / "kept")
+    fill = corpus_module._write_tokens
+
+    def beaten(folder: Path, *arguments: Any) -> None:
+        fill(folder, *arguments)
+        kept.rename(first.folder)  # as the other process does, just before us
+
+    monkeypatch.setattr(corpus_module, "_write_tokens", beaten)
+    assert built(settings(file)).manifest == first.manifest
+    assert names(cache / "corpora") == [first.fingerprint]
+
+
+@pytest.mark.parametrize("name", ["train.bin", "held_out.bin"])
+@pytest.mark.parametrize("harm", ["cut", "missing"])
+def test_a_cut_or_missing_file_of_tokens_is_named_with_the_remedy(file: Path, name: str, harm: str) -> None:
+    folder = built(settings(file)).folder
+    if harm == "cut":
+        os.truncate(folder / name, 100)
+    else:
+        (folder / name).unlink()
+    message = failure(lambda: built(settings(file)))
+    assert message.startswith(f"{folder / name} is missing or cut")
+    assert message.endswith(f"delete {folder} to build it anew")
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"train": '])
+def test_a_damaged_manifest_is_named_with_the_remedy(file: Path, content: bytes | None) -> None:
+    folder = built(settings(file)).folder
+    manifest = folder / "manifest.json"
+    manifest.unlink() if content is None else manifest.write_bytes(content)
+    message = failure(lambda: built(settings(file)))
+    assert message == f"{manifest} is missing or damaged; delete {folder} to build it anew"
+
+
+# ----------------------------------------------------------------------------------- too little text
+
+
+def test_too_little_training_text_asks_for_more(tmp_path: Path) -> None:
+    data = {"held_out_files": [str(write(tmp_path / "own.jsonl", sentences(30)))]}
+    little = settings(write(tmp_path / "a.jsonl", [f"Oui {SECRET}"]), data, sequence_length=64)
+    message = failure(lambda: built(little))
+    assert message.startswith("the train split has 1 documents and ")
+    assert message.endswith("less than one block of 64: give more text")
+
+
+def test_too_little_held_out_text_offers_three_ways(file: Path) -> None:
+    message = failure(lambda: built(settings(file, held_out_share=1e-9)))
+    assert message.startswith("the held-out split has 0 documents and 0 tokens, less than one block of 16")
+    for way in ("blocks.held_out_share", "data.held_out_files", "data.txt_documents=line"):
+        assert way in message
+
+
+def test_cleaning_that_leaves_nothing_says_that_there_is_no_text(file: Path) -> None:
+    message = failure(lambda: built(settings(file, cleaning=[{"name": "length", "least": 10_000}])))
+    assert message.startswith("there is no text to train a tokenizer on")
+
+
+def test_a_broken_line_late_in_a_file_is_named_and_nothing_is_kept(file: Path, cache: Path) -> None:
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(f'{{"text": "{SECRET}\n')
+    message = failure(lambda: built(settings(file, sample_characters=100)))
+    assert message.startswith(f"{file}: line 201: not valid JSON")
+    assert names(cache / "corpora") == []
+
+
+# ------------------------------------------------------------------------------------------ cleaning
+
+
+def test_cleaning_steps_count_what_they_drop(tmp_path: Path) -> None:
+    texts = [*sentences(100), *sentences(7), "court", "bref", "long " * 100]
+    steps = [{"name": "length", "least": 10, "most": 400}, {"name": "exact_duplicates"}]
+    manifest = built(settings(write(tmp_path / "a.jsonl", texts), cleaning=steps)).manifest
+    assert manifest["dropped"] == {"too short": 2, "too long": 1, "exact duplicate": 7}
+    assert manifest["train"]["documents"] + manifest["held_out"]["documents"] == 100
+
+
+def cleaned(texts: list[str], *steps: dict[str, Any]) -> list[str]:
+    documents = (Document(text, "") for text in texts)
+    return [document.text for document in clean(documents, list(steps), Counter())]
+
+
+def test_lengths_are_in_characters_and_both_ends_are_kept() -> None:
+    assert cleaned(["é", "éé", "ééé", "éééé"], {"name": "length", "least": 2, "most": 3}) == ["éé", "ééé"]
+
+
+def test_of_exact_duplicates_the_first_stays() -> None:
+    assert cleaned(["a", "b", "a", "A", "b "], {"name": "exact_duplicates"}) == ["a", "b", "A", "b "]
+
+
+def test_steps_apply_in_the_order_given() -> None:
+    shortest, tally = {"name": "length", "least": 2}, Counter[str]()
+    documents = (Document(text, "") for text in ["a", "a", "bb"])
+    assert len(list(clean(documents, [{"name": "exact_duplicates"}, shortest], tally))) == 1
+    assert tally == {"exact duplicate": 1, "too short": 1}
+
+
+# ------------------------------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"data": {"text_feild": "x"}}, "data.text_feild: files takes no such setting; did you mean"),
+        ({"cleaning": [{"name": "lenght"}]}, "cleaning=lenght: no such cleaning step; did you mean"),
+        ({"cleaning": [{"name": "length", "max": 3}]}, "cleaning.max: length takes no such setting"),
+        ({"vocab_size": 3}, "tokenizer.vocab_size=3"),
+        ({"sequence_length": 7}, "blocks.sequence_length=7: must be at least 8"),
+        ({"held_out_share": 0}, "blocks.held_out_share=0: a share between 0 and 1"),
+        ({"held_out_share": 1}, "blocks.held_out_share=1: a share between 0 and 1"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_named_by_key(file: Path, changes: dict[str, Any], problem: str) -> None:
+    (found,) = corpus_problems(settings(file, **changes))
+    assert found.startswith(problem)
+
+
+def test_all_mistakes_are_told_at_once(file: Path) -> None:
+    wrong = settings(file, sequence_length=0, vocab_size=0, held_out_share=2, cleaning=[{"name": "x"}])
+    assert len(corpus_problems(wrong)) == 4
+    assert corpus_problems(settings(file)) == []
+    assert cleaning_problems([{"name": "length", "least": 3}, {"name": "exact_duplicates"}]) == []
+
+
+# ------------------------------------------------------------------------------------ privacy, memory
+
+
+def test_what_holds_the_documents_words_is_open_to_its_owner_alone(file: Path, cache: Path) -> None:
+    before = os.umask(0)
+    try:
+        corpus = built(settings(file))
+    finally:
+        os.umask(before)
+    for folder in (cache, corpus.folder, corpus.tokenizer_folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_in_a_shared_folder_is_still_private(file: Path, cache: Path) -> None:
+    cache.mkdir()
+    cache.chmod(0o755)
+    corpus = built(settings(file))
+    for folder in (corpus.folder, corpus.tokenizer_folder):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_corpus import built, settings
+built(settings(Path(sys.argv[2]), sample_characters=1_000_000, vocab_size=2000))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak(file: Path) -> int:
+    """The peak of the memory, in MiB, of a process that prepares a file."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PEAK, str(Path(__file__).parent), str(file)]
+    return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    paragraphs = [" ".join(sentences(8, seed)) for seed in range(500)]
+    small = write(tmp_path / "small.jsonl", (f"{n} {paragraphs[n % 500]}" for n in range(4_500)))
+    large = write(tmp_path / "large.jsonl", (f"{n} {paragraphs[n % 500]}" for n in range(27_000)))
+    assert small.stat().st_size > 6_000_000
+    assert large.stat().st_size > 40_000_000
+    assert peak(large) - peak(small) < 25  # to hold the texts alone would take 34
+
+
+# ------------------------------------------------------------------------------------------- the demo
+
+
+def test_the_demo_becomes_a_corpus() -> None:
+    config = PrepareConfig(
+        data={"name": "demo", "documents": 300, "seed": 0},
+        tokenizer=TokenizerConfig(vocab_size=500),
+        blocks=BlocksConfig(sequence_length=32, held_out_share=0.1),
+    )
+    corpus = built(config)
+    assert isinstance(corpus.train, Blocks)
+    assert corpus.vocabulary.size == 500
+    assert corpus.manifest["shaped_by"]["source"] == sources.build(**config.data).fingerprint()

@@ -1,0 +1,189 @@
+"""French OSCAR, read by the real libraries from a Hub on the loopback interface.
+
+The libraries fix the Hub's address when they are imported, so each case runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import zstandard
+from loopback_hub import COMMIT, REPOSITORY, serving
+
+SECRET = "Madame Confidentielle"
+READ = "for document in source.documents(): print(ascii(document.text), document.name)"
+CHECK = "source.check()"
+PREPARE = """
+from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
+from bertinchamps.data.corpus import prepare
+config = PrepareConfig(
+    data={"name": "oscar_fr"}, tokenizer=TokenizerConfig(vocab_size=300),
+    blocks=BlocksConfig(sequence_length=8, held_out_share=0.2),
+)
+corpus = prepare(config, lambda line: None)
+counts = corpus.manifest
+print(counts["train"]["documents"] + counts["held_out"]["documents"])
+print(counts["shaped_by"]["source"]["revision"])
+"""
+
+
+class Ran(NamedTuple):
+    output: str
+    message: str  # of the UserError, if there was one
+    seconds: float
+
+
+def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **settings: object) -> Ran:
+    """Runs code with a `source` in a fresh process. Any error but a UserError fails the test."""
+    program = (
+        "import sys\nfrom bertinchamps.data.sources import sources\n"
+        "from bertinchamps.errors import UserError\n"
+        f"source = sources.build('oscar_fr', **{settings!r})\n"
+        f"try:\n    exec({code!r})\nexcept UserError as error:\n    sys.exit('USER ERROR ' + str(error))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "BERTINCHAMPS_CACHE": str(tmp_path / "cache"),
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_ENDPOINT": endpoint,
+        "HF_HUB_OFFLINE": "1" if offline else "0",
+    }
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120
+    )
+    _, user_error, message = done.stderr.partition("USER ERROR ")
+    assert done.returncode == (1 if user_error else 0), done.stderr
+    return Ran(done.stdout, message, time.monotonic() - began)
+
+
+def shard(*lines: object) -> bytes:
+    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+    return zstandard.compress(text.encode())
+
+
+def document(text: str, **metadata: object) -> dict[str, object]:
+    return {"content": text, "warc_headers": {"warc-type": "conversion"}, "metadata": metadata}
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_documents_of_all_french_shards_stream_in_order(tmp_path: Path) -> None:
+    files = {
+        "README.md": b"OSCAR",
+        "en_meta/en_meta_part_1.jsonl.zst": shard(document("not French")),
+        # the type of a metadata field changes between lines and shards, as it does in OSCAR
+        "fr_meta/fr_meta_part_1.jsonl.zst": shard(
+            document("L'œil\nà nu.", quality=None), document("Deux.", quality=["short"])
+        ),
+        "fr_meta/fr_meta_part_2.jsonl.zst": shard(document("Trois\u2028lignes.", quality={"a": 1})),
+    }
+    with serving(files) as hub:
+        ran = run(tmp_path, hub.endpoint, READ)
+    assert ran.output.splitlines() == [
+        f"{text!a} {REPOSITORY}:line {number}"
+        for number, text in enumerate(["L'œil\nà nu.", "Deux.", "Trois\u2028lignes."], start=1)
+    ]
+
+
+def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
+    shards = {f"fr_meta/part_{number}.jsonl.zst": shard(document(f"{number}")) for number in range(3)}
+    with serving(shards) as hub:
+        ran = run(tmp_path, hub.endpoint, READ, max_documents=1)
+    assert ran.output.splitlines() == [f"'0' {REPOSITORY}:line 1"]
+    assert not any("part_2" in request for request in hub.requests)
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:
+    with serving({"fr_meta/a.jsonl.zst": shard('{"content": "a\\ud83db"}')}) as hub:
+        assert run(tmp_path, hub.endpoint, READ).output.startswith("'a?b'")
+
+
+def test_prepare_builds_a_corpus_from_the_hub_and_names_its_commit(tmp_path: Path) -> None:
+    shards = {
+        f"fr_meta/part_{part}.jsonl.zst": shard(*(document(f"le texte numéro {part}{n}") for n in range(30)))
+        for part in (1, 2)
+    }
+    with serving(shards) as hub:
+        ran = run(tmp_path, hub.endpoint, PREPARE)
+    assert ran.output.split() == ["60", COMMIT]
+    asked = [request for request in hub.requests if request.endswith("/auth-check")]
+    assert len(asked) == 1  # one commit for the fingerprint, the tokenizer and the blocks
+
+
+def test_a_line_without_the_text_field_names_its_place_and_keys_but_no_text(tmp_path: Path) -> None:
+    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), {"text": SECRET, "id": 2})}) as hub:
+        ran = run(tmp_path, hub.endpoint, READ)
+    assert f"data.text_field=content: {REPOSITORY}, line 2 has no such text (keys: id, text)" in ran.message
+    assert SECRET not in ran.message
+
+
+def test_a_line_that_is_not_json_names_its_place_but_no_text(tmp_path: Path) -> None:
+    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), SECRET)}) as hub:
+        ran = run(tmp_path, hub.endpoint, READ)
+    assert ran.message.strip() == f"{REPOSITORY}, line 2: not JSON"
+
+
+@pytest.mark.parametrize("pattern", ["br_meta/*.jsonl.zst", "fr_meta/*.parquet", "fr_meta/b.jsonl.zst"])
+def test_a_pattern_that_fits_no_file_says_where_to_look(tmp_path: Path, pattern: str) -> None:
+    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."))}) as hub:
+        ran = run(tmp_path, hub.endpoint, READ, pattern=pattern)
+    assert f"data.pattern={pattern}: no such files in {REPOSITORY}" in ran.message
+    assert f"{hub.endpoint}/datasets/{REPOSITORY}/tree/main" in ran.message
+
+
+# --------------------------------------------------------------- the corpus cannot be read at all
+
+
+def assert_names_the_ways_out(ran: Ran) -> None:
+    assert ran.message.startswith(f"the corpus {REPOSITORY} ")
+    for way in ("data=files", "data=demo", "hf auth login", f"/datasets/{REPOSITORY}"):
+        assert way in ran.message
+    assert ran.seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "what"),
+    [
+        (403, "GatedRepo", "is gated, and you are not logged in with an account that accepted its terms"),
+        (401, "GatedRepo", "is gated"),
+        (404, "RepoNotFound", "was not found on the Hub, or is private"),
+        (401, "RepoNotFound", "was not found on the Hub, or is private"),
+        (503, "", "cannot be read: http://127.0.0.1:PORT answered 503"),
+    ],
+)
+def test_a_refusal_is_told_in_words(tmp_path: Path, status: int, code: str, what: str) -> None:
+    with serving({}, refusal=(status, code)) as hub:
+        ran = run(tmp_path, hub.endpoint, CHECK)
+    assert what.replace("PORT", str(hub.server_port)) in ran.message
+    assert_names_the_ways_out(ran)
+
+
+def test_a_hub_out_of_reach_is_told_within_seconds(tmp_path: Path, closed_port: int) -> None:
+    ran = run(tmp_path, f"http://127.0.0.1:{closed_port}", CHECK)
+    assert f"cannot be read: http://127.0.0.1:{closed_port} did not answer" in ran.message
+    assert_names_the_ways_out(ran)
+
+
+def test_offline_mode_is_named_as_the_reason(tmp_path: Path, closed_port: int) -> None:
+    ran = run(tmp_path, f"http://127.0.0.1:{closed_port}", CHECK, offline=True)
+    assert "HF_HUB_OFFLINE is set" in ran.message
+    assert_names_the_ways_out(ran)
+
+
+def test_a_name_that_is_none_is_told_by_its_key(tmp_path: Path, closed_port: int) -> None:
+    ran = run(tmp_path, f"http://127.0.0.1:{closed_port}", CHECK, repository="a/b/c")
+    assert ran.message.strip() == "data.repository=a/b/c: not a name of the form owner/name"

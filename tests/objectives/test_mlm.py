@@ -1,0 +1,381 @@
+"""Masked language modelling: which tokens are targets, what stands in their place, how they are scored."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertinchamps.data.blocks import Blocks
+from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.objectives import objectives
+from bertinchamps.objectives.mlm import IGNORED, MaskedLanguageModeling, Masking
+
+LENGTH, SIZE, MASK, SEPARATOR = 64, 200, 4, 3
+SPECIAL = (0, 1, 2, 3, 4)
+PIECES = tuple(range(100, 200))  # ids that continue a word; 5 to 99 start one
+VOCABULARY = Vocabulary(SIZE, SPECIAL, MASK, SEPARATOR, PIECES, {"pad_token_id": 0})
+CPU = torch.device("cpu")
+
+
+def masking(rate: float = 0.25, seed: int = 0, whole_word: bool = False, length: int = LENGTH) -> Masking:
+    return Masking(VOCABULARY, seed, length, rate, whole_word, CPU)
+
+
+def text(blocks: int, length: int = LENGTH, pieces: float = 0.4, seed: int = 7) -> Tensor:
+    """Blocks [B, S] of words of one piece or more, with a separator here and there."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(5, 100, (blocks, length))
+    continues = random.random((blocks, length)) < pieces
+    ids[continues] = random.integers(100, SIZE, continues.sum())
+    separators = random.random((blocks, length)) < 0.03
+    separators[:, 1:] &= ids[:, 1:] < 100
+    ids[separators] = SEPARATOR
+    after = np.roll(separators, 1, axis=1) & continues  # a document starts with a word's first piece
+    ids[after] = 5
+    return torch.from_numpy(ids)
+
+
+def chosen(masks: Masking, ids: Tensor, positions: Tensor | None = None) -> Tensor:
+    """Which tokens [B, S] are targets."""
+    positions = torch.arange(len(ids)) if positions is None else positions
+    _, flat, labels = masks(ids, positions)
+    targets = torch.zeros(ids.numel(), dtype=torch.bool)
+    targets[flat[labels != IGNORED]] = True
+    return targets.view_as(ids)
+
+
+def words(row: Tensor) -> list[list[int]]:
+    """Columns of each ordinary word of a block."""
+    found: list[list[int]] = []
+    inside = False
+    for column, token in enumerate(row.tolist()):
+        if token in SPECIAL:
+            inside = False
+        elif inside and token in PIECES:
+            found[-1].append(column)
+        else:
+            found.append([column])
+            inside = True
+    return found
+
+
+# ------------------------------------------------------------- a pure function of seed and position
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_a_block_is_masked_alike_in_any_micro_batch(whole_word: bool) -> None:
+    masks, ids, positions = masking(whole_word=whole_word), text(12), torch.arange(100, 112)
+    whole, flat, labels = masks(ids, positions)
+    for size in (1, 5):
+        parts = [masks(ids[i : i + size], positions[i : i + size]) for i in range(0, 12, size)]
+        assert torch.equal(torch.cat([part[0] for part in parts]), whole)
+        assert torch.equal(torch.cat([part[2] for part in parts]), labels)
+        columns = torch.cat([part[1] % LENGTH for part in parts])
+        assert torch.equal(columns, flat % LENGTH)
+
+
+def test_a_block_is_masked_alike_whatever_its_neighbours() -> None:
+    masks, one, others = masking(), text(1, seed=1), text(3, seed=2)
+    alone, _, _ = masks(one, torch.tensor([42]))
+    among, _, _ = masks(torch.cat([others[:2], one, others[2:]]), torch.tensor([7, 1000, 42, 3]))
+    assert torch.equal(among[2:3], alone)
+
+
+def test_a_compiled_step_masks_alike() -> None:
+    ids, positions = text(4), torch.arange(4)
+    for whole_word in (False, True):
+        masks = masking(whole_word=whole_word)
+        compiled = torch.compile(masks.__call__, fullgraph=True, dynamic=False, backend="eager")
+        for expected, got in zip(masks(ids, positions), compiled(ids, positions), strict=True):
+            assert torch.equal(got, expected)
+
+
+def test_masking_leaves_its_input_alone() -> None:
+    ids = text(4)
+    before = ids.clone()
+    masking()(ids, torch.arange(4))
+    assert torch.equal(ids, before)
+
+
+def test_the_same_block_is_masked_otherwise_in_the_next_epoch() -> None:
+    ids = text(1).expand(50, -1)
+    targets = chosen(masking(), ids, torch.arange(0, 50 * 1000, 1000))
+    assert len({tuple(row.tolist()) for row in targets}) == 50
+
+
+@pytest.mark.parametrize("other", [1, 2, 3, 2**40, -1])
+@pytest.mark.parametrize("moved", [0, 1, 4, 8])
+def test_another_seed_is_another_mask_and_not_the_same_one_moved(other: int, moved: int) -> None:
+    ids = torch.full((200, LENGTH), 50)
+    one, two = chosen(masking(seed=0), ids).flatten(), chosen(masking(seed=other), ids).flatten()
+    agree = (one[moved:] & two[: len(two) - moved]).sum() / one.sum()
+    assert float(agree) == pytest.approx(0.25, abs=0.03)  # two unrelated masks of a quarter each
+
+
+def test_what_replaces_a_target_has_nothing_to_do_with_its_neighbour_being_one() -> None:
+    ids = torch.full((3000, LENGTH), 50)
+    corrupted, _, _ = masking()(ids, torch.arange(3000))
+    targets = chosen(masking(), ids)
+    for moved in (1, 2):
+        both = targets[:, :-moved] & targets[:, moved:]
+        share = (corrupted[:, :-moved][both] == MASK).float().mean()
+        assert float(share) == pytest.approx(0.8, abs=0.02)
+
+
+# --------------------------------------------------------------------------------- how many, which
+
+
+@pytest.mark.parametrize(("rate", "targets"), [(0.15, 10), (0.25, 16), (0.4, 26), (0.001, 1), (0.999, 64)])
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_every_block_has_the_same_number_of_targets(rate: float, targets: int, whole_word: bool) -> None:
+    ids = text(40).masked_fill_(text(40) == SEPARATOR, 50)  # ordinary tokens alone
+    masks = masking(rate, whole_word=whole_word)
+    assert masks.targets == targets
+    assert chosen(masks, ids).sum(1).tolist() == [targets] * 40
+
+
+def test_labels_are_the_true_tokens_at_the_flat_positions() -> None:
+    ids = text(8)
+    corrupted, flat, labels = masking()(ids, torch.arange(8))
+    assert torch.equal(labels, ids.flatten()[flat])
+    assert len(flat.unique()) == len(flat) == 8 * 16
+    untouched = torch.ones(ids.numel(), dtype=torch.bool)
+    untouched[flat] = False
+    assert torch.equal(corrupted.flatten()[untouched], ids.flatten()[untouched])
+
+
+def test_every_place_is_equally_often_a_target() -> None:
+    often = chosen(masking(), torch.full((4000, LENGTH), 50)).float().mean(0)
+    assert often.min() > 0.22
+    assert often.max() < 0.28
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_special_tokens_are_never_targets_and_never_changed(whole_word: bool) -> None:
+    ids = text(300)
+    corrupted, _, _ = masking(0.6, whole_word=whole_word)(ids, torch.arange(300))
+    special = ids < 5
+    assert special.any()
+    assert not chosen(masking(0.6, whole_word=whole_word), ids)[special].any()
+    assert torch.equal(corrupted[special], ids[special])
+
+
+def test_targets_become_masks_random_tokens_or_stay_80_10_10() -> None:
+    ids = torch.full((4000, LENGTH), 50)
+    corrupted, flat, _ = masking()(ids, torch.arange(4000))
+    there = corrupted.flatten()[flat]
+    assert float((there == MASK).float().mean()) == pytest.approx(0.8, abs=0.01)
+    kept = 0.1 + 0.1 / (SIZE - len(SPECIAL))  # a random token is now and then the true one
+    assert float((there == 50).float().mean()) == pytest.approx(kept, abs=0.01)
+
+
+def test_random_tokens_are_all_ordinary_ones_and_nothing_else() -> None:
+    """Neither special tokens, nor rows by which a model pads its vocabulary beyond the tokenizer's."""
+    ids = torch.full((4000, LENGTH), 50)
+    corrupted, flat, _ = masking()(ids, torch.arange(4000))
+    there = corrupted.flatten()[flat]
+    counts = torch.bincount(there[there != MASK], minlength=SIZE)
+    assert len(counts) == SIZE
+    assert not counts[list(SPECIAL)].any()
+    drawn = counts[5:].float().index_fill_(0, torch.tensor([45]), float(counts[5:].float().median()))
+    assert drawn.min() > 0
+    assert drawn.max() < 2 * drawn.mean()
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_a_block_of_few_ordinary_tokens_ignores_the_targets_it_lacks(whole_word: bool) -> None:
+    ids = torch.full((2, LENGTH), SEPARATOR)
+    ids[0, [3, 20, 21]] = torch.tensor([50, 60, 150])
+    corrupted, flat, labels = masking(whole_word=whole_word)(ids, torch.arange(2))
+    labels = labels.view(2, 16)
+    assert sorted(labels[0][labels[0] != IGNORED].tolist()) == [50, 60, 150]
+    assert (labels[1] == IGNORED).all()
+    assert torch.equal(corrupted[1], ids[1])
+    assert len(flat) == 32  # the shape is that of any other batch
+    assert len(flat.unique()) == 32
+
+
+# ------------------------------------------------------------------------------------- whole words
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.25, 0.4])
+def test_whole_word_masking_takes_all_pieces_of_a_word_or_none(rate: float) -> None:
+    ids = text(300)
+    masks = masking(rate, whole_word=True)
+    broken = 0
+    for row, targets in zip(ids, chosen(masks, ids), strict=True):
+        for word in words(row):
+            taken = targets[word].sum()
+            if 0 < taken < len(word):
+                broken += 1
+                assert all(targets[other].all() for other in words(row) if len(other) == 1)
+    assert broken == 0  # such text has one-piece words enough
+
+
+def test_whole_word_masking_breaks_words_only_once_single_pieces_are_used_up() -> None:
+    ids = text(300, pieces=0.85)
+    blocks_with_broken = 0
+    for row, targets in zip(ids, chosen(masking(whole_word=True), ids), strict=True):
+        found = words(row)
+        broken = [word for word in found if 0 < targets[word].sum() < len(word)]
+        blocks_with_broken += bool(broken)
+        if broken:
+            assert all(targets[word].all() for word in found if len(word) == 1)
+    assert blocks_with_broken  # the rule was put to the test
+    assert chosen(masking(whole_word=True), ids).sum(1).tolist() == [16] * 300
+
+
+def test_whole_word_masking_does_take_long_words() -> None:
+    ids = text(300)
+    targets = chosen(masking(whole_word=True), ids)
+    long = [(row, word) for row in range(300) for word in words(ids[row]) if len(word) == 3]
+    share = np.mean([bool(targets[row, word].all()) for row, word in long])
+    assert 0.15 < share < 0.3  # about as likely as any token
+
+
+def test_a_word_cut_by_the_start_of_a_block_is_a_word() -> None:
+    ids = torch.full((500, 8), 50)
+    ids[:, :3] = 150  # three pieces whose beginning is in the block before
+    targets = chosen(masking(0.5, whole_word=True, length=8), ids)
+    assert set(targets[:, :3].sum(1).tolist()) == {0, 3}
+
+
+# ------------------------------------------------------------------------------------ loss and score
+
+
+class TinyModel(nn.Module):
+    """Logits of a token from itself and its left neighbour; no dropout, so that it can be recomputed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.decode = nn.Embedding(SIZE, 16), nn.Linear(16, SIZE)
+        self.asked: list[Tensor] = []
+
+    def full_logits(self, ids: Tensor) -> Tensor:
+        """[B, S, V]."""
+        hidden = self.embed(ids)
+        return self.decode(hidden + hidden.roll(1, dims=1))  # type: ignore[no-any-return]
+
+    def masked_logits(self, input_ids: Tensor, masked_positions: Tensor) -> Tensor:
+        """As the project's models do: [M, V]."""
+        self.asked.append(masked_positions)
+        return self.full_logits(input_ids).flatten(0, 1)[masked_positions]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """90 training blocks and 70 held-out ones."""
+    splits = {}
+    for name, count, seed in (("train", 90, 1), ("held_out", 70, 2)):
+        file = tmp_path / f"{name}.bin"
+        text(count, seed=seed).numpy().astype(np.uint16).tofile(file)
+        splits[name] = Blocks(file, LENGTH)
+    return Corpus(tmp_path, tmp_path, "f", splits["train"], splits["held_out"], VOCABULARY, {})
+
+
+def objective(corpus: Corpus, seed: int = 0, blocks: int = 70, **settings: Any) -> MaskedLanguageModeling:
+    return MaskedLanguageModeling(corpus, seed, blocks, CPU, **settings)
+
+
+def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus) -> None:
+    task, model = objective(corpus, mask_rate=0.25), TinyModel()
+    batch = next(task.batches(position=85, micro_batch=16))
+    corrupted, flat, _ = masking()(batch.inputs["input_ids"], batch.inputs["positions"])
+    log_probabilities = model.full_logits(corrupted).log_softmax(-1).flatten(0, 1).detach()
+    truth = batch.inputs["input_ids"].flatten()
+    plain = -sum(float(log_probabilities[place, truth[place]]) for place in flat.tolist())
+    assert float(task.loss(model, batch.inputs).loss_sum) == pytest.approx(plain, rel=1e-5)
+    assert batch.targets == len(flat) == 16 * 16
+    assert task.target_share == 16 / 64
+
+
+def test_ignored_targets_add_nothing_to_the_loss(corpus: Corpus) -> None:
+    task, model = objective(corpus, mask_rate=0.25), TinyModel()
+    separators = torch.full((2, LENGTH), SEPARATOR)
+    inputs = {"input_ids": separators, "positions": torch.arange(2)}
+    assert float(task.loss(model, inputs).loss_sum) == 0.0
+
+
+def test_the_loss_of_an_update_does_not_depend_on_the_micro_batch(corpus: Corpus) -> None:
+    task, model = objective(corpus), TinyModel()
+
+    def update_loss(micro_batch: int) -> float:
+        batches = itertools.islice(task.batches(0, micro_batch), 96 // micro_batch)
+        return sum(float(task.loss(model, batch.inputs).loss_sum.detach()) for batch in batches)
+
+    assert update_loss(8) == pytest.approx(update_loss(32), rel=1e-5)
+
+
+def test_an_epoch_is_one_pass_over_the_training_blocks(corpus: Corpus) -> None:
+    task = objective(corpus)
+    assert task.epoch_length() == 90
+    batch = next(task.batches(0, 90))
+    rows = {tuple(row) for row in batch.inputs["input_ids"].tolist()}
+    assert rows == {tuple(row) for row in corpus.train.read(np.arange(90)).tolist()}
+
+
+def test_held_out_scores_are_plain_averages_over_the_targets(corpus: Corpus) -> None:
+    model = TinyModel()
+    scores = objective(corpus).evaluate(model)
+    asked = torch.cat([flat + start * LENGTH for flat, start in zip(model.asked, (0, 64), strict=True)])
+    truth = torch.from_numpy(corpus.held_out.read(np.arange(70)).astype(np.int64))
+    held_out = Masking(VOCABULARY, 1915, LENGTH, 0.15, whole_word=False, device=CPU)
+    corrupted, flat, labels = held_out(truth, torch.arange(70))
+    assert torch.equal(asked, flat)
+    logits = model.full_logits(corrupted).flatten(0, 1)[flat]
+    assert scores["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    assert scores["accuracy"] == pytest.approx(float((logits.argmax(-1) == labels).float().mean()))
+    assert set(scores) == {"loss", "accuracy"}
+
+
+def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -> None:
+    model = TinyModel()
+    scores = [
+        objective(corpus, seed=0, mask_rate=0.15).evaluate(model),
+        objective(corpus, seed=5, mask_rate=0.4).evaluate(model),
+        objective(corpus, seed=9, mask_rate=0.25, whole_word=True).evaluate(model),
+    ]
+    assert scores[0] == scores[1] == scores[2]
+    assert len(model.asked[0]) == 64 * 10  # 15 % of 64, in each of the first 64 blocks
+
+
+def test_no_more_held_out_blocks_are_scored_than_asked_for(corpus: Corpus) -> None:
+    model = TinyModel()
+    objective(corpus, blocks=3).evaluate(model)
+    assert [len(flat) for flat in model.asked] == [3 * 10]
+
+
+# ------------------------------------------------------------------------------------- the settings
+
+GIVEN = ("corpus", "seed", "evaluation_blocks", "device")
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, float("nan"), "much", None])
+def test_a_mask_rate_that_is_no_share_is_a_problem(rate: object) -> None:
+    (problem,) = objectives.problems("mlm", {"mask_rate": rate}, GIVEN)
+    assert problem == f"objective.mask_rate={rate}: a share between 0 and 1, such as 0.15"
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_whole_word_is_true_or_false(value: object) -> None:
+    (problem,) = objectives.problems("mlm", {"whole_word": value}, GIVEN)
+    assert problem == f"objective.whole_word={value}: true or false"
+
+
+def test_a_misspelt_setting_is_a_problem() -> None:
+    (problem,) = objectives.problems("mlm", {"mask_rat": 0.15}, GIVEN)
+    assert problem.startswith("objective.mask_rat: mlm takes no such setting; did you mean 'mask_rate'?")
+
+
+def test_good_settings_are_no_problem() -> None:
+    assert objectives.problems("mlm", {}, GIVEN) == []
+    assert objectives.problems("mlm", {"mask_rate": 0.4, "whole_word": True}, GIVEN) == []

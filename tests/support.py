@@ -1,0 +1,65 @@
+"""What many tests share: small settings, and two ways to run a command with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+
+from bertinchamps.config import COMMANDS, config_dir, load
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Seconds on a CPU: the smallest model on a few hundred generated documents.
+QUICK = [
+    "data=demo",
+    "data.documents=400",
+    "tokenizer.vocab_size=400",
+    "arch=tiny",
+    "runtime=eager",
+    "runtime.threads=1",
+    "blocks.sequence_length=32",
+    "blocks.held_out_share=0.05",
+    "batch.micro_batch=4",
+    "batch.size=8",
+    "evaluation.blocks=8",
+    "evaluation.every=0.5",
+]
+
+
+def composed(*overrides: str, command: str = "pretrain") -> Any:
+    """The configuration of a command line, as dataclasses."""
+    for name, schema in COMMANDS.items():
+        ConfigStore.instance().store(f"{name}_schema", node=schema)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return load(compose(command, overrides=list(overrides)), COMMANDS[command])
+
+
+def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m bertinchamps.…` as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def metrics(run: Path, kind: str = "train") -> list[dict[str, Any]]:
+    """The records of a kind in a run's metrics."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for line in lines if (record := json.loads(line))["kind"] == kind]
+
+
+def losses(run: Path) -> list[float]:
+    """The training losses of a run, in order."""
+    return [record["loss"] for record in metrics(run)]

@@ -1,0 +1,170 @@
+"""The command line tells all mistakes at once, with what would have been right, before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bertinchamps import command_line
+from bertinchamps.pretrain import problems
+from support import QUICK, command
+
+
+def mistakes(*words: str) -> list[str]:
+    for name, schema in command_line.COMMANDS.items():
+        command_line.ConfigStore.instance().store(f"{name}_schema", node=schema)
+    return command_line.mistakes("pretrain", list(words), problems)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("arch.norn=rmsnorm", "arch.norn: no such key; did you mean 'norm'? (arch has: hidden_size"),
+        ("learning_rate=1e-3", "learning_rate: no such key; did you mean 'optim.learning_rate'?"),
+        ("optim.lr=1e-3", "optim.lr: no such key (optim has: name, learning_rate"),
+        (
+            "batch.micro_batch=many",
+            "batch.micro_batch=many: Value 'many' of type 'str' could not be converted",
+        ),
+        ("batch=3", "batch=3: "),
+        ("arch=smal", "arch=smal: no such choice; did you mean 'small'? (one of: bert_base"),
+        ("budget=24h", "budget=24h: write +budget=24h, with a plus"),
+        ("+schedule=cosine", "+schedule=cosine: write schedule=cosine, without the plus"),
+        ("data.files=[a b", "data.files=[a b: not of the form key=value"),
+        ("arch.norm=batchnorm", "arch.norm=batchnorm: no such norm (one of: layernorm, rmsnorm)"),
+        ("arch.num_attention_heads=7", "arch.num_attention_heads=7: does not divide arch.hidden_size=768"),
+        ("batch.size=100", "batch.size=100: must be a multiple of batch.micro_batch=128"),
+        ("objective.mask_rate=1.5", "objective.mask_rate=1.5: a share between 0 and 1"),
+        ("blocks.held_out_share=0", "blocks.held_out_share=0.0: a share between 0 and 1"),
+        ("tokenizer.vocab_size=70000", "tokenizer.vocab_size=70000: from 6 to 65536"),
+        ("runtime.precision=fp8", "runtime.precision=fp8: one of auto, fp32, bf16"),
+        ("schedule.base=2", "schedule.base=2: a share, from 0 to 1"),
+        ("cleaning=[{name: lenght}]", "cleaning=lenght: no such cleaning step; did you mean 'length'?"),
+        ("budget.hours=-1", "budget.hours=-1.0: must be above zero"),
+        ("gradient_clipping=0", "gradient_clipping=0.0: must be above zero"),
+        ("~arch.nothing", "~arch.nothing: no such key"),
+    ],
+)
+def test_each_mistake_is_told_with_what_would_have_been_right(word: str, told: str) -> None:
+    found = mistakes("budget.steps=1", word)
+    assert any(problem.startswith(told) for problem in found), found
+
+
+def test_all_mistakes_are_told_together() -> None:
+    found = mistakes("arch=smal", "batch.size=100", "arch.norn=x", "optim.betas=3", "data=nowhere")
+    told = " ".join(found)
+    for part in (
+        "arch=smal",
+        "batch.size=100",
+        "arch.norn",
+        "optim.betas=3",
+        "data=nowhere",
+        "no budget given",
+    ):
+        assert part in told
+
+
+def test_combinations_are_checked() -> None:
+    found = mistakes("budget.steps=1", "arch.positions=learned", "blocks.sequence_length=1024")
+    assert "learned positions end at arch.max_positions=512" in found[0]
+    assert (
+        "arch.stock=modernbert needs rotary"
+        in mistakes("budget.steps=1", "arch=modern", "arch.positions=none")[0]
+    )
+
+
+def test_every_job_of_a_sweep_is_checked() -> None:
+    assert mistakes("budget.steps=1", "arch.norm=layernorm,rmsnorm", "schedule=cosine,one_cycle") == []
+    assert "arch.norm=batchnorm" in mistakes("budget.steps=1", "arch.norm=layernorm,batchnorm")[0]
+    assert "schedule=cosin: no such choice" in mistakes("budget.steps=1", "schedule=cosin,one_cycle")[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+budget=24h"],
+        ["+budget=8h", "budget.hours=1.5"],
+        ["budget.steps=200"],
+        ["budget.tokens=1e9"],
+        ["budget.epochs=3"],
+        ["budget.flops=4.1e18"],
+        ["data=files", "data.files=[a.jsonl.zst,b.txt]", "arch=small", "+budget=10m"],
+        ["+ablation=post_norm", "+budget=24h"],
+        ["arch.vocab_padding=128", "seed=3", "budget.steps=1", "gradient_clipping=null"],
+    ],
+)
+def test_right_command_lines_have_no_mistakes(words: list[str]) -> None:
+    assert mistakes(*words) == []
+
+
+def test_a_mistake_ends_with_status_2_one_message_and_no_files(tmp_path: Path) -> None:
+    result = command("bertinchamps.pretrain", "arch=smal", "seed=x", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("bertinchamps pretrain: 3 problems\n  - ")
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_choices_and_explains_keys(tmp_path: Path) -> None:
+    result = command("bertinchamps.pretrain", "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    for part in (
+        "slanted_triangular",
+        "+budget",
+        "10m",
+        "+ablation",
+        "arch.dropout",
+        "one rate for embeddings",
+    ):
+        assert part in result.stdout
+    assert "torch" not in command("bertinchamps.pretrain", "--help", cwd=tmp_path, PYTHONVERBOSE="").stderr
+
+
+def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
+    result = command("bertinchamps.pretrain", "--cfg", "job", "+budget=10m", "budget.hours=2", cwd=tmp_path)
+    assert "hours: 2.0" in result.stdout
+    assert "sequence_length: 128" in result.stdout
+
+
+def test_a_sweep_runs_each_job_and_compares_them(tmp_path: Path) -> None:
+    words = [
+        "--multirun",
+        *QUICK,
+        "budget.steps=2",
+        "arch.norm=layernorm,rmsnorm",
+        "schedule=cosine,one_cycle",
+    ]
+    result = command("bertinchamps.pretrain", *words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "runs").glob("*/summary.json"))) == 4
+    table = [line for line in result.stdout.splitlines() if "arch.norm=" in line]
+    assert len(table) == 4
+
+
+def test_yaml_of_the_users_own_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "ablation").mkdir(parents=True)
+    (tmp_path / "mine" / "ablation" / "warm.yaml").write_text("# @package _global_\nseed: 77\n")
+    words = ["--config-dir", "mine", "--cfg", "job", "+ablation=warm", "+budget=1m"]
+    assert "seed: 77" in command("bertinchamps.pretrain", *words, cwd=tmp_path).stdout
+
+
+def test_prepare_builds_what_pretraining_finds(tmp_path: Path) -> None:
+    words = [word for word in QUICK if word.split(".")[0].split("=")[0] in ("data", "tokenizer", "blocks")]
+    cache = {"BERTINCHAMPS_CACHE": str(tmp_path / "cache")}
+    result = command("bertinchamps.prepare", *words, cwd=tmp_path, **cache)
+    assert result.returncode == 0, result.stderr
+    assert "documents" in result.stderr
+    built = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.bin")}
+    assert command("bertinchamps.pretrain", *QUICK, "budget.steps=1", cwd=tmp_path, **cache).returncode == 0
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.bin")} == built
+
+
+def test_the_hub_out_of_reach_is_one_readable_message(tmp_path: Path) -> None:
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "BERTINCHAMPS_CACHE": str(tmp_path / "cache")}
+    result = command("bertinchamps.pretrain", "+budget=24h", cwd=tmp_path, **closed)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    for way_out in ("data=files", "data=demo", "hf auth login"):
+        assert way_out in result.stderr
+    assert not (tmp_path / "runs").exists()

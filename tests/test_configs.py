@@ -1,0 +1,136 @@
+"""Every shipped yaml composes and starts; the two recipes of the paper hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from bertinchamps.config import ArchConfig, config_dir
+from bertinchamps.training.schedules import micro_batches, schedules
+from support import QUICK, composed
+
+SWITCHED_ON = {"experiment", "ablation", "budget"}
+FILES = sorted(
+    f"{file.parent.name}/{file.stem}" for file in config_dir().glob("*/*.yaml") if file.parent.name != "data"
+)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_yaml_starts(file: str, quick_run: Callable[..., Path]) -> None:
+    group, name = file.split("/")
+    choice = f"{'+' if group in ('ablation', 'budget') else ''}{group}={name}"
+    shrunk = ["arch.num_hidden_layers=1", "arch.hidden_size=32", "arch.num_attention_heads=2"]
+    shrunk += ["arch.intermediate_size=64"]
+    if group == "runtime":
+        shrunk += ["runtime.compile=off"]  # starting is what is tested; compiling has its own test
+    run = quick_run(choice, "budget.steps=1", *shrunk)
+    assert (run / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "data").glob("*.yaml")))
+def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
+    from bertinchamps.pretrain import problems
+
+    assert problems(composed(f"data={name}", "+budget=24h")) == []
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "ablation").glob("*.yaml")))
+def test_every_ablation_is_a_few_lines_and_changes_the_papers_run(name: str) -> None:
+    assert len((config_dir() / "ablation" / f"{name}.yaml").read_text().splitlines()) <= 10
+    assert composed("+budget=24h", f"+ablation={name}") != composed("+budget=24h")
+
+
+def test_the_default_of_a_day_is_the_papers_recipe() -> None:
+    config = composed("+budget=24h")
+    assert config == composed("+budget=24h", "experiment=paper")
+    assert config.budget.hours == 24
+    assert config.data["name"] == "oscar_fr"
+    assert config.tokenizer.vocab_size == 32768
+    assert config.tokenizer.normalizer == "french"
+    assert config.blocks.sequence_length == 128
+    assert config.objective == {"name": "mlm", "mask_rate": 0.15, "whole_word": False}
+    assert config.optim == {
+        "name": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.01,
+        "betas": [0.9, 0.98],
+        "epsilon": 1e-12,
+    }
+    assert config.gradient_clipping == 0.5
+    assert config.schedule == {"name": "slanted_triangular", "base": 0.25, "falloff": 0.25}
+    assert asdict(config.batch) == {"micro_batch": 128, "size": 4096, "ramp": 1.0}
+    assert [micro_batches(config.batch, p) for p in (0, 0.25, 0.5, 0.75, 1)] == [1, 8, 16, 24, 32]
+    assert schedules.build(**config.schedule)(0.75) == 1.0
+    assert config.arch.dropout == 0.0
+
+
+def test_the_papers_code_differs_where_it_did() -> None:
+    config = composed("+budget=24h", "experiment=paper_code")
+    assert asdict(config.batch) == {"micro_batch": 128, "size": 8192, "ramp": 0.6}
+    assert [micro_batches(config.batch, p) for p in (0.3, 0.6, 1)] == [32, 64, 64]
+    assert config.objective["mask_rate"] == 0.25
+    assert config.tokenizer.normalizer == "paper"
+    paper = composed("+budget=24h")
+    assert (config.arch, config.optim, config.schedule) == (paper.arch, paper.optim, paper.schedule)
+
+
+def test_crammed_is_the_papers_architecture() -> None:
+    arch = composed("+budget=24h").arch
+    expected = ArchConfig(
+        hidden_size=768, num_hidden_layers=16, num_attention_heads=12, intermediate_size=3072,
+        feed_forward="glu", activation="gelu", norm="layernorm", norm_position="pre", norm_epsilon=1e-12,
+        norm_bias=True, attention_bias=False, feed_forward_bias=False, decoder_bias=False,
+        embedding_norm=True, final_norm=True, first_attention_norm=True, positions="scaled_sinusoidal",
+        head_transform=False, query_key_norm=False, dropout=0.0, init="normal", initializer_range=0.02,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    assert arch == expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "experiment"), [("1m", "short"), ("30m", "short"), ("1h", "paper"), ("24h", "paper")]
+)
+def test_a_budget_under_an_hour_brings_the_short_recipe_unless_told_otherwise(
+    budget: str, experiment: str
+) -> None:
+    assert composed(f"+budget={budget}").batch == composed(f"experiment={experiment}", "+budget=1h").batch
+    assert composed(f"+budget={budget}", "experiment=paper_code").batch.size == 8192
+
+
+def test_the_command_line_wins_over_presets() -> None:
+    config = composed(
+        "+budget=10m", "budget.hours=3", "arch=small", "optim=adamw", "batch.size=128", "+ablation=no_glu"
+    )
+    assert (config.budget.hours, config.arch.num_hidden_layers, config.optim["name"]) == (3, 4, "adamw")
+    assert (config.batch.size, config.arch.feed_forward) == (128, "mlp")
+
+
+def test_the_schema_and_the_model_agree_on_what_an_architecture_is() -> None:
+    from bertinchamps.model.architecture import ARCHITECTURE_FIELDS, NODE_ONLY_FIELDS
+
+    assert {knob.name for knob in fields(ArchConfig)} == {*ARCHITECTURE_FIELDS, *NODE_ONLY_FIELDS}
+
+
+def test_every_knob_is_documented_where_it_is_declared() -> None:
+    from bertinchamps.command_line import help_text
+
+    assert all(
+        len(line.split()) > 2 for line in help_text("pretrain").splitlines() if line.startswith("    ")
+    )
+
+
+def test_compiled_and_eager_losses_agree(quick_run: Callable[..., Path]) -> None:
+    import torch
+
+    from bertinchamps.training.runtime import can_compile
+    from support import losses
+
+    if not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler, which torch.compile needs on a CPU")
+    eager = losses(quick_run("budget.steps=4", name="eager"))
+    compiled = losses(quick_run("budget.steps=4", "runtime.compile=on", name="compiled"))
+    assert compiled == pytest.approx(eager, rel=1e-4)
+    assert QUICK
