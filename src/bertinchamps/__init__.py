@@ -1,14 +1,14 @@
 """BERTinchamps: pretrain a crammed French BERT within a budget.
 
 Importing the package makes transformers' Auto classes open its checkpoints. Neither torch nor
-transformers is imported for that: the models are registered right after the Auto classes are imported,
-or at once if they have been.
+transformers is imported for that: the modules that register the models are imported right after the
+Auto classes, or at once if those have been.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -16,22 +16,10 @@ from types import ModuleType
 from typing import cast
 
 
-def _register_config() -> None:
-    from bertinchamps.model.configuration import register
-
-    register()
-
-
-def _register_models() -> None:
-    from bertinchamps.model.huggingface import register
-
-    register()
-
-
 class _AfterImport(MetaPathFinder, Loader):
-    """Lets one module be imported as ever, then calls a function."""
+    """Lets one module be imported as ever, then imports another."""
 
-    def __init__(self, module: str, then: Callable[[], None]) -> None:
+    def __init__(self, module: str, then: str) -> None:
         self._module, self._then = module, then
 
     def find_spec(
@@ -52,14 +40,14 @@ class _AfterImport(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        self._then()
+        import_module(self._then)
 
 
 for _module, _then in (
-    ("transformers.models.auto.configuration_auto", _register_config),
-    ("transformers.models.auto.modeling_auto", _register_models),
+    ("transformers.models.auto.configuration_auto", "bertinchamps.model.configuration"),
+    ("transformers.models.auto.modeling_auto", "bertinchamps.model.huggingface"),
 ):
     if _module in sys.modules:
-        _then()
+        import_module(_then)
     else:
         sys.meta_path.insert(0, _AfterImport(_module, _then))

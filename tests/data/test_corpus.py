@@ -27,20 +27,7 @@ from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
 
 SECRET = "Confidentielle"
-WORDS = [
-    "le",
-    "la",
-    "patient",
-    "dame",
-    "douleur",
-    "fracture",
-    "fémur",
-    "matin",
-    "soir",
-    "reçoit",
-    "sort",
-    "bien",
-]
+WORDS = ["le", "la", "patient", "dame", "douleur", "fracture", "fémur", "matin", "soir", "reçoit", "sort"]
 
 
 def sentences(count: int, seed: int = 0) -> list[str]:

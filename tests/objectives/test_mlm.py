@@ -293,7 +293,7 @@ def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus)
     log_probabilities = model.full_logits(corrupted).log_softmax(-1).flatten(0, 1).detach()
     truth = batch.inputs["input_ids"].flatten()
     plain = -sum(float(log_probabilities[place, truth[place]]) for place in flat.tolist())
-    assert float(task.loss(model, batch.inputs).loss_sum) == pytest.approx(plain, rel=1e-5)
+    assert float(task.loss(model, batch.inputs).loss_sum.detach()) == pytest.approx(plain, rel=1e-5)
     assert batch.targets == len(flat) == 16 * 16
     assert task.target_share == 16 / 64
 

@@ -5,6 +5,8 @@ Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -13,6 +15,27 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.initialisation import ResidualLinear
 from bertinchamps.model.norms import RMSNorm
 from bertinchamps.model.positions import Rotation, rotate
+
+
+def attend(
+    query: torch.Tensor,  # [B, N, S, D], as key and value
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
+    dropout: float,
+) -> torch.Tensor:  # [B, N, S, D]
+    """Scaled dot-product attention through PyTorch's SDPA, except when training on a CPU.
+
+    There SDPA's backward pass takes three times as long as that of the plain formula (docs/log.md), which
+    is the same function.
+    """
+    if query.device.type != "cpu" or not torch.is_grad_enabled():
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # [B, N, S, S]
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    shares = functional.dropout(scores.softmax(-1), dropout)
+    return shares.to(value.dtype) @ value
 
 
 class Attention(nn.Module):
@@ -44,7 +67,6 @@ class Attention(nn.Module):
             query, key = self.query_norm(query).type_as(value), self.key_norm(key).type_as(value)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
-        rate = self.dropout if self.training else 0.0
-        read = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
+        read = attend(query, key, value, mask, self.dropout if self.training else 0.0)
         mixed: torch.Tensor = self.output(read.transpose(1, 2).reshape(batch, length, -1))
         return mixed

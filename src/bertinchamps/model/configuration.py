@@ -113,6 +113,9 @@ ARCHITECTURE_FIELDS = tuple(
 
 def register() -> None:
     """Tell transformers' AutoConfig about this configuration. Calling it again changes nothing."""
-    from transformers import AutoConfig  # importing it calls this function, see bertinchamps/__init__.py
+    from transformers import AutoConfig
 
     AutoConfig.register(BertinchampsConfig.model_type, BertinchampsConfig, exist_ok=True)
+
+
+register()  # importing this module is enough, and bertinchamps/__init__.py sees to that

@@ -130,7 +130,7 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
 
 def register() -> None:
     """Tell transformers' Auto classes about these models. Calling it again changes nothing."""
-    from transformers import AutoModel, AutoModelForMaskedLM  # importing them calls this function
+    from transformers import AutoModel, AutoModelForMaskedLM
 
     register_config()
     AutoModel.register(BertinchampsConfig, BertinchampsModel, exist_ok=True)
@@ -162,3 +162,6 @@ def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     if wrong:
         raise UserError(f"the weights in {directory} do not fit its config.json: {'; '.join(wrong)}")
     return cast(BertinchampsForMaskedLM, model)
+
+
+register()  # importing this module is enough, and bertinchamps/__init__.py sees to that

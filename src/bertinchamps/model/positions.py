@@ -26,7 +26,7 @@ class Positions(nn.Module):
     A builder takes the config and raises UserError for a combination it does not have.
     """
 
-    def __init__(self, config: BertinchampsConfig) -> None:  # noqa: ARG002, what every entry is built from
+    def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
 
     def initialise(self) -> None:
@@ -36,7 +36,7 @@ class Positions(nn.Module):
         """The embeddings with what the encoding adds to them."""
         return embeddings
 
-    def rotation(self, embeddings: torch.Tensor) -> Rotation | None:  # noqa: ARG002, for those that rotate
+    def rotation(self, embeddings: torch.Tensor) -> Rotation | None:
         """The rotation of queries and keys for embeddings [B, S, H], or None."""
         return None
 

@@ -57,7 +57,7 @@ def cosine(warmup: float = 0.05) -> Schedule:
 @schedules.register("constant")
 def constant() -> Schedule:
     """The base rate throughout."""
-    return lambda p: 1.0  # noqa: ARG005
+    return lambda p: 1.0
 
 
 def schedule_problems(name: str, settings: Mapping[str, Any]) -> list[str]:

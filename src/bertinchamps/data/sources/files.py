@@ -191,10 +191,9 @@ def _document(text: str, path: Path, where: str) -> Document:
 def _matches(pattern: str) -> list[Path]:
     """The files that one entry of the list stands for, sorted."""
     plain = Path(pattern).expanduser()
-    if plain.exists():  # a name that exists is taken as it is, even if it holds a bracket
-        found = [plain]
-    else:  # not Path.glob, which takes no absolute pattern
-        found = [Path(name) for name in sorted(glob.glob(str(plain), recursive=True))]  # noqa: PTH207
+    # A name that exists is taken as it is, even if it holds a bracket. Path.glob takes no absolute pattern.
+    matches = [str(plain)] if plain.exists() else sorted(glob.glob(str(plain), recursive=True))  # noqa: PTH207
+    found = [Path(name) for name in matches]
     return list(chain.from_iterable(_inside(path) if path.is_dir() else [path] for path in found))
 
 
