@@ -7,6 +7,7 @@ together and each with its remedy, before anything that takes long is imported o
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ Job = Callable[[Config], float | None]
 Check = Callable[[Config], list[str]]
 
 MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each job checks itself again
+# How long a CPU thread of GNU OpenMP spins while it waits for the others. By default nearly for ever, which
+# made training 7 times slower beside any other program (docs/log.md).
+SPIN_COUNT = "3000"
 MENU = {
     "budget": "+budget",
     "ablation": "+ablation",
@@ -51,6 +55,7 @@ def run(command: str, job: Job[Config], check: Check[Config]) -> None:
     Raises:
         SystemExit: with status 2 after printing what is wrong, as argument parsers do.
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
     for name, schema in COMMANDS.items():
         ConfigStore.instance().store(f"{name}_schema", node=schema)
     arguments = get_args_parser().parse_args()

@@ -529,11 +529,11 @@ def peak(file: Path) -> int:
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     paragraphs = [" ".join(sentences(8, seed)) for seed in range(500)]
-    small = write(tmp_path / "small.jsonl", (f"{n} {paragraphs[n % 500]}" for n in range(4_500)))
-    large = write(tmp_path / "large.jsonl", (f"{n} {paragraphs[n % 500]}" for n in range(27_000)))
-    assert small.stat().st_size > 6_000_000
-    assert large.stat().st_size > 40_000_000
-    assert peak(large) - peak(small) < 25  # to hold the texts alone would take 34
+    small = write(tmp_path / "small.jsonl", (f"{n} {paragraphs[n % 500]}" for n in range(3_300)))
+    large = write(tmp_path / "large.jsonl", (f"{n} {paragraphs[n % 500]}" for n in range(19_500)))
+    assert small.stat().st_size > 5_000_000
+    assert large.stat().st_size > 29_000_000
+    assert peak(large) - peak(small) < 15  # to hold the texts alone would take 23
 
 
 # ------------------------------------------------------------------------------------------- the demo

@@ -242,8 +242,7 @@ def test_training_stops_reading_once_the_sample_is_complete(tmp_path: Path) -> N
 
     def texts() -> Iterator[str]:
         nonlocal taken
-        while True:  # a stream without an end
-            taken += 1
+        for taken in range(1, 5001):
             yield f"mot numéro {taken:04}"
 
     trained(tmp_path, texts(), sample_characters=1500)

@@ -189,7 +189,6 @@ class Masking:
         """
         length = ids.shape[1]
         starts = ~self._continues[ids] | ~candidates
-        starts[:, 0] = True
         columns = torch.arange(length, device=ids.device).expand_as(ids)
         first: Tensor = (
             torch.where(starts, columns, 0).cummax(dim=1).values

@@ -43,7 +43,7 @@ def adamw(
 @optimizers.register("muon")
 def muon(
     model: nn.Module,
-    matrix_learning_rate: float = 0.02,
+    matrix_learning_rate: float = 0.01,
     momentum: float = 0.95,
     learning_rate: float = 2e-3,
     weight_decay: float = 0.01,
@@ -54,7 +54,8 @@ def muon(
 
     Args:
         model: its parameters named `...layers...` with two dimensions get Muon.
-        matrix_learning_rate: Muon's rate, scaled by sqrt(max(1, rows / columns)) for each matrix.
+        matrix_learning_rate: Muon's rate, scaled by 0.2 sqrt(max(rows, columns)) for each matrix, which makes
+            its updates as large as AdamW's of the same rate (Liu et al., 2025).
         momentum: Nesterov momentum of Muon.
         learning_rate: AdamW's rate.
         weight_decay: decoupled decay, for matrices only.
@@ -66,10 +67,14 @@ def muon(
     rest = [p for p in model.parameters() if id(p) not in chosen]
     parts: list[Optimizer] = [_adamw(rest, learning_rate, weight_decay, betas, epsilon)]
     if matrices:
-        parts.insert(
-            0,
-            torch.optim.Muon(matrices, lr=matrix_learning_rate, momentum=momentum, weight_decay=weight_decay),
+        matrix_part = torch.optim.Muon(
+            matrices,
+            lr=matrix_learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            adjust_lr_fn="match_rms_adamw",
         )
+        parts.insert(0, matrix_part)
     return Together(parts)
 
 

@@ -1,0 +1,133 @@
+"""What the README and the docs tell people to type is run here, and what they tell people to write, too."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from support import QUICK, ROOT, command
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# Set-up that this test run itself went through, or that needs another machine.
+NOT_OURS = ("make ", "git clone", "cd ", "pip install")
+
+# A command of the docs is run as it stands, with these after it, so that it takes seconds.
+SMALLER = [word for word in QUICK if not word.startswith("data")] + [
+    "arch.num_hidden_layers=1",
+    "batch.size=8",
+    "runtime.compile=off",
+]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [
+        (page.name, text)
+        for page in PAGES
+        for found, text in BLOCK.findall(page.read_text(encoding="utf-8"))
+        if found == language and page.name != "extending.md"
+    ]
+
+
+def commands() -> list[tuple[str, str]]:
+    lines = [(page, line) for page, text in blocks("bash") for line in text.replace("\\\n", " ").splitlines()]
+    return [(page, line.strip()) for page, line in lines if line.strip() and not line.startswith("#")]
+
+
+def notes_in(folder: Path) -> None:
+    """The files that the docs' commands name."""
+    documents = [{"text": f"Le patient numéro {n} présente une fièvre et tousse la nuit. " * 8} for n in range(300)]
+    lines = "\n".join(json.dumps(d, ensure_ascii=False) for d in documents)
+    for name in ("notes/a.jsonl", "train.jsonl", "held_out.jsonl", "eltec_train.jsonl", "eltec_valid.jsonl"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(lines, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_every_command_runs(page: str, line: str, tmp_path: Path) -> None:
+    if line.startswith(NOT_OURS):
+        return
+    notes_in(tmp_path)
+    words = shlex.split(line.replace(".jsonl.zst", ".jsonl"), comments=True)
+    assert words[:2] == ["python", "-m"], f"{page}: this test does not know how to run: {line}"
+    module, settings = words[2], words[3:]
+    if module.endswith("prepare"):
+        smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
+    else:
+        smaller = [*SMALLER, "budget.steps=1"]
+        smaller = [word for word in smaller if f"{word.split('=')[0]}=" not in line or "--multirun" not in words]
+    if "--cfg" in words or "--help" in words:
+        smaller = []
+    local = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # a closed port of this machine: the Hub is out of reach
+    result = command(module, *settings, *smaller, cwd=tmp_path, **local)
+    streams_the_hub = module.endswith("pretrain") and "data=" not in line and not {"--help", "--cfg"} & set(words)
+    if streams_the_hub:
+        assert result.returncode == 2
+        assert "did not answer" in result.stderr
+    else:
+        assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("python"))
+def test_every_python_example_runs(page: str, code: str, tmp_path: Path) -> None:
+    trained = command("bertinchamps.pretrain", *QUICK, "budget.steps=1", "run_dir=RUN", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
+    result = command("example", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+
+
+def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
+    for name in ("src", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    ran = 0
+    for language, block in BLOCK.findall(text):
+        if language == "bash":
+            module, *settings = shlex.split(block)[2:]
+            smaller = ["tokenizer.vocab_size=200"] if module.endswith("prepare") else SMALLER
+            result = command(module, *settings, *smaller, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+            assert result.returncode == 0, result.stderr
+            ran += 1
+            continue
+        first, _, rest = block.partition("\n")
+        path = tmp_path / first.removeprefix("# ").removesuffix(" (added)")
+        if first.endswith("(added)"):
+            path.write_text(path.read_text(encoding="utf-8") + "\n\n" + rest, encoding="utf-8")
+        else:
+            assert not path.exists()
+            path.write_text(rest, encoding="utf-8")
+    assert ran == 3
+
+
+def test_the_normalisers_do_what_the_docs_say() -> None:
+    from bertinchamps.data.tokenizer import normalizers_by_name
+
+    rows = re.findall(
+        r"^\| (\S.*?) \| (.*?) \| (.*?) \|$", (ROOT / "docs/tokenizer.md").read_text("utf-8"), re.MULTILINE
+    )
+    shown = [row for row in rows if row[0] not in ("written", "---")]
+    assert {row[0] for row in shown} == {"œdème", "500 µg", "39 °C", "sœur"}
+    for written, french, paper in shown:
+        assert normalizers_by_name.build("french").normalize_str(written) == french
+        assert normalizers_by_name.build("paper").normalize_str(written) == paper
+
+
+def test_the_map_and_the_readme_name_every_room() -> None:
+    rooms = {p.stem if p.suffix else p.name for p in (ROOT / "src/bertinchamps").iterdir() if p.name[0] != "_"}
+    rooms -= {"py.typed"}
+    for page in (ROOT / "README.md", ROOT / "docs" / "map.md"):
+        text = page.read_text(encoding="utf-8")
+        assert not {room for room in rooms if room not in text}, page
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} → {target}"
