@@ -7,10 +7,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from bertinchamps.config import ArchConfig, config_dir
 from bertinchamps.training.schedules import micro_batches, schedules
-from support import QUICK, composed
+from support import composed, losses
 
 SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
@@ -122,15 +123,17 @@ def test_every_knob_is_documented_where_it_is_declared() -> None:
     )
 
 
-def test_compiled_and_eager_losses_agree(quick_run: Callable[..., Path]) -> None:
-    import torch
+def test_activation_checkpointing_gives_the_same_losses(quick_run: Callable[..., Path]) -> None:
+    plain = losses(quick_run("budget.steps=3", name="plain"))
+    saving = losses(quick_run("budget.steps=3", "runtime.activation_checkpointing=true", name="saving"))
+    assert saving == pytest.approx(plain, rel=1e-6)
 
+
+def test_compiled_and_eager_losses_agree(quick_run: Callable[..., Path]) -> None:
     from bertinchamps.training.runtime import can_compile
-    from support import losses
 
     if not can_compile(torch.device("cpu")):
         pytest.skip("no C++ compiler, which torch.compile needs on a CPU")
     eager = losses(quick_run("budget.steps=4", name="eager"))
     compiled = losses(quick_run("budget.steps=4", "runtime.compile=on", name="compiled"))
     assert compiled == pytest.approx(eager, rel=1e-4)
-    assert QUICK

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from support import QUICK, ROOT, command
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +42,9 @@ def commands() -> list[tuple[str, str]]:
 
 def notes_in(folder: Path) -> None:
     """The files that the docs' commands name."""
-    documents = [{"text": f"Le patient numéro {n} présente une fièvre et tousse la nuit. " * 8} for n in range(300)]
+    documents = [
+        {"text": f"Le patient numéro {n} présente une fièvre et tousse la nuit. " * 8} for n in range(300)
+    ]
     lines = "\n".join(json.dumps(d, ensure_ascii=False) for d in documents)
     for name in ("notes/a.jsonl", "train.jsonl", "held_out.jsonl", "eltec_train.jsonl", "eltec_valid.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -60,12 +63,16 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path) -> None:
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     else:
         smaller = [*SMALLER, "budget.steps=1"]
-        smaller = [word for word in smaller if f"{word.split('=')[0]}=" not in line or "--multirun" not in words]
+        smaller = [
+            word for word in smaller if f"{word.split('=')[0]}=" not in line or "--multirun" not in words
+        ]
     if "--cfg" in words or "--help" in words:
         smaller = []
     local = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # a closed port of this machine: the Hub is out of reach
     result = command(module, *settings, *smaller, cwd=tmp_path, **local)
-    streams_the_hub = module.endswith("pretrain") and "data=" not in line and not {"--help", "--cfg"} & set(words)
+    streams_the_hub = (
+        module.endswith("pretrain") and "data=" not in line and not {"--help", "--cfg"} & set(words)
+    )
     if streams_the_hub:
         assert result.returncode == 2
         assert "did not answer" in result.stderr
@@ -119,7 +126,9 @@ def test_the_normalisers_do_what_the_docs_say() -> None:
 
 
 def test_the_map_and_the_readme_name_every_room() -> None:
-    rooms = {p.stem if p.suffix else p.name for p in (ROOT / "src/bertinchamps").iterdir() if p.name[0] != "_"}
+    rooms = {
+        p.stem if p.suffix else p.name for p in (ROOT / "src/bertinchamps").iterdir() if p.name[0] != "_"
+    }
     rooms -= {"py.typed"}
     for page in (ROOT / "README.md", ROOT / "docs" / "map.md"):
         text = page.read_text(encoding="utf-8")

@@ -108,6 +108,63 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(
     assert losses(run) == expected
 
 
+def test_resume_auto_finds_the_latest_unfinished_run_of_the_same_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertinchamps.pretrain import pretrain
+    from bertinchamps.training.trainer import Trainer
+
+    def run(*overrides: str) -> Path:
+        return pretrain(composed(*QUICK, "budget.steps=6", f"runs_dir={tmp_path}", *overrides))
+
+    update = Trainer._update
+
+    def stop_at_three(self: Trainer, stream: object) -> object:
+        self.stop_requested = self.step == 2
+        return update(self, stream)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_update", stop_at_three)
+    with pytest.raises(UserError):
+        run()
+    monkeypatch.setattr(Trainer, "_update", update)
+    (unfinished,) = tmp_path.iterdir()
+    assert run("resume=auto", "seed=5") != unfinished  # other settings: a run of its own
+    assert run("resume=auto") == unfinished
+    assert run("resume=auto") != unfinished  # it is finished now
+    assert len(losses(unfinished)) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    words = ["bertinchamps.pretrain", *QUICK, "budget.steps=100000", "run_dir=run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "metrics.jsonl").exists() or not metrics(tmp_path / "run"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "resume=run goes on" in said
+    (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert int(saved.name.removeprefix("step-")) == len(losses(tmp_path / "run"))
+
+
+def test_the_weights_before_a_non_finite_loss_are_saved(
+    quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    from bertinchamps.training.trainer import NonFiniteLoss
+
+    with pytest.raises(NonFiniteLoss, match="they are in a checkpoint"):
+        quick_run("budget.steps=50", "optim.learning_rate=1e30", "gradient_clipping=null")
+    (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert all(tensor.isfinite().all() for tensor in load_file(saved / "model.safetensors").values())
+
+
 def test_a_finished_run_is_not_trained_again(quick_run: Callable[..., Path]) -> None:
     run = quick_run("budget.steps=2")
     before = (run / "metrics.jsonl").stat().st_mtime_ns

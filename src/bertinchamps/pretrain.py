@@ -76,7 +76,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     from bertinchamps.training.runtime import build_runtime
     from bertinchamps.training.schedules import schedules
     from bertinchamps.training.trackers import trackers
-    from bertinchamps.training.trainer import Trainer
+    from bertinchamps.training.trainer import NonFiniteLoss, Trainer
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving weights, which would break into ours
     runtime = build_runtime(config.runtime)
@@ -122,6 +122,9 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     tell(f"device     {runtime.describe()}")
     try:
         trainer.fit()
+    except NonFiniteLoss:
+        checkpoints.save(trainer)  # the weights are those before the update that was refused
+        raise
     finally:
         bar.stop()
         tracker.close()

@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bertinchamps.config import CheckpointConfig, EvaluationConfig
 from bertinchamps.training import checkpoint
@@ -108,28 +110,33 @@ class BudgetBar:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._lines_every, self._next_line = lines_every, 0.0
         self._bar = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("{task.percentage:>5.1f}% {task.fields[status]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>5.1f}%"),
+            TextColumn("{task.fields[amount]}"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            expand=True,
         )
-        self._line = self._bar.add_task("training", total=1.0, status="compiling, first update …")
+        self._task = self._bar.add_task("training", total=1.0, amount="first update, which compiles …")
+        self._status = Text()
+        self._live = Live(Group(self._bar, self._status), console=self.console, refresh_per_second=2)
 
     def start(self) -> None:
-        self._bar.start()
+        if self.console.is_terminal:
+            self._live.start()
 
     def show(self, trainer: Trainer, update: Update, tokens_per_second: float, share_of_peak: float) -> None:
         name, spent, limit = trainer.clock.binding()
+        amount = f"{_amount(name, spent)} of {_amount(name, limit)}"
         status = (
-            f"{_amount(name, spent)} of {_amount(name, limit)} · step {update.step} · loss {update.loss:.3f} · "
-            f"lr {update.learning_rate:.1e} · batch {update.sequences} · {tokens_per_second:,.0f} tokens/s · "
-            f"{share_of_peak:.0%} of peak"
+            f"step {update.step} · loss {update.loss:.3f} · lr {update.learning_rate:.1e} · batch {update.sequences}"
+            f" · {tokens_per_second:,.0f} tokens/s · {share_of_peak:.0%} of peak"
         )
         progress = trainer.clock.progress()
-        self._bar.update(self._line, completed=progress, status=status)
-        if not self.console.is_terminal and progress >= self._next_line:
-            self.console.print(f"{progress:>6.1%} {status}")
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=progress, amount=amount)
+            self._status.plain = status
+        elif progress >= self._next_line:
+            self.console.print(f"{progress:>6.1%} {amount} · {status}")
             self._next_line = math.floor(progress / self._lines_every + 1) * self._lines_every
 
     def say(self, message: str) -> None:
@@ -137,13 +144,13 @@ class BudgetBar:
         self.console.print(message)
 
     def stop(self) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
 def _amount(limit: str, value: float) -> str:
     if limit == "hours":
         minutes, seconds = divmod(round(value * 3600), 60)
-        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} h"
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
     return f"{value:,.0f} {limit}" if limit in ("steps", "tokens") else f"{value:.3g} {limit}"
 
 

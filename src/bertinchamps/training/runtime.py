@@ -120,7 +120,8 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public way to ask
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(in_hardware())
 
 
 def can_compile(device: torch.device) -> bool:

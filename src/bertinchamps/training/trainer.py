@@ -207,7 +207,7 @@ class Trainer:
             return
         raise NonFiniteLoss(
             f"update {update.step}: the loss is {update.loss} and the gradient's norm {update.gradient_norm}. "
-            "Training stopped before the weights were touched; the last checkpoint is good. "
+            "Training stopped before the weights were touched, and they are in a checkpoint. "
             "Lower optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32."
         )
 
