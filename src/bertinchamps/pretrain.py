@@ -18,7 +18,9 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
     from transformers import PreTrainedModel
 
     from bertinchamps.data.corpus import Corpus
+    from bertinchamps.model.huggingface import BertinchampsForMaskedLM
     from bertinchamps.training.run import Run
+    from bertinchamps.training.trainer import Trainer
 
 
 def pretrain(config: PretrainConfig) -> Path:
@@ -61,41 +63,27 @@ def score(config: PretrainConfig) -> float:
 
 def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     """Build what training needs, in order; train until the budget ends; leave a model and a summary."""
-    import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from bertinchamps.model.architecture import build_config
     from bertinchamps.model.flops import flops_per_token
-    from bertinchamps.model.huggingface import BertinchampsForMaskedLM, load_masked_lm
     from bertinchamps.objectives import objectives
     from bertinchamps.training import checkpoint, hooks
     from bertinchamps.training.clock import Clock, Spent
-    from bertinchamps.training.figures import plot_loss
     from bertinchamps.training.optim import optimizers
-    from bertinchamps.training.run import finish
     from bertinchamps.training.runtime import build_runtime
     from bertinchamps.training.schedules import schedules
     from bertinchamps.training.trackers import trackers
     from bertinchamps.training.trainer import NonFiniteLoss, Trainer
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving weights, which would break into ours
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into ours
     runtime = build_runtime(config.runtime)
-    torch.manual_seed(config.seed)
-    arch = build_config(asdict(config.arch), corpus.vocabulary.size, **corpus.vocabulary.named_ids)
-    model = load_masked_lm(run.resumed_from) if run.resumed_from else BertinchampsForMaskedLM(arch)
-    model = model.to(runtime.device)  # type: ignore[arg-type]  # transformers annotates its wrapper wrongly
-    if config.runtime.activation_checkpointing:
-        model.gradient_checkpointing_enable()
+    model = _model(config, corpus, run).to(runtime.device)  # type: ignore[arg-type]  # a wrapper they annotate wrongly
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
-    given: dict[str, Any] = {
-        "corpus": corpus,
-        "seed": config.seed,
-        "evaluation_blocks": config.evaluation.blocks,
-    }
-    task = objectives.build(**config.objective, **given, device=runtime.device)
-    flops = flops_per_token(arch, config.blocks.sequence_length, task.target_share)
+    given: dict[str, Any] = {"corpus": corpus, "seed": config.seed, "device": runtime.device}
+    task = objectives.build(**config.objective, **given, evaluation_blocks=config.evaluation.blocks)
+    flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
     clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
     tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
     bar = hooks.BudgetBar()
@@ -130,29 +118,57 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
         tracker.close()
     if trainer.stop_requested:
         raise UserError(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
-    spent = clock.spent
-    finish(
-        run,
-        {
-            "held_out": evaluation.scores,
-            "spent": vars(spent),
-            "tokens_per_second": spent.tokens / spent.seconds,
-            "share_of_peak_flops": spent.flops / spent.seconds / runtime.peak_flops,
-            "peak_flops": runtime.peak_flops,
-            "peak_origin": runtime.peak_origin,
-            "device": runtime.describe(),
-            "parameters": model.num_parameters(),
-        },
-    )
-    plot_loss(hooks.read_metrics(run.folder / "metrics.jsonl"), run.folder.name, run.folder / "loss")
+    _summarise(run, trainer, evaluation.scores)
+
+
+def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForMaskedLM:
+    """The model with initial weights that the seed decides, or those of the checkpoint to go on from."""
+    import torch
+
+    from bertinchamps.model.architecture import build_config
+    from bertinchamps.model.huggingface import BertinchampsForMaskedLM, load_masked_lm
+
+    if run.resumed_from:
+        model = load_masked_lm(run.resumed_from)
+    else:
+        torch.manual_seed(config.seed)
+        vocabulary = corpus.vocabulary
+        model = BertinchampsForMaskedLM(
+            build_config(asdict(config.arch), vocabulary.size, **vocabulary.named_ids)
+        )
+    if config.runtime.activation_checkpointing:
+        model.gradient_checkpointing_enable()
+    return model
+
+
+def _summarise(run: Run, trainer: Trainer, scores: dict[str, float]) -> None:
+    """Write the summary, which marks the run as finished, and draw the loss."""
+    from bertinchamps.training.figures import plot_loss
+    from bertinchamps.training.hooks import read_metrics
+    from bertinchamps.training.run import finish
+
+    spent, runtime = trainer.clock.spent, trainer.runtime
+    plot_loss(read_metrics(run.folder / "metrics.jsonl"), run.folder.name, run.folder / "loss")
+    summary = {
+        "held_out": scores,
+        "spent": vars(spent),
+        "tokens_per_second": spent.tokens / spent.seconds,
+        "share_of_peak_flops": spent.flops / spent.seconds / runtime.peak_flops,
+        "peak_flops": runtime.peak_flops,
+        "peak_origin": runtime.peak_origin,
+        "device": runtime.describe(),
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+    }
+    finish(run, summary)
 
 
 def _saver(model: PreTrainedModel, tokenizer_folder: Path) -> Callable[[Path], None]:
     """Writes what `from_pretrained` opens into a directory: model and tokenizer."""
+    from bertinchamps.data.tokenizer import TOKENIZER_FILES
 
     def save(folder: Path) -> None:
         model.save_pretrained(folder)
-        for name in ("tokenizer.json", "tokenizer_config.json"):
+        for name in TOKENIZER_FILES:
             shutil.copyfile(tokenizer_folder / name, folder / name)
 
     return save

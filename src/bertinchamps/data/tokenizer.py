@@ -18,6 +18,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")  # what `AutoTokenizer` needs
 LARGEST_VOCABULARY = 2**16  # blocks on disk are uint16
 CONTINUATION = "##"
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 256, 1_000_000  # handed to the trainer together, which bounds memory
@@ -215,8 +216,10 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
 def tokenizer_problems(config: TokenizerConfig) -> list[str]:
     """Mistakes in the tokenizer's settings, in the user's key names."""
     if config.path is not None:
-        file = Path(config.path).expanduser() / "tokenizer.json"
-        return [] if file.is_file() else [f"tokenizer.path={config.path}: {file} does not exist"]
+        files = [Path(config.path).expanduser() / name for name in TOKENIZER_FILES]
+        return [
+            f"tokenizer.path={config.path}: {file} does not exist" for file in files if not file.is_file()
+        ]
     problems = normalizers_by_name.problems(config.normalizer)
     if not len(SPECIAL_TOKENS) < config.vocab_size <= LARGEST_VOCABULARY:
         problems.append(f"tokenizer.vocab_size={config.vocab_size}: from 6 to {LARGEST_VOCABULARY}")

@@ -26,6 +26,7 @@ from bertinchamps.objectives import objectives
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
+EVALUATION_BATCH = 64  # blocks
 IGNORED = -100
 SHARE_MASKED, SHARE_RANDOM = 0.8, 0.1
 LAST = 2**62  # a sort key behind every candidate's
@@ -95,11 +96,16 @@ class MaskedLanguageModeling:
         logits, labels = self._masked_logits(model, inputs["input_ids"], inputs["positions"], self._masking)
         return Output(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
 
+    @torch.no_grad()
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out loss in nats and accuracy, over masked tokens, at a fixed mask of 15 %."""
+        """Held-out loss in nats and accuracy, over masked tokens, at a fixed mask of 15 %.
+
+        The blocks are spread evenly over the split, whose documents may be sorted in some way.
+        """
         loss = correct = targets = 0.0
-        for start in range(0, self._evaluation_blocks, 64):
-            indices = np.arange(start, min(start + 64, self._evaluation_blocks))
+        spread = np.linspace(0, len(self._corpus.held_out) - 1, self._evaluation_blocks).astype(np.int64)
+        for start in range(0, len(spread), EVALUATION_BATCH):
+            indices = spread[start : start + EVALUATION_BATCH]
             ids = torch.from_numpy(self._corpus.held_out.read(indices).astype(np.int64)).to(self._device)
             positions = torch.from_numpy(indices).to(self._device)
             logits, labels = self._masked_logits(model, ids, positions, self._held_out_masking)
