@@ -168,11 +168,11 @@ class Trainer:
         loss = self._accumulate(batches)
         if loss is None:
             return None
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._clipping)
-        update = self._report(batches, float(loss), float(norm), began)
-        self._refuse_non_finite(update)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self._clipping))
+        self._refuse_non_finite(float(loss), norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        update = self._report(batches, float(loss), norm, began)
         self.clock.spend(update.tokens, batches[-1].next_position - self.position)
         self.position = batches[-1].next_position
         return update
@@ -195,18 +195,18 @@ class Trainer:
         return total
 
     def _report(self, batches: list[Batch], loss: float, norm: float, began: float) -> Update:
-        """Reading loss and norm waits for the device, so the time taken here is that of the whole update."""
+        """Time is taken without waiting for the device: what it still has to do, the next update waits for."""
         seconds = time.perf_counter() - began
         self._micro_batch_seconds.append(seconds / len(batches))
         sequences = sum(len(next(iter(batch.inputs.values()))) for batch in batches)
         tokens = sum(batch.tokens for batch in batches)
         return Update(self.step + 1, loss, norm, self.learning_rate(), sequences, tokens, seconds)
 
-    def _refuse_non_finite(self, update: Update) -> None:
-        if math.isfinite(update.loss) and math.isfinite(update.gradient_norm):
+    def _refuse_non_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
             return
         raise NonFiniteLoss(
-            f"update {update.step}: the loss is {update.loss} and the gradient's norm {update.gradient_norm}. "
+            f"update {self.step + 1}: the loss is {loss} and the gradient's norm {norm}. "
             "Training stopped before the weights were touched, and they are in a checkpoint. "
             "Lower optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32."
         )
