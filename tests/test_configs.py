@@ -137,3 +137,10 @@ def test_compiled_and_eager_losses_agree(quick_run: Callable[..., Path]) -> None
     eager = losses(quick_run("budget.steps=4", name="eager"))
     compiled = losses(quick_run("budget.steps=4", "runtime.compile=on", name="compiled"))
     assert compiled == pytest.approx(eager, rel=1e-4)
+
+
+def test_the_default_runtime_gives_one_result_for_one_seed(quick_run: Callable[..., Path]) -> None:
+    """Compiled code adds gradients of the embedding in parallel, in whatever order, unless told not to."""
+    default = ["runtime=auto", "runtime.threads=2", "batch.micro_batch=64", "batch.size=64", "budget.steps=8"]
+    first = losses(quick_run(*default, "objective.mask_rate=0.4", name="first"))
+    assert losses(quick_run(*default, "objective.mask_rate=0.4", name="second")) == first

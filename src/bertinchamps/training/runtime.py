@@ -86,6 +86,9 @@ def build_runtime(config: RuntimeConfig) -> Runtime:
     if config.precision == "auto" and has_fast_bf16(device):
         dtype = torch.bfloat16
     compiled = config.compile == "on" or (config.compile == "auto" and can_compile(device))
+    # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
+    # give one result, bit for bit. On CUDA that would cost too much.
+    torch.use_deterministic_algorithms(device.type == "cpu")
     torch.set_float32_matmul_precision("high" if dtype is not None else "highest")
     runtime = Runtime(device, dtype, compiled)
     peak, origin = _peak_flops(runtime)
