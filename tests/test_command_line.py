@@ -43,6 +43,10 @@ def mistakes(*words: str) -> list[str]:
         ("cleaning=[{name: lenght}]", "cleaning=lenght: no such cleaning step; did you mean 'length'?"),
         ("budget.hours=-1", "budget.hours=-1.0: must be above zero"),
         ("gradient_clipping=0", "gradient_clipping=0.0: must be above zero"),
+        ("seed=-1", "seed=-1: must be at least 0"),
+        ("optim.betas=[a,b]", "optim.betas=['a', 'b']: must be a list of numbers"),
+        ("cleaning=[{name: length, least: abc}]", "cleaning.least=abc: must be a whole number"),
+        ("objective.whole_word=no", "objective.whole_word=no: must be true or false"),
         ("~arch.nothing", "~arch.nothing: no such key"),
     ],
 )
@@ -140,6 +144,23 @@ def test_a_sweep_runs_each_job_and_compares_them(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").glob("*/summary.json"))) == 4
     table = [line for line in result.stdout.splitlines() if "arch.norm=" in line]
     assert len(table) == 4
+
+
+def test_a_job_that_fails_does_not_end_the_sweep(tmp_path: Path) -> None:
+    words = [
+        "--multirun",
+        *QUICK,
+        "budget.steps=3",
+        "gradient_clipping=null",
+        "optim.learning_rate=1e30,1e-3",
+    ]
+    result = command("bertinchamps.pretrain", *words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "this job failed: update" in result.stderr
+    assert "Traceback" not in result.stderr
+    table = [line.split()[0] for line in result.stdout.splitlines() if "optim.learning_rate=" in line]
+    assert table[0] == "nan"
+    assert float(table[1]) > 0
 
 
 def test_yaml_of_the_users_own_is_found(tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ def notes_in(folder: Path) -> None:
     lines = "\n".join(json.dumps(d, ensure_ascii=False) for d in documents)
     for name in ("notes/a.jsonl", "train.jsonl", "held_out.jsonl", "eltec_train.jsonl", "eltec_valid.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)
+        texts = [
+            f"Dans {name}, le patient {n} présente une fièvre et tousse la nuit. " * 8 for n in range(300)
+        ]
+        lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts)
         (folder / name).write_text(lines, encoding="utf-8")
 
 

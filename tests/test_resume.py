@@ -165,6 +165,27 @@ def test_the_weights_before_a_non_finite_loss_are_saved(
     assert all(tensor.isfinite().all() for tensor in load_file(saved / "model.safetensors").values())
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(quick_run: Callable[..., Path], tmp_path: Path) -> None:
+    import fcntl
+
+    run = quick_run("budget.steps=2")
+    (run / "summary.json").unlink()
+    with (run / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process is training this run"):
+            quick_run("budget.steps=2", "resume=auto")
+    quick_run("budget.steps=2", "resume=auto")
+
+
+@pytest.mark.parametrize("leftover", [".run.json.unfinished", "config.yaml"])
+def test_a_kill_while_the_directory_is_made_is_no_obstacle(
+    quick_run: Callable[..., Path], tmp_path: Path, leftover: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / leftover).write_text("half")
+    assert len(losses(quick_run("budget.steps=2", "resume=auto"))) == 2
+
+
 def test_a_finished_run_is_not_trained_again(quick_run: Callable[..., Path]) -> None:
     run = quick_run("budget.steps=2")
     before = (run / "metrics.jsonl").stat().st_mtime_ns

@@ -7,6 +7,7 @@ together and each with its remedy, before anything that takes long is imported o
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 import textwrap
@@ -23,6 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -73,6 +75,8 @@ def run(command: str, job: Job[Config], check: Check[Config]) -> None:
         stop(command, [str(error)])
     if len(scores) > 1:
         print("\n".join(["", "score     settings", *(f"{score:<9.4f} {what}" for what, score in scores)]))  # noqa: T201
+    if any(math.isnan(score) for _, score in scores):
+        raise SystemExit(2)
 
 
 def stop(command: str, problems: list[str]) -> None:
@@ -96,12 +100,13 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
             if problems:
                 raise UserError("\n".join(problems))
             score = job(config)
-        except UserError as error:  # SystemExit, because Hydra would wrap anything else in a traceback
-            stop(command, [str(error)])
-            raise AssertionError("stop() leaves where there is a problem") from None
+        except UserError as error:
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                stop(command, [str(error)])  # leaves, because Hydra would wrap anything else in a traceback
+            print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
+            score = math.nan
         if score is not None:
-            overrides = HydraConfig.get().overrides.task
-            scores.append((" ".join(overrides), score))
+            scores.append((" ".join(HydraConfig.get().overrides.task), score))
         return score
 
     task.__name__ = command
@@ -134,7 +139,8 @@ def mistakes(
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         try:
             base = compose(
-                command, overrides=[*search_path, *(_single(override) for override in good_groups)]
+                command,
+                overrides=[*search_path, *(word for override in good_groups for word in _single(override))],
             )
         except HydraException as error:
             return [*problems, _first_lines(error)]
@@ -243,12 +249,13 @@ def _choices(override: Override) -> list[str]:
     prefix = override.get_key_element()
     try:
         return [f"{prefix}={value}" for value in override.sweep_string_iterator()]
-    except TypeError:  # a glob over a group's choices, which only Hydra can expand
+    except (TypeError, HydraException):  # a glob over a group's choices, which only Hydra can expand
         return []
 
 
-def _single(override: Override) -> str:
-    return next(iter(_choices(override)))
+def _single(override: Override) -> list[str]:
+    """The first of the override's choices, if it can be told."""
+    return _choices(override)[:1]
 
 
 def _values(override: Override) -> list[Any]:

@@ -8,7 +8,7 @@ Shape legend: B batch (rows), S sequence (tokens a row), H hidden, V vocabulary,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # torch takes a second to import, and this file is needed before any tensor is
@@ -49,11 +49,9 @@ class Output:
         loss_sum: scalar, the loss summed (not averaged) over the batch's targets. The engine divides
             by the targets of the whole update, because a mean of means is wrong as soon as batches
             hold different numbers of targets.
-        sums: further scalar sums over targets, such as correct predictions, logged as means.
     """
 
     loss_sum: torch.Tensor
-    sums: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -31,8 +31,9 @@ def demo(config: PretrainConfig) -> None:
 
 
 def main() -> None:
-    """Entry point of `python -m bertinchamps.demo`; settings on the command line come after the demo's own."""
-    sys.argv[1:1] = SETTINGS
+    """Entry point of `python -m bertinchamps.demo`; settings on the command line replace the demo's own."""
+    given = {word.partition("=")[0] for word in sys.argv[1:]}
+    sys.argv[1:1] = [word for word in SETTINGS if word.partition("=")[0] not in given]
     command_line.run("pretrain", demo, problems)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,6 +24,9 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
     from bertinchamps.training.trainer import Trainer
 
 
+LARGE_BATCH = 2048  # sequences an update
+
+
 def pretrain(config: PretrainConfig) -> Path:
     """Pretrain one configuration.
 
@@ -35,11 +39,17 @@ def pretrain(config: PretrainConfig) -> Path:
     from bertinchamps.data.corpus import prepare
     from bertinchamps.training.run import open_run, read_summary
 
+    if (config.budget.hours or math.inf) < 1 and config.batch.size >= LARGE_BATCH:
+        tell(
+            f"note: {config.batch.size} sequences an update leave few updates in {config.budget.hours:g} hours; "
+            "experiment=short is made for budgets under an hour"
+        )
     corpus = prepare(config, tell)
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
     run = open_run(config, corpus.fingerprint, label, tell)
-    if not run.finished:
-        train(config, corpus, run)
+    with run.lock:
+        if not run.finished:
+            train(config, corpus, run)
     summary = read_summary(run.folder)
     tell(
         f"held out   loss {summary['held_out']['loss']:.4f} nats, accuracy {summary['held_out']['accuracy']:.1%} "
@@ -89,7 +99,9 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     bar = hooks.BudgetBar()
     log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, tracker)
     evaluation = hooks.Evaluation(config.evaluation, log, bar)
-    checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, _saver(model, corpus.tokenizer_folder))
+    checkpoints = hooks.Checkpoints(
+        config.checkpoint, run.folder, _saver(model, corpus.tokenizer_folder), bar
+    )
     trainer = Trainer(
         task=task,
         model=model,
@@ -102,6 +114,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
         gradient_clipping=config.gradient_clipping,
         hooks=[hooks.Logging(log, bar), evaluation, checkpoints, hooks.StopOnSignal()],
         position=run.state.get("position", 0),
+        reserve=run.state.get("reserve"),
     )
     tell(f"run        {run.folder}")
     tell(
@@ -148,7 +161,6 @@ def _summarise(run: Run, trainer: Trainer, scores: dict[str, float]) -> None:
     from bertinchamps.training.run import finish
 
     spent, runtime = trainer.clock.spent, trainer.runtime
-    plot_loss(read_metrics(run.folder / "metrics.jsonl"), run.folder.name, run.folder / "loss")
     summary = {
         "held_out": scores,
         "spent": vars(spent),
@@ -159,7 +171,8 @@ def _summarise(run: Run, trainer: Trainer, scores: dict[str, float]) -> None:
         "device": runtime.describe(),
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
     }
-    finish(run, summary)
+    finish(run, summary)  # first, so that a figure that fails costs no run
+    plot_loss(read_metrics(run.folder / "metrics.jsonl"), run.folder.name, run.folder / "loss")
 
 
 def _saver(model: PreTrainedModel, tokenizer_folder: Path) -> Callable[[Path], None]:
@@ -204,6 +217,12 @@ def problems(config: PretrainConfig) -> list[str]:
     if not 0 < config.evaluation.every <= 1:
         found.append(
             f"evaluation.every={config.evaluation.every}: a share of the budget, above 0 and up to 1"
+        )
+    if config.seed < 0:
+        found.append(f"seed={config.seed}: must be at least 0")
+    if any("arch.stock=" in problem for problem in found):
+        found.append(
+            "a recipe may set parts of arch, and experiment=short does; experiment=paper leaves it whole"
         )
     for key, value in (
         ("evaluation.blocks", config.evaluation.blocks),

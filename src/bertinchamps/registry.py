@@ -11,6 +11,8 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import types
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +27,32 @@ def closest(word: str, menu: Iterable[str]) -> str:
     """'; did you mean X?' for the nearest entry of the menu, or an empty string."""
     near = difflib.get_close_matches(word, list(menu), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value from a config can be what the annotation says; annotations of other kinds fit all."""
+    choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    plain = [choice for choice in choices if choice in (bool, int, float, str, types.NoneType)]
+    if len(plain) < len(choices):
+        item = typing.get_args(choices[0])
+        numbers = len(choices) == 1 and item in ((float,), (int,))  # a list of numbers
+        return not numbers or (isinstance(value, list) and all(_fits(part, item[0]) for part in value))
+    if isinstance(value, bool):
+        return bool in plain
+    return isinstance(value, tuple(plain)) or (float in plain and isinstance(value, int))
+
+
+def _spoken(hint: Any) -> str:
+    """An annotation in words."""
+    words = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        types.NoneType: "null",
+    }
+    choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return " or ".join(words.get(choice, "a list of numbers") for choice in choices)
 
 
 class Registry(Generic[T]):
@@ -102,9 +130,20 @@ class Registry(Generic[T]):
             for parameter in parameters.values()
             if parameter.default is inspect.Parameter.empty and parameter.name not in arguments
         ]
+        wrong += self._of_wrong_type(str(name), arguments)
         if wrong or missing or name not in self._checks:
             return wrong + missing
         return self._checks[str(name)](arguments)
+
+    def _of_wrong_type(self, name: str, arguments: Mapping[str, Any]) -> list[str]:
+        """Arguments that are plainly not what the signature's annotation says."""
+        builder = self._builders[name]
+        hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+        return [
+            f"{self.key}.{argument}={value}: must be {_spoken(hints[argument])}"
+            for argument, value in arguments.items()
+            if argument in hints and not _fits(value, hints[argument])
+        ]
 
     def build(self, name: str, **arguments: Any) -> T:
         """Build the entry.

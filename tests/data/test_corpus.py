@@ -186,6 +186,15 @@ def test_the_users_own_held_out_files_are_the_split(tmp_path: Path, file: Path) 
     assert decoded(corpus, "train") == blankless(TEXTS)
 
 
+def test_copies_of_held_out_documents_are_dropped_from_training(tmp_path: Path, file: Path) -> None:
+    own = sentences(30, seed=1)
+    mixed = write(tmp_path / "mixed.jsonl", [*sentences(60), *own[:5]])
+    data = {"files": [str(mixed)], "held_out_files": [str(write(tmp_path / "own.jsonl", own))]}
+    corpus = built(settings(file, data=data))
+    assert corpus.manifest["dropped"] == {"copy of a held-out document": 5}
+    assert not set(decoded(corpus, "train")) & set(decoded(corpus, "held_out"))
+
+
 def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path) -> None:
     own = [*sentences(30, seed=1), "court", "court"]
     data = {"held_out_files": [str(write(tmp_path / "own.jsonl", own))]}

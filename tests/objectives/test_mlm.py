@@ -362,13 +362,16 @@ GIVEN = ("corpus", "seed", "evaluation_blocks", "device")
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, float("nan"), "much", None])
 def test_a_mask_rate_that_is_no_share_is_a_problem(rate: object) -> None:
     (problem,) = objectives.problems("mlm", {"mask_rate": rate}, GIVEN)
-    assert problem == f"objective.mask_rate={rate}: a share between 0 and 1, such as 0.15"
+    number = isinstance(rate, int | float)
+    assert problem == f"objective.mask_rate={rate}: " + (
+        "a share between 0 and 1, such as 0.15" if number else "must be a number"
+    )
 
 
 @pytest.mark.parametrize("value", ["no", 1, None])
 def test_whole_word_is_true_or_false(value: object) -> None:
     (problem,) = objectives.problems("mlm", {"whole_word": value}, GIVEN)
-    assert problem == f"objective.whole_word={value}: true or false"
+    assert problem == f"objective.whole_word={value}: must be true or false"  # Hydra reads `no` as a text
 
 
 def test_a_misspelt_setting_is_a_problem() -> None:

@@ -49,6 +49,11 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_is_used(
     assert checkpoint.latest(tmp_path, warnings.append) == good
     assert len(warnings) == 1
     assert str(bad / file) in warnings[0]
+    write(
+        tmp_path, 6
+    )  # training goes on from there: what it writes must not count as older than the refused one
+    checkpoint.keep_latest(tmp_path, 1)
+    assert [folder.name for folder in checkpoint.all_of(tmp_path)] == ["step-00000006"]
 
 
 def test_only_the_latest_are_kept(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 
 from bertinchamps.config import BatchConfig, BudgetConfig, RuntimeConfig
@@ -154,6 +155,16 @@ def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
 
     with pytest.raises(OSError, match="disk gone"):
         trainer_of(Broken(), size=4, steps=60).fit()
+
+
+def test_a_sweep_may_compile_more_variants_than_dynamo_keeps() -> None:
+    def scaled(x: Tensor, factor: int) -> Tensor:
+        return x * factor
+
+    for factor in range(torch._dynamo.config.recompile_limit + 2):  # each job of a sweep builds its runtime
+        build_runtime(RuntimeConfig(device="cpu", compile="off", threads=1))
+        compiled = torch.compile(scaled, backend="eager", dynamic=False, fullgraph=True)
+        assert compiled(torch.ones(1), factor).item() == factor
 
 
 @pytest.mark.parametrize("name", optimizers.names())

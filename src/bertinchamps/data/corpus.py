@@ -40,7 +40,7 @@ from bertinchamps.data.tokenizer import (
 )
 from bertinchamps.errors import UserError
 
-FORMAT_VERSION = 2  # raise it when the same settings would give other files
+FORMAT_VERSION = 3  # raise it when the same settings would give other files
 CHARACTERS_AT_ONCE = 4_000_000  # tokenised together: enough to keep the cores busy, little enough to hold
 DOCUMENTS_AT_ONCE = 4_096
 SECONDS_BETWEEN_NOTES = 10
@@ -135,8 +135,8 @@ def _tokenizer(config: PrepareConfig, source: Source, facts: dict[str, Any], cac
     def fill(unfinished: Path) -> None:
         tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
         sample = clean(source.sample(settings.sample_characters), config.cleaning, Counter())
-        splits = source.held_out() is None
-        texts = (d.text for d in sample if not (splits and is_held_out(d, config.blocks.held_out_share)))
+        held_out = _held_out_rule(source, config.blocks.held_out_share)
+        texts = (document.text for document in sample if not held_out(document))
         train_tokenizer(settings, texts, unfinished, tell)
 
     _build_once(folder, fill)
@@ -188,18 +188,40 @@ def _write_tokens(
 def _split_documents(
     source: Source, config: PrepareConfig, dropped: Counter[str]
 ) -> Iterator[tuple[Document, bool]]:
-    """Each document with whether it is held out. The user's own held-out documents are not cleaned."""
+    """Each document with whether it is held out.
+
+    The user's own held-out documents are not cleaned, and exact copies of them are dropped from training.
+    """
     own = source.held_out()
+    held_out = _held_out_rule(source, config.blocks.held_out_share)
     for document in clean(source.documents(), config.cleaning, dropped):
-        yield document, own is None and is_held_out(document, config.blocks.held_out_share)
+        out = held_out(document)
+        if out and own is not None:
+            dropped["copy of a held-out document"] += 1
+        else:
+            yield document, out
     for document in own or ():
         yield document, True
 
 
+def _held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
+    """Which of the source's documents must not be trained on: a share, or copies of those set aside."""
+    own = source.held_out()
+    if own is None:
+        return lambda document: is_held_out(document, share)
+    numbers = {_text_number(document) for document in own}
+    return lambda document: _text_number(document) in numbers
+
+
 def is_held_out(document: Document, share: float) -> bool:
     """Whether a document is kept out of training: decided by its text, so that exact copies stay together."""
+    return _text_number(document) < share * 2**64
+
+
+def _text_number(document: Document) -> int:
+    """A number from 0 to 2^64 - 1 that the text alone decides."""
     digest = hashlib.blake2b(document.text.encode(), digest_size=8, person=b"held out").digest()
-    return int.from_bytes(digest, "big") < share * 2**64
+    return int.from_bytes(digest, "big")
 
 
 def _groups(documents: Iterable[tuple[Document, bool]]) -> Iterator[list[tuple[Document, bool]]]:
@@ -248,8 +270,18 @@ def _remove_abandoned(parent: Path) -> None:
     for leftover in parent.glob(f".*.{glob.escape(socket.gethostname())}.*.unfinished"):
         process = int(leftover.name.split(".")[-2])
         # containers hand out the same few process ids: under our own, an earlier process left it
-        if process == os.getpid() or not Path(f"/proc/{process}").exists():
+        if process == os.getpid() or not _is_alive(process):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _open(

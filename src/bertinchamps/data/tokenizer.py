@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")  # what `AutoTokenizer` needs
 LARGEST_VOCABULARY = 2**16  # blocks on disk are uint16
 CONTINUATION = "##"
+ALPHABET_LIMIT = 1000  # distinct characters: a web corpus has tens of thousands, and each would be an entry
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 256, 1_000_000  # handed to the trainer together, which bounds memory
 
 normalizers_by_name: Registry[Any] = Registry("normalizer", "tokenizer.normalizer")
@@ -100,6 +102,10 @@ def train_tokenizer(
         letters = _letters(config, _spooled(_in_pieces(texts, config.sample_characters, read), spool))
         if not read[0]:
             raise UserError("there is no text to train a tokenizer on: the source gave no training documents")
+        if len({_letter(piece) for piece in letters}) > ALPHABET_LIMIT:
+            spool.seek(0)
+            frequent = _frequent_letters(config, map(json.loads, spool))
+            letters = [piece for piece in letters if _letter(piece) in frequent]
         spool.seek(0)
         tokenizer = _trained(config, map(json.loads, spool), letters)
     tell(f"tokenizer: {tokenizer.get_vocab_size():,} entries from {read[0]:,} characters")
@@ -131,6 +137,21 @@ def _letters(config: TokenizerConfig, pieces: Iterator[list[str]]) -> list[str]:
     return sorted(tokenizer.get_vocab(), key=lambda piece: (piece.startswith(CONTINUATION), piece))
 
 
+def _letter(piece: str) -> str:
+    return piece[-1]
+
+
+def _frequent_letters(config: TokenizerConfig, pieces: Iterator[list[str]]) -> set[str]:
+    """The most frequent characters, as many as the limit; the rarer ones of a web corpus become [UNK]."""
+    normalizer = normalizers_by_name.build(config.normalizer)
+    counts: Counter[str] = Counter()
+    for texts in pieces:
+        for text in texts:
+            counts.update(normalizer.normalize_str(text))
+    ordered = sorted(counts, key=lambda letter: (-counts[letter], letter))
+    return set(ordered[:ALPHABET_LIMIT])
+
+
 def _trained(config: TokenizerConfig, pieces: Iterator[list[str]], letters: list[str]) -> Tokenizer:
     """A tokenizer whose letters have the ids that follow the special tokens'.
 
@@ -143,6 +164,8 @@ def _trained(config: TokenizerConfig, pieces: Iterator[list[str]], letters: list
         vocab_size=config.vocab_size,
         min_frequency=config.min_frequency,
         special_tokens=[*SPECIAL_TOKENS, *letters],
+        initial_alphabet=sorted({_letter(piece) for piece in letters}),
+        limit_alphabet=len({_letter(piece) for piece in letters}),
         continuing_subword_prefix=CONTINUATION,
         show_progress=False,
     )
@@ -217,9 +240,8 @@ def tokenizer_problems(config: TokenizerConfig) -> list[str]:
     """Mistakes in the tokenizer's settings, in the user's key names."""
     if config.path is not None:
         files = [Path(config.path).expanduser() / name for name in TOKENIZER_FILES]
-        return [
-            f"tokenizer.path={config.path}: {file} does not exist" for file in files if not file.is_file()
-        ]
+        missing = [str(file) for file in files if not file.is_file()]
+        return [f"tokenizer.path={config.path}: {' and '.join(missing)} must exist"] if missing else []
     problems = normalizers_by_name.problems(config.normalizer)
     if not len(SPECIAL_TOKENS) < config.vocab_size <= LARGEST_VOCABULARY:
         problems.append(f"tokenizer.vocab_size={config.vocab_size}: from 6 to {LARGEST_VOCABULARY}")

@@ -90,7 +90,7 @@ def problems(folder: Path) -> list[str]:
 
 
 def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
-    """The newest whole checkpoint, or None where there is none.
+    """The newest whole checkpoint, or None where there is none. Those refused get another name.
 
     Args:
         checkpoints: the run's folder of checkpoints.
@@ -101,6 +101,9 @@ def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
         if not found:
             return folder
         warn(f"checkpoint {folder} is refused: {'; '.join(found)}. Trying the one before it.")
+        refused = folder.with_name(f"{folder.name}.refused")  # or it would count among the latest to keep
+        shutil.rmtree(refused, ignore_errors=True)
+        folder.rename(refused)
     return None
 
 
@@ -118,7 +121,7 @@ def name_of(step: int) -> str:
 
 def keep_latest(checkpoints: Path, keep: int) -> None:
     """Delete all but the newest ones, and what a killed writer left."""
-    for folder in all_of(checkpoints)[:-keep]:
+    for folder in [*all_of(checkpoints)[:-keep], *checkpoints.glob(".*.unfinished")]:
         shutil.rmtree(folder)
 
 

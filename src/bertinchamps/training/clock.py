@@ -99,9 +99,13 @@ class Clock:
         }
         limits = dict(self.limits)
         if "hours" in limits:
-            reserve = max(self.reserve / 3600, SHARE_OF_HOURS_RESERVED * limits["hours"])
-            limits["hours"] = max(limits["hours"] - reserve, 1e-9)
+            limits["hours"] = self._hours_for_updates()
         return {name: amounts[name] / limit for name, limit in limits.items()}
+
+    def _hours_for_updates(self) -> float:
+        """The hours without what is kept for the last evaluation and checkpoint."""
+        hours = float(self.limits["hours"])
+        return max(hours - max(self.reserve / 3600, SHARE_OF_HOURS_RESERVED * hours), 1e-9)
 
     def progress(self) -> float:
         """From 0 at the first batch to 1 where the smallest budget ends."""
@@ -115,7 +119,7 @@ class Clock:
         """
         used = self.used()
         if "hours" in self.limits:
-            used["hours"] += next_update_seconds / 3600 / self.limits["hours"]
+            used["hours"] += next_update_seconds / 3600 / self._hours_for_updates()
         return max(used.values()) >= 1.0 - 1e-12
 
     def binding(self) -> tuple[str, float, float]:

@@ -32,7 +32,10 @@ def plot_loss(records: Sequence[dict[str, Any]], title: str, file_stem: Path) ->
         held_out = [record for record in held_out if axis == "step" or record["tokens"] > 0]  # no log of 0
         smoothed = _moving_average([record["loss"] for record in train], max(1, len(train) // 100))
         panel.plot(
-            [record[axis] for record in train], smoothed, color=TRAIN_COLOUR, label="training, at its own mask, smoothed"
+            [record[axis] for record in train],
+            smoothed,
+            color=TRAIN_COLOUR,
+            label="training, at its own mask, smoothed",
         )
         panel.plot(
             [record[axis] for record in held_out],

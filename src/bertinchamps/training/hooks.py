@@ -175,7 +175,8 @@ class Evaluation(Hook):
             self._evaluate(trainer)
 
     def after_training(self, trainer: Trainer) -> None:
-        self._evaluate(trainer)
+        if not trainer.stop_requested:  # who asked for a stop waits for the checkpoint
+            self._evaluate(trainer)
 
     def _marks(self, trainer: Trainer) -> int:
         return math.floor(trainer.clock.progress() / self._every + 1e-9)
@@ -200,10 +201,13 @@ class Checkpoints(Hook):
         config: how often, and how many are kept.
         folder: the run's directory.
         save_model: writes model and tokenizer files into a directory.
+        bar: is told of a checkpoint that could not be written.
     """
 
-    def __init__(self, config: CheckpointConfig, folder: Path, save_model: Callable[[Path], None]) -> None:
-        self._config, self._folder, self._save_model = config, folder, save_model
+    def __init__(
+        self, config: CheckpointConfig, folder: Path, save_model: Callable[[Path], None], bar: BudgetBar
+    ) -> None:
+        self._config, self._folder, self._save_model, self._bar = config, folder, save_model, bar
         self._saved_at = time.monotonic()
         self._saved_step = -1
 
@@ -211,11 +215,16 @@ class Checkpoints(Hook):
         model_bytes = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
         trainer.reserve["checkpoint"] = RESERVE_MARGIN * (model_bytes / DISK_BYTES_PER_SECOND + 0.2)
         self._saved_at = time.monotonic()
+        if trainer.step > 0:
+            self._saved_step = trainer.step  # resumed: this step has a checkpoint already
 
     def after_update(self, trainer: Trainer, update: Update) -> None:
         due = time.monotonic() - self._saved_at >= self._config.every_minutes * 60
         if due or (self._config.every_steps and update.step % self._config.every_steps == 0):
-            self.save(trainer)
+            try:
+                self.save(trainer)
+            except OSError as error:  # a full disk now need not cost the run: the model is written at the end
+                self._bar.say(f"no checkpoint at step {trainer.step}: {error.strerror or error}; going on")
 
     def after_training(self, trainer: Trainer) -> None:
         if trainer.stop_requested:

@@ -81,6 +81,8 @@ def muon(
 def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
     """Mistakes in an optimizer's settings, in the user's key names."""
     problems = optimizers.problems(name, settings, given=("model",))
+    if problems:
+        return problems
     if name == "muon" and not hasattr(torch.optim, "Muon"):
         problems.append("optim=muon: this PyTorch has no torch.optim.Muon (2.9 brought it); use optim=adamw")
     for key, value in settings.items():
@@ -88,7 +90,7 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
         if not all(isinstance(number, int | float) and number >= 0 for number in numbers):
             problems.append(f"optim.{key}={value}: must be a number of at least 0")
     betas = settings.get("betas", [0.9, 0.98])
-    if not isinstance(betas, list) or len(betas) != 2 or any(beta >= 1 for beta in betas):
+    if len(betas) != 2 or any(beta >= 1 for beta in betas):
         problems.append(f"optim.betas={betas}: two numbers from 0 up to, but not including, 1")
     return problems
 

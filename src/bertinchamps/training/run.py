@@ -1,7 +1,8 @@
 """A run's directory: where it is, what it was started with, and whether it can go on.
 
 RUN/
-    config.yaml       every setting, resolved
+    .lock             held by the process that trains it
+        config.yaml       every setting, resolved
     run.json          command, versions, fingerprint of the data
     metrics.jsonl     a line an update and an evaluation
     checkpoints/      to go on from
@@ -12,6 +13,7 @@ RUN/
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import shlex
@@ -21,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -29,9 +31,11 @@ from bertinchamps.config import PretrainConfig
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
 
-# What may differ when a run goes on: where things are and how fast, but nothing that decides the result.
+# What may differ when a run goes on: where things are and how they are computed. Another precision, device or
+# number of threads changes losses by rounding.
 FREE_TO_CHANGE = ("resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir")
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
+BEFORE_A_RUN = (".lock", "config.yaml", ".config.yaml.unfinished", ".run.json.unfinished")
 Tell = Callable[[str], None]
 
 
@@ -43,12 +47,14 @@ class Run:
         folder: its directory.
         resumed_from: the checkpoint to go on from, or None at the start.
         state: that checkpoint's JSON state; empty at the start.
+        lock: held open as long as this process trains the run.
         finished: it needs no training any more.
     """
 
     folder: Path
     resumed_from: Path | None
     state: dict[str, Any]
+    lock: IO[str]
     finished: bool = False
 
 
@@ -66,22 +72,24 @@ def open_run(config: PretrainConfig, data_fingerprint: str, label: str, tell: Te
             other data. Nothing on disk has changed then.
     """
     old = _run_to_resume(config, tell)
+    folder = _new_folder(config, label) if old is None else old
+    lock = _lock(folder)
+    if lock is None:
+        raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
     if old is None:
-        folder = _new_folder(config, label)
-        _write_json(folder / "run.json", _facts(data_fingerprint))
-        (folder / "config.yaml").write_text(
-            yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
-        )
-        return Run(folder, None, {})
+        settings = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+        _write(folder / "config.yaml", settings)
+        _write_json(folder / "run.json", _facts(data_fingerprint))  # last: it makes the directory a run
+        return Run(folder, None, {}, lock)
     _check_same(old, config, data_fingerprint)
     if (old / "summary.json").exists():
-        return Run(old, None, {}, finished=True)
+        return Run(old, None, {}, lock, finished=True)
     resumed_from = checkpoint.latest(old / "checkpoints", tell)
     if resumed_from is None:
         tell(f"{old}: no whole checkpoint yet; starting over in it")
-        return Run(old, None, {})
+        return Run(old, None, {}, lock)
     tell(f"going on from {resumed_from}")
-    return Run(old, resumed_from, checkpoint.read_state(resumed_from))
+    return Run(old, resumed_from, checkpoint.read_state(resumed_from), lock)
 
 
 def finish(run: Run, summary: dict[str, Any]) -> None:
@@ -110,7 +118,8 @@ def _run_to_resume(config: PretrainConfig, tell: Tell) -> Path | None:
         return folder if (folder / "run.json").is_file() else None
     wanted = _settings(asdict(config))
     for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
-        if not (file.parent / "summary.json").exists() and _settings_of(file.parent) == wanted:
+        unfinished = not (file.parent / "summary.json").exists()
+        if unfinished and _settings_of(file.parent) == wanted and _lock(file.parent) is not None:
             return file.parent
     tell(f"resume=auto: no unfinished run with these settings in {config.runs_dir}; starting a new one")
     return None
@@ -119,7 +128,8 @@ def _run_to_resume(config: PretrainConfig, tell: Tell) -> Path | None:
 def _new_folder(config: PretrainConfig, label: str) -> Path:
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
-        if folder.exists() and any(folder.iterdir()):
+        # what a process leaves that is killed while it makes the directory is no run yet, and is written anew
+        if folder.exists() and any(file.name not in BEFORE_A_RUN for file in folder.iterdir()):
             raise UserError(
                 f"run_dir={config.run_dir}: not empty, and nothing in it was touched. "
                 "Add resume=auto to go on with that run, or choose another directory."
@@ -203,7 +213,23 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _lock(folder: Path) -> IO[str] | None:
+    """The run's lock, held until it is closed or the process ends; None where another process has it."""
+    stream = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        return None
+    return stream
+
+
 def _write_json(file: Path, content: dict[str, Any]) -> None:
+    _write(file, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(file)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import queue
 import shutil
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
-
-BATCHES_READ_AHEAD = 4
 
 # Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
 # the first match counts.
@@ -57,10 +58,10 @@ class Runtime:
         """The function, compiled for static shapes where compilation is on."""
         return torch.compile(function, dynamic=False, fullgraph=True) if self.compiled else function
 
-    def feed(self, batches: Iterator[Batch]) -> Generator[Batch]:
-        """Read a few batches ahead in a thread; on CUDA into pinned memory, copied without waiting."""
+    def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
+        """Read batches ahead in a thread; on CUDA into pinned memory, copied without waiting."""
         cuda = self.device.type == "cuda"
-        for batch in _read_ahead(batches, pin=cuda):
+        for batch in _read_ahead(batches, ahead, pin=cuda):
             inputs = {
                 name: tensor.to(self.device, non_blocking=cuda) for name, tensor in batch.inputs.items()
             }
@@ -78,7 +79,8 @@ class Runtime:
 
 def build_runtime(config: RuntimeConfig) -> Runtime:
     """Resolve every `auto` on this machine and measure or look up the peak rate (under a second)."""
-    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    torch.compiler.reset()  # the jobs of a sweep share a process, and so few compiled variants of a function
+    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or _cores()))
     _keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     device = torch.device(kind)
@@ -110,10 +112,14 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
         problems.append(
             "runtime.device=cuda: this PyTorch sees no CUDA device; runtime.device=auto takes the CPU"
         )
-    if config.compile == "on" and config.device != "cuda" and not can_compile(torch.device("cpu")):
-        problems.append(
-            "runtime.compile=on: no C++ compiler found (install g++), or use runtime.compile=auto"
+    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    if config.compile == "on" and not can_compile(torch.device("cuda" if cuda else "cpu")):
+        needs = (
+            "Triton and Python's headers"
+            if cuda
+            else "a C++ compiler and Python's headers (g++, python3-dev)"
         )
+        problems.append(f"runtime.compile=on: needs {needs}; runtime.compile=auto does without")
     if config.threads is not None and config.threads < 1:
         problems.append(f"runtime.threads={config.threads}: must be at least 1")
     return problems
@@ -128,10 +134,17 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile has the compiler that it needs for the device."""
-    return device.type == "cuda" or any(
-        shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")
-    )
+    """Whether torch.compile has what it needs: Python's headers and a C++ compiler, or on CUDA Triton."""
+    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    if device.type == "cuda":
+        recent = torch.cuda.get_device_capability(device) >= (7, 0)
+        return recent and headers and importlib.util.find_spec("triton") is not None
+    return headers and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _keep_freed_memory() -> None:
@@ -169,9 +182,9 @@ def _seconds(function: Callable[[], Any], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def _read_ahead(batches: Iterator[Batch], pin: bool) -> Iterator[Batch]:
+def _read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Batch]:
     """Iterate in a thread, a few batches ahead; an exception there is raised here."""
-    buffer: queue.Queue[Batch | BaseException | None] = queue.Queue(BATCHES_READ_AHEAD)
+    buffer: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
     stopped = threading.Event()
 
     def hand_over(item: Batch | BaseException | None) -> None:

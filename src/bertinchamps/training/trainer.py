@@ -10,7 +10,7 @@ import collections
 import math
 import statistics
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,7 @@ class Trainer:
         gradient_clipping: largest gradient norm, or None.
         hooks: called in this order.
         position: where the data stream goes on.
+        reserve: seconds to keep for what comes after the last update, as the run measured them before.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Trainer:
         gradient_clipping: float | None,
         hooks: Sequence[Hook] = (),
         position: int = 0,
+        reserve: Mapping[str, float] | None = None,
     ) -> None:
         self.task, self.model, self.optimizer, self.clock, self.runtime = (
             task,
@@ -106,9 +108,7 @@ class Trainer:
         )
         self.position = position
         self.stop_requested = False
-        self.reserve: dict[
-            str, float
-        ] = {}  # seconds that what comes after the last update will take, by what
+        self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
         self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
         self._clipping = math.inf if gradient_clipping is None else gradient_clipping
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
@@ -125,7 +125,10 @@ class Trainer:
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
-        stream = self.runtime.feed(self.task.batches(self.position, self._batch.micro_batch))
+        ahead = max(
+            4, self._batch.size // self._batch.micro_batch
+        )  # an update takes all of its batches at once
+        stream = self.runtime.feed(self.task.batches(self.position, self._batch.micro_batch), ahead)
         self.model.train()
         self.clock.start()
         for hook in self._hooks:
@@ -158,7 +161,7 @@ class Trainer:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _update(self, stream: Generator[Batch]) -> Update | None:
-        """One step of the optimizer, or None where the time ran out before it."""
+        """One step of the optimizer, or None where the time ran out or a stop was requested before it."""
         began = time.perf_counter()
         progress = self.clock.progress()
         torch.manual_seed(_mixed(self._seed, self.step))  # so that resuming needs no random state
@@ -178,13 +181,13 @@ class Trainer:
         return update
 
     def _accumulate(self, batches: list[Batch]) -> torch.Tensor | None:
-        """Add up the gradient of the mean over all targets of the update; None if the time runs out."""
+        """Add up the gradient of the mean over all targets of the update; None if it is to be dropped."""
         targets = sum(
             batch.targets for batch in batches
         )  # of all: a mean of means is wrong as soon as they differ
         total = torch.zeros((), device=self.runtime.device)
         for batch in batches:
-            if self.clock.finished():
+            if self.clock.finished() or self.stop_requested:
                 self.optimizer.zero_grad(set_to_none=True)
                 return None
             with self.runtime.autocast():
@@ -221,7 +224,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """JSON-able state that a resumed run needs besides weights and optimizer."""
-        return {"spent": vars(self.clock.spent), "position": self.position}
+        return {"spent": vars(self.clock.spent), "position": self.position, "reserve": self.reserve}
 
 
 def _mixed(seed: int, step: int) -> int:
