@@ -42,10 +42,6 @@ def commands() -> list[tuple[str, str]]:
 
 def notes_in(folder: Path) -> None:
     """The files that the docs' commands name."""
-    documents = [
-        {"text": f"Le patient numéro {n} présente une fièvre et tousse la nuit. " * 8} for n in range(300)
-    ]
-    lines = "\n".join(json.dumps(d, ensure_ascii=False) for d in documents)
     for name in ("notes/a.jsonl", "train.jsonl", "held_out.jsonl", "eltec_train.jsonl", "eltec_valid.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)
         texts = [
