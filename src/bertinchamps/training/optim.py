@@ -43,9 +43,9 @@ def adamw(
 @optimizers.register("muon")
 def muon(
     model: nn.Module,
-    matrix_learning_rate: float = 0.01,
+    matrix_learning_rate: float = 0.006,
     momentum: float = 0.95,
-    learning_rate: float = 8e-3,
+    learning_rate: float = 5e-3,
     weight_decay: float = 0.01,
     betas: Iterable[float] = (0.9, 0.98),
     epsilon: float = 1e-8,
