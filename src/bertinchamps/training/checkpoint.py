@@ -67,6 +67,13 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     _flush_to_disk(folder.parent)
 
 
+def write_file(file: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(file)
+
+
 def problems(folder: Path) -> list[str]:
     """What is wrong with a checkpoint, each with the file's name; nothing if it is as it was written."""
     manifest_file = folder / MANIFEST

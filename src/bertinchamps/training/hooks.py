@@ -40,9 +40,7 @@ class MetricsLog:
     def __init__(self, file: Path, step: int, tracker: Tracker) -> None:
         self._file, self._tracker = file, tracker
         kept = [record for record in read_metrics(file) if record["step"] <= step] if step else []
-        unfinished = file.with_name(f".{file.name}.unfinished")
-        unfinished.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        unfinished.replace(file)
+        checkpoint.write_file(file, "".join(json.dumps(record) + "\n" for record in kept))
 
     def write(self, kind: str, clock: Clock, values: dict[str, float]) -> None:
         """Append a record of a kind ("train" or "held_out"), with what is spent so far."""

@@ -2,7 +2,7 @@
 
 RUN/
     .lock             held by the process that trains it
-        config.yaml       every setting, resolved
+    config.yaml       every setting, resolved
     run.json          command, versions, fingerprint of the data
     metrics.jsonl     a line an update and an evaluation
     checkpoints/      to go on from
@@ -78,7 +78,7 @@ def open_run(config: PretrainConfig, data_fingerprint: str, label: str, tell: Te
         raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
     if old is None:
         settings = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
-        _write(folder / "config.yaml", settings)
+        checkpoint.write_file(folder / "config.yaml", settings)
         _write_json(folder / "run.json", _facts(data_fingerprint))  # last: it makes the directory a run
         return Run(folder, None, {}, lock)
     _check_same(old, config, data_fingerprint)
@@ -225,11 +225,4 @@ def _lock(folder: Path) -> IO[str] | None:
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:
-    _write(file, json.dumps(content, indent=2, ensure_ascii=False))
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(file)
+    checkpoint.write_file(file, json.dumps(content, indent=2, ensure_ascii=False))

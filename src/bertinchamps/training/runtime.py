@@ -112,7 +112,9 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
         problems.append(
             "runtime.device=cuda: this PyTorch sees no CUDA device; runtime.device=auto takes the CPU"
         )
-    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    cuda = (
+        config.device != "cpu" and torch.cuda.is_available()
+    )  # asking a device that is not there would raise
     if config.compile == "on" and not can_compile(torch.device("cuda" if cuda else "cpu")):
         needs = (
             "Triton and Python's headers"
