@@ -22,6 +22,62 @@ class Document(NamedTuple):
     name: str
 
 
+class Entity(NamedTuple):
+    """A labelled stretch of a text.
+
+    Attributes:
+        label: its type, such as "DISO".
+        fragments: half-open character ranges (start, end) in the text, in order and apart from each other;
+            more than one where the entity is discontinuous.
+    """
+
+    label: str
+    fragments: tuple[tuple[int, int], ...]
+
+    @property
+    def start(self) -> int:
+        """Where its first fragment begins."""
+        return self.fragments[0][0]
+
+    @property
+    def end(self) -> int:
+        """Where its last fragment ends."""
+        return self.fragments[-1][1]
+
+
+class AnnotatedText(NamedTuple):
+    """A document with its entities.
+
+    Attributes:
+        name: may appear in messages and names its files of predictions; unique in its split.
+        text: as it was read, unchanged: offsets count its characters (code points).
+        entities: all of them, nested and discontinuous ones included, in the order of `sorted`.
+    """
+
+    name: str
+    text: str
+    entities: tuple[Entity, ...]
+
+
+class LabelledText(NamedTuple):
+    """A text, or a pair of texts, with what is to be predicted.
+
+    Attributes:
+        name: may appear in messages ("train.csv, line 12"); unique in its split.
+        text: the (first) text.
+        pair: the second text, or None.
+        target: names of its classes (one, or any number of a multi-label task), or a number.
+    """
+
+    name: str
+    text: str
+    pair: str | None
+    target: tuple[str, ...] | float
+
+
+SPLITS = ("train", "dev", "test")
+
+
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch, on the host or on the device.

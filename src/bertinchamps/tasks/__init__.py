@@ -1,0 +1,40 @@
+"""Downstream tasks: readers found by name (`task.name`), and the two kinds of problem that the engine trains.
+
+A reader says where examples come from and gives them as plain records; `classification.py` and `ner.py`
+turn the records into what the engine trains and scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.registry import Registry
+
+Splits = Mapping[str, list[AnnotatedText]] | Mapping[str, list[LabelledText]]
+
+
+class Reader(Protocol):
+    """Where a task's examples come from.
+
+    Attributes:
+        kind: "ner", "single_label", "multi_label" or "number": what is to be predicted.
+    """
+
+    kind: str
+
+    def check(self) -> None:
+        """Raise UserError within seconds if the data are missing: what, where they can be had, which key."""
+
+    def read(self) -> Splits:
+        """The examples by split, in a stable order: "train" and "test", and "dev" where the data have one.
+
+        Raises:
+            UserError: a file does not hold what it should; the message names the file and the line.
+        """
+
+
+tasks: Registry[Reader] = Registry("task", "task", package=__name__)
+
+__all__ = ["Reader", "Splits", "tasks"]
