@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "bertinchamps"
 LEVELS = {
     "errors": 0, "contract": 0, "registry": 0, "config": 0,
     "data": 1, "model": 1, "training": 1, "metrics": 1,
-    "objectives": 2, "tasks": 2,
+    "objectives": 2, "tasks": 2, "reporting": 2,
     "command_line": 2,
     "prepare": 3, "pretrain": 3, "finetune": 3, "predict": 3, "report": 3, "demo": 4, "__main__": 4, "__init__": 4,
 }  # fmt: skip

@@ -169,7 +169,93 @@ class PretrainConfig(PrepareConfig):
     )
 
 
-COMMANDS: dict[str, type] = {"pretrain": PretrainConfig, "prepare": PrepareConfig}
+@dataclass
+class FinetuneBatchConfig(BatchConfig):
+    """An update averages micro-batches of examples of similar length."""
+
+    micro_batch: int = knob(8, "examples that go through the model at once")
+    size: int = knob(8, "examples in an update")
+    ramp: float = knob(0.0, "progress at which the full size is reached, linearly; 0: from the start")
+    evaluation: int = knob(8, "examples scored at once")
+
+
+@dataclass
+class SelectionConfig:
+    """Which weights are kept: the best on dev, evaluated at the end of epochs. Test is scored once, with them."""
+
+    every_epochs: float = knob(1.0, "evaluate on dev so often")
+    metric: str | None = knob(
+        None, "a dev score, the higher the better (default: the task's first: strict_f1, accuracy, …)"
+    )
+    patience: int | None = knob(None, "stop after so many evaluations without a better one; null: never")
+    dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
+
+
+@dataclass
+class FinetuneConfig:
+    """Settings of `python -m bertinchamps.finetune`."""
+
+    task: Node = knob({}, "what is learnt, and from which files: {name, **settings of that reader}")
+    model: str = knob(
+        "last", "last (the newest pretrained one in runs_dir), a directory, a name on the Hub, or scratch"
+    )
+    head: str = knob("flat", "for entities: flat (one tag a word) or nested (entities inside entities)")
+    max_length: int = knob(128, "tokens of a window; longer sentences are windowed, longer texts are cut")
+    dropout: float | None = knob(0.1, "of encoder and head while fine-tuning; null: as the model was trained")
+    arch: ArchConfig = field(default_factory=ArchConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    optim: Node = knob({}, "the optimizer: {name, **settings}")
+    schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
+    batch: FinetuneBatchConfig = field(default_factory=FinetuneBatchConfig)
+    gradient_clipping: float | None = knob(1.0, "largest norm of an update's gradient; null: no clipping")
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
+    seed: int = knob(0, "decides the head's initial weights, the order of examples and dropout")
+    label: str | None = knob(None, "what the report calls the model (default: where it came from)")
+    runs_dir: str = knob("runs", "new runs get a directory of their own in here; model=last looks here")
+    run_dir: str | None = knob(None, "use exactly this directory for the run")
+    resume: str = knob(
+        "never", "auto: go on with the latest unfinished run of these settings; or a run's directory"
+    )
+
+
+@dataclass
+class PredictConfig:
+    """Settings of `python -m bertinchamps.predict`."""
+
+    model: str = knob(
+        "last", "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/"
+    )
+    input: str = knob("-", "a file, a folder, or - for standard input")
+    output: str = knob(
+        "-", "a folder for brat, a file for jsonl, conll and html; - writes jsonl on standard output"
+    )
+    format: str = knob("auto", "auto (by output's name), brat, jsonl, conll or html")
+    text_field: str = knob("text", "the key or column that holds the text, in files that have several")
+    pair_field: str | None = knob(None, "the key or column of the second text, for models of pairs")
+    batch: int = knob(64, "examples scored at once")
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    runs_dir: str = knob("runs", "where model=last looks")
+
+
+@dataclass
+class ReportConfig:
+    """Settings of `python -m bertinchamps.report`."""
+
+    runs_dir: str = knob("runs", "gather every run below this directory, at any depth")
+    output: str = knob("report", "directory for report.md, its CSV files and its figure")
+
+
+COMMANDS: dict[str, type] = {
+    "pretrain": PretrainConfig,
+    "prepare": PrepareConfig,
+    "finetune": FinetuneConfig,
+    "predict": PredictConfig,
+    "report": ReportConfig,
+}
 
 
 def config_dir() -> Path:

@@ -46,7 +46,7 @@ def pretrain(config: PretrainConfig) -> Path:
         )
     corpus = prepare(config, tell)
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
-    run = open_run(config, corpus.fingerprint, label, tell)
+    run = open_run("pretrain", config, corpus.fingerprint, label, tell)
     with run.lock:
         if not run.finished:
             train(config, corpus, run)

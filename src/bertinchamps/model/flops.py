@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
@@ -60,3 +61,15 @@ def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fra
     For `crammed` with 32768 rows, at 128 tokens and 15 % masked: 0.608 · 10⁹.
     """
     return 3 * forward_flops_per_token(config, sequence_length, masked_fraction)
+
+
+def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, sequence_length: int) -> float:
+    """Operations per token of forward and backward of any encoder with its head, which counts as part of it.
+
+    Args:
+        model: its linear maps are counted, whatever the architecture.
+        config: of the encoder.
+        sequence_length: S, tokens of a typical row.
+    """
+    attention: int = 4 * sequence_length * config.hidden_size * config.num_hidden_layers
+    return 3.0 * (2 * _matrix_entries(model) + attention)

@@ -30,7 +30,11 @@ MANIFEST = "manifest.json"
 
 
 def write(
-    folder: Path, save_model: Callable[[Path], None], optimizer: Tensors, state: dict[str, Any]
+    folder: Path,
+    save_model: Callable[[Path], None],
+    optimizer: Tensors,
+    state: dict[str, Any],
+    save_more: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a checkpoint at `folder`, whole or not at all.
 
@@ -39,6 +43,7 @@ def write(
         save_model: writes the model and tokenizer files into the directory it is given.
         optimizer: tensors and plain values.
         state: JSON-able.
+        save_more: writes what else going on needs into the directory, whose folder `resume` exists.
     """
 
     def fill(unfinished: Path) -> None:
@@ -46,6 +51,8 @@ def write(
         (unfinished / "resume").mkdir()
         torch.save(optimizer, unfinished / "resume" / "optimizer.pt")
         (unfinished / "resume" / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+        if save_more is not None:
+            save_more(unfinished)
 
     write_directory(folder, fill)
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from safetensors.torch import load_file, save_file
 
-from bertinchamps.config import CheckpointConfig, EvaluationConfig
+from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.trackers import Tracker
@@ -192,6 +194,96 @@ class Evaluation(Hook):
         self._bar.say(f"step {trainer.step}: held-out {shown}")
 
 
+class Selection(Hook):
+    """Scores on dev at the end of epochs; the weights that scored best are the model's at the end.
+
+    The weights are kept in memory, and in the checkpoints. Where two scores are equal, the earlier stays.
+
+    Args:
+        config: how often, and when to give up.
+        metric: the dev score that decides, the higher the better.
+        log: is told every score.
+        bar: says it.
+        resumed_from: the checkpoint to go on from.
+    """
+
+    FILES = ("resume/selection.json", "resume/best.safetensors")
+
+    def __init__(
+        self,
+        config: SelectionConfig,
+        metric: str,
+        log: MetricsLog,
+        bar: BudgetBar,
+        resumed_from: Path | None = None,
+    ) -> None:
+        self._config, self._log, self._bar = config, log, bar
+        self.metric = metric
+        self.best: dict[str, Any] = {"value": -math.inf, "step": 0, "epoch": 0.0, "evaluations_since": 0}
+        self._weights: dict[str, torch.Tensor] = {}
+        self._mark, self._scored_step = 0, -1
+        if resumed_from is not None and (resumed_from / self.FILES[0]).is_file():
+            self.best = json.loads((resumed_from / self.FILES[0]).read_text(encoding="utf-8"))
+            self._weights = load_file(resumed_from / self.FILES[1])
+
+    def save(self, folder: Path) -> None:
+        """Write the state into a checkpoint, if there is any yet."""
+        if self._weights:
+            (folder / self.FILES[0]).write_text(json.dumps(self.best), encoding="utf-8")
+            save_file(self._weights, folder / self.FILES[1])
+
+    def before_training(self, trainer: Trainer) -> None:
+        self._mark = self._marks(trainer)
+
+    def after_update(self, trainer: Trainer, update: Update) -> None:
+        mark = self._marks(trainer)
+        if mark > self._mark:
+            self._mark = mark
+            self._evaluate(trainer)
+
+    def after_training(self, trainer: Trainer) -> None:
+        if trainer.stop_requested:  # who asked for a stop waits for the checkpoint
+            return
+        if not trainer.converged:
+            self._evaluate(trainer)
+        trainer.model.load_state_dict(self._weights)
+
+    def _epochs(self, trainer: Trainer) -> float:
+        return trainer.clock.spent.positions / trainer.clock.epoch_length
+
+    def _marks(self, trainer: Trainer) -> int:
+        return math.floor(self._epochs(trainer) / self._config.every_epochs + 1e-9)
+
+    def _evaluate(self, trainer: Trainer) -> None:
+        if trainer.step == self._scored_step:
+            return
+        self._scored_step = trainer.step
+        began = time.perf_counter()
+        scores = trainer.evaluate()
+        seconds = time.perf_counter() - began
+        trainer.reserve["evaluation"] = RESERVE_MARGIN * seconds
+        self._log.write("dev", trainer.clock, {**scores, "evaluation_seconds": round(seconds, 3)})
+        better = not self._weights or scores[self.metric] > self.best["value"]
+        if better:
+            epoch = round(self._epochs(trainer), 3)
+            self.best = {
+                "value": scores[self.metric],
+                "step": trainer.step,
+                "epoch": epoch,
+                "evaluations_since": 0,
+            }
+            state = trainer.model.state_dict()
+            self._weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+        else:
+            self.best["evaluations_since"] += 1
+        self._bar.say(
+            f"epoch {self._epochs(trainer):.4g}: dev {self.metric} {scores[self.metric]:.4f}"
+            + (", the best so far" if better else f" (best: {self.best['value']:.4f})")
+        )
+        patience = self._config.patience
+        trainer.converged = patience is not None and self.best["evaluations_since"] >= patience
+
+
 class Checkpoints(Hook):
     """Writes checkpoints, and the finished model at the end.
 
@@ -200,12 +292,19 @@ class Checkpoints(Hook):
         folder: the run's directory.
         save_model: writes model and tokenizer files into a directory.
         bar: is told of a checkpoint that could not be written.
+        selection: whose best weights go into checkpoints, too.
     """
 
     def __init__(
-        self, config: CheckpointConfig, folder: Path, save_model: Callable[[Path], None], bar: BudgetBar
+        self,
+        config: CheckpointConfig,
+        folder: Path,
+        save_model: Callable[[Path], None],
+        bar: BudgetBar,
+        selection: Selection | None = None,
     ) -> None:
         self._config, self._folder, self._save_model, self._bar = config, folder, save_model, bar
+        self._selection = selection
         self._saved_at = time.monotonic()
         self._saved_step = -1
 
@@ -237,7 +336,10 @@ class Checkpoints(Hook):
         began = time.perf_counter()
         parent = self._folder / "checkpoints"
         name = checkpoint.name_of(trainer.step)
-        checkpoint.write(parent / name, self._save_model, trainer.optimizer.state_dict(), trainer.state())
+        more = self._selection.save if self._selection else None
+        checkpoint.write(
+            parent / name, self._save_model, trainer.optimizer.state_dict(), trainer.state(), more
+        )
         checkpoint.keep_latest(parent, self._config.keep)
         trainer.reserve["checkpoint"] = RESERVE_MARGIN * (time.perf_counter() - began)
         self._saved_at, self._saved_step = time.monotonic(), trainer.step

@@ -7,7 +7,8 @@ RUN/
     metrics.jsonl     a line an update and an evaluation
     checkpoints/      to go on from
     model/            the finished model
-    summary.json      scores and what was spent; its presence says that the run is finished
+    summary.json      scores and what was spent (of pretraining; results.json of fine-tuning): its presence says
+                      that the run is finished
     loss.png loss.svg
 """
 
@@ -23,20 +24,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, cast
 
 import yaml
 
-from bertinchamps.config import PretrainConfig
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
 
 # What may differ when a run goes on: where things are and how they are computed. Another precision, device or
 # number of threads changes losses by rounding.
-FREE_TO_CHANGE = ("resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir")
+FREE_TO_CHANGE = (
+    "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "label",
+)  # fmt: skip
+SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
 BEFORE_A_RUN = (".lock", "config.yaml", ".config.yaml.unfinished", ".run.json.unfinished")
 Tell = Callable[[str], None]
+
+
+class RunConfig(Protocol):
+    """What runs need of a configuration, which is a dataclass."""
+
+    @property
+    def run_dir(self) -> str | None: ...
+    @property
+    def runs_dir(self) -> str: ...
+    @property
+    def resume(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,7 @@ class Run:
 
     Attributes:
         folder: its directory.
+        command: what made it, "pretrain" or "finetune".
         resumed_from: the checkpoint to go on from, or None at the start.
         state: that checkpoint's JSON state; empty at the start.
         lock: held open as long as this process trains the run.
@@ -52,17 +67,19 @@ class Run:
     """
 
     folder: Path
+    command: str
     resumed_from: Path | None
     state: dict[str, Any]
     lock: IO[str]
     finished: bool = False
 
 
-def open_run(config: PretrainConfig, data_fingerprint: str, label: str, tell: Tell) -> Run:
+def open_run(command: str, config: RunConfig, data_fingerprint: str, label: str, tell: Tell) -> Run:
     """Open a new run's directory, or an old one's to go on.
 
     Args:
-        config: with `run_dir`, `runs_dir` and `resume`.
+        command: "pretrain" or "finetune".
+        config: a dataclass with `run_dir`, `runs_dir` and `resume`.
         data_fingerprint: of the corpus as it is now.
         label: goes into a new directory's name.
         tell: shown what was decided.
@@ -71,39 +88,56 @@ def open_run(config: PretrainConfig, data_fingerprint: str, label: str, tell: Te
         UserError: the directory is taken, or the run to go on with was started with other settings or
             other data. Nothing on disk has changed then.
     """
-    old = _run_to_resume(config, tell)
+    old = _run_to_resume(command, config, tell)
     folder = _new_folder(config, label) if old is None else old
     lock = _lock(folder)
     if lock is None:
         raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
     if old is None:
-        settings = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+        settings = yaml.safe_dump(_as_dict(config), sort_keys=False, allow_unicode=True)
         checkpoint.write_file(folder / "config.yaml", settings)
-        _write_json(folder / "run.json", _facts(data_fingerprint))  # last: it makes the directory a run
-        return Run(folder, None, {}, lock)
+        _write_json(
+            folder / "run.json", _facts(command, data_fingerprint)
+        )  # last: it makes the directory a run
+        return Run(folder, command, None, {}, lock)
     _check_same(old, config, data_fingerprint)
-    if (old / "summary.json").exists():
-        return Run(old, None, {}, lock, finished=True)
+    if (old / SUMMARIES[command]).exists():
+        return Run(old, command, None, {}, lock, finished=True)
     resumed_from = checkpoint.latest(old / "checkpoints", tell)
     if resumed_from is None:
         tell(f"{old}: no whole checkpoint yet; starting over in it")
-        return Run(old, None, {}, lock)
+        return Run(old, command, None, {}, lock)
     tell(f"going on from {resumed_from}")
-    return Run(old, resumed_from, checkpoint.read_state(resumed_from), lock)
+    return Run(old, command, resumed_from, checkpoint.read_state(resumed_from), lock)
 
 
 def finish(run: Run, summary: dict[str, Any]) -> None:
     """Write the summary, which marks the run as finished."""
-    _write_json(run.folder / "summary.json", summary)
+    _write_json(run.folder / SUMMARIES[run.command], summary)
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
     """The summary of a finished run's directory."""
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads((folder / SUMMARIES[command]).read_text(encoding="utf-8"))
     return summary
 
 
-def _run_to_resume(config: PretrainConfig, tell: Tell) -> Path | None:
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a run's directory says of its beginning: command, versions, fingerprint of the data."""
+    facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def last_finished(runs_dir: str, command: str) -> Path | None:
+    """The run of a command that was finished last, anywhere below a folder; None where there is none."""
+    found = Path(runs_dir).expanduser().rglob(SUMMARIES[command])
+    runs = [
+        file for file in found if (file.parent / "model").is_dir() and (file.parent / "run.json").is_file()
+    ]
+    return max(runs, key=lambda file: file.stat().st_mtime).parent if runs else None
+
+
+def _run_to_resume(command: str, config: RunConfig, tell: Tell) -> Path | None:
     if config.resume == "never":
         return None
     if config.resume != "auto":
@@ -116,16 +150,16 @@ def _run_to_resume(config: PretrainConfig, tell: Tell) -> Path | None:
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
         return folder if (folder / "run.json").is_file() else None
-    wanted = _settings(asdict(config))
+    wanted = _settings(_as_dict(config))
     for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
-        unfinished = not (file.parent / "summary.json").exists()
+        unfinished = not (file.parent / SUMMARIES[command]).exists()
         if unfinished and _settings_of(file.parent) == wanted and _lock(file.parent) is not None:
             return file.parent
     tell(f"resume=auto: no unfinished run with these settings in {config.runs_dir}; starting a new one")
     return None
 
 
-def _new_folder(config: PretrainConfig, label: str) -> Path:
+def _new_folder(config: RunConfig, label: str) -> Path:
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
         # what a process leaves that is killed while it makes the directory is no run yet, and is written anew
@@ -148,8 +182,8 @@ def _new_folder(config: PretrainConfig, label: str) -> Path:
     raise UserError(f"{parent / stem}: taken a thousand times; set run_dir")
 
 
-def _check_same(folder: Path, config: PretrainConfig, data_fingerprint: str) -> None:
-    before, now = _settings_of(folder), _settings(asdict(config))
+def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
+    before, now = _settings_of(folder), _settings(_as_dict(config))
     changed = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -161,7 +195,7 @@ def _check_same(folder: Path, config: PretrainConfig, data_fingerprint: str) -> 
             + "\n".join(changed)
             + "\nGive the same ones, or start a new run without resume."
         )
-    recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data_fingerprint"]
+    recorded = read_facts(folder)["data_fingerprint"]
     if recorded != data_fingerprint:
         raise UserError(
             f"{folder}: the corpus is not the one this run began with (fingerprint {recorded} then, "
@@ -195,9 +229,13 @@ def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _facts(data_fingerprint: str) -> dict[str, Any]:
+def _as_dict(config: RunConfig) -> dict[str, Any]:
+    return asdict(cast(Any, config))
+
+
+def _facts(command: str, data_fingerprint: str) -> dict[str, Any]:
     return {
-        "command": shlex.join(["python", "-m", "bertinchamps.pretrain", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"bertinchamps.{command}", *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "data_fingerprint": data_fingerprint,
         "python": platform.python_version(),

@@ -107,7 +107,10 @@ class Trainer:
             runtime,
         )
         self.position = position
-        self.stop_requested = False
+        self.stop_requested = False  # by a signal: a checkpoint is written, and the run can go on later
+        self.converged = (
+            False  # a hook saw that more updates would not help: the run ends as if the budget did
+        )
         self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
         self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
         self._clipping = math.inf if gradient_clipping is None else gradient_clipping
@@ -120,7 +123,8 @@ class Trainer:
         return self.clock.spent.steps
 
     def fit(self) -> None:
-        """Update until the budget ends, the time runs out within an update, or a stop is requested.
+        """Update until the budget ends, the time runs out within an update, a hook sees convergence, or a stop
+        is requested.
 
         Raises:
             NonFiniteLoss: before the weights are touched.
@@ -146,7 +150,7 @@ class Trainer:
 
     def _finished(self) -> bool:
         self.clock.reserve = sum(self.reserve.values())
-        return self.clock.finished(self._expected_seconds())
+        return self.converged or self.clock.finished(self._expected_seconds())
 
     def evaluate(self) -> dict[str, float]:
         """The task's scores, in evaluation mode and without gradients."""

@@ -1,0 +1,66 @@
+"""Counts of entities and the rates made of them: what both span protocols report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.errors import UserError
+
+
+def span_scores(tp: int, fp: int, fn: int) -> dict[str, Any]:
+    """Precision tp / (tp + fp), recall tp / (tp + fn), and F1, their harmonic mean; 0 where undefined.
+
+    Returns:
+        precision, recall and f1, from 0 to 1; support, the number of gold entities (tp + fn); predicted, that of
+        predicted ones (tp + fp); tp, fp and fn.
+    """
+    precision = tp / (tp + fp) if tp + fp else 0.0
+    recall = tp / (tp + fn) if tp + fn else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    rates = {"precision": precision, "recall": recall, "f1": f1}
+    return {**rates, "support": tp + fn, "predicted": tp + fp, "tp": tp, "fp": fp, "fn": fn}
+
+
+def span_report(correct: Counter[str], spurious: Counter[str], missed: Counter[str]) -> dict[str, Any]:
+    """`span_scores` of all types together (micro-average), and under `types` of each type by name.
+
+    Args:
+        correct, spurious, missed: true positives, false positives and false negatives, by type.
+    """
+    types = {
+        label: span_scores(correct[label], spurious[label], missed[label])
+        for label in sorted({*correct, *spurious, *missed})
+    }
+    return {**span_scores(correct.total(), spurious.total(), missed.total()), "types": types}
+
+
+def paired(
+    gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]
+) -> list[tuple[AnnotatedText, AnnotatedText]]:
+    """Each gold document with the predicted one of its name; predicted documents without gold are left out.
+
+    Raises:
+        UserError: two documents of one side share a name, a gold document has no prediction, or the two
+            texts differ, so that offsets do not mean the same characters.
+    """
+    for side, texts in (("gold", gold), ("predicted", predicted)):
+        repeated = [name for name, times in Counter(text.name for text in texts).items() if times > 1]
+        if repeated:
+            raise UserError(f"two {side} documents are called {repeated[0]!r}: names must be unique")
+    by_name = {text.name: text for text in predicted}
+    missing = [text.name for text in gold if text.name not in by_name]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(gold)} gold documents have no predictions, such as {missing[0]!r}: "
+            "a document in which nothing was found needs an empty entry"
+        )
+    for text in gold:
+        if text.text != by_name[text.name].text:
+            raise UserError(
+                f"the predictions for {text.name!r} are of another text than the gold document: "
+                "entities can be compared on the same characters only"
+            )
+    return [(text, by_name[text.name]) for text in gold]

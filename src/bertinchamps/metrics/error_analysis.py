@@ -1,0 +1,226 @@
+"""A page on the errors of a run, for whoever has to decide whether they matter.
+
+The entities are matched as the protocol "nested exact" matches them. What is left over on the two sides is
+then explained in pairs where it can be, each entity at most once, so that the page's counts add up to that
+protocol's false negatives and false positives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.metrics.counting import paired
+from bertinchamps.metrics.nested_exact import match
+
+EXAMPLES = 5  # of each type and kind of error
+CONTEXT = 5  # words on each side of a quotation
+LONGEST_CONTEXT = 100  # characters on each side, where words have no spaces between them
+
+WARNING = "**This page quotes documents. It stays on this disk: never commit, publish or mail it.**"
+
+LEGEND = """
+| word | meaning |
+| --- | --- |
+| correct | right type and right characters |
+| wrong type | right characters, another type |
+| wrong boundaries | right type, characters that overlap without being the same |
+| missed | a gold entity that no prediction accounts for |
+| spurious | a prediction that no gold entity accounts for |
+
+Each entity is in one of these groups only. Gold entities are correct, of wrong type, of wrong boundaries or
+missed; predictions are correct, of wrong type, of wrong boundaries or spurious. So false negatives = wrong type
++ wrong boundaries + missed, and false positives = wrong type + wrong boundaries + spurious, as counted by the
+protocol "nested exact". A type's row counts gold entities of the type, but predictions of it under spurious; its
+wrong types and boundaries are those of gold entities. Quotations are **bold** where the entity is; line ends and
+runs of spaces are one space.
+"""
+
+
+class Error(NamedTuple):
+    """A gold entity, a prediction, or one taken for the other, in a document."""
+
+    text: AnnotatedText
+    gold: Entity | None
+    predicted: Entity | None
+
+
+class Errors(NamedTuple):
+    """All errors by kind, and the correct entities by type."""
+
+    correct: Counter[str]
+    wrong_type: list[Error]
+    wrong_boundaries: list[Error]
+    missed: list[Error]
+    spurious: list[Error]
+
+
+def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> str:
+    """A Markdown page: counts, confusions of types, boundaries, missed and spurious entities, with examples.
+
+    It holds text of the documents, which its first line says.
+
+    Args:
+        gold: documents with all their entities.
+        predicted: a document of the same name and text for each gold one, in any order.
+
+    Raises:
+        UserError: the documents of the two sides do not correspond (see `counting.paired`).
+    """
+    errors = _errors(gold, predicted)
+    sections = [
+        f"{WARNING}\n\n# Errors in {len(gold)} documents",
+        _counts(errors),
+        "## Wrong type\n\nRows: the gold type; columns: the predicted one.\n\n" + _matrix(errors.wrong_type),
+        _examples(errors.wrong_type, lambda error: f"{_gold_label(error)} → {_predicted_label(error)}"),
+        "## Wrong boundaries\n\nThe gold entity, then the predicted one.",
+        _examples(errors.wrong_boundaries, _gold_label),
+        "## Missed",
+        _examples(errors.missed, _gold_label),
+        "## Spurious",
+        _examples(errors.spurious, _predicted_label),
+        f"## Legend\n{LEGEND.rstrip()}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> Errors:
+    errors = Errors(Counter(), [], [], [], [])
+    for text, predicted_text in sorted(paired(gold, predicted)):
+        correct, missed, spurious = match(text.entities, predicted_text.entities)
+        errors.correct.update(entity.label for entity in correct)
+        for kind, likeness in ((errors.wrong_type, _same_span), (errors.wrong_boundaries, _overlap)):
+            kind.extend(Error(text, *pair) for pair in _taken_pairs(missed, spurious, likeness))
+        errors.missed.extend(Error(text, entity, None) for entity in sorted(missed))
+        errors.spurious.extend(Error(text, None, entity) for entity in sorted(spurious))
+    return errors
+
+
+def _taken_pairs(
+    missed: list[Entity], spurious: list[Entity], likeness: Callable[[Entity, Entity], int]
+) -> Iterator[tuple[Entity, Entity]]:
+    """Pairs that are alike, the most alike first; both are taken out of their lists."""
+    candidates = [(-likeness(a, b), a, b) for a in missed for b in spurious]
+    for rank, a, b in sorted(candidate for candidate in candidates if candidate[0] < 0):
+        del rank
+        if a in missed and b in spurious:
+            missed.remove(a)
+            spurious.remove(b)
+            yield a, b
+
+
+def _same_span(gold: Entity, predicted: Entity) -> int:
+    return int(gold.fragments == predicted.fragments)
+
+
+def _overlap(gold: Entity, predicted: Entity) -> int:
+    """Characters that two entities of one type share."""
+    if gold.label != predicted.label:
+        return 0
+    return sum(
+        max(0, min(end, other_end) - max(start, other_start))
+        for start, end in gold.fragments
+        for other_start, other_end in predicted.fragments
+    )
+
+
+def _gold_label(error: Error) -> str:
+    return error.gold.label if error.gold else ""
+
+
+def _predicted_label(error: Error) -> str:
+    return error.predicted.label if error.predicted else ""
+
+
+def _counts(errors: Errors) -> str:
+    columns = [
+        errors.correct,
+        *(
+            Counter(map(_gold_label, kind))
+            for kind in (errors.wrong_type, errors.wrong_boundaries, errors.missed)
+        ),
+        Counter(map(_predicted_label, errors.spurious)),
+    ]
+    rows = [
+        (_escaped(label), *(column[label] for column in columns))
+        for label in sorted({label for column in columns for label in column})
+    ]
+    correct, wrong_type, wrong_boundaries, missed, spurious = total = [column.total() for column in columns]
+    taken = wrong_type + wrong_boundaries
+    header = ("type", "correct", "wrong type", "wrong boundaries", "missed", "spurious")
+    sums = (
+        f"True positives: {correct}. False negatives: {taken + missed}. False positives: {taken + spurious}."
+    )
+    return f"{_table(header, [*rows, ('**all**', *total)])}\n\n{sums}"
+
+
+def _matrix(errors: Sequence[Error]) -> str:
+    if not errors:
+        return "None."
+    counts = Counter((_gold_label(error), _predicted_label(error)) for error in errors)
+    gold_labels, predicted_labels = ({pair[side] for pair in counts} for side in (0, 1))
+    columns = sorted(predicted_labels)
+    rows = [
+        (_escaped(label), *(counts[label, column] or "" for column in columns))
+        for label in sorted(gold_labels)
+    ]
+    return _table(("", *map(_escaped, columns)), rows)
+
+
+def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _examples(errors: Sequence[Error], group: Callable[[Error], str]) -> str:
+    """For each group, the wordings that occur most often, each quoted where it occurs first."""
+    if not errors:
+        return "None."
+    groups: dict[str, dict[tuple[str, ...], list[Error]]] = {}
+    for error in errors:
+        groups.setdefault(group(error), {}).setdefault(_wording(error), []).append(error)
+    parts = []
+    for label, wordings in sorted(
+        groups.items(), key=lambda item: (-sum(map(len, item[1].values())), item[0])
+    ):
+        common = sorted(wordings.items(), key=lambda item: (-len(item[1]), item[0]))[:EXAMPLES]
+        count = sum(map(len, wordings.values()))
+        lines = [f"- {len(same)} ×: {_quotation(same[0])}" for _, same in common]
+        parts.append("\n".join([f"### {_escaped(label)} ({count})\n", *lines]))
+    return "\n\n".join(parts)
+
+
+def _wording(error: Error) -> tuple[str, ...]:
+    """What the entities say, whatever their case and line ends."""
+    return tuple(
+        " ".join(error.text.text[start:end] for start, end in entity.fragments).casefold()
+        for entity in (error.gold, error.predicted)
+        if entity is not None
+    )
+
+
+def _quotation(error: Error) -> str:
+    """The entities in their context, and the document's name."""
+    entities = [entity for entity in (error.gold, error.predicted) if entity is not None]
+    if len(entities) == 2 and entities[0].fragments == entities[1].fragments:
+        entities = entities[:1]
+    quotations = " → ".join(f"“{_in_context(error.text.text, entity)}”" for entity in entities)
+    return f"{quotations} ({_escaped(error.text.name)})"
+
+
+def _in_context(text: str, entity: Entity) -> str:
+    before = re.findall(r"\S+\s*", text[max(0, entity.start - LONGEST_CONTEXT) : entity.start])[-CONTEXT:]
+    after = re.findall(r"\s*\S+", text[entity.end : entity.end + LONGEST_CONTEXT])[:CONTEXT]
+    inside, place = "", entity.start
+    for start, end in entity.fragments:
+        inside += f"{_escaped(text[place:start])}**{_escaped(text[start:end])}**"
+        place = end
+    return f"{_escaped(''.join(before))}{inside}{_escaped(''.join(after))}".strip()
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(re.split(r"\s+", text)))

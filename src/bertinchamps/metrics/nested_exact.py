@@ -1,0 +1,93 @@
+"""The protocol "nested exact": type and characters against all gold entities, as BRATeval counts.
+
+BRATeval (Verspoor et al.; READ-BioMed/brateval, class CompareEntities, exact span and exact type) is the scorer
+of the CLEF eHealth tasks on QUAERO. Its rules, which its numbers rest on, are kept here:
+
+- Entities are matched one to one within a document, so a prediction given twice is right once.
+- A gold entity matches a prediction of its type that has all of its fragments. The prediction may have
+  further fragments: a spurious fragment costs nothing, a missing one everything.
+- Every gold document needs a prediction; predictions for other documents are not looked at.
+- Counts are summed over documents and types (micro-average).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.metrics.counting import paired, span_report
+from bertinchamps.metrics.evaluate_module import (
+    DOCUMENT,
+    DOCUMENTS_DESCRIPTION,
+    Protocol,
+    on_records,
+    register_evaluate_module,
+)
+
+
+class Matching(NamedTuple):
+    """The entities of one document: those found, the gold ones missed, the predicted ones spurious."""
+
+    correct: list[Entity]
+    missed: list[Entity]
+    spurious: list[Entity]
+
+
+def match(gold: Iterable[Entity], predicted: Iterable[Entity]) -> Matching:
+    """Match the entities of one document one to one.
+
+    Where a prediction with further fragments could match several gold entities, BRATeval takes them in the
+    order of a hash table over the identifiers in the files. Here gold entities of more fragments choose
+    first, and among their candidates the one of fewest fragments, which leaves no identical pair apart.
+    """
+    wanted, found = Counter(gold), Counter(predicted)
+    correct = list((wanted & found).elements())
+    missed = []
+    spurious = sorted((found - wanted).elements(), key=lambda entity: (len(entity.fragments), entity))
+    for entity in sorted((wanted - found).elements(), key=lambda entity: (-len(entity.fragments), entity)):
+        covering = next((other for other in spurious if _covers(other, entity)), None)
+        if covering is None:
+            missed.append(entity)
+        else:
+            correct.append(entity)
+            spurious.remove(covering)
+    return Matching(correct, missed, spurious)
+
+
+def _covers(prediction: Entity, entity: Entity) -> bool:
+    return prediction.label == entity.label and set(prediction.fragments) >= set(entity.fragments)
+
+
+def nested_exact_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
+    """Precision, recall and F1 against all gold entities, nested and discontinuous ones included.
+
+    Args:
+        gold: documents with all their entities.
+        predicted: a document of the same name and text for each gold one, in any order.
+
+    Returns:
+        The keys of `counting.span_scores` over all types, and the same by type under `types`.
+
+    Raises:
+        UserError: the documents of the two sides do not correspond (see `counting.paired`).
+    """
+    correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
+    for gold_text, predicted_text in paired(gold, predicted):
+        matching = match(gold_text.entities, predicted_text.entities)
+        correct.update(entity.label for entity in matching.correct)
+        spurious.update(entity.label for entity in matching.spurious)
+        missed.update(entity.label for entity in matching.missed)
+    return span_report(correct, spurious, missed)
+
+
+register_evaluate_module(
+    globals(),
+    "NestedExact",
+    {"default": Protocol(DOCUMENT, on_records(nested_exact_scores))},
+    description="Micro-averaged precision, recall and F1 of entities against all gold ones, as BRATeval's exact match.",
+    inputs_description=DOCUMENTS_DESCRIPTION,
+    citation="BRATeval, https://github.com/READ-BioMed/brateval. Used in Névéol et al. (2016), Clinical information "
+    "extraction at the CLEF eHealth evaluation lab 2016, CEUR-WS.",
+)

@@ -1,0 +1,75 @@
+"""The protocol "strict": whole entities, flat, right in type and in both boundaries, micro-averaged.
+
+It is what seqeval counts in strict mode on IOB2 tags (Nakayama, 2018), after nested entities have been resolved
+to the longest one. The counts are made on character spans, so they do not depend on any tokenizer; a test
+holds them equal to seqeval's on tags of the pieces between all boundaries.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.metrics.counting import paired, span_report
+from bertinchamps.metrics.evaluate_module import (
+    DOCUMENT,
+    DOCUMENTS_DESCRIPTION,
+    Protocol,
+    on_records,
+    register_evaluate_module,
+)
+
+
+def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
+    """The flat representation: contiguous entities that do not overlap, in the order of the text.
+
+    A discontinuous entity becomes its covering range, from the start of its first fragment to the end of its
+    last. Then the longest comes first and whatever overlaps it goes; among equally long ones the one that
+    starts first, and among those of one range the one whose label sorts first.
+    """
+    kept: list[Entity] = []
+    for entity in sorted(
+        entities, key=lambda entity: (entity.start - entity.end, entity.start, entity.label)
+    ):
+        place = bisect_left(kept, entity.start, key=lambda other: other.start)
+        after_the_left = place == 0 or kept[place - 1].end <= entity.start
+        before_the_right = place == len(kept) or entity.end <= kept[place].start
+        if after_the_left and before_the_right:
+            kept.insert(place, Entity(entity.label, ((entity.start, entity.end),)))
+    return tuple(kept)
+
+
+def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
+    """Precision, recall and F1 of flat entities, both sides flattened with `flatten`.
+
+    Args:
+        gold: documents with all their entities.
+        predicted: a document of the same name and text for each gold one, in any order.
+
+    Returns:
+        The keys of `counting.span_scores` over all types, and the same by type under `types`.
+
+    Raises:
+        UserError: the documents of the two sides do not correspond (see `counting.paired`).
+    """
+    correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
+    for gold_text, predicted_text in paired(gold, predicted):
+        wanted, found = set(flatten(gold_text.entities)), set(flatten(predicted_text.entities))
+        correct.update(entity.label for entity in wanted & found)
+        spurious.update(entity.label for entity in found - wanted)
+        missed.update(entity.label for entity in wanted - found)
+    return span_report(correct, spurious, missed)
+
+
+register_evaluate_module(
+    globals(),
+    "StrictSpans",
+    {"default": Protocol(DOCUMENT, on_records(strict_scores))},
+    description="Micro-averaged precision, recall and F1 of flat entities, as seqeval's strict mode on IOB2 tags.",
+    inputs_description=DOCUMENTS_DESCRIPTION,
+    citation="Nakayama (2018), seqeval. Published with it on QUAERO: Touchent and de la Clergerie (2024), "
+    "CamemBERT-bio, LREC-COLING.",
+)

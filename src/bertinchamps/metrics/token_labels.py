@@ -1,0 +1,61 @@
+"""The protocol "paper": labels of sub-tokens, as the tables of BERTinchamps count them.
+
+Fierens and Jodogne (2023), CEUR-WS volume 3551, paper 1. Most sub-tokens are outside of every entity and are
+counted, and a long word counts as often as it has pieces: the figures depend on the tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from bertinchamps.metrics.classification import class_scores
+from bertinchamps.metrics.evaluate_module import Protocol, register_evaluate_module
+
+REMARK = (
+    "accuracy and F1 over sub-tokens, the outside label counted: far above F1 over entities and not comparable "
+    "with it, nor between tokenizers"
+)
+
+
+def token_label_scores(
+    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Accuracy over all sub-tokens, and F1 with support for each label.
+
+    Args:
+        references: the true labels of each sequence's sub-tokens.
+        predictions: the predicted ones, as many.
+
+    Returns:
+        accuracy, macro_f1 and weighted_f1 (over labels, by support), from 0 to 1; labels:
+        {label: {precision, recall, f1, support}}; and a remark. All are 0 where there is no sub-token.
+
+    Raises:
+        ValueError: the two sides differ in the number of sequences or in the length of one.
+    """
+    if [len(labels) for labels in references] != [len(labels) for labels in predictions]:
+        raise ValueError("references and predictions must be sequences of the same lengths")
+    scores = class_scores(list(chain.from_iterable(references)), list(chain.from_iterable(predictions)))
+    return {
+        "accuracy": scores["accuracy"],
+        "macro_f1": scores["macro_f1"],
+        "weighted_f1": scores["weighted_f1"],
+        "labels": scores["classes"],
+        "remark": REMARK,
+    }
+
+
+register_evaluate_module(
+    globals(),
+    "TokenLabels",
+    {"default": Protocol(["string"], token_label_scores)},
+    description=f"The BERTinchamps paper's tables: {REMARK}.",
+    inputs_description="""
+Args:
+    predictions: a list of labels for each sequence, one a sub-token.
+    references: the same, of the true labels.
+""",
+    citation="Fierens and Jodogne (2023), BERTinchamps, CEUR-WS volume 3551, paper 1.",
+)

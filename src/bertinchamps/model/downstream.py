@@ -1,0 +1,266 @@
+"""Any Hugging Face encoder with a downstream head: built, loaded strictly, and saved so that others open it.
+
+    FOLDER/config.json model.safetensors    the encoder, with its head where the head is a stock one
+    FOLDER/head.safetensors                 a head that stock classes do not have (nested)
+    FOLDER/tokenizer.json …                 its tokenizer
+
+Shapes: B batch, S sequence, W words of a window, H hidden, L labels, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.nested import SpanScorer
+
+HEAD_FILE = "head.safetensors"
+# Every name by which an architecture of transformers calls a dropout rate.
+DROPOUTS = (
+    "dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout",
+    "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Where an encoder comes from.
+
+    Attributes:
+        name: a directory, or a name on the Hub.
+        config: the architecture to begin with random weights, or None to load those at `name`.
+        dropout: a rate for all dropouts, or None to leave them.
+        with_head: load the head, too, which must be there; otherwise it is drawn anew, whatever is there.
+    """
+
+    name: str
+    config: Any = None
+    dropout: float | None = None
+    with_head: bool = False
+
+
+class Downstream(Protocol):
+    """What tasks and checkpoints need of a model."""
+
+    def save(self, folder: Path) -> None:
+        """Write weights and config."""
+
+
+class FlatTagger(nn.Module):
+    """A stock token classifier, read at each word's first piece."""
+
+    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.model = _with_head("AutoModelForTokenClassification", source, classes)
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
+        first_pieces: torch.Tensor,  # [B, W]
+    ) -> torch.Tensor:  # [B, W, C]
+        """Logits of each word."""
+        logits = self.model(**inputs).logits
+        return logits.gather(1, first_pieces[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
+
+    def save(self, folder: Path) -> None:
+        """Write what AutoModelForTokenClassification opens."""
+        self.model.save_pretrained(folder)
+
+
+class NestedTagger(nn.Module):
+    """An encoder whose words' vectors a `SpanScorer` reads."""
+
+    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.model = _with_head("AutoModel", source, None)
+        dropout = 0.0 if source.dropout is None else source.dropout
+        self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
+        if source.with_head:
+            self.head.load_state_dict(_head_weights(Path(source.name) / HEAD_FILE))
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
+        first_pieces: torch.Tensor,  # [B, W]
+    ) -> torch.Tensor:  # [B, W, W, L]
+        """Scores of each span from word i to word j, both included."""
+        hidden = self.model(**inputs).last_hidden_state
+        words = hidden.gather(1, first_pieces[:, :, None].expand(-1, -1, hidden.shape[-1]))
+        return cast(torch.Tensor, self.head(words))
+
+    def save(self, folder: Path) -> None:
+        """Write what AutoModel opens, and the head beside it."""
+        self.model.save_pretrained(folder)
+        save_file(self.head.state_dict(), folder / HEAD_FILE)
+
+
+class TextClassifier(nn.Module):
+    """A stock sequence classifier."""
+
+    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.model = _with_head("AutoModelForSequenceClassification", source, classes)
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
+        """Logits of each text."""
+        return cast(torch.Tensor, self.model(**inputs).logits)
+
+    def save(self, folder: Path) -> None:
+        """Write what AutoModelForSequenceClassification opens."""
+        self.model.save_pretrained(folder)
+
+
+def open_tokenizer(source: str) -> Any:
+    """The tokenizer of a directory or of a name on the Hub.
+
+    Raises:
+        UserError: there is none, or it is not a fast one (the slow ones know no offsets).
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **_reading(source))
+    except Exception as error:  # a hundred kinds, from the network to a damaged file
+        raise _unreadable(source, "a tokenizer", error) from error
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"model={source}: its tokenizer has no fast version (tokenizer.json), which knows the offsets "
+            "that spans need; convert it with transformers, or choose another model"
+        )
+    return tokenizer
+
+
+def open_config(source: str) -> Any:
+    """The configuration of a directory or of a name on the Hub.
+
+    Raises:
+        UserError: there is none that this transformers knows.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, **_reading(source))
+    except Exception as error:
+        raise _unreadable(source, "an encoder", error) from error
+
+
+def longest_input(config: Any) -> int:
+    """Tokens that the encoder can read at once, special ones included; 10⁹ where nothing limits it."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or getattr(config, "positions", "learned") != "learned":
+        return 10**9
+    # RoBERTa's family counts positions from the padding index on
+    offset = (
+        (config.pad_token_id or 0) + 1
+        if "roberta" in config.model_type or "camembert" in config.model_type
+        else 0
+    )
+    return int(limit) - offset
+
+
+def _with_head(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:
+    """A model of an Auto class; weights of the encoder are loaded strictly, those of a new head drawn."""
+    import transformers
+
+    auto = getattr(transformers, auto_class)
+    config = copy.deepcopy(source.config) if source.config is not None else open_config(source.name)
+    if classes is not None:
+        config.id2label = dict(enumerate(classes))
+        config.label2id = {name: index for index, name in enumerate(classes)}
+    if source.dropout is not None:
+        for name in DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, source.dropout)
+    if source.config is not None:
+        return auto.from_config(config)
+    try:
+        with _quietly():
+            model, report = auto.from_pretrained(
+                source.name,
+                config=config,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are reported, and judged below
+                dtype=torch.float32,
+                **_reading(source.name),
+            )
+    except Exception as error:
+        raise _unreadable(source.name, "an encoder", error) from error
+    headless = classes is None or source.with_head
+    _refuse_partial(report, source.name, "" if headless else f"{model.base_model_prefix}.")
+    if not headless:
+        _draw_head(model)
+    return model
+
+
+def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:
+    """Refuse weights that do not fill what begins with the prefix. Poolers are seldom pretrained, and may be new."""
+    wrong = []
+    for kind, keys in (("missing", "missing_keys"), ("of another shape", "mismatched_keys")):
+        names = sorted(key if isinstance(key, str) else str(key[0]) for key in report[keys])
+        names = [key for key in names if key.startswith(prefix) and "pooler" not in key]
+        if names:
+            wrong.append(f"{kind}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
+    if wrong:
+        raise UserError(f"model={name}: the weights do not fit its config.json: {'; '.join(wrong)}")
+
+
+def _draw_head(model: Any) -> None:
+    """New weights for the layer that speaks of classes: one from another task would fit by chance at best."""
+    last = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not name.startswith(f"{model.base_model_prefix}.")
+    ][-1]
+    nn.init.normal_(last.weight, std=getattr(model.config, "initializer_range", 0.02))
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
+
+
+def _head_weights(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"{file}: missing or damaged ({type(error).__name__}); a nested head is kept there"
+        ) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the table of new weights that transformers prints: which may be new is judged here."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def _reading(source: str) -> dict[str, Any]:
+    """How files are read: no code from them, and no network for a directory."""
+    return {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
+
+
+def _unreadable(source: str, what: str, error: Exception) -> UserError:
+    if Path(source).is_dir():
+        detail = f"{source} holds no such files, or damaged ones"
+    else:
+        detail = (
+            "no such directory here, and the Hub gave nothing under that name (offline, private, or misspelt)"
+        )
+    first = str(error).strip().splitlines()
+    return UserError(
+        f"model={source}: cannot open {what}: {detail}.\n{type(error).__name__}: {first[0] if first else ''}"
+    )

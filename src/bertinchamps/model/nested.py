@@ -1,0 +1,49 @@
+"""A span classifier: every stretch of words is scored for every label, so entities may lie inside entities.
+
+Shapes: B batch, W words, H hidden, D size of a role's vectors, L labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+ROLE_SIZE = 128  # D
+LONGEST_BUCKET = 32  # spans of so many words and more share the score of their length
+
+
+class SpanScorer(nn.Module):
+    """Biaffine scores (Dozat and Manning, 2017; for entities Yu et al., 2020) plus an additive part.
+
+        score(i, j, l) = s_iᵀ U_l e_j + a_l·s_i + b_l·e_j + mean over i…j of c_l·h + width(j - i, l)
+
+    The biaffine term alone needs more sentences than small corpora have: the additive part gives each
+    label what a tagger would learn (does a span begin here, end here, go through here). Each label is
+    decided by itself (score above 0), so one span may carry two types, and one type may nest in itself.
+    """
+
+    def __init__(self, hidden_size: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.start = nn.Sequential(nn.Linear(hidden_size, ROLE_SIZE), nn.GELU(), nn.Dropout(dropout))
+        self.end = nn.Sequential(nn.Linear(hidden_size, ROLE_SIZE), nn.GELU(), nn.Dropout(dropout))
+        self.dropout = nn.Dropout(dropout)
+        self.bilinear = nn.Parameter(torch.randn(labels, ROLE_SIZE, ROLE_SIZE) / ROLE_SIZE)
+        self.start_score = nn.Linear(ROLE_SIZE, labels)
+        self.end_score = nn.Linear(ROLE_SIZE, labels)
+        self.inside_score = nn.Linear(hidden_size, labels, bias=False)
+        self.width_score = nn.Embedding(LONGEST_BUCKET, labels)
+        nn.init.zeros_(self.width_score.weight)
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:  # [B, W, H] -> [B, W, W, L]
+        """Scores of the spans from word i to word j, both included; those with j < i mean nothing."""
+        words = self.dropout(words)
+        starts, ends = self.start(words), self.end(words)  # [B, W, D]
+        pairs = torch.einsum("bid,lde,bje->bijl", starts, self.bilinear.to(starts.dtype), ends)
+        places = torch.arange(words.shape[1], device=words.device)
+        width = (places[None, :] - places[:, None]).clamp(min=0)  # [W, W]
+        lengths = self.width_score(width.clamp(max=LONGEST_BUCKET - 1))  # [W, W, L]
+        additive = self.start_score(starts)[:, :, None] + self.end_score(ends)[:, None, :]
+        summed = nn.functional.pad(self.inside_score(words).float().cumsum(1), (0, 0, 1, 0))  # [B, W + 1, L]
+        inside = (summed[:, None, 1:] - summed[:, :-1, None]) / (width[None, :, :, None] + 1)
+        scores: torch.Tensor = pairs.float() + additive.float() + inside + lengths
+        return scores

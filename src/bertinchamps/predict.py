@@ -1,0 +1,199 @@
+"""python -m bertinchamps.predict: new text in, entities or classes out, with a model that finetune made."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bertinchamps import command_line
+from bertinchamps.config import PredictConfig
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.errors import UserError
+from bertinchamps.prepare import tell
+
+FORMATS = ("auto", "brat", "jsonl", "conll", "html")
+SUFFIXES = {".jsonl": "jsonl", ".conll": "conll", ".tsv": "conll", ".html": "html", "": "brat"}
+STREAM = "-"
+
+
+class Text(NamedTuple):
+    """A text to label; `pair` is the second one, for models of pairs."""
+
+    name: str
+    text: str
+    pair: str | None
+
+
+def predict(config: PredictConfig) -> None:
+    """Label the texts of a file, a folder or standard input.
+
+    Raises:
+        UserError: something the user can mend; nothing was written then.
+    """
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+    from bertinchamps.tasks.classification import TextLabeller
+    from bertinchamps.tasks.saved import build_labeller, build_model, read_facts
+    from bertinchamps.training.runtime import build_runtime
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    folder = _model_folder(config)
+    facts = read_facts(folder)
+    form = _format(config, facts.kind)
+    texts = _texts(config, facts.kind)
+    runtime = build_runtime(config.runtime)
+    model: Any = build_model(facts, EncoderSource(str(folder), with_head=True)).to(runtime.device).eval()
+    labeller = build_labeller(facts, open_tokenizer(str(folder)), config.batch, runtime.device)
+    with torch.no_grad(), runtime.autocast():
+        if isinstance(labeller, TextLabeller):
+            logits = labeller.logits(model, labeller.encoded([(text.text, text.pair) for text in texts]))
+            _write_classes(config, labeller, logits, texts)
+        else:
+            labelled = labeller.label(model, [(text.name, text.text) for text in texts])
+            _write_entities(config, form, labelled)
+    if config.output != STREAM:
+        tell(f"{len(texts):,} texts labelled with {folder}: {config.output}")
+
+
+def _write_entities(config: PredictConfig, form: str, documents: Sequence[AnnotatedText]) -> None:
+    from bertinchamps.tasks.formats import conll, displacy, spans_jsonl
+    from bertinchamps.tasks.outputs import tagged, write_brat
+
+    if config.output == STREAM:
+        for document in documents:
+            sys.stdout.write(json.dumps(spans_jsonl.as_item(document), ensure_ascii=False) + "\n")
+        return
+    output = Path(config.output).expanduser()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if form == "brat":
+        write_brat(output, documents)
+    elif form == "conll":
+        conll.write(output, tagged(documents))
+    else:
+        (spans_jsonl.write if form == "jsonl" else displacy.write_page)(output, documents)
+
+
+def _write_classes(config: PredictConfig, labeller: Any, logits: Any, texts: Sequence[Text]) -> None:
+    from bertinchamps.tasks.outputs import class_lines, write_classes
+
+    names = [text.name for text in texts]
+    if config.output == STREAM:
+        sys.stdout.writelines(f"{line}\n" for line in class_lines(labeller, logits, names))
+        return
+    output = Path(config.output).expanduser()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_classes(output, labeller, logits, names)
+
+
+def _texts(config: PredictConfig, kind: str) -> list[Text]:
+    """The texts to label, whatever file they are in.
+
+    Raises:
+        UserError: the file cannot be read, or has no text in it.
+    """
+    from bertinchamps.tasks.formats import brat, spans_jsonl, tables
+
+    if config.input == STREAM:
+        return [Text("stdin", sys.stdin.read(), None)]
+    path = Path(config.input).expanduser()
+    found: list[tuple[str, str, str | None]]
+    if path.is_dir():
+        found = [(name, text, None) for name, text, _ in brat.read_folder(path, annotated=False)]
+    elif path.suffix == ".txt":
+        found = [(path.stem, _plain_text(path), None)]
+    elif kind == "ner" and tables.format_of(path) == ".jsonl" and config.text_field == "text":
+        found = [(name, text, None) for name, text, _ in spans_jsonl.read(path, annotated=False)]
+    else:
+        columns = tables.Columns(text=config.text_field, pair=config.pair_field, label=None)
+        stem = path.name.split(".")[0]
+        rows = enumerate(tables.read(path, columns), start=1)
+        found = [(f"{stem}-{number}", record.text, record.pair) for number, record in rows]
+    return [Text(*entry) for entry in found]
+
+
+def _plain_text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return stream.read()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8, at byte {error.start}; convert it, for example with iconv"
+        ) from error
+
+
+def _format(config: PredictConfig, kind: str) -> str:
+    """The format to write.
+
+    Raises:
+        UserError: it cannot be told, or the kind of model cannot be written so.
+    """
+    if config.output == STREAM:
+        form = "jsonl"
+    elif config.format != "auto":
+        form = config.format
+    else:
+        suffix = Path(config.output).suffix
+        if suffix not in SUFFIXES:
+            raise UserError(
+                f"output={config.output}: what {suffix} should hold is not known; "
+                "end it in .jsonl, .conll or .html, give a folder for brat, or set format="
+            )
+        form = SUFFIXES[suffix]
+    if kind != "ner" and form != "jsonl":
+        raise UserError(f"output={config.output}: classes are written as JSON lines; end it in .jsonl")
+    return form
+
+
+def _model_folder(config: PredictConfig) -> Path:
+    from bertinchamps.training.run import last_finished
+
+    if config.model == "last":
+        run = last_finished(config.runs_dir, "finetune")
+        if run is None:
+            raise UserError(f"model=last: no finished fine-tuning run in {config.runs_dir}; give model=RUN")
+        return run / "model"
+    folder = Path(config.model).expanduser()
+    for candidate in (folder / "model", folder):
+        if (candidate / "task.json").is_file():
+            return candidate
+    raise UserError(
+        f"model={config.model}: no model that finetune made (no task.json, and no model/task.json there)"
+    )
+
+
+def problems(config: PredictConfig) -> list[str]:
+    """Every mistake in a configuration, in the user's key names."""
+    from bertinchamps.training.runtime import runtime_problems
+
+    found = runtime_problems(config.runtime)
+    if config.format not in FORMATS:
+        found.append(f"format={config.format}: one of {', '.join(FORMATS)}")
+    if config.batch < 1:
+        found.append(f"batch={config.batch}: must be at least 1")
+    if config.input != STREAM and not Path(config.input).expanduser().exists():
+        found.append(f"input={config.input}: no such file or folder; - reads standard input")
+    if config.output != STREAM and _holds_something(Path(config.output).expanduser()):
+        found.append(f"output={config.output}: is there already, and was not touched; choose another name")
+    try:
+        _model_folder(config)
+    except UserError as error:
+        found.append(str(error))
+    return found
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def main() -> None:
+    """Entry point of `python -m bertinchamps.predict`."""
+    command_line.run("predict", predict, problems)
+
+
+if __name__ == "__main__":
+    main()

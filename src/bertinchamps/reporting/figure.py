@@ -1,0 +1,103 @@
+"""Draws test scores: a panel for each task and protocol, each seed a dot, published figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bertinchamps.reporting.protocols import PROTOCOLS
+from bertinchamps.reporting.scores import NAMES
+from bertinchamps.reporting.sections import Mean, Section
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OURS_COLOUR, PUBLISHED_COLOUR = "#b3282d", "#52606d"
+COLUMNS = 2
+
+
+class _Row(NamedTuple):
+    label: str
+    mean: Mean
+    seeds: list[float]
+    ours: bool
+
+
+class _Panel(NamedTuple):
+    section: Section
+    protocol: str
+
+    def rows(self) -> list[_Row]:
+        """From top to bottom: our settings, then the published models."""
+        headline = PROTOCOLS[self.protocol].headline
+        rows = []
+        for setting in self.section.scored("test", self.protocol):
+            seeds = [scores[headline] for scores in setting.scores("test", self.protocol)]
+            rows.append(_Row(setting.label, Mean.over(seeds), seeds, ours=True))
+        for figure in self.section.figures:
+            if figure.protocol == self.protocol and headline in figure.scores:
+                mean = Mean(figure.scores[headline], figure.deviations.get(headline))
+                rows.append(_Row(f"{figure.model} (published)", mean, [], ours=False))
+        return rows
+
+
+def plot_scores(sections: Sequence[Section], file_stem: Path) -> list[Path]:
+    """Draw the headline score of every setting.
+
+    Args:
+        sections: at least one.
+        file_stem: path without extension.
+
+    Returns:
+        The files written: PNG and SVG.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    panels = [_Panel(section, protocol) for section in sections for protocol in section.protocols]
+    lines = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
+    heights = [1.3 + 0.3 * max(len(panel.rows()) for panel in line) for line in lines]
+    figure, axes = plt.subplots(
+        len(lines),
+        min(COLUMNS, len(panels)),
+        figsize=(6.5 * min(COLUMNS, len(panels)), sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, axes_of_line in zip(lines, axes, strict=True):
+        for position, axis in enumerate(axes_of_line):
+            if position < len(line):
+                _draw(line[position], axis)
+            else:
+                axis.axis("off")
+    files = [file_stem.with_suffix(suffix) for suffix in (".png", ".svg")]
+    for file in files:
+        figure.savefig(file, dpi=150)
+    plt.close(figure)
+    return files
+
+
+def _draw(panel: _Panel, axis: Axes) -> None:
+    protocol = PROTOCOLS[panel.protocol]
+    scale = 100 if protocol.percent else 1
+    rows = panel.rows()
+    for height, row in enumerate(rows):
+        colour = OURS_COLOUR if row.ours else PUBLISHED_COLOUR
+        axis.errorbar(
+            scale * row.mean.value, height, xerr=None if row.mean.deviation is None else scale * row.mean.deviation,
+            color=colour, capsize=3, marker="D" if row.ours else "s", markersize=6,
+            markerfacecolor=colour if row.ours else "white",
+        )  # fmt: skip
+        dots = [scale * score for score in row.seeds]
+        axis.plot(dots, [height] * len(dots), "o", markersize=4, color=colour, alpha=0.4)
+    axis.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=8)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.margins(x=0.1)
+    axis.grid(axis="x", alpha=0.3)
+    name = NAMES.get(protocol.headline, protocol.headline)
+    axis.set_xlabel(f"{name} (test{', %' if protocol.percent else ''})", fontsize=9)
+    axis.set_title(f"{panel.section.title}\n{protocol.title.partition(':')[0]}", fontsize=9)

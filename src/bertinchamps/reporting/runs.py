@@ -1,0 +1,217 @@
+"""Finds runs and reads what they scored and cost. A run that cannot be read is named with the reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from bertinchamps.errors import UserError
+from bertinchamps.reporting.protocols import PART_METRICS, PROTOCOLS
+
+COSTS = ("seconds", "steps", "tokens", "flops", "epochs")
+FINETUNING_KEYS = {
+    "task": str, "model_label": str, "parameters": int, "seed": int, "data_fingerprint": str, "command": str,
+    "hardware": str, "finished": str, "cost": dict, "scores": dict, "data": dict, "remarks": list,
+}  # fmt: skip
+RUN_FILES = ("results.json", "summary.json", "run.json")
+
+
+@dataclass(frozen=True)
+class FinetuningRun:
+    """A finished fine-tuning run: the keys of its results.json, and where it lies."""
+
+    folder: Path
+    task: str
+    head: str | None
+    model_label: str
+    parameters: int
+    seed: int
+    data_fingerprint: str
+    command: str
+    hardware: str
+    finished: str
+    cost: Mapping[str, float]
+    scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    data: Mapping[str, Mapping[str, Any]]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PretrainingRun:
+    """A finished pretraining run: what it cost, and how well it predicts held-out text."""
+
+    folder: Path
+    command: str
+    data_fingerprint: str
+    shape: str
+    tokenizer: str
+    parameters: int
+    device: str
+    tokens_per_second: float
+    cost: Mapping[str, float]
+    held_out: Mapping[str, float]
+
+
+class LeftOut(NamedTuple):
+    """A run that is in no table, and why."""
+
+    folder: Path
+    reason: str
+
+
+@dataclass
+class Gathered:
+    """All runs below a directory."""
+
+    finetuning: list[FinetuningRun] = field(default_factory=list)
+    pretraining: list[PretrainingRun] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+class _Unreadable(Exception):
+    """A run's files do not hold what they should; the message says what."""
+
+
+def gather(runs_dir: Path) -> Gathered:
+    """Read every run below a directory, at any depth.
+
+    Raises:
+        UserError: there is no run at all, or none that is finished.
+    """
+    folders = sorted({file.parent for name in RUN_FILES for file in runs_dir.rglob(name)})
+    if not folders:
+        raise UserError(
+            f"runs_dir={runs_dir}: no runs in there (no results.json, summary.json or run.json at any depth); "
+            "make one with python -m bertinchamps.finetune, or name the directory that holds them"
+        )
+    gathered = Gathered()
+    for folder in folders:
+        try:
+            if (folder / "results.json").exists():
+                gathered.finetuning.append(_finetuning_run(folder))
+            elif (folder / "summary.json").exists():
+                gathered.pretraining.append(_pretraining_run(folder))
+            else:
+                raise _Unreadable("not finished: still training, or stopped (resume=auto goes on)")
+        except _Unreadable as error:
+            gathered.left_out.append(LeftOut(folder, str(error)))
+    if not gathered.finetuning and not gathered.pretraining:
+        reasons = "\n".join(f"{folder}: {reason}" for folder, reason in gathered.left_out)
+        raise UserError(f"runs_dir={runs_dir}: no finished run in there\n{reasons}")
+    _leave_out_repetitions(gathered)
+    return gathered
+
+
+def _leave_out_repetitions(gathered: Gathered) -> None:
+    """Of runs with the same setting and seed keep the last: twice the same seed is no second sample."""
+    last: dict[tuple[object, ...], FinetuningRun] = {}
+    for run in sorted(gathered.finetuning, key=lambda run: (run.finished, run.folder)):
+        key = (run.task, run.head, run.model_label, run.data_fingerprint, run.seed)
+        if key in last:
+            reason = f"same setting and seed as {run.folder}, which finished later"
+            gathered.left_out.append(LeftOut(last[key].folder, reason))
+        last[key] = run
+    kept = {run.folder for run in last.values()}
+    gathered.finetuning = [run for run in gathered.finetuning if run.folder in kept]
+    gathered.left_out.sort()
+
+
+def _finetuning_run(folder: Path) -> FinetuningRun:
+    found = _read_json(folder / "results.json")
+    problems = [
+        f"{key} is missing or not of type {kind.__name__}"
+        for key, kind in FINETUNING_KEYS.items()
+        if not isinstance(found.get(key), kind)
+    ]
+    problems = problems or [*_cost_problems(found["cost"], "cost"), *_score_problems(found["scores"])]
+    if problems:
+        raise _Unreadable(f"results.json: {'; '.join(problems)}")
+    kept = {key: found[key] for key in FINETUNING_KEYS}
+    return FinetuningRun(folder, head=found.get("head"), **{**kept, "remarks": tuple(found["remarks"])})
+
+
+def _score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
+    if not scores.get("test"):
+        yield "no scores of the test split (scores.test)"
+    for split, by_protocol in scores.items():
+        if not isinstance(by_protocol, dict):
+            yield f"scores.{split} is no mapping"
+            continue
+        for name, values in by_protocol.items():
+            if name not in PROTOCOLS:
+                yield f"scores.{split}.{name}: no such protocol (one of: {', '.join(PROTOCOLS)})"
+                continue
+            wrong = [metric for metric in PROTOCOLS[name].metrics if not _is_number(values, metric)]
+            if wrong:
+                yield f"scores.{split}.{name}: {', '.join(wrong)} missing or not finite"
+            parts = values.get(PROTOCOLS[name].parts, {}) if isinstance(values, dict) else {}
+            if not isinstance(parts, dict) or not all(
+                _is_number(part, metric) for part in parts.values() for metric in PART_METRICS
+            ):
+                yield f"scores.{split}.{name}.{PROTOCOLS[name].parts}: needs {', '.join(PART_METRICS)} for each"
+
+
+def _pretraining_run(folder: Path) -> PretrainingRun:
+    summary, facts = _read_json(folder / "summary.json"), _read_json(folder / "run.json")
+    problems = [
+        *_cost_problems(summary.get("spent"), "spent", COSTS[:-1]),
+        *(
+            f"held_out.{key} is missing or not a finite number"
+            for key in ("loss", "accuracy")
+            if not _is_number(summary.get("held_out"), key)
+        ),
+        *(
+            f"{key} is missing or not a finite number"
+            for key in ("parameters", "tokens_per_second")
+            if not _is_number(summary, key)
+        ),
+    ]
+    if problems:
+        raise _Unreadable(f"summary.json: {'; '.join(problems)}")
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        shape = f"{config['arch']['num_hidden_layers']} × {config['arch']['hidden_size']}"
+        tokenizer = str(config["tokenizer"]["path"] or config["tokenizer"]["normalizer"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        raise _Unreadable("config.yaml: missing, or without arch and tokenizer") from None
+    return PretrainingRun(
+        folder=folder,
+        command=str(facts.get("command", "")),
+        data_fingerprint=str(facts.get("data_fingerprint", "")),
+        shape=shape,
+        tokenizer=tokenizer,
+        parameters=summary["parameters"],
+        device=str(summary.get("device", "")),
+        tokens_per_second=summary["tokens_per_second"],
+        cost=summary["spent"],
+        held_out=summary["held_out"],
+    )
+
+
+def _cost_problems(cost: object, name: str, keys: tuple[str, ...] = COSTS) -> Iterator[str]:
+    for key in keys:
+        if not _is_number(cost, key):
+            yield f"{name}.{key} is missing or not a finite number"
+
+
+def _is_number(node: object, key: str) -> bool:
+    value = node.get(key) if isinstance(node, dict) else None
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _Unreadable(f"{file.name}: cannot be read ({error.strerror})") from None
+    except ValueError:  # no JSON, or no UTF-8
+        raise _Unreadable(f"{file.name}: not whole JSON") from None
+    if not isinstance(content, dict):
+        raise _Unreadable(f"{file.name}: not a JSON object")
+    return content

@@ -1,0 +1,163 @@
+"""Groups runs into what may stand side by side, and averages over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from bertinchamps.reporting.published import Figure, Published
+from bertinchamps.reporting.runs import FinetuningRun
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds.
+
+    Attributes:
+        value: the mean, or the one value.
+        deviation: the sample standard deviation; None for one seed.
+    """
+
+    value: float
+    deviation: float | None
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> Mean:
+        """The mean of at least one value."""
+        values = list(values)
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in their seed only.
+
+    Attributes:
+        label: the model, and the head where the task has one.
+        runs: one a seed, by seed.
+    """
+
+    label: str
+    runs: tuple[FinetuningRun, ...]
+
+    def scores(self, split: str, protocol: str) -> list[Mapping[str, Any]]:
+        """The scores of each run; all must have been scored so."""
+        return [run.scores[split][protocol] for run in self.runs]
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds and which."""
+        seeds = ", ".join(str(run.seed) for run in self.runs)
+        return f"{len(self.runs)} seeds: {seeds}" if len(self.runs) > 1 else f"1 seed: {seeds}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Settings that were scored on the same data.
+
+    Attributes:
+        task: its name.
+        data_fingerprint: of the data.
+        title: for people.
+        file_stem: what the names of its files begin with.
+        settings: by label.
+        figures: the published ones of the task.
+        notes: what the runs or the report have to say about them.
+    """
+
+    task: str
+    data_fingerprint: str
+    title: str
+    file_stem: str
+    settings: tuple[Setting, ...]
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...]
+
+    def scored(self, split: str, protocol: str) -> list[Setting]:
+        """The settings, each with those of its runs that were scored so."""
+        narrowed = (
+            Setting(
+                setting.label,
+                tuple(run for run in setting.runs if protocol in run.scores.get(split, {})),
+            )
+            for setting in self.settings
+        )
+        return [setting for setting in narrowed if setting.runs]
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols that some run was scored by on test, in the order of the runs."""
+        return list(
+            dict.fromkeys(
+                name for setting in self.settings for run in setting.runs for name in run.scores["test"]
+            )
+        )
+
+
+def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Section]:
+    """One section for each task and state of its data: the paper's tasks first, in its order."""
+    order = list(published.tasks)
+    found = []
+    for task, of_task in _grouped(runs, lambda run: run.task):
+        by_data = _grouped(of_task, lambda run: run.data_fingerprint)
+        by_data.sort(key=lambda pair: (-len(pair[1]), pair[0]))
+        for position, (fingerprint, of_data) in enumerate(by_data):
+            # published figures stand beside the data that most runs used: at most one state is the published one
+            figures = tuple(f for f in published.figures if f.task == task) if position == 0 else ()
+            short = "" if position == 0 else f", other data ({fingerprint[:12]})"
+            stem = task if position == 0 else f"{task}_data_{fingerprint[:12]}"
+            found.append(
+                Section(
+                    task=task,
+                    data_fingerprint=fingerprint,
+                    title=published.tasks.get(task, task) + short,
+                    file_stem=stem,
+                    settings=_settings(of_data),
+                    figures=figures,
+                    notes=tuple(_notes(of_data, [name for name, _ in by_data])),
+                )
+            )
+    found.sort(key=lambda section: order.index(section.task) if section.task in order else len(order))
+    return found
+
+
+def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
+    def label(run: FinetuningRun) -> str:
+        return run.model_label if run.head is None else f"{run.model_label}, {run.head}"
+
+    return tuple(
+        Setting(name, tuple(sorted(of_setting, key=lambda run: run.seed)))
+        for name, of_setting in _grouped(runs, label)
+    )
+
+
+def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:
+    notes = [f"Data {runs[0].data_fingerprint}{_counts(runs)}"]
+    if len(fingerprints) > 1:
+        notes.append(
+            f"The runs of {runs[0].task} were made on {len(fingerprints)} different states of its data "
+            f"({', '.join(fingerprints)}); scores on different data do not compare, so each has tables of its own."
+        )
+    return notes + list(dict.fromkeys(remark for run in runs for remark in run.remarks))
+
+
+def _counts(runs: list[FinetuningRun]) -> str:
+    """What is in each split, where the runs agree on it (windows depend on the tokenizer, for one)."""
+    splits = []
+    for split, counts in runs[0].data.items():
+        same = [
+            f"{count:,} {name}"
+            for name, count in counts.items()
+            if isinstance(count, int) and all(run.data.get(split, {}).get(name) == count for run in runs)
+        ]
+        splits += [f"{split} {', '.join(same)}"] if same else []
+    return f": {'; '.join(splits)}." if splits else "."
+
+
+def _grouped(
+    runs: Iterable[FinetuningRun], key: Callable[[FinetuningRun], str]
+) -> list[tuple[str, list[FinetuningRun]]]:
+    return [(name, list(group)) for name, group in groupby(sorted(runs, key=key), key)]

@@ -1,0 +1,53 @@
+"""The order of examples: a position in an endless stream, updates of similar length, and nothing to remember.
+
+Position p is an example of epoch `p div N`, in an order that the seed decides. Within a stretch of some
+updates the examples are sorted by length, so that those of an update need little padding. What an update
+holds depends on the seed and the update's size, not on the micro-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertinchamps.data.loader import order
+
+UPDATES_SORTED_TOGETHER = 32
+
+
+def batches_of(
+    lengths: Sequence[int], seed: int, position: int, update: int, micro_batch: int
+) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Endless micro-batches from a position on.
+
+    Args:
+        lengths: of each example, in pieces.
+        seed: of the order.
+        position: of the first example; a multiple of `micro_batch`, as those given out are.
+        update: examples in an update.
+        micro_batch: examples in a micro-batch; divides `update`.
+
+    Yields:
+        Indices of examples, and the position after them.
+    """
+    sizes = np.asarray(lengths)
+    # never over more than an epoch, or the copies of an example would meet in one update
+    stretch = update * max(1, min(UPDATES_SORTED_TOGETHER, len(sizes) // update))
+    while True:
+        first = position - position % stretch
+        indices = order(np.arange(first, first + stretch, dtype=np.int64), len(sizes), seed)
+        by_length = indices[np.argsort(sizes[indices], kind="stable")].reshape(-1, update)
+        shuffled = by_length[np.random.default_rng([seed, first]).permutation(len(by_length))].reshape(-1)
+        while position < first + stretch:
+            chosen = shuffled[position - first : position - first + micro_batch]
+            position += micro_batch
+            yield chosen, position
+
+
+def in_length_order(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Indices of all examples once, in batches of similar length, the longest first."""
+    by_length = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    for start in range(0, len(by_length), size):
+        yield by_length[start : start + size]

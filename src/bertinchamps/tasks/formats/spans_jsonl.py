@@ -1,0 +1,107 @@
+"""Entities as character offsets in JSON lines, as annotation tools export them.
+
+    {"id": "12", "text": "Fracture du col", "entities": [{"start": 0, "end": 15, "label": "DISO"}]}
+    {"id": "13", "text": "os et col du fémur", "entities": [{"fragments": [[6, 9], [13, 18]], "label": "ANAT"}]}
+    {"id": 14, "text": "Fracture du col", "label": [[0, 15, "DISO"]]}
+
+The list is called `entities`, `spans`, `labels` or `label`; an entity is an object, or a list [start, end, label] as
+doccano writes it. Offsets count characters (code points), the end excluded.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.data.sources.readers_records import field_names
+from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import json_lines
+
+LISTS = ("entities", "spans", "labels", "label")
+FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]], "label": "DISO"} or [0, 5, "DISO"]'
+
+
+def read(path: Path, annotated: bool = True) -> list[AnnotatedText]:
+    """The documents of a file, plain, `.gz` or `.zst`. One without `id` is named by its line.
+
+    Args:
+        path: the file.
+        annotated: whether each object must have its list of entities; otherwise only the texts are read.
+
+    Raises:
+        UserError: a line is not of the format, an offset does not fit its text, or an id occurs twice.
+    """
+    documents: dict[str, AnnotatedText] = {}
+    for number, item in json_lines.read(path):
+        where = f"{path}: line {number}"
+        text = json_lines.string(item, "text", where)
+        name = str(
+            item.get("id") if item.get("id") is not None else f"{path.name.split('.')[0]}-line-{number}"
+        )
+        if name in documents:
+            raise UserError(f"{where}: the id {name!r} is also that of an earlier line; give each its own")
+        entities = _entities(item, text, where) if annotated else []
+        documents[name] = AnnotatedText(name, text, tuple(sorted(entities)))
+    if not documents:
+        raise UserError(f"{path}: no document in it; a line holds one JSON object")
+    return list(documents.values())
+
+
+def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
+    """One document a line, with `id`, `text` and `entities`."""
+    json_lines.write(path, map(as_item, documents))
+
+
+def as_item(document: AnnotatedText) -> dict[str, Any]:
+    """The object of a document's line."""
+    name, text, entities = document
+    return {"id": name, "text": text, "entities": [_item(entity) for entity in entities]}
+
+
+def _item(entity: Entity) -> dict[str, Any]:
+    if len(entity.fragments) == 1:
+        return {"start": entity.start, "end": entity.end, "label": entity.label}
+    return {"fragments": [list(fragment) for fragment in entity.fragments], "label": entity.label}
+
+
+def _entities(item: Mapping[str, Any], text: str, where: str) -> list[Entity]:
+    keys = [key for key in LISTS if key in item]
+    if len(keys) != 1:
+        found = field_names(keys or sorted(item))
+        raise UserError(
+            f"{where}: exactly one of the keys {', '.join(LISTS)} must list the entities (found: {found})"
+        )
+    if not isinstance(item[keys[0]], list):
+        raise UserError(f"{where}: the key {keys[0]!r} must hold a list of entities")
+    return [_entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])]
+
+
+def _entity(value: Any, text: str, where: str) -> Entity:
+    """An entity in one of its spellings."""
+    label: Any = None
+    fragments: Any = None
+    if isinstance(value, dict):
+        label = value.get("label")
+        fragments = value.get("fragments", [[value.get("start"), value.get("end")]])
+    elif isinstance(value, list) and len(value) == 3:
+        fragments, label = [value[:2]], value[2]
+    if not (
+        isinstance(label, str) and label and isinstance(fragments, list) and all(map(_is_range, fragments))
+    ):
+        raise UserError(f"{where}: not an entity; write {FORMS}")
+    ordered = tuple(sorted((start, end) for start, end in fragments))
+    offsets = " ".join(f"{start}-{end}" for start, end in ordered)
+    if not ordered or any(not 0 <= start < end <= len(text) for start, end in ordered):
+        raise UserError(
+            f"{where}: {label} {offsets}: outside of the text, which has {len(text)} characters, or empty"
+        )
+    if any(after[0] <= before[1] for before, after in itertools.pairwise(ordered)):
+        raise UserError(f"{where}: {label} {offsets}: fragments overlap or touch; write them as one")
+    return Entity(label, ordered)
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(offset) is int for offset in value)

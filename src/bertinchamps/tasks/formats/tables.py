@@ -1,0 +1,228 @@
+"""Texts and what is to be predicted of them, a row each, in CSV, TSV or JSON lines.
+
+    text;label                                        {"text": "La vis est serrée.", "label": ["vis", "outil"]}
+    "La vis est serrée ; le bras tient.";vis|outil    {"text": "Le bras tient.", "label": []}
+
+The separator of a `.csv` is a comma or a semicolon, and fields may be quoted; in a `.tsv` a quote is a character like
+any other. Each may be `.gz` or `.zst`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bertinchamps.contract import LabelledText
+from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
+from bertinchamps.data.sources.readers_records import field_names
+from bertinchamps.data.sources.readers_tables import LARGEST_FIELD
+from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import json_lines
+
+TARGETS = ("single", "multi", "number")
+FORMATS = (".csv", ".tsv", ".jsonl")
+NAME = "name"  # the column of names in files that `write` makes
+
+
+class Columns(NamedTuple):
+    """Which columns or keys hold what.
+
+    Attributes:
+        text: the text.
+        pair: the second text, or None.
+        label: what is to be predicted, or None to read texts alone.
+        target: "single" (one class), "multi" (any number of classes) or "number".
+        separator: between the classes of a multi-label row; a JSON list needs none.
+    """
+
+    text: str = "text"
+    pair: str | None = None
+    label: str | None = "label"
+    target: str = "single"
+    separator: str = "|"
+
+
+Row = tuple[str, Mapping[str, Any]]  # where it is ("line 12"), column → value
+
+
+def format_of(path: Path) -> str | None:
+    """ ".csv", ".tsv" or ".jsonl" by the file's name, or None."""
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    return next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
+
+
+def read(path: Path, columns: Columns) -> Iterator[LabelledText]:
+    """The rows of a file in their order, each named by file and line.
+
+    Raises:
+        UserError: the name tells no known format, a row or a column is missing, or a label is not of its kind.
+    """
+    kind = format_of(path)
+    if kind is None:
+        raise UserError(
+            f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
+        )
+    rows = _json_rows(path) if kind == ".jsonl" else _table_rows(path, kind, columns.text)
+    some = False
+    for where, row in rows:
+        some = True
+        yield _record(path, where, row, columns)
+    if not some:
+        raise UserError(f"{path}: no row in it")
+
+
+def write(path: Path, records: Iterable[LabelledText], columns: Columns) -> None:
+    """One record a row: its name, its texts and its target, under the names of the columns.
+
+    Raises:
+        UserError: a `.tsv` cannot hold a text with a tab or a line end; a class holds the separator.
+    """
+    kind = format_of(path)
+    if kind == ".jsonl":
+        json_lines.write(
+            path, (_fields(record, columns, _plain(record.target, columns)) for record in records)
+        )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        names = [name for name in (NAME, columns.text, columns.pair, columns.label) if name]
+        # all quoted, so that even a row of one empty text is a row
+        quoted = csv.writer(file, quoting=csv.QUOTE_ALL)
+        quoted.writerow(names) if kind == ".csv" else file.write("\t".join(names) + "\n")
+        for record in records:
+            row = _fields(record, columns, _joined(record, columns))
+            cells = [row[name] for name in names]
+            if kind == ".csv":
+                quoted.writerow(cells)
+            elif any(mark in cell for cell in cells for mark in "\t\r\n"):
+                raise UserError(
+                    f"{path}: {record.name}: a .tsv cannot hold a tab or a line end; write a .csv"
+                )
+            else:
+                file.write("\t".join(cells) + "\n")
+
+
+def _fields(record: LabelledText, columns: Columns, target: Any) -> dict[str, Any]:
+    fields = {NAME: record.name, columns.text: record.text}
+    if columns.pair:
+        fields[columns.pair] = record.pair or ""
+    if columns.label:
+        fields[columns.label] = target
+    return fields
+
+
+def _plain(target: tuple[str, ...] | float, columns: Columns) -> Any:
+    """As JSON has it."""
+    if isinstance(target, tuple):
+        return list(target) if columns.target == "multi" else target[0]
+    return target
+
+
+def _joined(record: LabelledText, columns: Columns) -> str:
+    if not isinstance(record.target, tuple):
+        return repr(float(record.target))
+    if columns.target == "multi" and any(columns.separator in name for name in record.target):
+        raise UserError(f"{record.name}: a class holds the separator {columns.separator!r}; use .jsonl")
+    return columns.separator.join(record.target)
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, item in json_lines.read(path):
+        yield f"line {number}", item
+
+
+def _table_rows(path: Path, kind: str, text_column: str) -> Iterator[Row]:
+    csv.field_size_limit(max(LARGEST_FIELD, csv.field_size_limit()))
+    texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
+    if not (header := next(texts, "")):
+        return
+    quoting: Any = csv.QUOTE_NONE if kind == ".tsv" else csv.QUOTE_MINIMAL
+    choices = {
+        mark: next(csv.reader([header], delimiter=mark, quoting=quoting), [])
+        for mark in ("\t" if kind == ".tsv" else ",;")
+    }
+    separator, names = max(choices.items(), key=lambda choice: (text_column in choice[1], len(choice[1])))
+    line = 2
+    try:
+        reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)
+        for row in reader:
+            if row and len(row) != len(names):
+                raise UserError(
+                    f"{path}: line {line}: {len(row)} columns where the header has {len(names)};"
+                    f" quote fields that hold the separator or a line end (.csv), or use .jsonl"
+                )
+            if row:
+                yield f"line {line}", dict(zip(names, row, strict=True))
+            line = reader.line_num + 2  # the reader has not seen the header
+    except csv.Error:
+        raise UserError(
+            f"{path}: line {line}: not valid (a quote is never closed, text follows one, or a stray \\r)"
+        ) from None
+
+
+def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) -> LabelledText:
+    place = f"{path}: {where}"
+    return LabelledText(
+        f"{path.name}, {where}",
+        _text(row, columns.text, place, "text"),
+        _text(row, columns.pair, place, "pair") if columns.pair else None,
+        _target(row, columns.label, columns, place) if columns.label else (),
+    )
+
+
+def _text(row: Mapping[str, Any], column: str, place: str, setting: str) -> str:
+    _present(row, column, place, setting)
+    return json_lines.string(row, column, place, f"task.{setting}")
+
+
+def _present(row: Mapping[str, Any], column: str, place: str, setting: str) -> None:
+    if column not in row:
+        raise UserError(
+            f"{place}: no column {column!r} (found: {field_names(list(row))});"
+            f" name the right one with task.{setting}=NAME"
+        )
+
+
+def _target(row: Mapping[str, Any], column: str, columns: Columns, place: str) -> tuple[str, ...] | float:
+    _present(row, column, place, "label")
+    value = row[column]
+    if columns.target == "number":
+        return _number(value, f"{place}: column {column!r}")
+    if columns.target == "multi":
+        parts = value.split(columns.separator) if isinstance(value, str) else value
+        if not isinstance(parts, list):
+            raise UserError(
+                f"{place}: column {column!r}: a list of classes, or a text with {columns.separator!r}"
+            )
+        classes = [
+            _class(part, f"{place}: column {column!r}") for part in parts if part != "" or len(parts) > 1
+        ]
+        return tuple(dict.fromkeys(classes))
+    return (_class(value, f"{place}: column {column!r}"),)
+
+
+def _class(value: Any, place: str) -> str:
+    """The name of a class: texts and whole numbers are names, and so are true and false."""
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{place}: no class (empty, null, or neither a text nor a whole number)")
+    return value.strip()
+
+
+def _number(value: Any, place: str) -> float:
+    try:
+        number = (
+            float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        )
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{place}: not a number with a decimal point, such as 3.5 (task.target=number)")
+    return number

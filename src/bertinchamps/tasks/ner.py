@@ -1,0 +1,236 @@
+"""Named-entity recognition: character spans in, character spans out, whatever the head.
+
+B windows, S pieces of the longest, W words of the longest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bertinchamps.config import FinetuneBatchConfig
+from bertinchamps.contract import AnnotatedText, Batch, Output
+from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.metrics.strict_spans import flatten, strict_scores
+from bertinchamps.metrics.token_labels import token_label_scores
+from bertinchamps.tasks.batching import batches_of, in_length_order
+from bertinchamps.tasks.entities import Representation, word_tags
+from bertinchamps.tasks.windows import Pieces, Window, windows_of
+
+Logits = np.ndarray[Any, Any]
+
+
+class EntityLabeller:
+    """Finds entities in texts with a trained model.
+
+    Args:
+        representation: reads entities off logits.
+        pieces: of the model's tokenizer.
+        padding: id that fills short windows up.
+        batch: windows that go through the model at once.
+        device: where the model is.
+    """
+
+    def __init__(
+        self, representation: Representation, pieces: Pieces, padding: int, batch: int, device: torch.device
+    ) -> None:
+        self.representation, self.pieces, self._padding = representation, pieces, padding
+        self._batch, self._device = batch, device
+
+    def label(self, model: nn.Module, texts: Sequence[tuple[str, str]]) -> list[AnnotatedText]:
+        """The texts, given as (name, text), with the entities that the model finds."""
+        windows = list(windows_of([text for _, text in texts], self.pieces))
+        found = self.entities(windows, self.logits(model, windows))
+        return [
+            AnnotatedText(name, text, tuple(sorted(found.get(index, ()))))
+            for index, (name, text) in enumerate(texts)
+        ]
+
+    def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
+        """Tensors of some windows: `input_ids` [B, S], `first_pieces` [B, W], `words` [B], and
+        `attention_mask` [B, S] where they differ in length."""
+        lengths = [len(window.pieces) for window in windows]
+        words = [len(window.first_pieces) for window in windows]
+        ids = np.full((len(windows), max(lengths)), self._padding)
+        firsts = np.zeros((len(windows), max(words)), dtype=np.int64)
+        for row, window in enumerate(windows):
+            ids[row, : lengths[row]] = window.pieces
+            firsts[row, : words[row]] = window.first_pieces
+        arrays = {"input_ids": ids, "first_pieces": firsts, "words": np.array(words)}
+        if min(lengths) < max(lengths):
+            arrays["attention_mask"] = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    @torch.no_grad()
+    def logits(self, model: nn.Module, windows: Sequence[Window]) -> list[Logits]:
+        """The head's answers for each window, cut to its words."""
+        answers: list[Logits] = [np.empty(0)] * len(windows)
+        for indices in in_length_order([len(window.pieces) for window in windows], self._batch):
+            inputs = self.inputs([windows[index] for index in indices])
+            batch = (
+                read(model, {name: tensor.to(self._device) for name, tensor in inputs.items()}).float().cpu()
+            )
+            for row, index in enumerate(indices):
+                size = len(windows[index].words)
+                answers[index] = (batch[row, :size, :size] if batch.ndim == 4 else batch[row, :size]).numpy()
+        return answers
+
+    def entities(self, windows: Sequence[Window], logits: Sequence[Logits]) -> dict[int, list[Any]]:
+        """Entities by document, from the logits of all windows in order."""
+        pairs = zip(windows, logits, strict=True)
+        found = {}
+        for document, group in groupby(pairs, key=lambda pair: pair[0].document):
+            own, answers = zip(*group, strict=True)
+            found[document] = self.representation.entities(own, answers)
+        return found
+
+
+def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the model says of each word, or of each stretch of words."""
+    pieces = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+    return cast(Tensor, model(pieces, inputs["first_pieces"]))
+
+
+class EntityRecognition:
+    """The engine's task.
+
+    Args:
+        splits: documents of train and dev, and of test where there is one.
+        labeller: representation, tokenizer and device.
+        batch: how many windows at once, and in an update.
+        seed: of the order.
+    """
+
+    name = "ner"
+    target_share = 1.0
+
+    def __init__(
+        self,
+        splits: Mapping[str, list[AnnotatedText]],
+        labeller: EntityLabeller,
+        batch: FinetuneBatchConfig,
+        seed: int,
+    ) -> None:
+        self.splits, self.labeller, self._batch, self._seed = splits, labeller, batch, seed
+        self.representation = labeller.representation
+        self.metric = self.representation.metric
+        self.windows = {
+            split: list(windows_of([document.text for document in documents], labeller.pieces))
+            for split, documents in splits.items()
+        }
+        self.lost: dict[str, Counter[str]] = {}
+        self._targets = {split: self._encoded(split) for split in splits}
+        self._lengths = [len(window.pieces) for window in self.windows["train"]]
+
+    def _encoded(self, split: str) -> list[Logits]:
+        """Targets of each window of a split; counts what the representation cannot hold."""
+        self.lost[split] = Counter()
+        targets: list[Logits] = []
+        by_document = groupby(self.windows[split], key=lambda window: window.document)
+        held = {document: list(group) for document, group in by_document}
+        for index, document in enumerate(self.splits[split]):
+            windows = held.get(index, [])
+            known = {name.split("-", 1)[-1] for name in self.representation.classes}
+            entities = [entity for entity in document.entities if entity.label in known]
+            kept = self.representation.kept(entities, windows)
+            self.lost[split] += kept.lost
+            if len(entities) < len(document.entities):
+                self.lost[split]["of a type that train does not have"] += len(document.entities) - len(
+                    entities
+                )
+            targets += [self.representation.targets(kept.entities, window) for window in windows]
+        return targets
+
+    def epoch_length(self) -> int:
+        """Windows of the training split."""
+        return len(self._lengths)
+
+    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+        """Endless micro-batches of training windows, grouped by length."""
+        stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
+        for indices, after in stream:
+            inputs, targets = self._batch_of("train", [int(index) for index in indices])
+            yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
+
+    def _batch_of(self, split: str, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
+        inputs = self.labeller.inputs([self.windows[split][index] for index in indices])
+        targets = [self._targets[split][index] for index in indices]
+        inputs["targets"] = self.representation.padded(targets, inputs["first_pieces"].shape[1])
+        return inputs, sum(self.representation.count(row) for row in targets)
+
+    def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
+        """The representation's loss, summed over words."""
+        return Output(self.representation.loss(read(model, inputs), inputs["targets"], inputs["words"]))
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Span scores on dev."""
+        predicted = self.predict(model, "dev")
+        strict, nested = (
+            strict_scores(self.splits["dev"], predicted),
+            nested_exact_scores(self.splits["dev"], predicted),
+        )
+        return {
+            "strict_f1": strict["f1"],
+            "strict_precision": strict["precision"],
+            "strict_recall": strict["recall"],
+            "nested_exact_f1": nested["f1"],
+        }
+
+    def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
+        """The documents of a split with the model's entities instead of the gold ones."""
+        found = self.labeller.entities(self.windows[split], self.labeller.logits(model, self.windows[split]))
+        return [
+            AnnotatedText(document.name, document.text, tuple(sorted(found.get(index, ()))))
+            for index, document in enumerate(self.splits[split])
+        ]
+
+    def scores(self, split: str, predicted: Sequence[AnnotatedText]) -> dict[str, dict[str, Any]]:
+        """The three protocols, each under its name."""
+        gold = self.splits[split]
+        return {
+            "strict": strict_scores(gold, predicted),
+            "nested_exact": nested_exact_scores(gold, predicted),
+            "paper": token_label_scores(self.piece_tags(split, gold), self.piece_tags(split, predicted)),
+        }
+
+    def piece_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
+        """IOB2 tags of each window's own pieces, entities inside one another resolved to the longest."""
+        flat = [flatten(document.entities) for document in documents]
+        rows = []
+        for window in self.windows[split]:
+            tags = word_tags(window.words, flat[window.document])
+            after = len(window.pieces) - len(self.labeller.pieces.after)
+            bounds = (*window.first_pieces, after)
+            rows.append(
+                [
+                    tag
+                    for index in range(*window.owned)
+                    for tag in _spread(tags[index], bounds[index + 1] - bounds[index])
+                ]
+            )
+        return rows
+
+    def facts(self, split: str) -> dict[str, Any]:
+        """Counts for the results: what was read, and what the representation cannot hold."""
+        documents, windows = self.splits[split], self.windows[split]
+        sentences = {(window.document, window.sentence) for window in windows}
+        return {
+            "documents": len(documents),
+            "examples": len(sentences),
+            "windows": len(windows),
+            "words": sum(window.owned[1] - window.owned[0] for window in windows),
+            "entities": sum(len(document.entities) for document in documents),
+            "not_representable": dict(sorted(self.lost[split].items())),
+        }
+
+
+def _spread(tag: str, pieces: int) -> Iterator[str]:
+    """A word's tag on its pieces: only the first piece begins an entity."""
+    for place in range(pieces):
+        yield f"I{tag[1:]}" if place and tag.startswith("B-") else tag

@@ -1,0 +1,93 @@
+"""Predictions on disk, in the formats of the trade. They hold document text, and go nowhere else.
+
+predictions/SPLIT/brat/NAME.txt NAME.ann    loadable by brat, scorable by BRATeval
+predictions/SPLIT/gold/NAME.txt NAME.ann    what the corpus says, beside it
+predictions/SPLIT.jsonl SPLIT.conll         the same as JSON lines and as IOB2 columns
+predictions/SPLIT_errors.md                 what went wrong, for people
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.metrics.error_analysis import error_analysis
+from bertinchamps.metrics.strict_spans import flatten
+from bertinchamps.tasks.classification import TextClassification, TextLabeller
+from bertinchamps.tasks.entities import word_tags
+from bertinchamps.tasks.formats import brat, conll, spans_jsonl
+from bertinchamps.tasks.ner import EntityRecognition
+from bertinchamps.tasks.windows import sentences, words_of
+
+
+def write_predictions(
+    folder: Path, task: EntityRecognition | TextClassification, split: str, predicted: Any
+) -> None:
+    """Write a split's predictions into a folder.
+
+    Args:
+        folder: made if it does not exist.
+        task: that made them.
+        split: its name.
+        predicted: what `task.predict` returned.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(task, TextClassification):
+        write_classes(folder / f"{split}.jsonl", task.labeller, predicted, task.splits[split])
+        return
+    gold = task.splits[split]
+    write_brat(folder / split / "brat", predicted)
+    write_brat(folder / split / "gold", gold)
+    spans_jsonl.write(folder / f"{split}.jsonl", predicted)
+    conll.write(folder / f"{split}.conll", tagged(predicted))
+    (folder / f"{split}_errors.md").write_text(error_analysis(gold, predicted), encoding="utf-8")
+
+
+def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
+    """A folder of brat that holds exactly these documents; an earlier one of that name is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for document in documents:
+        brat.write_document(folder, document)
+
+
+def tagged(documents: Sequence[AnnotatedText]) -> Iterator[conll.TaggedText]:
+    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag."""
+    for document in documents:
+        flat = flatten(document.entities)
+        for start, end in sentences(document.text):
+            words = words_of(document.text, start, end)
+            if words:
+                yield conll.TaggedText(document.text, words, word_tags(words, flat))
+
+
+def write_classes(
+    file: Path, labeller: TextLabeller, logits: Any, examples: Sequence[LabelledText | str]
+) -> None:
+    """JSON lines: name, what was predicted, how sure, and what was right where that is known."""
+    file.write_text(
+        "".join(f"{line}\n" for line in class_lines(labeller, logits, examples)), encoding="utf-8"
+    )
+
+
+def class_lines(labeller: TextLabeller, logits: Any, examples: Sequence[LabelledText | str]) -> Iterable[str]:
+    """A JSON object for each example, given with its target or by its name alone."""
+    rows = zip(examples, labeller.targets(logits), labeller.probabilities(logits), strict=True)
+    for example, target, probabilities in rows:
+        record: dict[str, Any] = {"id": example if isinstance(example, str) else example.name}
+        record["predicted"] = _plain(labeller, target)
+        if not isinstance(example, str):
+            record["gold"] = _plain(labeller, example.target)
+        if probabilities:
+            record["probabilities"] = probabilities
+        yield json.dumps(record, ensure_ascii=False)
+
+
+def _plain(labeller: TextLabeller, target: Any) -> Any:
+    if labeller.kind == "single_label":
+        return target[0]
+    return list(target) if labeller.kind == "multi_label" else target

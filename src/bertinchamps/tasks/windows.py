@@ -1,0 +1,173 @@
+"""From a text to the windows that a model reads, and back: sentences, words, pieces, in exact offsets.
+
+Offsets always count characters of the text as it was given. No tokenizer's offsets end up in an answer: they
+only tell which word a piece belongs to, so a normaliser may change, compose or delete what it likes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import regex
+
+from bertinchamps.errors import UserError
+
+# Runs of letters, digits, combining marks and invisible format characters; any other visible character alone.
+WORD = regex.compile(r"[\p{L}\p{M}\p{N}\p{Cf}]+|[^\s\p{L}\p{M}\p{N}\p{Cf}]")
+Range = tuple[int, int]
+Words = tuple[Range, ...]
+
+
+class Window(NamedTuple):
+    """What goes through the model as one sequence.
+
+    Attributes:
+        document: index of its text.
+        sentence: index of its sentence in the text.
+        words: character ranges of its words, in the text.
+        pieces: ids, special tokens included.
+        first_pieces: for each word, the index in `pieces` of the piece that stands for it.
+        owned: the words (from, to) for which this window, of those that overlap, is to be believed.
+    """
+
+    document: int
+    sentence: int
+    words: Words
+    pieces: tuple[int, ...]
+    first_pieces: tuple[int, ...]
+    owned: Range
+
+
+class Pieces:
+    """A tokenizer as windows need it.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        longest: pieces of a window, special tokens included.
+
+    Raises:
+        UserError: no room for anything but special tokens.
+    """
+
+    def __init__(self, tokenizer: Any, longest: int) -> None:
+        self._tokenizer = tokenizer
+        self.before, self.after = _special_tokens(tokenizer)
+        self.room = longest - len(self.before) - len(self.after)
+        if self.room < 8:
+            raise UserError(f"max_length={longest}: leaves no room for words; 32 is little, 128 is usual")
+        self._unknown = (
+            tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.mask_token_id
+        )
+
+    def of(self, texts: Sequence[str], words: Sequence[Words]) -> list[list[list[int]]]:
+        """For each text, for each of its words, the ids of its pieces; the first of them stands for it.
+
+        A piece that reaches over several words belongs to the first of them, and stands for the others
+        unless they have pieces of their own: they have none here. A word of which a normaliser leaves
+        nothing gets the unknown token, so that every word can be read and labelled.
+        """
+        if not texts:
+            return []
+        encoded = self._tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return [
+            self._by_word(ids, offsets, ranges)
+            for ids, offsets, ranges in zip(
+                encoded["input_ids"], encoded["offset_mapping"], words, strict=True
+            )
+        ]
+
+    def _by_word(self, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
+        ends = [end for _, end in words]
+        pieces: list[list[int]] = [[] for _ in words]
+        read = [False] * len(words)
+        for piece, (start, end) in zip(ids, offsets, strict=True):
+            index = bisect_right(ends, start)  # the first word that ends after the piece starts
+            if end > start and index < len(words):
+                pieces[index].append(piece)
+                while index < len(words) and words[index][0] < end:
+                    read[index] = True
+                    index += 1
+        return [own if seen or own else [self._unknown] for own, seen in zip(pieces, read, strict=True)]
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts before and after a text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return [], []
+
+
+@lru_cache(maxsize=1)
+def _french() -> Any:
+    import spacy
+
+    french = spacy.blank("fr")
+    french.add_pipe("sentencizer")
+    french.max_length = 10**9  # the limit protects parsers, and there is none here
+    return french
+
+
+def sentences(text: str) -> list[Range]:
+    """Character ranges of the sentences, by spaCy's blank French pipeline with its sentencizer (the paper's)."""
+    return [(sentence.start_char, sentence.end_char) for sentence in _french()(text).sents]
+
+
+def words_of(text: str, start: int, end: int) -> Words:
+    """Character ranges of the words in a part of the text."""
+    return tuple(match.span() for match in WORD.finditer(text, start, end))
+
+
+def windows_of(texts: Sequence[str], pieces: Pieces) -> Iterator[Window]:
+    """The windows of some texts, in order: a sentence each, and several for a sentence that is too long."""
+    for document, text in enumerate(texts):
+        ranges = [(start, end, words_of(text, start, end)) for start, end in sentences(text)]
+        ranges = [entry for entry in ranges if entry[2]]
+        relative = [tuple((a - start, b - start) for a, b in words) for start, _, words in ranges]
+        by_word = pieces.of([text[start:end] for start, end, _ in ranges], relative)
+        for sentence, ((_, _, words), parts) in enumerate(zip(ranges, by_word, strict=True)):
+            parts = [
+                part[: pieces.room] for part in parts
+            ]  # a word longer than a window is read by its beginning
+            for (first, last), owned in _spread([len(part) for part in parts], pieces.room):
+                yield _window(document, sentence, words[first:last], parts[first:last], owned, pieces)
+
+
+def _window(
+    document: int, sentence: int, words: Words, parts: list[list[int]], owned: Range, pieces: Pieces
+) -> Window:
+    ids, firsts = list(pieces.before), []
+    for part in parts:
+        firsts.append(len(ids) if part else max(0, len(ids) - 1))
+        ids += part
+    return Window(document, sentence, words, (*ids, *pieces.after), tuple(firsts), owned)
+
+
+def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:
+    """Word ranges that cover a sentence, each fitting the room and overlapping the next by about half of it.
+
+    Yields:
+        The words (from, to) of a window, and the part of them, relative to its first, that it owns: a word
+        that two windows hold is owned by the one in which it is farther from the edge.
+    """
+    sums = [0]
+    for length in lengths:
+        sums.append(sums[-1] + length)
+    bounds: list[Range] = []
+    first = 0
+    while True:
+        last = bisect_right(sums, sums[first] + room) - 1
+        bounds.append((first, last))
+        if last == len(lengths):
+            break
+        first = max(first + 1, bisect_left(sums, sums[last] - room // 2))
+    seams = [0, *((bounds[i][1] + bounds[i + 1][0]) // 2 for i in range(len(bounds) - 1)), len(lengths)]
+    for index, (first, last) in enumerate(bounds):
+        yield (first, last), (seams[index] - first, seams[index + 1] - first)

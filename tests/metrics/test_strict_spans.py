@@ -1,0 +1,131 @@
+"""The protocol "strict": the flat representation, and the same numbers as seqeval's strict mode."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from annotated import corpora, entities
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.errors import UserError
+from bertinchamps.metrics.strict_spans import flatten, strict_scores
+
+
+def contiguous(label: str, start: int, end: int) -> Entity:
+    return Entity(label, ((start, end),))
+
+
+def iob2(chosen: tuple[Entity, ...], cuts: list[int]) -> list[str]:
+    """Tags of the pieces between cuts, which include all boundaries of the entities."""
+    tags = []
+    for start, end in pairwise(cuts):
+        around = next((entity for entity in chosen if entity.start <= start and end <= entity.end), None)
+        tags.append("O" if around is None else f"{'B' if around.start == start else 'I'}-{around.label}")
+    return tags
+
+
+@given(corpora())
+def test_the_scores_are_those_of_seqeval_in_strict_mode(
+    corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
+) -> None:
+    from seqeval.metrics.v1 import classification_report
+    from seqeval.scheme import IOB2
+
+    gold, predicted = corpus
+    truth, answers = [], []
+    for text, other in zip(gold, predicted, strict=True):
+        wanted, found = flatten(text.entities), flatten(other.entities)
+        cuts = sorted({0, len(text.text), *(b for e in (*wanted, *found) for b in (e.start, e.end))})
+        truth.append(iob2(wanted, cuts))
+        answers.append(iob2(found, cuts))
+    scores = strict_scores(gold, predicted)
+    if scores["support"] + scores["predicted"] == 0:
+        return
+    report = classification_report(
+        truth, answers, mode="strict", scheme=IOB2, output_dict=True, zero_division=0
+    )
+    theirs = {label: report[label] for label in report if not label.endswith("avg")}
+    assert theirs.keys() == scores["types"].keys()
+    for label, ours in [("micro avg", scores), *scores["types"].items()]:
+        assert ours["support"] == report[label]["support"]
+        for mine, name in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+            assert ours[mine] == pytest.approx(report[label][name], abs=1e-12)
+
+
+@given(st.lists(entities(12), max_size=8))
+def test_flat_entities_are_contiguous_apart_and_of_the_input(given_entities: list[Entity]) -> None:
+    flat = flatten(given_entities)
+    assert all(a.end <= b.start for a, b in pairwise(flat))
+    ranges = {contiguous(entity.label, entity.start, entity.end) for entity in given_entities}
+    assert set(flat) <= ranges
+    assert flatten(flat) == flat
+
+
+@given(st.lists(entities(12), max_size=8))
+def test_what_was_left_out_overlaps_a_kept_one_at_least_as_long(given_entities: list[Entity]) -> None:
+    flat = flatten(given_entities)
+    for entity in given_entities:
+        length = entity.end - entity.start
+        assert any(
+            kept.start < entity.end and entity.start < kept.end and kept.end - kept.start >= length
+            for kept in flat
+        )
+
+
+@given(st.lists(entities(12), max_size=8).flatmap(lambda e: st.tuples(st.just(e), st.permutations(e))))
+def test_the_order_of_entities_decides_nothing(orders: tuple[list[Entity], list[Entity]]) -> None:
+    assert flatten(orders[0]) == flatten(orders[1])
+
+
+def test_ties() -> None:
+    crossing = [contiguous("DISO", 2, 6), contiguous("DISO", 0, 4)]
+    assert flatten(crossing) == (contiguous("DISO", 0, 4),)
+    same = [contiguous("PROC", 0, 4), contiguous("CHEM", 0, 4)]
+    assert flatten(same) == (contiguous("CHEM", 0, 4),)
+
+
+def test_a_discontinuous_entity_becomes_its_covering_range() -> None:
+    inside = contiguous("ANAT", 5, 8)
+    assert flatten([Entity("DISO", ((0, 4), (10, 14))), inside]) == (contiguous("DISO", 0, 14),)
+
+
+@given(corpora())
+def test_perfect_predictions_score_one(corpus: tuple[list[AnnotatedText], list[AnnotatedText]]) -> None:
+    gold, _ = corpus
+    scores = strict_scores(gold, gold)
+    perfect = 1.0 if scores["support"] else 0.0
+    assert scores["precision"] == scores["recall"] == scores["f1"] == perfect
+    assert all(of_type["f1"] == 1.0 for of_type in scores["types"].values())
+
+
+@given(corpora())
+def test_precision_is_recall_seen_from_the_other_side(
+    corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
+) -> None:
+    there, back = strict_scores(*corpus), strict_scores(*corpus[::-1])
+    assert (there["precision"], there["recall"]) == (back["recall"], back["precision"])
+    assert there["f1"] == back["f1"]
+    assert sum(of_type["support"] for of_type in there["types"].values()) == there["support"]
+
+
+@given(corpora())
+def test_the_order_of_documents_decides_nothing(
+    corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
+) -> None:
+    gold, predicted = corpus
+    assert strict_scores(gold, predicted[::-1]) == strict_scores(gold, predicted)
+
+
+def test_documents_that_do_not_correspond_are_refused() -> None:
+    text = AnnotatedText("a", "toux", ())
+    with pytest.raises(UserError, match="no predictions, such as 'b'"):
+        strict_scores([text, text._replace(name="b")], [text])
+    with pytest.raises(UserError, match="two predicted documents are called 'a'"):
+        strict_scores([text], [text, text])
+    with pytest.raises(UserError, match="another text") as refusal:
+        strict_scores([text], [text._replace(text="rhume")])
+    assert "toux" not in str(refusal.value)
+    assert "rhume" not in str(refusal.value)

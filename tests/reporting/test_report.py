@@ -1,0 +1,361 @@
+"""The report: what may stand side by side, what is averaged, and what is never left out in silence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertinchamps.config import ReportConfig
+from bertinchamps.errors import UserError
+from bertinchamps.report import problems, report
+from bertinchamps.reporting.protocols import PROTOCOLS
+from bertinchamps.reporting.published import published
+from support import command
+
+
+def entities(f1: float) -> dict[str, Any]:
+    whole = {"precision": f1 + 0.01, "recall": f1 - 0.01, "f1": f1, "support": 30}
+    types = {"CHEM": {**whole, "support": 10}, "DISO": {**whole, "f1": f1 - 0.1, "support": 20}}
+    return {**whole, "types": types}
+
+
+def tags(f1: float, remark: str = "The protocol of the paper.") -> dict[str, Any]:
+    part = {"precision": f1, "recall": f1, "f1": f1, "support": 400}
+    return {"accuracy": f1, "macro_f1": f1, "weighted_f1": f1, "labels": {"O": part}, "remark": remark}
+
+
+def ner(f1: float) -> dict[str, Any]:
+    return {"strict": entities(f1), "nested_exact": entities(f1 - 0.05), "paper": tags(f1 + 0.3)}
+
+
+def write_run(folder: Path, test: Mapping[str, Any], seed: int = 0, **changes: Any) -> Path:
+    """A finished fine-tuning run."""
+    results = {
+        "task": "quaero_emea",
+        "kind": "ner",
+        "head": "flat",
+        "model": "runs/a/model",
+        "model_label": "small, 0.7 h",
+        "parameters": 11_008_000,
+        "seed": seed,
+        "command": f"python -m bertinchamps.finetune seed={seed}",
+        "versions": {},
+        "data_fingerprint": "aaaa",
+        "finished": f"2026-11-21T12:00:0{seed}+0000",
+        "hardware": "CPU",
+        "cost": {
+            "seconds": 100.0 + seed,
+            "training_seconds": 90.0,
+            "epochs": 40.0,
+            "steps": 3600,
+            "tokens": 812_000,
+            "flops": 1e13,
+        },
+        "selection": {"split": "dev", "metric": "strict_f1", "value": 0.5, "step": 3000},
+        "data": {"train": {"documents": 11, "examples": 706}, "test": {"documents": 15}},
+        "remarks": [],
+        "scores": {"dev": dict(test), "test": dict(test)},
+        **changes,
+    }
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder
+
+
+def write_pretraining(folder: Path, **changes: Any) -> Path:
+    """A finished pretraining run."""
+    summary = {
+        "held_out": {"loss": 3.18, "accuracy": 0.455},
+        "spent": {"seconds": 600.0, "steps": 1920, "tokens": 7_860_000, "flops": 1e15, "positions": 1},
+        "parameters": 11_008_000,
+        "device": "CPU, 2 threads",
+        "tokens_per_second": 13_132.0,
+        **changes,
+    }
+    config = "arch: {num_hidden_layers: 4, hidden_size: 256}\ntokenizer: {normalizer: french, path: null}\n"
+    run = {"command": "python -m bertinchamps.pretrain", "data_fingerprint": "cccc"}
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
+    return folder
+
+
+def page_of(runs: Path) -> str:
+    """Write the report beside the runs, and return its page."""
+    output = runs.parent / "report"
+    report(ReportConfig(runs_dir=str(runs), output=str(output)))
+    return (output / "report.md").read_text(encoding="utf-8")
+
+
+def rows_of(runs: Path, name: str) -> list[dict[str, str]]:
+    with (runs.parent / "report" / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def table_under(page: str, title: str) -> list[list[str]]:
+    """The cells of the table under the heading that contains the title."""
+    after = re.split(rf"^### .*{re.escape(title)}.*$", page, flags=re.MULTILINE)[1]
+    lines = re.match(r"\s*((?:\|.*\n)+)", after)
+    assert lines is not None
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines.group(1).splitlines()
+    ]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def test_seeds_give_mean_and_sample_deviation_and_one_seed_is_shown_as_such(runs: Path) -> None:
+    scores = [0.50, 0.53, 0.59]
+    for seed, f1 in enumerate(scores):
+        write_run(runs / f"deep/er/{seed}", ner(f1), seed)
+    write_run(runs / "alone", ner(0.4), seed=7, model_label="scratch")
+    table = table_under(page_of(runs), "entities, strict")
+    by_model = {row[0]: row for row in table}
+    mean, deviation = statistics.fmean(scores), statistics.stdev(scores)
+    assert by_model["small, 0.7 h, flat"][4] == f"{100 * mean:.1f} ± {100 * deviation:.1f}"
+    assert by_model["small, 0.7 h, flat"][5] == "ours, 3 seeds: 0, 1, 2"
+    assert by_model["scratch, flat"][4:] == ["40.0", "ours, 1 seed: 7"]
+    [row] = [
+        row
+        for row in rows_of(runs, "quaero_emea_strict")
+        if row["model"] == "small, 0.7 h" and row["split"] == "test"
+    ]
+    assert (float(row["f1"]), float(row["f1_deviation"])) == (mean, deviation)
+    assert row["seeds"] == "3"
+
+
+def test_csv_holds_what_the_table_shows_and_dev_beside_it(runs: Path) -> None:
+    write_run(runs / "a", ner(0.5), scores={"dev": ner(0.7), "test": ner(0.5)})
+    page = page_of(runs)
+    shown = {row[0]: row for row in table_under(page, "entities, nested")}
+    records = rows_of(runs, "quaero_emea_nested_exact")
+    ours = {row["split"]: row for row in records if row["from"] == "ours"}
+    assert f"{100 * float(ours['test']['f1']):.1f}" == shown["small, 0.7 h, flat"][4] == "45.0"
+    assert float(ours["dev"]["f1"]) == pytest.approx(0.65)
+    assert ours["dev"]["f1_deviation"] == ""
+    assert "65.0" not in page
+    by_type = rows_of(runs, "quaero_emea_strict_by_type")
+    assert [(row["type"], row["support"]) for row in by_type if row["split"] == "test"] == [
+        ("CHEM", "10.0"),
+        ("DISO", "20.0"),
+    ]
+
+
+def test_no_table_mixes_protocols(runs: Path) -> None:
+    write_run(runs / "a", ner(0.5))
+    page = page_of(runs)
+    strict = [row[0] for row in table_under(page, "entities, strict")]
+    nested = [row[0] for row in table_under(page, "entities, nested")]
+    paper = [row[0] for row in table_under(page, "tags, the protocol of BERTinchamps (test")]
+    assert strict[2:] == ["small, 0.7 h, flat", "CamemBERT", "CamemBERT-bio"]
+    assert nested[2:] == ["small, 0.7 h, flat", "Erasmus MC, dictionaries", "CamemBERT-bio, flat"]
+    assert paper[2:] == ["small, 0.7 h, flat"]
+    after = page.split("tags, the protocol of BERTinchamps (test")[1].split("###")[0]
+    assert "not comparable" in after
+    assert "The protocol of the paper." in after
+
+
+def test_a_run_without_a_protocol_does_not_count_as_one_of_its_seeds(runs: Path) -> None:
+    write_run(runs / "a", ner(0.5), seed=0)
+    write_run(runs / "b", {"strict": entities(0.6)}, seed=1)
+    page = page_of(runs)
+    assert "2 seeds" in str(table_under(page, "entities, strict"))
+    assert "1 seed: 0" in str(table_under(page, "entities, nested"))
+
+
+def test_other_data_are_kept_apart_and_said(runs: Path) -> None:
+    write_run(runs / "a", ner(0.5), seed=0)
+    write_run(runs / "b", ner(0.5), seed=1)
+    write_run(runs / "c", ner(0.9), seed=2, data_fingerprint="bbbb")
+    page = page_of(runs)
+    assert len(re.findall(r"^### .*entities, strict.*\(test, %\)$", page, re.MULTILINE)) == 2
+    assert "2 different states of its data (aaaa, bbbb)" in page
+    other = table_under(page, "other data (bbbb): entities, strict: same")
+    assert [row[0] for row in other[2:]] == ["small, 0.7 h, flat"]  # and nothing published beside it
+    assert other[2][4] == "90.0"
+    assert table_under(page, "(drug leaflets): entities, strict")[2][4] == "50.0 ± 0.0"
+
+
+def test_heads_and_models_are_different_settings(runs: Path) -> None:
+    write_run(runs / "a", ner(0.5))
+    write_run(runs / "b", ner(0.6), head="nested")
+    table = table_under(page_of(runs), "entities, nested")
+    assert [row[0] for row in table[2:4]] == ["small, 0.7 h, flat", "small, 0.7 h, nested"]
+
+
+def test_the_same_seed_twice_is_no_second_sample(runs: Path) -> None:
+    write_run(runs / "old", ner(0.5), finished="2026-11-20T12:00:00+0000")
+    write_run(runs / "new", ner(0.6), finished="2026-11-21T12:00:00+0000")
+    page = page_of(runs)
+    assert table_under(page, "entities, strict")[2][4] == "60.0"
+    assert re.search(r"- `old`: same setting and seed as .*new", page)
+
+
+OTHER_TASKS = {
+    "classes": {"accuracy": 0.8, "macro_f1": 0.7, "classes": {"yes|no": {"precision": 0.5, "recall": 0.5, "f1": 0.5,
+                                                                        "support": 3}}},
+    "multi_label": {"micro_f1": 0.8, "macro_f1": 0.7, "exact_match": 0.6},
+    "number": {"pearson": 0.8, "spearman": 0.7, "mean_absolute_error": 1.25, "root_mean_squared_error": 2.5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", OTHER_TASKS)
+def test_tasks_of_ones_own_have_tables_of_the_same_shape(runs: Path, protocol: str) -> None:
+    write_run(runs / "a", {protocol: OTHER_TASKS[protocol]}, task="my topics", head=None)
+    write_run(runs / "b", ner(0.5))
+    page = page_of(runs)
+    assert page.index("## QUAERO") < page.index("## my topics")
+    table = table_under(page, f"my topics: {PROTOCOLS[protocol].title}")
+    assert table[2][0] == "small, 0.7 h"
+    assert table[2][2] == ("0.800" if protocol == "number" else "80.0")
+    assert rows_of(runs, f"my_topics_{protocol}")
+
+
+def test_remarks_of_runs_are_printed_once_in_their_section(runs: Path) -> None:
+    for seed in (0, 1):
+        write_run(
+            runs / str(seed), {"classes": OTHER_TASKS["classes"]}, seed,
+            task="pawsx", head=None, remarks=["Not the official splits."],
+        )  # fmt: skip
+    page = page_of(runs)
+    section = page.split("PAWS-X (paraphrases)\n")[1].split("\n## ")[0]
+    assert section.count("Not the official splits.") == 1
+
+
+def test_markdown_tables_are_well_formed(runs: Path) -> None:
+    write_run(runs / "a", {**ner(0.5)}, model_label="odd | label\nof two lines")
+    write_run(runs / "b", {"classes": OTHER_TASKS["classes"]}, task="topics", head=None)
+    write_pretraining(runs / "p")
+    lines = page_of(runs).splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert "odd \\| label of two lines, flat" in "".join(tables)
+    for start, line in enumerate(lines):
+        if line.startswith("|") and not lines[start - 1].startswith("|"):
+            widths = set()
+            for row in lines[start:]:
+                if not row.startswith("|"):
+                    break
+                assert row.endswith("|")
+                widths.add(len(re.findall(r"(?<!\\)\|", row)))
+            assert len(widths) == 1
+            assert set(lines[start + 1]) == set("|- ")
+            assert lines[start - 1] == ""
+
+
+def test_pretraining_and_costs(runs: Path) -> None:
+    write_pretraining(runs / "p")
+    write_run(runs / "a", ner(0.5), seed=0)
+    write_run(runs / "b", ner(0.5), seed=2)
+    page = page_of(runs)
+    [_, _, row] = table_under(page, "What pretraining cost")
+    assert row[:4] == ["p", "4 × 256", "11,008,000", "french"]
+    assert row[10:12] == ["3.180", "45.5"]
+    [_, _, row] = table_under(page, "What fine-tuning cost")
+    assert row[2] == f"101 ± {statistics.stdev([100, 102]):.0f}"
+    assert float(rows_of(runs, "finetuning_cost")[0]["flops"]) == 1e13
+    assert "python -m bertinchamps.finetune seed=2" in page
+
+
+BROKEN = {
+    "no hardware": ({"hardware": None}, "hardware is missing"),
+    "no cost": ({"cost": {"seconds": 1.0}}, "cost.steps is missing"),
+    "no test": ({"scores": {"dev": ner(0.5)}}, "no scores of the test split"),
+    "no f1": ({"scores": {"test": {"strict": {"precision": 0.1, "recall": 0.1}}}}, "test.strict: f1 missing"),
+    "nan": ({"scores": {"test": {"strict": entities(float("nan"))}}}, "precision, recall, f1 missing or not"),
+    "protocol": ({"scores": {"test": {"strikt": entities(0.5)}}}, "test.strikt: no such protocol"),
+    "types": ({"scores": {"test": {"strict": {**entities(0.5), "types": {"CHEM": 3}}}}}, "types: needs precision"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_run_is_listed_with_the_reason(runs: Path, case: str) -> None:
+    changes, reason = BROKEN[case]
+    write_run(runs / "whole", ner(0.5))
+    write_run(runs / "broken", ner(0.9), **changes)
+    page = page_of(runs)
+    assert re.search(rf"^- `broken`: results.json: .*{re.escape(reason)}", page, re.MULTILINE)
+    assert "1 seed: 0" in str(table_under(page, "entities, strict"))
+
+
+def test_unfinished_and_damaged_runs_are_listed(runs: Path) -> None:
+    write_run(runs / "whole", ner(0.5))
+    write_run(runs / "cut", ner(0.5)).joinpath("results.json").write_text('{"task": "qua', encoding="utf-8")
+    write_pretraining(runs / "stopped").joinpath("summary.json").unlink()
+    write_pretraining(runs / "lossless", held_out={"accuracy": 0.5})
+    write_pretraining(runs / "no_config").joinpath("config.yaml").unlink()
+    page = page_of(runs)
+    for name, reason in (
+        ("cut", "not whole JSON"),
+        ("stopped", "not finished"),
+        ("lossless", "held_out.loss is missing"),
+        ("no_config", "config.yaml: missing"),
+    ):
+        assert re.search(rf"^- `{name}`: .*{reason}", page, re.MULTILINE), name
+    assert "4 left out" in page
+
+
+def test_no_runs_at_all_is_the_users_to_mend(runs: Path) -> None:
+    runs.mkdir()
+    config = ReportConfig(runs_dir=str(runs), output=str(runs / "report"))
+    with pytest.raises(UserError, match="no runs in there"):
+        report(config)
+    write_pretraining(runs / "stopped").joinpath("summary.json").unlink()
+    with pytest.raises(UserError, match=r"(?s)no finished run.*stopped: not finished"):
+        report(config)
+    assert not (runs / "report").exists()
+
+
+def test_wrong_settings_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = problems(
+        ReportConfig(runs_dir=str(tmp_path / "nowhere"), output=str(tmp_path / "file" / "report"))
+    )
+    assert len(found) == 2
+    assert "no such directory" in found[0]
+    assert "a file is in the way" in found[1]
+
+
+def test_every_published_figure_can_be_shown_and_has_a_source() -> None:
+    for figure in published().figures:
+        assert figure.task in published().tasks
+        assert set(figure.scores) <= set(PROTOCOLS[figure.protocol].metrics)
+        assert set(figure.deviations) <= set(figure.scores)
+        assert all(0 < score < 1 for score in figure.scores.values())
+        assert figure.source
+
+
+def test_the_command_writes_page_tables_and_figure(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path / "runs" / str(seed), ner(0.5 + seed / 50), seed)
+    write_pretraining(tmp_path / "runs" / "p")
+    done = command("bertinchamps.report", "runs_dir=runs", "output=out/report", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out" / "report"
+    page = (folder / "report.md").read_text(encoding="utf-8")
+    assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "scores.svg").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([^)]+)\)", page))
+    assert linked | {"scores.svg", "report.md"} == {file.name for file in folder.iterdir()}
+    assert str(tmp_path) not in page
+    refused = command("bertinchamps.report", "runs_dir=nowhere", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "runs_dir=nowhere: no such directory" in refused.stderr
+
+
+def test_help_needs_neither_torch_nor_matplotlib(tmp_path: Path) -> None:
+    for name in ("torch", "matplotlib"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('too early')", encoding="utf-8")
+    done = command("bertinchamps.report", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "runs_dir" in done.stdout

@@ -1,0 +1,233 @@
+"""brat's stand-off format: what is read, what is refused, and that writing loses nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from documents import documents
+from hypothesis import given
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import brat
+
+SECRET = "Madame Confidentielle"
+TEXT = "Fracture du col du fémur\nchez elle."
+
+
+def read(ann: str, text: str = TEXT) -> AnnotatedText:
+    return brat.read_document(text.encode(), ann.encode(), "folder/note")
+
+
+def refused(ann: str, text: str = TEXT) -> str:
+    with pytest.raises(UserError) as caught:
+        read(ann, text)
+    assert SECRET not in str(caught.value)
+    assert "Fracture" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_entities_of_every_kind_come_sorted() -> None:
+    document = read(
+        "T1\tDISO 0 24\tFracture du col du fémur\n"
+        "T2\tANAT 12 15;19 24\tcol fémur\n"
+        "#1\tAnnotatorNotes T1\tC0016658\n"
+        "T3\tANAT 19 29\tfémur chez\n"
+    )
+    assert document == AnnotatedText(
+        "note",
+        TEXT,
+        (
+            Entity("ANAT", ((12, 15), (19, 24))),
+            Entity("ANAT", ((19, 29),)),
+            Entity("DISO", ((0, 24),)),
+        ),
+    )
+
+
+def test_fragments_may_be_written_in_any_order() -> None:
+    assert read("T1\tANAT 19 24;12 15\tfémur col\n").entities == (Entity("ANAT", ((12, 15), (19, 24))),)
+    assert "not that of the line" in refused("T1\tANAT 19 24;12 15\tcol fémur\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#2\tAnnotatorNotes T1\t",
+        "#2\tAnnotatorNotes T1",
+        "R1\tPart-of Arg1:T1 Arg2:T2",
+        "E1\tMERGE:T2 Org1:T1 Org2:T3",
+        "E2\tMERGE:T2",
+        "A1\tNegation E1",
+        "M2\tConfidence E1 L1",
+        "N1\tReference T1 UMLS:C0016658\tfemur",
+        "*\tEquiv T1 T2 T3",
+        "",
+    ],
+)
+def test_other_lines_are_passed_over(line: str) -> None:
+    assert read(f"{line}\nT1\tDISO 0 8\tFracture").entities == (Entity("DISO", ((0, 8),)),)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("T1 DISO 0 8 Fracture", "not a line of brat's format"),
+        (SECRET, "not a line of brat's format"),
+        (f"{SECRET}\tDISO 0 8\tFracture", "not a line of brat's format"),
+        ("T1\tDISO 0 8", "the line of T1 is not well formed; expected is T1<tab>TYPE START END<tab>TEXT"),
+        (f"T1\tDISO 0-8\t{SECRET}", "the line of T1 is not well formed"),
+        ("T1\tDISO 0 8; 9 11\tFracture du", "the line of T1 is not well formed"),
+        ("T1\tDISO -1 8\tFracture", "the line of T1 is not well formed"),
+        ("R1\tPart-of T1 T2", "the line of R1 is not well formed"),
+        ("T1\tDISO 8 8\t", "T1 DISO 8 8: a fragment must end after its start"),
+        ("T1\tDISO 8 0\tFracture", "T1 DISO 8 0: a fragment must end after its start"),
+        ("T1\tDISO 0 900\tFracture", "T1 DISO 0 900: reaches beyond the text, which has 35 characters"),
+        ("T1\tDISO 1 9\tFracture", "T1 DISO 1 9: the text at these offsets is not that of the line"),
+        ("T1\tDISO 0 8;8 11\tFracture  du", "fragments overlap or touch"),
+        ("T1\tDISO 0 8;4 11\tFracture ture du", "fragments overlap or touch"),
+    ],
+)
+def test_a_bad_line_is_named_by_file_and_number(line: str, what: str) -> None:
+    message = refused(f"#1\tAnnotatorNotes T1\tC1\n{line}\n")
+    assert message.startswith("folder/note.ann: line 2: ")
+    assert what in message
+
+
+def test_an_id_that_occurs_twice_names_both_lines() -> None:
+    message = refused("T1\tDISO 0 8\tFracture\n\nT1\tANAT 12 15\tcol\n")
+    assert message == "folder/note.ann: line 3: the id T1 is also that of line 1; give each its own"
+
+
+def test_the_same_entity_twice_stays_twice() -> None:
+    """As in QUAERO, where a mention has two concepts of one type."""
+    assert len(read("T1\tDISO 0 8\tFracture\nT2\tDISO 0 8\tFracture\n").entities) == 2
+
+
+def test_offsets_count_carriage_returns_and_every_code_point() -> None:
+    text = "Un 😀\r\nfémur\r\ncassé"
+    document = read("T1\tANAT 6 11\tfémur\r\nT2\tDISO 6 18\tfémur  cassé\r\n", text)
+    assert document.text == text
+    assert document.entities == (Entity("ANAT", ((6, 11),)), Entity("DISO", ((6, 18),)))
+
+
+def test_a_byte_order_mark_counts_in_the_text_and_not_in_the_annotations() -> None:
+    ann = "\ufeffT1\tDISO 1 9\tFracture\n"
+    assert read(ann, "\ufeffFracture").entities == (Entity("DISO", ((1, 9),)),)
+    assert "begins with a byte order mark" in refused("T1\tDISO 0 8\tFracture\n", "\ufeffFracture")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "ann"])
+def test_not_utf8(suffix: str) -> None:
+    contents = {"txt": b"Fracture", "ann": b""} | {suffix: "un\nété".encode("latin-1")}
+    with pytest.raises(UserError, match=rf"note\.{suffix}: line 2: not UTF-8; convert it"):
+        brat.read_document(contents["txt"], contents["ann"], "note")
+
+
+# --- folders and archives
+
+
+def folder_of(path: Path, *names: str) -> Path:
+    for name in names:
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("Fracture" if file.suffix == ".txt" else "", encoding="utf-8")
+    return path
+
+
+def names_in(path: Path, annotated: bool = True) -> list[str]:
+    return [document.name for document in brat.read_folder(path, annotated)]
+
+
+def test_a_folder_in_the_natural_order_of_names_without_stray_files(tmp_path: Path) -> None:
+    names = ["note10", "note9", "note9b", "a.b", "note09"]
+    folder_of(tmp_path, *(f"{name}.{suffix}" for name in names for suffix in ("txt", "ann")))
+    folder_of(tmp_path, "note9.ann~", "annotation.conf", ".hidden.txt", ".trash/x.txt", "README.md")
+    assert names_in(tmp_path) == ["a.b", "note09", "note9", "note9b", "note10"]
+
+
+def test_a_zip_is_read_like_the_folder_inside(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
+        archive.writestr("notes/1.txt", "Fracture")
+        archive.writestr("notes/1.ann", "T1\tDISO 0 8\tFracture\n")
+        archive.writestr("__MACOSX/notes/._1.txt", b"\xff")
+    assert brat.read_folder(tmp_path / "notes.zip") == [
+        AnnotatedText("1", "Fracture", (Entity("DISO", ((0, 8),)),))
+    ]
+
+
+def test_partners_must_be_there_unless_only_texts_are_asked_for(tmp_path: Path) -> None:
+    folder_of(tmp_path / "a", "1.txt", "1.ann", "2.txt")
+    with pytest.raises(UserError, match=r"2\.txt: its annotations 2\.ann are missing"):
+        brat.read_folder(tmp_path / "a")
+    assert names_in(tmp_path / "a", annotated=False) == ["1", "2"]
+    folder_of(tmp_path / "b", "1.txt", "1.ann", "2.ann")
+    with pytest.raises(UserError, match=r"2\.ann: its text 2\.txt is missing"):
+        brat.read_folder(tmp_path / "b")
+    assert names_in(tmp_path / "b", annotated=False) == ["1"]
+
+
+def test_texts_that_are_not_annotated_are_not_checked_against_annotations(tmp_path: Path) -> None:
+    (folder_of(tmp_path, "1.txt") / "1.ann").write_text("nonsense", encoding="utf-8")
+    assert brat.read_folder(tmp_path, annotated=False) == [AnnotatedText("1", "Fracture", ())]
+
+
+def test_no_text_and_several_folders_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \.txt file in it"):
+        brat.read_folder(tmp_path)
+    folder_of(tmp_path, "train/1.txt", "train/1.ann", "test/1.txt", "test/1.ann")
+    with pytest.raises(UserError, match=r"texts in 2 folders .*name one of them"):
+        brat.read_folder(tmp_path)
+    assert names_in(tmp_path / "train") == ["1"]
+    folder_of(tmp_path, "1.txt", "1.ann")
+    assert names_in(tmp_path) == ["1"]
+
+
+def test_a_damaged_zip_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(UserError, match=r"notes\.zip: damaged or cut short"):
+        brat.read_folder(tmp_path / "notes.zip")
+
+
+# --- writing
+
+
+@given(documents())
+def test_what_is_written_is_read_again(document: AnnotatedText) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        brat.write_document(Path(folder), document)
+        assert brat.read_folder(Path(folder)) == [document]
+
+
+@given(documents())
+def test_each_entity_is_one_line_to_every_program(document: AnnotatedText) -> None:
+    """Python's and Java's line readers split at more than a newline."""
+    with tempfile.TemporaryDirectory() as folder:
+        brat.write_document(Path(folder), document)
+        lines = Path(folder, "note.ann").read_bytes().decode().splitlines()
+    assert len(lines) == len(document.entities)
+    assert all(line.count("\t") == 2 for line in lines)
+
+
+def test_the_lines_are_those_of_brat(tmp_path: Path) -> None:
+    entities = (Entity("ANAT", ((12, 15), (19, 24))), Entity("DISO", ((19, 29),)))
+    brat.write_document(tmp_path / "new", AnnotatedText("n", TEXT, entities))
+    assert (tmp_path / "new" / "n.ann").read_text(encoding="utf-8") == (
+        "T1\tANAT 12 15;19 24\tcol fémur\nT2\tDISO 19 29\tfémur chez\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a\\b", "a\nb"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be that of a file"):
+        brat.write_document(tmp_path, AnnotatedText(name, "a", ()))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("label", ["", "lésion grave", "A\tB"])
+def test_a_label_that_brat_cannot_hold_is_refused(tmp_path: Path, label: str) -> None:
+    with pytest.raises(UserError, match=r"note: the label .* must not hold blanks"):
+        brat.write_document(tmp_path, AnnotatedText("note", "a", (Entity(label, ((0, 1),)),)))

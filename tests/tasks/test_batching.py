@@ -1,0 +1,58 @@
+"""Each example once an epoch, updates of similar length, whatever the micro-batch and wherever one goes on."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertinchamps.tasks.batching import batches_of, in_length_order
+
+
+def taken(
+    lengths: list[int], count: int, position: int = 0, micro_batch: int = 8, seed: int = 0
+) -> list[int]:
+    stream = batches_of(lengths, seed, position, 8, micro_batch)
+    chosen = itertools.chain.from_iterable(indices.tolist() for indices, _ in stream)
+    return list(itertools.islice(chosen, count))
+
+
+LENGTHS = np.random.default_rng(0).integers(3, 90, 700).tolist()
+
+
+def test_every_example_once_an_epoch() -> None:
+    counts = np.bincount(taken(LENGTHS, 5600))
+    assert set(counts.tolist()) <= {7, 8, 9}  # what is sorted together reaches over the end of an epoch
+    assert (np.bincount(taken(LENGTHS[:640], 5120)) == 8).all()  # unless it divides one
+
+
+def test_updates_do_not_depend_on_the_micro_batch_or_on_going_on() -> None:
+    whole = taken(LENGTHS, 3000)
+    assert taken(LENGTHS, 3000, micro_batch=2) == whole
+    assert taken(LENGTHS, 1000, position=2000) == whole[2000:]
+    assert taken(LENGTHS, 3000, seed=1) != whole
+
+
+def test_padding_is_small() -> None:
+    order = np.array(taken(LENGTHS, 2800)).reshape(-1, 8)
+    lengths = np.array(LENGTHS)[order]
+    padded = (lengths.max(1) * 8).sum() / lengths.sum()
+    assert padded < 1.15
+    plain = np.array(LENGTHS * 4).reshape(-1, 8)
+    assert (plain.max(1) * 8).sum() / plain.sum() > 1.5  # what it would be
+
+
+@given(st.integers(1, 40))
+def test_a_small_set_meets_no_copy_of_itself_sooner_than_it_must(size: int) -> None:
+    order = np.array(taken(list(range(1, size + 1)), 160)).reshape(-1, 8)
+    for update in order:
+        _, counts = np.unique(update, return_counts=True)
+        assert counts.max() <= -(-8 // size) + 1
+
+
+def test_length_order_has_all_once() -> None:
+    batches = list(in_length_order(LENGTHS, 32))
+    assert sorted(itertools.chain.from_iterable(batches)) == list(range(700))
+    assert LENGTHS[batches[0][0]] == max(LENGTHS)

@@ -1,0 +1,156 @@
+"""The user's own examples, told apart by the names of their files."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real import real
+
+from bertinchamps.contract import AnnotatedText, Entity, LabelledText
+from bertinchamps.errors import UserError
+from bertinchamps.tasks import tasks
+from bertinchamps.tasks.splits import label_names
+
+SECRET = "Madame Confidentielle"
+
+
+def write(path: Path, content: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode())
+    return str(path)
+
+
+def refused(name: str, call: str = "check", **settings: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        getattr(tasks.build(name, **settings), call)()
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+# --- classification
+
+
+def test_classification_of_pairs_in_files_of_different_kinds(tmp_path: Path) -> None:
+    reader = tasks.build(
+        "classification",
+        train=write(tmp_path / "train.csv", "a,b,cat\nUn,Deux,x\n"),
+        test=write(tmp_path / "test.jsonl", '{"a": "Un", "b": "Deux", "cat": "y"}'),
+        text="a",
+        pair="b",
+        label="cat",
+    )
+    reader.check()
+    assert reader.read() == {
+        "train": [LabelledText("train.csv, line 2", "Un", "Deux", ("x",))],
+        "test": [LabelledText("test.jsonl, line 1", "Un", "Deux", ("y",))],
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "read"),
+    [("single", "single_label", ("1/2",)), ("multi", "multi_label", ("1", "2")), ("number", "number", None)],
+)
+def test_the_target_decides_the_kind(tmp_path: Path, target: str, kind: str, read: Any) -> None:
+    train = write(tmp_path / "a.tsv", "text\tlabel\nUn\t1/2\n")
+    reader = tasks.build("classification", train=train, target=target, separator="/")
+    assert reader.kind == kind
+    if read is None:
+        assert "a.tsv: line 2: column 'label': not a number" in refused(
+            "classification", train=train, target=target
+        )
+    else:
+        assert reader.read()["train"][0].target == read
+
+
+def test_classification_that_cannot_be(tmp_path: Path) -> None:
+    train = write(tmp_path / "a.csv", f"note,label\n{SECRET},1\n")
+    assert "task.target=regression: one of single, multi, number" in refused(
+        "classification", train=train, target="regression"
+    )
+    assert "task.separator: must not be empty" in refused("classification", train=train, separator="")
+    assert "name the right one with task.text=NAME" in refused("classification", train=train)
+    assert "task.dev=missing.csv: no such file or folder" in refused(
+        "classification", train=train, dev="missing.csv"
+    )
+    assert "also task.train" in refused("classification", train=train, test=str(tmp_path / "." / "a.csv"))
+    assert "unknown kind of file" in refused("classification", train=write(tmp_path / "a.xlsx", ""))
+    assert "task.train: classification needs it" in refused("classification")
+
+
+# --- named entities
+
+EXPECTED = [AnnotatedText("n", "La rougeole", (Entity("DISO", ((3, 11),)),))]
+
+
+def ner_file(tmp_path: Path, kind: str) -> str:
+    """The expected document in a format."""
+    if kind == "brat folder":
+        write(tmp_path / "folder" / "n.ann", "T1\tDISO 3 11\trougeole\n")
+        return str(Path(write(tmp_path / "folder" / "n.txt", "La rougeole")).parent)
+    if kind == "brat zip":
+        with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
+            archive.writestr("n.txt", "La rougeole")
+            archive.writestr("n.ann", "T1\tDISO 3 11\trougeole\n")
+        return str(tmp_path / "notes.zip")
+    if kind == ".jsonl":
+        item = {"id": "n", "text": "La rougeole", "spans": [[3, 11, "DISO"]]}
+        return write(tmp_path / "notes.jsonl", json.dumps(item))
+    return write(tmp_path / f"n{kind}", "La O\nrougeole B-DISO\n")
+
+
+@pytest.mark.parametrize(
+    "kind", ["brat folder", "brat zip", ".jsonl", ".conll", ".tsv", ".iob2", ".bio", ".txt"]
+)
+def test_ner_in_every_format(tmp_path: Path, kind: str) -> None:
+    reader = tasks.build("ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip"))
+    reader.check()
+    splits = reader.read()
+    assert [document[1:] for document in splits["train"]] == [EXPECTED[0][1:]]
+    assert splits["test"] == EXPECTED
+    assert (reader.kind, list(splits)) == ("ner", ["train", "test"])
+
+
+@pytest.fixture(autouse=True)
+def _folder_of_the_test_split(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+
+
+def test_ner_tells_the_formats_and_how_a_broken_file_was_read(tmp_path: Path) -> None:
+    train = write(tmp_path / "notes.docx", SECRET)
+    for call in ("check", "read"):
+        message = refused("ner", call, train=train)
+        assert (
+            f"task.train={train}: the name tells no known format: a folder, .zip or .tar.gz is read as brat"
+            in message
+        )
+    broken = write(tmp_path / "notes.conll", f"{SECRET}\n")
+    message = refused("ner", "read", train=ner_file(tmp_path, ".jsonl"), dev=broken)
+    assert "notes.conll: line 1: " in message
+    assert f"(task.dev={broken} is read as CoNLL columns: " in message
+    assert "task.train=missing: no such file or folder" in refused("ner", train="missing")
+
+
+# --- the real data
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("topic", "name"), [(1, "REGIONS"), (2, "FOOTBALL")])
+def test_real_topics_of_the_press(topic: int, name: str) -> None:
+    folder = real("rtbf_topic")
+    reader = tasks.build(
+        "classification",
+        train=str(folder / f"topic_{topic}_train.jsonl.zst"),
+        test=str(folder / f"topic_{topic}_test.jsonl.zst"),
+        label="category",
+    )
+    reader.check()
+    splits = reader.read()
+    assert label_names(splits) == (name, "other")
+    for records in splits.values():
+        assert Counter(record.target for record in records) == {(name,): 1_000, ("other",): 1_000}
+    assert splits["train"][0].name == f"topic_{topic}_train.jsonl.zst, line 1"

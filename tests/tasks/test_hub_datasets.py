@@ -1,0 +1,109 @@
+"""Tasks read from the Hub: what arrives, and what is told when nothing does."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from dataset_hub import as_parquet, class_label, run, serving_dataset
+
+PAIRS = "  - name: {}\n    dtype: string\n  - name: {}\n    dtype: string\n"
+XNLI = PAIRS.format("premise", "hypothesis") + class_label(
+    "label", ["entailment", "neutral", "contradiction"]
+)
+PAWSX = (
+    "  - name: id\n    dtype: int32\n"
+    + PAIRS.format("sentence1", "sentence2")
+    + class_label("label", ["'0'", "'1'"])
+)
+READ = "for split, rows in task.read().items(): print(split, *(tuple(row) for row in rows))"
+TOKENS = "  - name: tokens\n    list: string\n"
+WORDS = [{"tokens": ["a"]}]
+
+
+def test_xnli_has_its_labels_by_name(tmp_path: Path) -> None:
+    rows = [{"premise": "Il pleut.", "hypothesis": "Il fait beau.", "label": 2}]
+    splits = {"train": rows, "validation": [{**rows[0], "label": 0}], "test": [{**rows[0], "label": 1}]}
+    with serving_dataset(as_parquet("fr", XNLI, splits)) as hub:
+        output, _ = run(tmp_path, hub.endpoint, "task = tasks.build('xnli', hub='facebook/xnli')\n" + READ)
+    assert output.splitlines() == [
+        f"{split} ('row 1', 'Il pleut.', 'Il fait beau.', ('{label}',))"
+        for split, label in (("train", "contradiction"), ("dev", "entailment"), ("test", "neutral"))
+    ]
+
+
+def test_pawsx_without_the_rows_that_lack_a_sentence_or_a_label(tmp_path: Path) -> None:
+    rows = [
+        {"id": number, "sentence1": first, "sentence2": "Deux.", "label": label}
+        for number, (first, label) in enumerate([("Un.", 1), ("NS", 0), ("Un.", -1), ("", 0)])
+    ]
+    code = f"task = tasks.build('pawsx', hub='google-research-datasets/paws-x')\n{READ}\nprint(task.dropped)"
+    with serving_dataset(
+        as_parquet("fr", PAWSX, {"train": rows, "validation": rows[:1], "test": rows})
+    ) as hub:
+        output, _ = run(tmp_path, hub.endpoint, code)
+    assert output.splitlines() == [
+        *(f"{split} ('row 1', 'Un.', 'Deux.', ('1',))" for split in ("train", "dev", "test")),
+        "{'train': 3, 'dev': 0, 'test': 3}",
+    ]
+
+
+def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
+    features = (
+        "  - name: tokens\n    list: string\n  - name: ner_tags\n    list:\n      class_label:\n"
+        "        names:\n          '0': O\n          '1': B-DISO\n          '2': I-DISO\n"
+    )
+    rows = [{"tokens": ["La", "rougeole", "grave"], "ner_tags": [0, 1, 2]}]
+    code = f"task = tasks.build('quaero', corpus='EMEA', hub='someone/QUAERO')\ntask.check()\n{READ}"
+    with serving_dataset(as_parquet("emea", features, {"train": rows, "test": rows})) as hub:
+        output, message = run(tmp_path, hub.endpoint, code)
+    expected = "('row-1', 'La rougeole grave', (Entity(label='DISO', fragments=((3, 17),)),))"
+    assert (output.splitlines(), message) == ([f"train {expected}", f"test {expected}"], "")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "what"),
+    [
+        (403, "GatedRepo", "is gated: accept its terms at"),
+        (404, "RepoNotFound", "was not found on"),
+        (503, "", "answered 503"),
+    ],
+)
+def test_a_refusal_is_told_in_words(tmp_path: Path, status: int, code: str, what: str) -> None:
+    with serving_dataset({}, refusal=(status, code)) as hub:
+        _, message = run(tmp_path, hub.endpoint, "tasks.build('xnli', hub='facebook/xnli').check()")
+    assert message.startswith("task.hub=facebook/xnli: the dataset ")
+    assert what in message
+    assert "get the data at https://github.com/facebookresearch/XNLI and name them" in message
+    assert "task.path=PATH" in message
+
+
+def test_a_hub_out_of_reach_and_offline_mode_are_told(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    code = "tasks.build('pawsx', hub='a/b').read()"
+    assert f"cannot be read: {closed} did not answer" in run(tmp_path, closed, code)[1]
+    assert "HF_HUB_OFFLINE is set" in run(tmp_path, closed, code, offline=True)[1]
+    wrong = "tasks.build('pawsx', hub='a/b/c').check()"
+    assert run(tmp_path, closed, wrong)[1].strip() == "task.hub=a/b/c: not a name of the form owner/name"
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        ({"QUAERO.py": b"import datasets"}, "is published as a program"),
+        (as_parquet("medline", TOKENS, {"train": WORDS}), "no configuration 'emea'"),
+        (as_parquet("emea", TOKENS, {"train": WORDS}), "needed are train and test"),
+        (as_parquet("emea", TOKENS, {"train": WORDS, "test": WORDS}), "has no column ner_tags"),
+        ({"README.md": b"nothing"}, "the dataset "),
+    ],
+)
+def test_a_dataset_that_cannot_be_used(tmp_path: Path, files: dict[str, bytes], what: str) -> None:
+    code = "tasks.build('quaero', corpus='EMEA', hub='DrBenchmark/QUAERO').read()"
+    with serving_dataset(files) as hub:
+        _, message = run(tmp_path, hub.endpoint, code)
+    assert message.startswith("task.hub=DrBenchmark/QUAERO: the dataset ")
+    assert what in message
+    assert "https://quaerofrenchmed.limsi.fr/QUAERO_FrenchMed_brat.zip" in message

@@ -1,0 +1,145 @@
+"""QUAERO, from wherever its files are."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from real import real
+
+from bertinchamps.contract import SPLITS, AnnotatedText, Entity
+from bertinchamps.errors import UserError
+from bertinchamps.tasks import tasks
+from bertinchamps.tasks.formats import brat
+from bertinchamps.tasks.releases import Release
+
+NAME = "QUAERO_FrenchMed_brat.zip"
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A folder with a zip of the official layout, in which every split and corpus has one text."""
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / NAME, "w") as archive:
+        archive.writestr("QUAERO_FrenchMed/README.txt", "About")
+        for split in SPLITS:
+            for corpus in ("EMEA", "MEDLINE"):
+                stem = f"QUAERO_FrenchMed/corpus/{split}/{corpus}/12"
+                archive.writestr(f"{stem}.txt", f"{split} {corpus}\n")
+                archive.writestr(f"{stem}.ann", f"T1\tDISO 0 {len(split)}\t{split}\n")
+                archive.writestr(f"{stem}.ann~", "stray")
+                archive.writestr(f"{stem.removesuffix('12')}annotation.conf", "[entities]\nT1")
+    return folder
+
+
+def expected(corpus: str) -> dict[str, list[AnnotatedText]]:
+    return {
+        split: [AnnotatedText("12", f"{split} {corpus}\n", (Entity("DISO", ((0, len(split)),)),))]
+        for split in SPLITS
+    }
+
+
+@pytest.mark.parametrize("corpus", ["EMEA", "MEDLINE"])
+def test_the_zip_its_folder_and_every_folder_of_it(release: Path, tmp_path: Path, corpus: str) -> None:
+    with zipfile.ZipFile(release / NAME) as archive:
+        archive.extractall(tmp_path / "unpacked" / "here")
+    inside = tmp_path / "unpacked" / "here" / "QUAERO_FrenchMed"
+    for path in (release / NAME, release, inside / "corpus", inside, inside.parent, inside.parent.parent):
+        reader = tasks.build("quaero", corpus=corpus, path=str(path))
+        reader.check()
+        assert reader.kind == "ner"
+        assert reader.read() == expected(corpus)
+
+
+def test_what_is_unpacked_is_preferred_to_the_zip_beside_it(release: Path) -> None:
+    with zipfile.ZipFile(release / NAME) as archive:
+        archive.extractall(release)
+    file = release / "QUAERO_FrenchMed" / "corpus" / "dev" / "EMEA" / "12.txt"
+    file.write_text("dev EMEA, corrected\n", encoding="utf-8")
+    documents = tasks.build("quaero", corpus="EMEA", path=str(release)).read()["dev"]
+    assert [document.text for document in documents] == ["dev EMEA, corrected\n"]
+
+
+def test_two_copies_are_not_mixed(release: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(release / NAME) as archive:
+        archive.extractall(tmp_path / "both" / "one")
+    shutil.copytree(tmp_path / "both" / "one", tmp_path / "both" / "two")
+    with pytest.raises(UserError, match=r"is there twice; choose .*one.* or .*two"):
+        tasks.build("quaero", corpus="EMEA", path=str(tmp_path / "both")).check()
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        (None, "task.path: not given"),
+        ("missing.zip", "no such file or folder (looked from "),
+        (".", "no train/EMEA/*.txt, no train/EMEA/*.ann, no dev/EMEA"),
+    ],
+)
+@pytest.mark.parametrize("call", ["check", "read"])
+def test_missing_data_say_where_they_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, what: str, call: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        getattr(tasks.build("quaero", corpus="EMEA", path=path), call)()
+    first, *others = str(caught.value).splitlines()
+    assert what in first
+    assert first.startswith(f"task.path={path}: " if path else "task.path: ")
+    assert f"https://quaerofrenchmed.limsi.fr/{NAME}" in others[0]
+    assert f"task.path=PATH names {NAME}, a folder that holds it" in others[1]
+
+
+def test_a_wrong_corpus_is_refused() -> None:
+    with pytest.raises(UserError, match=r"task\.corpus=emea: one of EMEA, MEDLINE"):
+        tasks.build("quaero", corpus="emea", path=".")
+
+
+def test_a_release_that_the_hub_has_names_it() -> None:
+    with pytest.raises(UserError, match=r"or read a/b from the Hugging Face Hub with task\.hub=a/b"):
+        Release("X", "https://x", ("x.zip",), "a/b").check("missing", ["a"])
+
+
+@pytest.mark.real_data
+def test_the_official_release() -> None:
+    path = real("quaero")
+    counts = {"EMEA": (2_695, 2_260, 2_204), "MEDLINE": (2_994, 2_977, 3_103)}
+    texts = {"EMEA": (11, 12, 15), "MEDLINE": (833, 832, 833)}
+    for corpus, numbers in counts.items():
+        splits = tasks.build("quaero", corpus=corpus, path=str(path)).read()
+        assert (
+            tuple(sum(len(each.entities) for each in documents) for documents in splits.values()) == numbers
+        )
+        assert tuple(map(len, splits.values())) == texts[corpus]
+        types = {
+            entity.label for documents in splits.values() for each in documents for entity in each.entities
+        }
+        assert sorted(types) == "ANAT CHEM DEVI DISO GEOG LIVB OBJC PHEN PHYS PROC".split()  # noqa: SIM905
+
+
+@pytest.mark.real_data
+def test_the_oddities_of_the_official_release(tmp_path: Path) -> None:
+    """As counted in the reader's docstring; and everything survives being written."""
+    path = real("quaero")
+    documents = [
+        document._replace(name=f"{corpus}-{split}-{document.name}")
+        for corpus in ("EMEA", "MEDLINE")
+        for split, texts in tasks.build("quaero", corpus=corpus, path=str(path)).read().items()
+        for document in texts
+    ]
+    entities = [(each.text, entity) for each in documents for entity in each.entities]
+    assert len(entities) == 16_233
+    assert sum(len(entity.fragments) > 1 for _, entity in entities) == 141
+    assert sum(len(each.entities) - len(set(each.entities)) for each in documents) == 9
+    assert sum(not each.entities for each in documents) == 111
+    blank_edges = [
+        any(text[start:end] != text[start:end].strip() for start, end in entity.fragments)
+        for text, entity in entities
+    ]
+    assert sum(blank_edges) == 20
+    for document in documents:
+        brat.write_document(tmp_path, document)
+    assert sorted(brat.read_folder(tmp_path)) == sorted(documents)

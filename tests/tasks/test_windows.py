@@ -1,0 +1,108 @@
+"""Sentences, words and windows: every word once, offsets of the text as given, whatever the tokenizer."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.tasks.windows import Pieces, Window, sentences, windows_of, words_of
+from tiny_encoders import FAMILIES, make_encoder
+
+UNICODE = st.text(
+    alphabet=st.characters(codec="utf-8") | st.sampled_from("aéœ' .\n\u0301\u200b\xa0\u00adß😀μ"),
+    max_size=120,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("encoders")
+    return {name: open_tokenizer(str(make_encoder(name, folder / name))) for name in FAMILIES}
+
+
+def owned_words(windows: list[Window]) -> list[tuple[int, int]]:
+    return [word for window in windows for word in window.words[slice(*window.owned)]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=UNICODE, longest=st.integers(12, 40))
+def test_every_visible_character_is_in_one_owned_word(
+    tokenizers: dict[str, Any], family: str, text: str, longest: int
+) -> None:
+    pieces = Pieces(tokenizers[family], longest)
+    windows = list(windows_of([text], pieces))
+    words = owned_words(windows)
+    assert words == sorted(words)
+    covered = [place for start, end in words for place in range(start, end)]
+    assert len(covered) == len(set(covered))
+    assert set(covered) >= {place for place, letter in enumerate(text) if not letter.isspace()}
+    for window in windows:
+        assert len(window.pieces) <= longest
+        assert len(window.first_pieces) == len(window.words)
+        assert all(0 <= first < len(window.pieces) for first in window.first_pieces)
+        assert list(window.first_pieces) == sorted(window.first_pieces)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_composed_and_decomposed_letters_have_their_own_offsets(
+    tokenizers: dict[str, Any], family: str
+) -> None:
+    text = "Une fièvre élevée, un œdème."
+    pieces = Pieces(tokenizers[family], 40)
+    for form in ("NFC", "NFD"):
+        written = unicodedata.normalize(form, text)
+        words = [written[start:end] for start, end in owned_words(list(windows_of([written], pieces)))]
+        expected = ["Une", "fièvre", "élevée", ",", "un", "œdème", "."]
+        assert [unicodedata.normalize("NFC", word) for word in words] == expected
+        assert words == [unicodedata.normalize(form, word) for word in expected]
+
+
+def test_a_window_reads_as_the_tokenizer_does(tokenizers: dict[str, Any]) -> None:
+    text = "Le patient présente une toux sèche depuis l'hiver."
+    for family, tokenizer in tokenizers.items():
+        (window,) = windows_of([text], Pieces(tokenizer, 64))
+        assert list(window.pieces) == tokenizer(text)["input_ids"], family
+
+
+def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
+    from bertinchamps.config import TokenizerConfig
+    from bertinchamps.data.tokenizer import train_tokenizer
+
+    config = TokenizerConfig(normalizer="paper", vocab_size=100, min_frequency=1)
+    train_tokenizer(config, iter(["une dose de 500 mg par jour"] * 5), tmp_path, lambda message: None)
+    tokenizer = open_tokenizer(str(tmp_path))
+    (window,) = windows_of(["dose de 500 β par jour"], Pieces(tokenizer, 64))
+    assert [end - start for start, end in window.words] == [4, 2, 3, 1, 3, 4]
+    assert window.pieces[window.first_pieces[3]] == tokenizer.unk_token_id
+
+
+def test_a_long_sentence_is_windowed_and_not_cut(tokenizers: dict[str, Any]) -> None:
+    text = "toux et fièvre " * 60
+    windows = list(windows_of([text], Pieces(tokenizers["bert"], 32)))
+    assert len(windows) > 5
+    assert owned_words(windows) == list(words_of(text, 0, len(text)))
+    for before, after in itertools.pairwise(windows):
+        assert after.words[0] in before.words  # they overlap
+        edge = before.words.index(before.words[before.owned[1] - 1])
+        assert len(before.words) - edge > 2  # and what is near the edge is left to the other
+
+
+def test_sentences_are_those_of_the_paper() -> None:
+    text = "Une toux sèche. Pas de fièvre !\nRetour à domicile"
+    assert [text[start:end].strip() for start, end in sentences(text)] == [
+        "Une toux sèche.", "Pas de fièvre !", "Retour à domicile",
+    ]  # fmt: skip
+
+
+def test_windows_without_room_are_refused(tokenizers: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="max_length=8"):
+        Pieces(tokenizers["bert"], 8)
