@@ -231,7 +231,12 @@ def _check_jobs(
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[:2])
+    """Hydra's message on one line: its beginning, or the whole of it where it lists the choices."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for index, line in enumerate(lines):
+        if line.endswith("Available options:"):
+            return f"{' '.join(lines[: index + 1])} {', '.join(lines[index + 1 :])}"
+    return " ".join(lines[:2])
 
 
 def _flat_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

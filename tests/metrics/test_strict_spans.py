@@ -31,7 +31,7 @@ def iob2(chosen: tuple[Entity, ...], cuts: list[int]) -> list[str]:
 def test_the_scores_are_those_of_seqeval_in_strict_mode(
     corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
 ) -> None:
-    from seqeval.metrics.v1 import classification_report
+    from seqeval.metrics import classification_report
     from seqeval.scheme import IOB2
 
     gold, predicted = corpus

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def test_the_scores_are_those_of_scikit_learns_report(rows: list[list[tuple[str,
     references = [[true for true, _ in row] for row in rows]
     predictions = [[given for _, given in row] for row in rows]
     scores = token_label_scores(references, predictions)
-    flat = sum(references, []), sum(predictions, [])
+    flat = [list(chain.from_iterable(side)) for side in (references, predictions)]
     if not flat[0]:
         assert (scores["accuracy"], scores["labels"]) == (0.0, {})
         return

@@ -49,6 +49,17 @@ def test_pawsx_without_the_rows_that_lack_a_sentence_or_a_label(tmp_path: Path) 
     ]
 
 
+def test_cls_in_the_columns_of_flue(tmp_path: Path) -> None:
+    features = "  - name: text\n    dtype: string\n" + class_label("label", ["negative", "positive"])
+    splits = {"train": [{"text": "Beau.", "label": 1}], "test": [{"text": "Non.", "label": 0}]}
+    with serving_dataset(as_parquet("CLS", features, splits)) as hub:
+        output, _ = run(tmp_path, hub.endpoint, "task = tasks.build('cls', hub='someone/flue')\n" + READ)
+    assert output.splitlines() == [
+        "train ('row 1', 'Beau.', None, ('positive',))",
+        "test ('row 1', 'Non.', None, ('negative',))",
+    ]
+
+
 def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
     features = (
         "  - name: tokens\n    list: string\n  - name: ner_tags\n    list:\n      class_label:\n"

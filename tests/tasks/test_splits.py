@@ -86,12 +86,12 @@ def test_a_dev_split_that_is_there_is_left_alone() -> None:
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
 def test_a_share_is_between_0_and_1(share: float) -> None:
-    with pytest.raises(UserError, match=r"task\.dev_share="):
+    with pytest.raises(UserError, match=r"selection\.dev_share="):
         with_dev({"train": texts(9, ("a",)), "test": []}, share, 0)
 
 
 def test_a_share_that_comes_to_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match=r"task\.dev_share=0\.1: too small for 3 training examples"):
+    with pytest.raises(UserError, match=r"selection\.dev_share=0\.1: too small for 3 training examples"):
         with_dev({"train": texts(3, ("a",)), "test": []}, 0.1, 0)
 
 

@@ -26,17 +26,18 @@ LEGEND = """
 | word | meaning |
 | --- | --- |
 | correct | right type and right characters |
-| wrong type | right characters, another type |
 | wrong boundaries | right type, characters that overlap without being the same |
-| missed | a gold entity that no prediction accounts for |
-| spurious | a prediction that no gold entity accounts for |
+| wrong type | a gold entity of this type, whose characters were predicted as another type |
+| missed | a gold entity of this type that no prediction accounts for |
+| wrongly this type | a prediction of this type, whose characters are a gold entity of another type |
+| spurious | a prediction of this type that no gold entity accounts for |
 
-Each entity is in one of these groups only. Gold entities are correct, of wrong type, of wrong boundaries or
-missed; predictions are correct, of wrong type, of wrong boundaries or spurious. So false negatives = wrong type
-+ wrong boundaries + missed, and false positives = wrong type + wrong boundaries + spurious, as counted by the
-protocol "nested exact". A type's row counts gold entities of the type, but predictions of it under spurious; its
-wrong types and boundaries are those of gold entities. Quotations are **bold** where the entity is; line ends and
-runs of spaces are one space.
+Each entity is in one column only. The gold entities of a type are the correct ones, wrong boundaries, wrong type and
+missed; its predictions are the correct ones, wrong boundaries, wrongly this type and spurious. All of them but the
+correct ones are false negatives and false positives, as the protocol "nested exact" counts them.
+
+Quotations are **bold** where the entity is; line ends and runs of spaces are one space. A number before a quotation
+says how often the same words were wrong in the same way; the quotation is the first.
 """
 
 
@@ -74,7 +75,8 @@ def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedT
     sections = [
         f"{WARNING}\n\n# Errors in {len(gold)} documents",
         _counts(errors),
-        "## Wrong type\n\nRows: the gold type; columns: the predicted one.\n\n" + _matrix(errors.wrong_type),
+        "## Wrong type\n\nRows: the gold type; columns: the predicted one.",
+        _matrix(errors.wrong_type),
         _examples(errors.wrong_type, lambda error: f"{_gold_label(error)} → {_predicted_label(error)}"),
         "## Wrong boundaries\n\nThe gold entity, then the predicted one.",
         _examples(errors.wrong_boundaries, _gold_label),
@@ -84,7 +86,7 @@ def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedT
         _examples(errors.spurious, _predicted_label),
         f"## Legend\n{LEGEND.rstrip()}",
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> Errors:
@@ -104,8 +106,7 @@ def _taken_pairs(
 ) -> Iterator[tuple[Entity, Entity]]:
     """Pairs that are alike, the most alike first; both are taken out of their lists."""
     candidates = [(-likeness(a, b), a, b) for a in missed for b in spurious]
-    for rank, a, b in sorted(candidate for candidate in candidates if candidate[0] < 0):
-        del rank
+    for _, a, b in sorted(candidate for candidate in candidates if candidate[0] < 0):
         if a in missed and b in spurious:
             missed.remove(a)
             spurious.remove(b)
@@ -136,30 +137,28 @@ def _predicted_label(error: Error) -> str:
 
 
 def _counts(errors: Errors) -> str:
-    columns = [
-        errors.correct,
-        *(
-            Counter(map(_gold_label, kind))
-            for kind in (errors.wrong_type, errors.wrong_boundaries, errors.missed)
-        ),
-        Counter(map(_predicted_label, errors.spurious)),
-    ]
-    rows = [
-        (_escaped(label), *(column[label] for column in columns))
-        for label in sorted({label for column in columns for label in column})
-    ]
-    correct, wrong_type, wrong_boundaries, missed, spurious = total = [column.total() for column in columns]
-    taken = wrong_type + wrong_boundaries
-    header = ("type", "correct", "wrong type", "wrong boundaries", "missed", "spurious")
-    sums = (
-        f"True positives: {correct}. False negatives: {taken + missed}. False positives: {taken + spurious}."
+    columns = {
+        "correct": errors.correct,
+        "wrong boundaries": Counter(map(_gold_label, errors.wrong_boundaries)),
+        "wrong type": Counter(map(_gold_label, errors.wrong_type)),
+        "missed": Counter(map(_gold_label, errors.missed)),
+        "wrongly this type": Counter(map(_predicted_label, errors.wrong_type)),
+        "spurious": Counter(map(_predicted_label, errors.spurious)),
+    }
+    labels = sorted({label for column in columns.values() for label in column})
+    rows = [(_escaped(label), *(column[label] for column in columns.values())) for label in labels]
+    total = {name: column.total() for name, column in columns.items()}
+    shared = total["wrong boundaries"] + total["wrong type"]
+    table = _table(("type", *columns), [*rows, ("**all**", *total.values())])
+    return (
+        f"{table}\n\nTrue positives: {total['correct']}. False negatives: {shared + total['missed']}. "
+        f"False positives: {shared + total['spurious']}."
     )
-    return f"{_table(header, [*rows, ('**all**', *total)])}\n\n{sums}"
 
 
 def _matrix(errors: Sequence[Error]) -> str:
     if not errors:
-        return "None."
+        return ""
     counts = Counter((_gold_label(error), _predicted_label(error)) for error in errors)
     gold_labels, predicted_labels = ({pair[side] for pair in counts} for side in (0, 1))
     columns = sorted(predicted_labels)

@@ -40,10 +40,11 @@ class _Published:
     kind = "single_label"
     release: ClassVar[Release]
     patterns: ClassVar[Sequence[str]]
+    configuration: ClassVar[str] = "fr"
 
     def __init__(self, path: str | None = None, hub: str | None = None) -> None:
         self._path = path
-        self._hub = HubDataset(hub, "fr", self.release.address) if hub else None
+        self._hub = HubDataset(hub, self.configuration, self.release.address) if hub else None
 
     def check(self) -> None:
         """Look for the files, or ask the Hub."""
@@ -160,6 +161,9 @@ class Cls(_Published):
 
     Args:
         path: the official archive, a folder that holds it, or a folder that it was unpacked into.
+        hub: a dataset on the Hugging Face Hub to read instead, with a configuration `CLS` and columns `text` and
+            `label` (negative, positive), as FLUE has them there; FLUE itself is a program, which the library
+            `datasets` no longer runs.
     """
 
     release = Release(
@@ -170,12 +174,18 @@ class Cls(_Published):
     patterns = tuple(
         f"fr/{category}/{split}.review" for split in ("train", "test") for category in CATEGORIES
     )
-
-    def __init__(self, path: str | None = None) -> None:
-        super().__init__(path)
+    configuration = "CLS"
 
     def read(self) -> dict[str, list[LabelledText]]:
         """The reviews of each split, category by category."""
+        if self._hub:
+            return {
+                split: [
+                    LabelledText(f"row {number}", row["text"], None, (row["label"],))
+                    for number, row in enumerate(rows, start=1)
+                ]
+                for split, rows in self._hub.read(("text", "label")).items()
+            }
         files = self._files()
         return {
             split: [

@@ -33,13 +33,13 @@ def with_dev(splits: Splits, share: float, seed: int) -> Splits:
         return splits
     if not 0 < share < 1:
         raise UserError(
-            f"task.dev_share={share}: a share of the training examples between 0 and 1, such as 0.1"
+            f"selection.dev_share={share}: a share of the training examples between 0 and 1, such as 0.1"
         )
     train = cast(Sequence[Record], splits["train"])
     chosen = _chosen(train, share, seed)
     if not chosen:
         raise UserError(
-            f"task.dev_share={share}: too small for {len(train)} training examples; raise it, or give a dev split"
+            f"selection.dev_share={share}: too small for {len(train)} training examples; raise it, or give a dev split"
         )
     parts = {
         "train": [record for record in train if record.text not in chosen],

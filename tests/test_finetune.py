@@ -1,0 +1,227 @@
+"""From files and an encoder to a model, predictions and scores, through the command's own functions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertinchamps.errors import UserError
+from bertinchamps.finetune import finetune, problems
+from bertinchamps.tasks.formats import brat, spans_jsonl
+from support import command, composed, metrics
+from tiny_corpora import brat_corpus, documents, opinions
+from tiny_encoders import FAMILIES, make_encoder
+
+QUICK = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=48", "batch.evaluation=16"]
+SCRATCH = ["model=scratch", "arch=tiny", "tokenizer.vocab_size=300", "tokenizer.min_frequency=1"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, Any]]]:
+    def finetuned(*overrides: str, name: str = "run") -> tuple[Path, dict[str, Any]]:
+        config = composed(*QUICK, f"run_dir={tmp_path / name}", *overrides, command="finetune")
+        assert problems(config) == []
+        folder = finetune(config)
+        return folder, json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+    return finetuned
+
+
+def by_heart(folder: Path) -> list[str]:
+    """Settings of a run whose dev documents are copies of the training ones, long enough to know them."""
+    brat_corpus(folder / "corpus")
+    shutil.copytree(folder / "corpus" / "train", folder / "corpus" / "copy")
+    corpus = [f"task.train={folder / 'corpus/train'}", f"task.dev={folder / 'corpus/copy'}"]
+    training = ["budget.epochs=60", "optim.learning_rate=3e-3", "dropout=0", "selection.every_epochs=10"]
+    return ["task=ner", *corpus, *SCRATCH, *training]
+
+
+@pytest.mark.parametrize("head", ["flat", "nested"])
+def test_ten_sentences_are_learnt_by_heart(head: str, run: Any, tmp_path: Path) -> None:
+    folder, results = run(*by_heart(tmp_path), f"head={head}")
+    dev = results["scores"]["dev"]
+    gold = documents(10)
+    predicted = spans_jsonl.read(folder / "predictions" / "dev.jsonl")
+    assert dev["strict"]["f1"] == 1.0
+    if head == "nested":
+        assert dev["nested_exact"]["f1"] == 1.0
+        assert [p.entities for p in predicted] == [g.entities for g in gold]
+    else:  # the longest of each nest is found, and the two inside it cannot be
+        assert dev["nested_exact"]["f1"] == pytest.approx(2 * 20 / (20 + 40))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head", ["flat", "nested"])
+def test_encoders_of_other_families_are_finetuned_by_the_same_command(
+    family: str, head: str, run: Any, tmp_path: Path
+) -> None:
+    encoder = make_encoder(family, tmp_path / family)
+    folder, results = run(
+        *brat_corpus(tmp_path / "corpus"), f"model={encoder}", f"head={head}", "budget.epochs=6",
+        "optim.learning_rate=1e-3",
+    )  # fmt: skip
+    losses = [record["loss"] for record in metrics(folder)]
+    assert losses[-1] < losses[0]
+    assert set(results["scores"]["test"]) == {"strict", "nested_exact", "paper"}
+    assert len(brat.read_folder(folder / "predictions" / "test" / "brat")) == 4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_encoders_of_other_families_classify(family: str, run: Any, tmp_path: Path) -> None:
+    encoder = make_encoder(family, tmp_path / family)
+    train = opinions(tmp_path / "train.jsonl")
+    _, results = run(
+        "task=classification", f"task.train={train}", f"model={encoder}", "budget.epochs=1", "optim.learning_rate=1e-3"
+    )  # fmt: skip
+    assert set(results["scores"]["dev"]["classes"]["classes"]) == {"bad", "good"}
+
+
+def test_the_flat_model_opens_in_a_stock_pipeline(run: Any, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    folder, _ = run(*by_heart(tmp_path))
+    tag = pipeline("token-classification", model=str(folder / "model"), aggregation_strategy="first")
+    document = documents(1)[0]
+    ours = spans_jsonl.read(folder / "predictions" / "train.jsonl")[0]
+    theirs = [(found["entity_group"], found["start"], found["end"]) for found in tag(document.text)]
+    assert sorted(theirs) == [(entity.label, entity.start, entity.end) for entity in ours.entities]
+    assert theirs
+
+
+def test_several_classes_pairs_and_numbers(run: Any, tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"note {n}", "other": f"suite {n % 3}", "codes": ["A"] * (n % 2) + ["B"] * (n % 3 == 0),
+            "length": float(n % 5),
+        }
+        for n in range(40)
+    ]  # fmt: skip
+    file = tmp_path / "notes.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    shared = ["task=classification", f"task.train={file}", "task.pair=other", *SCRATCH, "budget.epochs=2"]
+    shared += ["selection.dev_share=0.4"]
+    _, multi = run(*shared, "task.label=codes", "task.target=multi", name="multi")
+    assert set(multi["scores"]["dev"]["multi_label"]["classes"]) == {"A", "B"}
+    _, number = run(*shared, "task.label=length", "task.target=number", name="number")
+    assert number["scores"]["dev"]["number"]["root_mean_squared_error"] < 10
+
+
+def test_the_best_on_dev_is_kept_and_test_is_scored_with_it(run: Any, tmp_path: Path) -> None:
+    folder, results = run(
+        *brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=30", "optim.learning_rate=3e-3",
+        "selection.patience=2", "schedule=constant",
+    )  # fmt: skip
+    scores = [(record["step"], record["strict_f1"]) for record in metrics(folder, "dev")]
+    best = max(score for _, score in scores)
+    assert results["selection"]["value"] == best
+    assert results["selection"]["step"] == next(step for step, score in scores if score == best)
+    assert results["scores"]["dev"]["strict"]["f1"] == pytest.approx(best)
+    since = [score for step, score in scores if step > results["selection"]["step"]]
+    assert len(since) == 2  # and training stopped there
+    assert results["cost"]["epochs"] < 29
+
+
+def test_one_seed_gives_one_result_and_going_on_changes_nothing(run: Any, tmp_path: Path) -> None:
+    words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=6", "optim.learning_rate=3e-3"]
+    whole, results = run(*words, name="whole")
+    checkpointed = [*words, "checkpoint.every_steps=3", "checkpoint.keep=9"]
+    cut, _ = run(*checkpointed, name="cut")
+    for file in ("results.json", "metrics.jsonl"):
+        (cut / file).unlink()
+    for later in sorted((cut / "checkpoints").iterdir())[1:]:
+        later.rename(later.with_name(f"gone-{later.name}"))
+    again, resumed = run(*checkpointed, f"resume={cut}", name="cut")
+    assert again == cut
+    assert resumed["scores"] == results["scores"]
+    assert resumed["selection"] == results["selection"]
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (whole, cut)]
+    assert weights[0] == weights[1]
+
+
+def test_dev_is_carved_from_train_and_not_from_test(run: Any, tmp_path: Path) -> None:
+    words = [word for word in brat_corpus(tmp_path / "corpus", train=20) if not word.startswith("task.dev")]
+    folder, results = run(*words, *SCRATCH, "budget.epochs=1", "selection.dev_share=0.2")
+    carved = {document.name for document in spans_jsonl.read(folder / "predictions" / "dev.jsonl")}
+    assert results["data"]["train"]["documents"] + len(carved) == 20
+    assert carved < {document.name for document in documents(20)}
+    assert results["data"]["test"]["documents"] == 4
+    _, other_seed = run(
+        *words, *SCRATCH, "budget.epochs=1", "selection.dev_share=0.2", "seed=1", name="other"
+    )
+    assert other_seed["data_fingerprint"] == results["data_fingerprint"]
+
+
+def test_no_text_of_a_document_leaves_the_predictions(tmp_path: Path) -> None:
+    brat_corpus(tmp_path / "corpus")
+    name = "Zwyngelstein"
+    for split in ("train", "dev", "test"):
+        (tmp_path / "corpus" / split / "visit.txt").write_text(f"{name} tousse.", encoding="utf-8")
+        (tmp_path / "corpus" / split / "visit.ann").write_text(f"T1\tDISO 0 12\t{name}\n", encoding="utf-8")
+    words = [f"task.{split}=corpus/{split}" for split in ("train", "dev", "test")]
+    result = command(
+        "bertinchamps.finetune",
+        "task=ner",
+        *words,
+        *QUICK,
+        *SCRATCH,
+        "tokenizer.min_frequency=2",
+        "budget.epochs=2",
+        "run_dir=run",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert name not in result.stdout + result.stderr
+    holding = [
+        str(file.relative_to(tmp_path / "run"))
+        for file in (tmp_path / "run").rglob("*")
+        if file.is_file() and name.encode() in file.read_bytes()
+    ]
+    assert holding
+    assert all(file.startswith("predictions/") for file in holding)
+
+
+def test_every_mistake_is_told_at_once_before_anything_starts(tmp_path: Path) -> None:
+    result = command(
+        "bertinchamps.finetune", "task=quaero_emea", "head=nestd", "optim.learning_rate=-1", "model=./nowhere",
+        "batch.micro_batch=3", "selection.patience=0", "task.corpus=EMAE", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2
+    for told in ("head=nestd", "did you mean 'nested'", "optim.learning_rate=-1", "model=./nowhere",
+                 "batch.size=8", "selection.patience=0", "task.corpus=EMAE"):  # fmt: skip
+        assert told in result.stderr, told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bare_call_prints_the_menu(tmp_path: Path) -> None:
+    result = command("bertinchamps.finetune", cwd=tmp_path)
+    assert result.returncode == 2
+    for name in ("quaero_emea", "quaero_medline", "xnli", "cls", "pawsx", "classification", "ner"):
+        assert name in result.stderr
+
+
+def test_the_last_pretrained_model_is_found(quick_run: Callable[..., Path], run: Any, tmp_path: Path) -> None:
+    words = [*brat_corpus(tmp_path / "corpus"), "budget.epochs=1", f"runs_dir={tmp_path / 'runs'}"]
+    config = composed(*QUICK, *words, command="finetune")
+    assert any("model=last: no finished pretraining run" in problem for problem in problems(config))
+    pretrained = quick_run("budget.steps=2", name="runs/pretrained")
+    _, results = run(*words)
+    assert results["model_label"] == pretrained.name
+
+
+def test_weights_that_do_not_fit_are_refused(run: Any, tmp_path: Path) -> None:
+    encoder = make_encoder("bert", tmp_path / "bert")
+    config = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(UserError, match=r"do not fit its config\.json: missing"):
+        run(*brat_corpus(tmp_path / "corpus"), f"model={encoder}", "budget.epochs=1")
+
+
+def test_a_window_longer_than_the_encoder_reads_is_refused(run: Any, tmp_path: Path) -> None:
+    encoder = make_encoder("camembert", tmp_path / "camembert")
+    with pytest.raises(UserError, match="max_length=65: this encoder reads at most 64 tokens"):
+        run(*brat_corpus(tmp_path / "corpus"), f"model={encoder}", "max_length=65")

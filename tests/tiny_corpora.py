@@ -1,0 +1,58 @@
+"""Small annotated corpora that the tests write themselves."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.tasks.formats import brat
+
+DISEASES = ("cancer", "abcès", "lésion", "kyste")
+ORGANS = ("foie", "rein", "cœur", "poumon")
+DRUGS = ("aspirine", "morphine", "codéine")
+
+
+def sentence(disease: str, organ: str, drug: str, name: str) -> AnnotatedText:
+    """An organ inside a disease, a disease inside a disease, and a drug."""
+    text = f"Le {disease} du {organ} est traité par {drug}."
+    start, end = 3, 3 + len(f"{disease} du {organ}")
+    entities = [
+        Entity("DISO", ((start, end),)),
+        Entity("DISO", ((start, start + len(disease)),)),
+        Entity("ANAT", ((end - len(organ), end),)),
+        Entity("CHEM", ((len(text) - 1 - len(drug), len(text) - 1),)),
+    ]
+    return AnnotatedText(name, text, tuple(sorted(entities)))
+
+
+def documents(count: int, skip: int = 0) -> list[AnnotatedText]:
+    """The first sentences of all combinations, after some."""
+    combinations = itertools.islice(itertools.product(DISEASES, ORGANS, DRUGS), skip, skip + count)
+    return [sentence(*words, name=f"note_{index}") for index, words in enumerate(combinations, start=skip)]
+
+
+def brat_corpus(folder: Path, train: int = 10, dev: int = 4, test: int = 4) -> list[str]:
+    """Write brat folders; returns the settings that name them."""
+    skip = 0
+    for split, count in (("train", train), ("dev", dev), ("test", test)):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        for document in documents(count, skip):
+            brat.write_document(folder / split, document)
+        skip += count
+    return ["task=ner", *(f"task.{split}={folder / split}" for split in ("train", "dev", "test"))]
+
+
+def opinions(file: Path, count: int = 40) -> Path:
+    """Sentences of two classes, as JSON lines."""
+    rows = [
+        {
+            "text": f"{'Un très bon' if n % 2 else 'Un mauvais'} livre, {n} pages.",
+            "label": ["bad", "good"][n % 2],
+        }
+        for n in range(count)
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.write_text(lines, encoding="utf-8")
+    return file
