@@ -70,6 +70,7 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, run: Run) -> None
     from transformers.utils.logging import disable_progress_bar
 
     from bertinchamps.model.flops import downstream_flops_per_token
+    from bertinchamps.model.trained_rows import train_rows
     from bertinchamps.tasks.saved import build_labeller, build_model
     from bertinchamps.training import checkpoint, hooks
     from bertinchamps.training.clock import Clock, Spent
@@ -89,10 +90,12 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, run: Run) -> None
         source = replace(source, name=str(run.resumed_from), config=None, with_head=True)
     model: Any = build_model(facts, source).to(runtime.device)
     task = _task(config, splits, build_labeller(facts, tokenizer, config.batch.evaluation, runtime.device))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    flops = downstream_flops_per_token(model, model.model.config, config.max_length)
+    train_rows(model.model, task.train_ids())
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
-    flops = downstream_flops_per_token(model, model.model.config, config.max_length)
     clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
     tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
     bar = hooks.BudgetBar(lines_every=1.0)
@@ -122,7 +125,7 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, run: Run) -> None
         reserve=run.state.get("reserve"),
     )
     tell(f"run        {run.folder}")
-    tell(f"model      {sum(p.numel() for p in model.parameters()):,} parameters, from {config.model}")
+    tell(f"model      {parameters:,} parameters, from {config.model}")
     for split in splits:
         tell(f"{split:<10} {_counts(task.facts(split))}")
     tell(f"device     {runtime.describe()}")
@@ -136,7 +139,8 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, run: Run) -> None
         tracker.close()
     if trainer.stop_requested:
         raise UserError(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
-    _conclude(config, facts, task, trainer, selection, run, began)
+    spent = {"seconds": time.perf_counter() - began, "parameters": parameters}
+    _conclude(config, facts, task, trainer, selection, run, spent)
 
 
 def _conclude(
@@ -146,7 +150,7 @@ def _conclude(
     trainer: Trainer,
     selection: Selection,
     run: Run,
-    began: float,
+    measured: Mapping[str, float],
 ) -> None:
     """Predict every split with the chosen weights, score dev and test, and write it all down."""
     import torch
@@ -169,7 +173,7 @@ def _conclude(
         "head": facts.head,
         "model": config.model,
         "model_label": config.label or _model_label(config),
-        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "parameters": measured["parameters"],
         "seed": config.seed,
         "command": begun["command"],
         "versions": {"python": begun["python"], **begun["versions"]},
@@ -177,7 +181,7 @@ def _conclude(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
         "cost": {
-            "seconds": time.perf_counter() - began,
+            "seconds": measured["seconds"],
             "training_seconds": spent.seconds,
             "epochs": spent.positions / trainer.clock.epoch_length,
             "steps": spent.steps,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
@@ -19,6 +19,7 @@ def f1(tp: int, fp: int, fn: int) -> float:
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=1))
 def test_class_scores(pairs: list[tuple[str, str]]) -> None:
     scores = class_scores([true for true, _ in pairs], [given for _, given in pairs])
@@ -36,6 +37,7 @@ def test_class_scores(pairs: list[tuple[str, str]]) -> None:
     assert sum(of_class["support"] for of_class in scores["classes"].values()) == len(pairs)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SETS, SETS), min_size=1))
 def test_multi_label_scores(pairs: list[tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
     scores = multi_label_scores([true for true, _ in pairs], [given for _, given in pairs])
@@ -55,6 +57,7 @@ def test_multi_label_scores(pairs: list[tuple[tuple[str, ...], tuple[str, ...]]]
     assert scores["macro_f1"] == pytest.approx(sum(by_hand.values()) / max(1, len(by_hand)))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS)))
 def test_number_scores_are_never_undefined(pairs: list[tuple[float, float]]) -> None:
     scores = number_scores([true for true, _ in pairs], [given for _, given in pairs])

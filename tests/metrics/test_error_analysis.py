@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from annotated import corpora
-from hypothesis import given
+from hypothesis import given, settings
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.error_analysis import WARNING, error_analysis
@@ -64,6 +64,7 @@ def test_the_most_frequent_wording_comes_first() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_the_counts_add_up_to_those_of_nested_exact(
     corpus: tuple[list[AnnotatedText], list[AnnotatedText]],

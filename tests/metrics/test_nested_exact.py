@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 from annotated import brat, corpora, documents
-from hypothesis import given
+from hypothesis import given, settings
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.nested_exact import match, nested_exact_scores
 from bertinchamps.metrics.strict_spans import flatten
 
-# Each type of error that BRATeval could treat in its own way. What it printed for these two folders is below:
-# CompareEntities of READ-BioMed/brateval, compiled with Java 17 and run as `CompareEntities PREDICTED GOLD` without
-# an annotation.conf. Only the parts that read, match, count and print were compiled, unchanged.
+# Each type of error that BRATeval could treat in its own way. What it printed for these two folders is below: the
+# methods of READ-BioMed/brateval's CompareEntities and of what it calls that read, match, count and rate entities,
+# transcribed as they are, without taxonomy, quotations and other output formats; compiled and run with Java 17.
 GOLD = {
     "a": [
         "T1\tDISO 0 13\tdouleur aiguë",
@@ -101,6 +101,7 @@ def test_identical_entities_find_each_other_before_those_of_more_fragments() -> 
             assert len(match(gold, predicted).correct) == 2
 
 
+@settings(deadline=None)
 @given(documents())
 def test_every_entity_is_counted_once(pair: tuple[AnnotatedText, AnnotatedText]) -> None:
     gold, predicted = (text.entities for text in pair)
@@ -110,6 +111,7 @@ def test_every_entity_is_counted_once(pair: tuple[AnnotatedText, AnnotatedText])
     assert not set(matching.missed) & set(matching.spurious)
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_perfect_predictions_score_one(corpus: tuple[list[AnnotatedText], list[AnnotatedText]]) -> None:
     gold, _ = corpus
@@ -118,6 +120,7 @@ def test_perfect_predictions_score_one(corpus: tuple[list[AnnotatedText], list[A
     assert (scores["fp"], scores["fn"]) == (0, 0)
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_of_contiguous_entities_precision_is_recall_seen_from_the_other_side(
     corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
@@ -137,6 +140,7 @@ def test_of_contiguous_entities_precision_is_recall_seen_from_the_other_side(
     )
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_order_decides_nothing(corpus: tuple[list[AnnotatedText], list[AnnotatedText]]) -> None:
     gold, predicted = corpus

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from annotated import corpora, entities
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity
@@ -27,6 +27,7 @@ def iob2(chosen: tuple[Entity, ...], cuts: list[int]) -> list[str]:
     return tags
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_the_scores_are_those_of_seqeval_in_strict_mode(
     corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
@@ -55,7 +56,8 @@ def test_the_scores_are_those_of_seqeval_in_strict_mode(
             assert ours[mine] == pytest.approx(report[label][name], abs=1e-12)
 
 
-@given(st.lists(entities(12), max_size=8))
+@settings(deadline=None)
+@given(st.lists(entities(7), max_size=8))
 def test_flat_entities_are_contiguous_apart_and_of_the_input(given_entities: list[Entity]) -> None:
     flat = flatten(given_entities)
     assert all(a.end <= b.start for a, b in pairwise(flat))
@@ -64,7 +66,8 @@ def test_flat_entities_are_contiguous_apart_and_of_the_input(given_entities: lis
     assert flatten(flat) == flat
 
 
-@given(st.lists(entities(12), max_size=8))
+@settings(deadline=None)
+@given(st.lists(entities(7), max_size=8))
 def test_what_was_left_out_overlaps_a_kept_one_at_least_as_long(given_entities: list[Entity]) -> None:
     flat = flatten(given_entities)
     for entity in given_entities:
@@ -75,7 +78,8 @@ def test_what_was_left_out_overlaps_a_kept_one_at_least_as_long(given_entities: 
         )
 
 
-@given(st.lists(entities(12), max_size=8).flatmap(lambda e: st.tuples(st.just(e), st.permutations(e))))
+@settings(deadline=None)
+@given(st.lists(entities(7), max_size=8).flatmap(lambda e: st.tuples(st.just(e), st.permutations(e))))
 def test_the_order_of_entities_decides_nothing(orders: tuple[list[Entity], list[Entity]]) -> None:
     assert flatten(orders[0]) == flatten(orders[1])
 
@@ -87,11 +91,17 @@ def test_ties() -> None:
     assert flatten(same) == (contiguous("CHEM", 0, 4),)
 
 
+def test_entities_that_touch_are_both_kept() -> None:
+    touching = (contiguous("DISO", 0, 2), contiguous("DISO", 2, 5), contiguous("DISO", 5, 6))
+    assert flatten(touching) == flatten(touching[::-1]) == touching
+
+
 def test_a_discontinuous_entity_becomes_its_covering_range() -> None:
     inside = contiguous("ANAT", 5, 8)
     assert flatten([Entity("DISO", ((0, 4), (10, 14))), inside]) == (contiguous("DISO", 0, 14),)
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_perfect_predictions_score_one(corpus: tuple[list[AnnotatedText], list[AnnotatedText]]) -> None:
     gold, _ = corpus
@@ -101,6 +111,7 @@ def test_perfect_predictions_score_one(corpus: tuple[list[AnnotatedText], list[A
     assert all(of_type["f1"] == 1.0 for of_type in scores["types"].values())
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_precision_is_recall_seen_from_the_other_side(
     corpus: tuple[list[AnnotatedText], list[AnnotatedText]],
@@ -111,6 +122,7 @@ def test_precision_is_recall_seen_from_the_other_side(
     assert sum(of_type["support"] for of_type in there["types"].values()) == there["support"]
 
 
+@settings(deadline=None)
 @given(corpora())
 def test_the_order_of_documents_decides_nothing(
     corpus: tuple[list[AnnotatedText], list[AnnotatedText]],

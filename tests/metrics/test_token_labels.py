@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.metrics.token_labels import token_label_scores
@@ -14,6 +14,7 @@ LABELS = st.sampled_from(["O", "B-DISO", "I-DISO", "B-CHEM"])
 PAIRS = st.lists(st.lists(st.tuples(LABELS, LABELS), max_size=8), max_size=4)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_the_scores_are_those_of_scikit_learns_report(rows: list[list[tuple[str, str]]]) -> None:
     from sklearn.metrics import classification_report

@@ -23,6 +23,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.nested import SpanScorer
+from bertinchamps.model.trained_rows import whole_embedding
 
 HEAD_FILE = "head.safetensors"
 # Every name by which an architecture of transformers calls a dropout rate.
@@ -74,7 +75,8 @@ class FlatTagger(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what AutoModelForTokenClassification opens."""
-        self.model.save_pretrained(folder)
+        with whole_embedding(self.model):
+            self.model.save_pretrained(folder)
 
 
 class NestedTagger(nn.Module):
@@ -100,7 +102,8 @@ class NestedTagger(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what AutoModel opens, and the head beside it."""
-        self.model.save_pretrained(folder)
+        with whole_embedding(self.model):
+            self.model.save_pretrained(folder)
         save_file(self.head.state_dict(), folder / HEAD_FILE)
 
 
@@ -117,7 +120,8 @@ class TextClassifier(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what AutoModelForSequenceClassification opens."""
-        self.model.save_pretrained(folder)
+        with whole_embedding(self.model):
+            self.model.save_pretrained(folder)
 
 
 def open_tokenizer(source: str) -> Any:

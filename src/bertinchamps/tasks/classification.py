@@ -63,7 +63,7 @@ class TextLabeller:
     ) -> None:
         self.kind, self.classes, self.scale = kind, tuple(classes), scale
         self._tokenizer, self._longest, self._batch, self._device = tokenizer, longest, batch, device
-        self._padding = tokenizer.pad_token_id or 0
+        self.padding = tokenizer.pad_token_id or 0
 
     def encoded(self, texts: Sequence[tuple[str, str | None]]) -> list[Encoded]:
         """Texts, given as (text, second text or None), as pieces; cut where they are too long."""
@@ -88,7 +88,7 @@ class TextLabeller:
     def inputs(self, examples: Sequence[Encoded]) -> dict[str, Tensor]:
         """`input_ids` [B, S], and where needed `attention_mask` and `token_type_ids` of the same shape."""
         lengths = np.array([len(example.pieces) for example in examples])
-        ids = np.full((len(examples), lengths.max()), self._padding)
+        ids = np.full((len(examples), lengths.max()), self.padding)
         types = np.zeros_like(ids)
         for row, example in enumerate(examples):
             ids[row, : lengths[row]] = example.pieces
@@ -173,6 +173,11 @@ class TextClassification:
         for row, target in enumerate(targets):
             chosen[row, [index[name] for name in cast(tuple[str, ...], target)]] = 1.0
         return chosen
+
+    def train_ids(self) -> set[int]:
+        """Ids of all pieces that training reads, padding included."""
+        pieces = (piece for example in self.encoded["train"] for piece in example.pieces)
+        return {self.labeller.padding, *pieces}
 
     def epoch_length(self) -> int:
         """Examples of the training split."""

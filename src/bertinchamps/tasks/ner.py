@@ -24,6 +24,7 @@ from bertinchamps.tasks.entities import Representation, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, windows_of
 
 Logits = np.ndarray[Any, Any]
+ROUND_UP_TO = 4  # fewer different shapes, each of which costs a processor's library a little time to prepare
 
 
 class EntityLabeller:
@@ -40,7 +41,7 @@ class EntityLabeller:
     def __init__(
         self, representation: Representation, pieces: Pieces, padding: int, batch: int, device: torch.device
     ) -> None:
-        self.representation, self.pieces, self._padding = representation, pieces, padding
+        self.representation, self.pieces, self.padding = representation, pieces, padding
         self._batch, self._device = batch, device
 
     def label(self, model: nn.Module, texts: Sequence[tuple[str, str]]) -> list[AnnotatedText]:
@@ -57,14 +58,15 @@ class EntityLabeller:
         `attention_mask` [B, S] where they differ in length."""
         lengths = [len(window.pieces) for window in windows]
         words = [len(window.first_pieces) for window in windows]
-        ids = np.full((len(windows), max(lengths)), self._padding)
-        firsts = np.zeros((len(windows), max(words)), dtype=np.int64)
+        longest = -(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO
+        ids = np.full((len(windows), longest), self.padding)
+        firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
         for row, window in enumerate(windows):
             ids[row, : lengths[row]] = window.pieces
             firsts[row, : words[row]] = window.first_pieces
         arrays = {"input_ids": ids, "first_pieces": firsts, "words": np.array(words)}
-        if min(lengths) < max(lengths):
-            arrays["attention_mask"] = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
+        if min(lengths) < longest:
+            arrays["attention_mask"] = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @torch.no_grad()
@@ -146,6 +148,10 @@ class EntityRecognition:
                 )
             targets += [self.representation.targets(kept.entities, window) for window in windows]
         return targets
+
+    def train_ids(self) -> set[int]:
+        """Ids of all pieces that training reads, padding included."""
+        return {self.labeller.padding, *(piece for window in self.windows["train"] for piece in window.pieces)}
 
     def epoch_length(self) -> int:
         """Windows of the training split."""

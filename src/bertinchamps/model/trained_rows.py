@@ -1,0 +1,71 @@
+"""Train only the rows of the token embedding that the training texts use.
+
+A fine-tuning corpus uses a few thousand of an encoder's tens of thousands of tokens. The others have no gradient,
+but a dense optimizer reads and writes them at each update, and for a small encoder on a CPU that is most of an
+update's time. Here they are set aside; what is trained is the same, except that weight decay leaves them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class TrainedRows(nn.Module):
+    """A token embedding of which some rows are trained.
+
+    Args:
+        whole: the embedding, [V, H].
+        ids: of the rows to train.
+    """
+
+    def __init__(self, whole: nn.Embedding, ids: Iterable[int]) -> None:
+        super().__init__()
+        chosen = torch.tensor(sorted(set(ids)))
+        places = torch.full((whole.num_embeddings,), -1)
+        places[chosen] = torch.arange(len(chosen))
+        self.weight = nn.Parameter(whole.weight.detach()[chosen].clone())  # [U, H]
+        # Neither changes, so neither belongs to the state that is saved and compared.
+        self.register_buffer("frozen", whole.weight.detach().clone(), persistent=False)
+        self.register_buffer("places", places, persistent=False)
+        self.padding_idx = whole.padding_idx
+        self.frozen: torch.Tensor
+        self.places: torch.Tensor
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # [B, S] -> [B, S, H]
+        """In training, ids of trained rows only; in evaluation any."""
+        places = self.places[input_ids]
+        if self.training:
+            return functional.embedding(places, self.weight)
+        trained = functional.embedding(places.clamp(min=0), self.weight)
+        return torch.where((places >= 0)[..., None], trained, functional.embedding(input_ids, self.frozen))
+
+    def whole(self) -> nn.Embedding:
+        """The embedding with the trained rows in their places."""
+        merged = self.frozen.clone()
+        merged[self.places >= 0] = self.weight.detach()  # both are in the order of ids
+        return nn.Embedding.from_pretrained(merged, freeze=False, padding_idx=self.padding_idx)
+
+
+def train_rows(model: Any, ids: Iterable[int]) -> None:
+    """Narrow the token embedding of a model of transformers to the rows of some ids."""
+    model.set_input_embeddings(TrainedRows(model.get_input_embeddings(), ids))
+
+
+@contextmanager
+def whole_embedding(model: Any) -> Iterator[None]:
+    """The model with all rows in one embedding, as others read it."""
+    narrow = model.get_input_embeddings()
+    if not isinstance(narrow, TrainedRows):
+        yield
+        return
+    model.set_input_embeddings(narrow.whole())
+    try:
+        yield
+    finally:
+        model.set_input_embeddings(narrow)
