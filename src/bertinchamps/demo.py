@@ -1,37 +1,92 @@
-"""python -m bertinchamps.demo: three minutes of pretraining on the embedded toy corpus, and what it learnt."""
+"""python -m bertinchamps.demo: three minutes of pretraining on the embedded toy corpus, and what it is good for."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra import compose
 
 from bertinchamps import command_line
-from bertinchamps.config import PretrainConfig
+from bertinchamps.config import FinetuneConfig, PredictConfig, PretrainConfig, load
+from bertinchamps.finetune import finetune
+from bertinchamps.predict import predict
 from bertinchamps.prepare import tell
 from bertinchamps.pretrain import pretrain, problems
 
+if TYPE_CHECKING:
+    from bertinchamps.contract import AnnotatedText
+
 SETTINGS = ["data=demo", "arch=small", "+budget=3m"]
 GUESSES_SHOWN = 3
+ENTITY_SETTINGS = ["task=demo", "head=nested"]
+SENTENCES = """\
+La radiographie du thorax confirme la pneumonie.
+Le médecin prescrit du paracétamol et de l'amoxicilline contre la fièvre.
+Une IRM du genou est prévue, car le patient souffre d'arthrose et prend de la metformine.
+"""
 
 
 def demo(config: PretrainConfig) -> None:
-    """Pretrain on the toy corpus, then let the model fill masks whose answer the toy's grammar decides."""
+    """Pretrain on the toy corpus, let the model fill masks, and teach it to find entities."""
+    folder = pretrain(config)
+    fill_masks(folder)
+    found = find_entities(folder)
+    tell(
+        f"\nThe loss curve is in {folder / 'loss.png'}, the entities of the test notes in {found / 'predictions'}."
+        "\nThis was a toy: data=files takes your own documents, task=ner your own entities."
+    )
+
+
+def fill_masks(pretrained: Path) -> None:
+    """Show the model's guesses for masks whose answer the toy's grammar decides."""
     from transformers import pipeline
 
     from bertinchamps.data.sources.demo import SHOWCASE
 
-    folder = pretrain(config)
-    fill = pipeline("fill-mask", model=str(folder / "model"), top_k=GUESSES_SHOWN)
+    fill = pipeline("fill-mask", model=str(pretrained / "model"), top_k=GUESSES_SHOWN)
     tell("\nWhat it learnt of the toy corpus (its own guesses for the mask, and how sure it is):")
     for sentence, answer in SHOWCASE:
         guesses = ", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in fill(sentence))
         tell(f"  {sentence:<50} {guesses:<50} the grammar says: {answer}")
-    tell(
-        f"\nThe loss curve is in {folder / 'loss.png'}. This was a toy: data=files takes your own documents."
-    )
+
+
+def find_entities(pretrained: Path) -> Path:
+    """Fine-tune the model on entities of the toy's clinical notes, and show those of a few sentences.
+
+    Returns:
+        The run's directory, which is beside that of pretraining.
+    """
+    from bertinchamps.tasks.formats import spans_jsonl
+    from bertinchamps.training.run import read_summary
+
+    tell("\nNow it learns to find disorders, drugs, sites and examinations in clinical notes of the toy:")
+    composed = load(compose("finetune", overrides=ENTITY_SETTINGS), FinetuneConfig)  # Hydra runs the demo already
+    folder = finetune(replace(composed, model=str(pretrained), runs_dir=str(pretrained.parent)))
+    sentences, found = folder / "sentences.txt", folder / "sentences.jsonl"
+    sentences.write_text(SENTENCES, encoding="utf-8")
+    predict(PredictConfig(model=str(folder), input=str(sentences), output=str(found)))
+    score = read_summary(folder, "finetune")["scores"]["test"]["nested_exact"]["f1"]
+    tell(f"\nIts nested_exact F1 on the toy's test notes is {score:.3f}; in sentences of ours it finds")
+    for line in bracketed(spans_jsonl.read(found)[0]).splitlines():
+        tell(f"  {line}")
+    return folder
+
+
+def bracketed(document: AnnotatedText) -> str:
+    """The text with its entities in brackets, inside one another where they lie so."""
+    inner_first = sorted(document.entities, key=lambda entity: entity.end - entity.start)
+    marked = ""
+    for place in range(len(document.text) + 1):
+        marked += "".join(f"]({entity.label})" for entity in inner_first if entity.end == place)
+        marked += "[" * sum(entity.start == place for entity in inner_first) + document.text[place : place + 1]
+    return marked
 
 
 def main() -> None:
-    """Entry point of `python -m bertinchamps.demo`; settings on the command line replace the demo's own."""
+    """Entry point of `python -m bertinchamps.demo`; settings on the command line replace those of pretraining."""
     given = {word.partition("=")[0] for word in sys.argv[1:]}
     sys.argv[1:1] = [word for word in SETTINGS if word.partition("=")[0] not in given]
     command_line.run("pretrain", demo, problems)

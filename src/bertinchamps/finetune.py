@@ -43,11 +43,17 @@ def finetune(config: FinetuneConfig) -> Path:
     from bertinchamps.training.run import open_run, read_summary
 
     reader = tasks.build(**config.task)
-    splits = _splits(config, reader.read())
+    read = reader.read()
+    splits = _splits(config, read)
+    remarks = list(reader.remarks)
+    if not read.get("dev"):
+        remarks.append(
+            f"no dev split in the data: it is {config.selection.dev_share:.0%} of train, set aside by text"
+        )
     run = open_run("finetune", config, _fingerprint(splits), _run_label(config), tell)
     with run.lock:
         if not run.finished:
-            train(config, reader.kind, splits, run)
+            train(config, reader.kind, splits, remarks, run)
     for split, protocols in read_summary(run.folder, "finetune")["scores"].items():
         for protocol, scores in protocols.items():
             shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
@@ -64,7 +70,7 @@ def score(config: FinetuneConfig) -> float:
     return float(read_summary(finetune(config), "finetune")["selection"]["value"])
 
 
-def train(config: FinetuneConfig, kind: str, splits: Examples, run: Run) -> None:
+def train(config: FinetuneConfig, kind: str, splits: Examples, remarks: list[str], run: Run) -> None:
     """Build what training needs, in order; train; score dev and test with the best weights, once."""
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -139,8 +145,8 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, run: Run) -> None
         tracker.close()
     if trainer.stop_requested:
         raise UserError(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
-    spent = {"seconds": time.perf_counter() - began, "parameters": parameters}
-    _conclude(config, facts, task, trainer, selection, run, spent)
+    known = {"parameters": parameters, "remarks": remarks, "began": began}
+    _conclude(config, facts, task, trainer, selection, run, known)
 
 
 def _conclude(
@@ -150,7 +156,7 @@ def _conclude(
     trainer: Trainer,
     selection: Selection,
     run: Run,
-    measured: Mapping[str, float],
+    known: Mapping[str, Any],
 ) -> None:
     """Predict every split with the chosen weights, score dev and test, and write it all down."""
     import torch
@@ -173,7 +179,7 @@ def _conclude(
         "head": facts.head,
         "model": config.model,
         "model_label": config.label or _model_label(config),
-        "parameters": measured["parameters"],
+        "parameters": known["parameters"],
         "seed": config.seed,
         "command": begun["command"],
         "versions": {"python": begun["python"], **begun["versions"]},
@@ -181,7 +187,7 @@ def _conclude(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
         "cost": {
-            "seconds": measured["seconds"],
+            "seconds": time.perf_counter() - known["began"],
             "training_seconds": spent.seconds,
             "epochs": spent.positions / trainer.clock.epoch_length,
             "steps": spent.steps,
@@ -190,7 +196,7 @@ def _conclude(
         },
         "selection": {"split": "dev", "metric": selection.metric, **selection.best},
         "data": {split: task.facts(split) for split in task.splits},
-        "remarks": [],
+        "remarks": known["remarks"],
         "scores": scores,
     }
     finish(run, results)

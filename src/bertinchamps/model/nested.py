@@ -5,10 +5,13 @@ Shapes: B batch, W words, H hidden, D size of a role's vectors, L labels.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 ROLE_SIZE = 128  # D
+PRIOR = 0.01  # about the share of stretches that are entities: where training starts (Lin et al., 2017, RetinaNet)
 LONGEST_BUCKET = 32  # spans of so many words and more share the score of their length
 
 
@@ -32,7 +35,7 @@ class SpanScorer(nn.Module):
         self.end_score = nn.Linear(ROLE_SIZE, labels)
         self.inside_score = nn.Linear(hidden_size, labels, bias=False)
         self.width_score = nn.Embedding(LONGEST_BUCKET, labels)
-        nn.init.zeros_(self.width_score.weight)
+        nn.init.constant_(self.width_score.weight, -math.log((1 - PRIOR) / PRIOR))
 
     def forward(self, words: torch.Tensor) -> torch.Tensor:  # [B, W, H] -> [B, W, W, L]
         """Scores of the spans from word i to word j, both included; those with j < i mean nothing."""

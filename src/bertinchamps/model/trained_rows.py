@@ -49,12 +49,14 @@ class TrainedRows(nn.Module):
         """The embedding with the trained rows in their places."""
         merged = self.frozen.clone()
         merged[self.places >= 0] = self.weight.detach()  # both are in the order of ids
-        return nn.Embedding.from_pretrained(merged, freeze=False, padding_idx=self.padding_idx)
+        rows, size = merged.shape
+        return nn.Embedding(rows, size, padding_idx=self.padding_idx, _weight=merged)
 
 
 def train_rows(model: Any, ids: Iterable[int]) -> None:
     """Narrow the token embedding of a model of transformers to the rows of some ids."""
-    model.set_input_embeddings(TrainedRows(model.get_input_embeddings(), ids))
+    whole = model.get_input_embeddings()
+    model.set_input_embeddings(TrainedRows(whole, ids).train(whole.training))
 
 
 @contextmanager

@@ -20,9 +20,11 @@ class Reader(Protocol):
 
     Attributes:
         kind: "ner", "single_label", "multi_label" or "number": what is to be predicted.
+        remarks: what has to be said beside any score on these data; known after `read`.
     """
 
     kind: str
+    remarks: tuple[str, ...]
 
     def check(self) -> None:
         """Raise UserError within seconds if the data are missing: what, where they can be had, which key."""

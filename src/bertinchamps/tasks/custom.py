@@ -62,6 +62,8 @@ class Classification:
         separator: between the classes of a `multi` row; a JSON list needs none.
     """
 
+    remarks = ()
+
     def __init__(
         self,
         train: str,
@@ -100,6 +102,7 @@ class Ner:
     """
 
     kind = "ner"
+    remarks = ()
 
     def __init__(self, train: str, dev: str | None = None, test: str | None = None) -> None:
         self._settings = {"train": train, "dev": dev, "test": test}

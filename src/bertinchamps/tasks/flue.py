@@ -40,11 +40,27 @@ class _Published:
     kind = "single_label"
     release: ClassVar[Release]
     patterns: ClassVar[Sequence[str]]
+    official: ClassVar[Mapping[str, int]]  # examples of each published split
     configuration: ClassVar[str] = "fr"
 
     def __init__(self, path: str | None = None, hub: str | None = None) -> None:
         self._path = path
         self._hub = HubDataset(hub, self.configuration, self.release.address) if hub else None
+        self.remarks: tuple[str, ...] = ()
+
+    def _compared(self, read: dict[str, list[LabelledText]]) -> dict[str, list[LabelledText]]:
+        """What was read; remarks where it is not of the published size."""
+        sizes = {split: len(examples) for split, examples in read.items()}
+        if sizes != self.official:
+            found, official = (
+                ", ".join(f"{split} {size:,}" for split, size in each.items())
+                for each in (sizes, self.official)
+            )
+            self.remarks += (
+                f"not the official splits of {self.release.name} ({found}; official: {official}): "
+                "no score on them compares with a published one",
+            )
+        return read
 
     def check(self) -> None:
         """Look for the files, or ask the Hub."""
@@ -79,6 +95,7 @@ class PawsX(_Published):
         hub="google-research-datasets/paws-x",
     )
     patterns = ("fr/translated_train.tsv", "fr/dev_2k.tsv", "fr/test_2k.tsv")
+    official: ClassVar[Mapping[str, int]] = {"train": 49_401, "dev": 2_000, "test": 2_000}
 
     def __init__(self, path: str | None = None, hub: str | None = None) -> None:
         super().__init__(path, hub)
@@ -98,8 +115,12 @@ class PawsX(_Published):
                 ]
                 for split, pattern in zip(SPLITS, self.patterns, strict=True)
             }
+        self._compared(pairs)
         kept = {split: [pair for pair in each if _is_whole(pair)] for split, each in pairs.items()}
         self.dropped = {split: len(pairs[split]) - len(kept[split]) for split in pairs}
+        if any(self.dropped.values()):
+            counts = ", ".join(f"{split} {count}" for split, count in self.dropped.items())
+            self.remarks += (f"pairs without a sentence were left out: {counts}",)
         return kept
 
 
@@ -119,13 +140,15 @@ class Xnli(_Published):
         hub="facebook/xnli",
     )
     patterns = ("multinli.train.fr.tsv", "xnli.dev.tsv", "xnli.test.tsv")
+    official: ClassVar[Mapping[str, int]] = {"train": 392_702, "dev": 2_490, "test": 5_010}
     labels = ("contradiction", "entailment", "neutral")
 
     def read(self) -> dict[str, list[LabelledText]]:
         """The pairs of premise and hypothesis of each split."""
         if self._hub:
             columns = ("premise", "hypothesis", "label")
-            return {split: _hub_pairs(rows, columns) for split, rows in self._hub.read(columns).items()}
+            rows_of = self._hub.read(columns)
+            return self._compared({split: _hub_pairs(rows, columns) for split, rows in rows_of.items()})
         files = self._files()
         train = [
             # the translated file spells this one label otherwise than XNLI-1.0 does
@@ -138,10 +161,8 @@ class Xnli(_Published):
             )
             for where, row in _table(files[self.patterns[0]], ("premise", "hypo", "label"))
         ]
-        return {
-            "train": train,
-            **{split: self._annotated(files[f"xnli.{split}.tsv"]) for split in ("dev", "test")},
-        }
+        annotated = {split: self._annotated(files[f"xnli.{split}.tsv"]) for split in ("dev", "test")}
+        return self._compared({"train": train, **annotated})
 
     def _annotated(self, files: dict[PurePosixPath, bytes]) -> list[LabelledText]:
         """The French rows of a file of fifteen languages."""
@@ -174,28 +195,34 @@ class Cls(_Published):
     patterns = tuple(
         f"fr/{category}/{split}.review" for split in ("train", "test") for category in CATEGORIES
     )
+    official: ClassVar[Mapping[str, int]] = {"train": 6_000, "test": 6_000}
     configuration = "CLS"
 
     def read(self) -> dict[str, list[LabelledText]]:
         """The reviews of each split, category by category."""
         if self._hub:
-            return {
-                split: [
-                    LabelledText(f"row {number}", row["text"], None, (row["label"],))
-                    for number, row in enumerate(rows, start=1)
-                ]
-                for split, rows in self._hub.read(("text", "label")).items()
-            }
+            rows_of = self._hub.read(("text", "label"))
+            return self._compared(
+                {
+                    split: [
+                        LabelledText(f"row {number}", row["text"], None, (row["label"],))
+                        for number, row in enumerate(rows, start=1)
+                    ]
+                    for split, rows in rows_of.items()
+                }
+            )
         files = self._files()
-        return {
-            split: [
-                review
-                for category in CATEGORIES
-                for path, content in files[f"fr/{category}/{split}.review"].items()
-                for review in _reviews(path, _decoded(path, content))
-            ]
-            for split in ("train", "test")
-        }
+        return self._compared(
+            {
+                split: [
+                    review
+                    for category in CATEGORIES
+                    for path, content in files[f"fr/{category}/{split}.review"].items()
+                    for review in _reviews(path, _decoded(path, content))
+                ]
+                for split in ("train", "test")
+            }
+        )
 
 
 def _is_whole(pair: LabelledText) -> bool:

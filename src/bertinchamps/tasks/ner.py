@@ -151,7 +151,10 @@ class EntityRecognition:
 
     def train_ids(self) -> set[int]:
         """Ids of all pieces that training reads, padding included."""
-        return {self.labeller.padding, *(piece for window in self.windows["train"] for piece in window.pieces)}
+        return {
+            self.labeller.padding,
+            *(piece for window in self.windows["train"] for piece in window.pieces),
+        }
 
     def epoch_length(self) -> int:
         """Windows of the training split."""

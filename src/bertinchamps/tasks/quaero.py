@@ -56,6 +56,9 @@ class Quaero:
     def __init__(self, corpus: str, path: str | None = None, hub: str | None = None) -> None:
         self._path, self._corpus = path, corpus
         self._hub = HubDataset(hub, corpus.lower(), RELEASE.address) if hub else None
+        self.remarks = (
+            ("a flat copy of the corpus: no score compares with one on the release",) if hub else ()
+        )
         self._patterns = {split: (f"{split}/{corpus}/*.txt", f"{split}/{corpus}/*.ann") for split in SPLITS}
 
     def check(self) -> None:

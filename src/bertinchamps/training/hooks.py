@@ -274,7 +274,7 @@ class Selection(Hook):
             }
             state = trainer.model.state_dict()
             self._weights = {name: value.detach().cpu().clone() for name, value in state.items()}
-        else:
+        elif self.best["value"] != 0:  # a head that says nothing yet, with an F1 of 0, has not converged
             self.best["evaluations_since"] += 1
         self._bar.say(
             f"epoch {self._epochs(trainer):.4g}: dev {self.metric} {scores[self.metric]:.4f}"

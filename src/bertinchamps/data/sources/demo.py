@@ -7,13 +7,14 @@ notes on the other. They are correct but few in kind, so a model that reads them
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from bertinchamps.contract import Document
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.demo_clinical import CLINICAL_SCENES
 from bertinchamps.data.sources.demo_general import GENERAL_SCENES
-from bertinchamps.data.sources.demo_grammar import Dice
+from bertinchamps.data.sources.demo_grammar import Dice, Scene, Span
 from bertinchamps.data.sources.demo_press import PRESS_SCENES
 from bertinchamps.errors import UserError
 
@@ -73,6 +74,21 @@ class DemoSource:
         return (self._document(position * self.number // wanted) for position in range(wanted))
 
     def _document(self, index: int) -> Document:
-        dice = Dice(f"bertinchamps demo {VERSION} {self.seed} {index}")
-        scenes = REGISTERS["clinical" if dice.roll() < 0.45 else "general"]
-        return Document(scenes[dice.index(len(scenes))].write(dice), f"demo:document {index + 1}")
+        _, scene, dice = _begin(self.seed, index)
+        return Document(scene.write(dice), f"demo:document {index + 1}")
+
+
+def clinical_notes(seed: int) -> Iterator[tuple[str, list[Span]]]:
+    """The clinical documents of a seed, without end, with the spans of their slots."""
+    for index in itertools.count():
+        register, scene, dice = _begin(seed, index)
+        if register == "clinical":
+            yield scene.write_with_spans(dice)
+
+
+def _begin(seed: int, index: int) -> tuple[str, Scene, Dice]:
+    """The register and the scene of a document, and the dice that go on to write it."""
+    dice = Dice(f"bertinchamps demo {VERSION} {seed} {index}")
+    register = "clinical" if dice.roll() < 0.45 else "general"
+    scenes = REGISTERS[register]
+    return register, scenes[dice.index(len(scenes))], dice

@@ -1,9 +1,9 @@
 """The machinery of the toy corpus: French word forms, templates with slots, and portable dice.
 
 A template such as `{drug.Le} {drug?soulage|soulagent} {pain.le}.` is cut once, at import, into pieces
-that each know their slot. Writing a sentence looks every piece up, so whoever needs the spans of a
-slot later (a toy of named entities) reads them off the same pieces: the entity is the tail `word[""]`
-of the piece, and what stands before that tail is the article.
+that each know their slot. Writing a sentence looks every piece up, so the span of a slot (for the toy
+of named entities, `tasks/demo.py`) is read off the same pieces: it is the tail `word[""]` of the
+piece, and what stands before that tail is the article.
 
 The notation of a piece, where NOUN and WORD are slots of the scene:
     {WORD}              the bare form                    {WORD.^}            … with a capital
@@ -30,6 +30,7 @@ ASPIRATED = (
     *("haricot", "hibou", "hanche", "hernie", "homard", "hamster", "handball", "hall", "hausse", "hérisson"),
     *("hareng", "hockey", "Hongrie", "Hongrois", "hongrois", "hangar", "héron", "hameau", "hêtre"),
 )
+PRONOUNS = ("il", "Il")  # the forms of a noun that do not hold the noun
 FEMININES = (("eux", "euse"), ("if", "ive"), ("er", "ère"), ("el", "elle"), ("en", "enne"), ("et", "ette"))
 
 
@@ -61,6 +62,14 @@ class Piece(NamedTuple):
     alternatives: Word | None
 
 
+class Span(NamedTuple):
+    """Where the word of a slot lies in a text, without its article; half-open."""
+
+    slot: str
+    start: int
+    end: int
+
+
 class Template(NamedTuple):
     """One sentence or clause with slots."""
 
@@ -68,16 +77,22 @@ class Template(NamedTuple):
 
     def write(self, bindings: Bindings) -> str:
         """The sentence, its slots filled."""
-        out: list[str] = []
+        return self.write_with_spans(bindings)[0]
+
+    def write_with_spans(self, bindings: Bindings) -> tuple[str, list[Span]]:
+        """The sentence, and where the words of its slots lie, in order; pronouns and agreeing words have no span."""
+        text, spans = "", []
         for literal, slot, form, agrees_with, alternatives in self.pieces:
-            out.append(literal)
+            text += literal
             if alternatives is not None:
-                out.append(alternatives[bindings[agrees_with]["agreement"]])
+                text += alternatives[bindings[agrees_with]["agreement"]]
             elif agrees_with:
-                out.append(bindings[slot][bindings[agrees_with]["agreement"]])
+                text += bindings[slot][bindings[agrees_with]["agreement"]]
             elif slot:
-                out.append(bindings[slot][form])
-        return "".join(out)
+                text += bindings[slot][form]
+                if form not in PRONOUNS:
+                    spans.append(Span(slot, len(text) - len(bindings[slot][""]), len(text)))
+        return text, spans
 
 
 class Step(NamedTuple):
@@ -110,12 +125,19 @@ class Scene(NamedTuple):
 
     def write(self, dice: Dice) -> str:
         """One document."""
+        return self.write_with_spans(dice)[0]
+
+    def write_with_spans(self, dice: Dice) -> tuple[str, list[Span]]:
+        """The same document, and where the words of its slots lie, in order."""
         bindings = self.bind(dice)
-        sentences = []
+        text, spans = "", []
         for templates, optional in self.steps:
             if not optional or dice.roll() < 0.6:
-                sentences.append(templates[dice.index(len(templates))].write(bindings))
-        return " ".join(sentences)
+                sentence, places = templates[dice.index(len(templates))].write_with_spans(bindings)
+                text += " " if text else ""
+                spans += [Span(slot, len(text) + start, len(text) + end) for slot, start, end in places]
+                text += sentence
+        return text, spans
 
 
 def _with_capitals(forms: Word) -> Word:

@@ -1,0 +1,359 @@
+"""python -m benchmarks.finetuning: how long this engine and `transformers.Trainer` take to fine-tune one model.
+
+Both train AutoModelForTokenClassification from the same weights on the same windows of the same sentences, tags at
+words' first pieces, with the same batch size, epochs, dropout, AdamW (fused) and clipping, on as many threads, in
+one process. The peer pads every example to a fixed length or, in rows of their own, to the longest of its batch;
+in float32 and, where the device multiplies bfloat16 in hardware, in bfloat16, too: its faster one is what counts.
+Our side is `python -m bertinchamps.finetune` with its defaults: precision by the device, examples of similar length
+together, only those rows of the embedding trained that the texts use.
+
+Measured is the training loop alone, from the first batch to the last update. Outside are, on both sides: importing,
+reading, tokenising, building model, optimizer and engine, evaluating, logging and saving. The sides take turns, in
+an order that rotates; a row's figure is its median. Our last update may go on into the next epoch, by less than a
+batch; an epoch of the peer ends with a smaller one. Two settings of this package help the peer, too, because they
+hold for the process: the C library keeps freed memory, and OpenMP's threads do not spin for long.
+
+Without --data it writes sentences of its own, and without --model a random model with a tokenizer of these texts;
+its vocabulary is small then, and an embedding with few rows flatters the peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+
+from benchmarks.sentences import documents
+from bertinchamps import command_line, finetune
+from bertinchamps.config import FinetuneConfig, config_dir, load, named
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.errors import UserError
+from bertinchamps.prepare import tell
+
+if TYPE_CHECKING:  # torch reads the environment when it is imported, which `main` sets first
+    from benchmarks.engines import Problem, Timing
+
+PACKAGES = ("bertinchamps", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+OURS, PEER = "bertinchamps", "transformers.Trainer"
+
+
+class Row(NamedTuple):
+    """One way to train.
+
+    Attributes:
+        engine: whose.
+        padding: "128" where all examples are filled up to it, "longest" (of the batch), or "longest, sorted" where
+            those of similar length are together.
+        precision: of matrix products.
+        train: does it once.
+    """
+
+    engine: str
+    padding: str
+    precision: str
+    train: Callable[[], Timing]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    words = argparse.ArgumentParser(
+        prog="python -m benchmarks.finetuning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    words.add_argument("--data", metavar="PATH", help="the QUAERO release; its part EMEA is trained on")
+    words.add_argument(
+        "--sentences", type=int, default=400, help="to write where there are no data (%(default)s)"
+    )
+    words.add_argument("--model", metavar="DIR", help="a model's directory, or its name on the Hub")
+    words.add_argument("--epochs", type=float, default=3, help="or a part of one (%(default)s)")
+    words.add_argument("--repeats", type=int, default=3, help="trainings of each row (%(default)s)")
+    words.add_argument("--threads", type=int, help="(all cores)")
+    words.add_argument(
+        "--padding",
+        type=int,
+        default=128,
+        help="tokens to which the peer pads; longer sentences are windowed (%(default)s)",
+    )
+    words.add_argument(
+        "--output", metavar="FILE", type=Path, default=Path("benchmark.json"), help="(%(default)s)"
+    )
+    words.add_argument(
+        "settings",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings of bertinchamps.finetune, such as task.corpus=MEDLINE, or task=ner task.train=FOLDER "
+        "instead of --data",
+    )
+    return words
+
+
+def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Train all rows in turn.
+
+    Args:
+        arguments: of the command line.
+        folder: for what is written on the way.
+
+    Returns:
+        What goes into the JSON file.
+
+    Raises:
+        UserError: the settings are wrong, or such that the two sides would not do the same.
+    """
+    corpus = _corpus(arguments, folder)
+    config = _composed([*_shared(arguments), *corpus, *arguments.settings])
+    from bertinchamps.tasks import tasks
+
+    _refuse_unequal(config)
+    train = tasks.build(**config.task).read()["train"]
+    if not isinstance(train[0], AnnotatedText):
+        raise UserError("task: only tasks of entities are compared")
+    if arguments.model is None:
+        config.model = _random_model(config, train, folder / "model")
+    from benchmarks.engines import open_problem
+
+    title = "own sentences" if _own_sentences(arguments) else "_".join(map(str, _names(config)))
+    problem = open_problem(config, title, train)
+    rows = _rows(problem, folder)
+    timings: list[list[Timing]] = [[] for _ in rows]
+    for repeat in range(arguments.repeats):
+        for place in range(len(rows)):
+            index = (place + repeat) % len(rows)
+            timing = rows[index].train()
+            timings[index].append(timing)
+            tell(f"{repeat + 1}/{arguments.repeats} {_name(rows[index]):<60} {timing.seconds:8.2f} s")
+    measured = [_measured(row, own) for row, own in zip(rows, timings, strict=True)]
+    for row in measured:
+        row["ratio"] = row["seconds"] / measured[0]["seconds"]
+    return {**_facts(arguments, problem), "rows": measured, "fastest": _fastest(measured)}
+
+
+def _own_sentences(arguments: argparse.Namespace) -> bool:
+    return arguments.data is None and not any(word.startswith("task=") for word in arguments.settings)
+
+
+def _corpus(arguments: argparse.Namespace, folder: Path) -> list[str]:
+    """The settings that name the data."""
+    if _own_sentences(arguments):
+        from bertinchamps.tasks.formats import spans_jsonl
+
+        spans_jsonl.write(folder / "train.jsonl", documents(arguments.sentences))
+        return ["task=ner", _setting("task.train", folder / "train.jsonl")]
+    return ["task=quaero_emea", _setting("task.path", arguments.data)] if arguments.data else []
+
+
+def _shared(arguments: argparse.Namespace) -> list[str]:
+    # A model of our own is built once the texts are read; `scratch` lets its architecture be checked.
+    words = [
+        f"budget.epochs={arguments.epochs}",
+        f"max_length={arguments.padding}",
+        _setting("model", arguments.model or "scratch"),
+    ]
+    return words + ([f"runtime.threads={arguments.threads}"] if arguments.threads else [])
+
+
+def _setting(key: str, value: object) -> str:
+    return f"{key}={json.dumps(str(value), ensure_ascii=False)}"
+
+
+def _composed(words: list[str]) -> FinetuneConfig:
+    """The configuration of these words, after all that is wrong with them was told."""
+    ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
+    problems = command_line.mistakes("finetune", words, finetune.problems)
+    if problems:
+        raise UserError("\n".join(problems))
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return load(compose("finetune", overrides=words), FinetuneConfig)
+
+
+def _refuse_unequal(config: FinetuneConfig) -> None:
+    limits = [field.name for field in fields(config.budget) if getattr(config.budget, field.name) is not None]
+    rules = (
+        ("head", config.head, config.head == "flat", "only tags can be learnt by both sides: flat"),
+        ("optim", config.optim["name"], config.optim["name"] == "adamw", "both sides use adamw"),
+        ("budget", limits, limits == ["epochs"], "both sides count in epochs only"),
+        ("batch.ramp", config.batch.ramp, config.batch.ramp == 0, "the peer has no ramp: 0"),
+    )
+    problems = [f"{key}={value}: {remedy}" for key, value, right, remedy in rules if not right]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _random_model(config: FinetuneConfig, train: Sequence[AnnotatedText], folder: Path) -> str:
+    """Write an untrained model of the configured architecture, with a tokenizer of these texts."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    from bertinchamps.data.tokenizer import open_tokenizer, train_tokenizer, vocabulary
+    from bertinchamps.model.architecture import build_config
+
+    folder.mkdir()
+    train_tokenizer(config.tokenizer, (document.text for document in train), folder, tell)
+    own = vocabulary(open_tokenizer(folder))
+    torch.manual_seed(config.seed)
+    architecture = build_config(asdict(config.arch), own.size, **own.named_ids)
+    model = AutoModelForMaskedLM.from_config(architecture)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def _rows(problem: Problem, folder: Path) -> list[Row]:
+    """Ours, and the peer's: each padding in each precision that the device has."""
+    from benchmarks.engines import train_ours, train_peer
+    from bertinchamps.training.runtime import has_fast_bf16
+
+    runtime = problem.runtime
+    dtype = (
+        "float32" if runtime.autocast_dtype is None else str(runtime.autocast_dtype).removeprefix("torch.")
+    )
+    rows = [Row(OURS, "longest, sorted", dtype, partial(train_ours, problem))]
+    for padding, shown in (
+        ("max_length", str(problem.facts.max_length)),
+        ("longest", "longest"),
+    ):
+        for bf16 in (False, True) if has_fast_bf16(runtime.device) else (False,):
+            train = partial(train_peer, problem, padding, bf16, folder / "peer")
+            rows.append(Row(PEER, shown, "bfloat16" if bf16 else "float32", train))
+    return rows
+
+
+def _name(row: Row) -> str:
+    return f"{row.engine}, padded to {row.padding}, {row.precision}"
+
+
+def _measured(row: Row, timings: Sequence[Timing]) -> dict[str, Any]:
+    seconds = [timing.seconds for timing in timings]
+    last = timings[-1]
+    return {
+        "engine": row.engine,
+        "padding": row.padding,
+        "precision": row.precision,
+        "seconds": statistics.median(seconds),
+        "examples_per_second": last.examples / statistics.median(seconds),
+        "repeats": seconds,
+        "examples": last.examples,
+        "updates": last.updates,
+        "mean_training_loss": last.loss,
+    }
+
+
+def _fastest(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The peer's faster precision for each padding."""
+    peers = [row for row in measured if row["engine"] == PEER]
+    paddings = dict.fromkeys(row["padding"] for row in peers)
+    best = [min((row for row in peers if row["padding"] == padding), key=_seconds) for padding in paddings]
+    return [{key: row[key] for key in ("padding", "precision", "seconds", "ratio")} for row in best]
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    return float(row["seconds"])
+
+
+def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
+    import torch
+
+    config, data = problem.config, problem.task.facts("train")
+    lengths = [len(example["input_ids"]) for example in problem.examples]
+    _, optimizer = named(config.optim)
+    return {
+        "benchmark": "finetuning",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["python", "-m", "benchmarks.finetuning", *sys.argv[1:]]),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "hardware": {
+            "device": problem.runtime.describe(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "platform": platform.platform(),
+        },
+        "threads": torch.get_num_threads(),
+        "task": {
+            "title": problem.facts.title,
+            **{name: data[name] for name in ("documents", "examples", "windows", "words", "entities")},
+            "classes": len(problem.task.representation.classes),
+            "mean_tokens": statistics.mean(lengths),
+            "longest": max(lengths),
+        },
+        "model": arguments.model or "random",
+        "settings": {
+            "epochs": config.budget.epochs,
+            "repeats": arguments.repeats,
+            "padding": config.max_length,
+            "batch": config.batch.size,
+            "micro_batch": config.batch.micro_batch,
+            "dropout": config.dropout,
+            "gradient_clipping": config.gradient_clipping,
+            **optimizer,
+        },
+    }
+
+
+def _names(config: FinetuneConfig) -> list[Any]:
+    return [config.task[key] for key in ("name", "corpus") if key in config.task]
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The rows for people, in Markdown."""
+    lines = [
+        "| engine | padded to | precision | seconds | examples/s | ÷ ours |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['engine']} | {row['padding']} | {row['precision']} | {row['seconds']:.2f} "
+            f"| {row['examples_per_second']:.1f} | {row['ratio']:.2f} |"
+        )
+    lines.append("")
+    for best in result["fastest"]:
+        padding, precision, ratio = best["padding"], best["precision"], best["ratio"]
+        lines.append(f"{PEER}, padded to {padding}, at its fastest ({precision}): {ratio:.2f} × our seconds")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Entry point of `python -m benchmarks.finetuning`."""
+    arguments = parser().parse_intermixed_args()
+    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # read when torch is imported
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # of new heads, which are meant to be
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            result = benchmark(arguments, Path(folder))
+    except UserError as error:
+        sys.exit(f"benchmarks.finetuning: {error}")
+    arguments.output.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{table(result)}\n{arguments.output}\n")
+
+
+if __name__ == "__main__":
+    main()
