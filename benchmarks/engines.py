@@ -24,7 +24,8 @@ from transformers import (
 
 from bertinchamps.config import FinetuneConfig, named
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.model.downstream import DROPOUTS, EncoderSource, open_tokenizer
+from bertinchamps.errors import UserError
+from bertinchamps.model.downstream import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.tasks.entities import IGNORED
 from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
@@ -75,7 +76,14 @@ class Problem:
 
 
 def open_problem(config: FinetuneConfig, title: str, train: list[AnnotatedText]) -> Problem:
-    """Read the model's tokenizer and cut the training documents into windows."""
+    """Read the model's tokenizer and cut the training documents into windows.
+
+    Raises:
+        UserError: the model cannot be opened, or does not read inputs of that length.
+    """
+    longest = longest_input(open_config(config.model))
+    if config.max_length > longest:
+        raise UserError(f"--padding {config.max_length}: this encoder reads at most {longest} tokens")
     runtime = build_runtime(config.runtime)
     tokenizer = open_tokenizer(config.model)
     splits = {"train": train}

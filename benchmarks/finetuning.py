@@ -81,7 +81,12 @@ def parser() -> argparse.ArgumentParser:
         "--sentences", type=int, default=400, help="to write where there are no data (%(default)s)"
     )
     words.add_argument("--model", metavar="DIR", help="a model's directory, or its name on the Hub")
-    words.add_argument("--epochs", type=float, default=3, help="or a part of one (%(default)s)")
+    words.add_argument(
+        "--epochs",
+        type=float,
+        default=3,
+        help="or a part of one, only to try it: too few batches to time (%(default)s)",
+    )
     words.add_argument("--repeats", type=int, default=3, help="trainings of each row (%(default)s)")
     words.add_argument("--threads", type=int, help="(all cores)")
     words.add_argument(

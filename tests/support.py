@@ -41,12 +41,15 @@ def composed(*overrides: str, command: str = "pretrain") -> Any:
         return load(compose(command, overrides=list(overrides)), COMMANDS[command])
 
 
-def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(
+    *words: str, cwd: Path, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m bertinchamps.…` as a user would."""
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=300,

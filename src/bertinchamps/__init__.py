@@ -45,7 +45,7 @@ class _AfterImport(MetaPathFinder, Loader):
 
 for _module, _then in (
     ("transformers.models.auto.configuration_auto", "bertinchamps.model.configuration"),
-    ("transformers.models.auto.modeling_auto", "bertinchamps.model.classification"),
+    ("transformers.models.auto.modeling_auto", "bertinchamps.model.huggingface"),
 ):
     if _module in sys.modules:
         import_module(_then)

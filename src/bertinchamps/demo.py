@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 SETTINGS = ["data=demo", "arch=small", "+budget=3m"]
 GUESSES_SHOWN = 3
 ENTITY_SETTINGS = ["task=demo", "head=nested"]
-SENTENCES = """\
-La radiographie du thorax confirme la pneumonie.
-Le médecin prescrit du paracétamol et de l'amoxicilline contre la fièvre.
-Une IRM du genou est prévue, car le patient souffre d'arthrose et prend de la metformine.
-"""
+SENTENCES = (
+    "La radiographie du thorax confirme la pneumonie.",
+    "Le médecin prescrit du paracétamol contre la fièvre et de l'amoxicilline contre la pneumonie.",
+    "Une IRM du genou est prévue, car la patiente souffre d'arthrose et prend de la metformine.",
+)
 
 
 def demo(config: PretrainConfig) -> None:
@@ -63,15 +64,19 @@ def find_entities(pretrained: Path) -> Path:
     from bertinchamps.training.run import read_summary
 
     tell("\nNow it learns to find disorders, drugs, sites and examinations in clinical notes of the toy:")
-    composed = load(compose("finetune", overrides=ENTITY_SETTINGS), FinetuneConfig)  # Hydra runs the demo already
+    composed = load(
+        compose("finetune", overrides=ENTITY_SETTINGS), FinetuneConfig
+    )  # Hydra runs the demo already
     folder = finetune(replace(composed, model=str(pretrained), runs_dir=str(pretrained.parent)))
-    sentences, found = folder / "sentences.txt", folder / "sentences.jsonl"
-    sentences.write_text(SENTENCES, encoding="utf-8")
+    sentences, found = folder / "sentences.jsonl", folder / "sentences_found.jsonl"
+    sentences.write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES), encoding="utf-8")
     predict(PredictConfig(model=str(folder), input=str(sentences), output=str(found)))
     score = read_summary(folder, "finetune")["scores"]["test"]["nested_exact"]["f1"]
-    tell(f"\nIts nested_exact F1 on the toy's test notes is {score:.3f}; in sentences of ours it finds")
-    for line in bracketed(spans_jsonl.read(found)[0]).splitlines():
-        tell(f"  {line}")
+    tell(
+        f"\nIts nested_exact F1 on the toy's test notes is {score:.3f}. What it finds in three new sentences:"
+    )
+    for document in spans_jsonl.read(found):
+        tell(f"  {bracketed(document)}")
     return folder
 
 
@@ -81,7 +86,9 @@ def bracketed(document: AnnotatedText) -> str:
     marked = ""
     for place in range(len(document.text) + 1):
         marked += "".join(f"]({entity.label})" for entity in inner_first if entity.end == place)
-        marked += "[" * sum(entity.start == place for entity in inner_first) + document.text[place : place + 1]
+        marked += (
+            "[" * sum(entity.start == place for entity in inner_first) + document.text[place : place + 1]
+        )
     return marked
 
 

@@ -1,0 +1,65 @@
+"""The benchmarks run; what they measure is for a quiet machine, so no time is looked at here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import ROOT, command
+from tiny_corpora import brat_corpus
+from tiny_encoders import make_encoder
+
+TINY = ["--epochs=1", "--repeats=1", "--threads=1", "--padding=48"]
+ROW = {
+    "engine", "padding", "precision", "seconds", "examples_per_second", "repeats", "examples", "updates",
+    "mean_training_loss", "ratio",
+}  # fmt: skip
+
+
+def result_of(*words: str, folder: Path) -> dict[str, Any]:
+    output = folder / "benchmark.json"
+    ran = command("benchmarks.finetuning", *TINY, f"--output={output}", *words, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert "| bertinchamps |" in ran.stdout
+    result: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return result
+
+
+@pytest.mark.parametrize("given", ["nothing", "corpus and model"])
+def test_finetuning_is_timed_on_both_sides(given: str, tmp_path: Path) -> None:
+    pytest.importorskip(
+        "accelerate", reason="transformers.Trainer needs accelerate: pip install -e '.[benchmarks]'"
+    )
+    words = ["--sentences=20", "arch=tiny", "tokenizer.vocab_size=300"]
+    if given != "nothing":
+        encoder = make_encoder("camembert", tmp_path / "encoder")
+        words = [f"--model={encoder}", *brat_corpus(tmp_path / "corpus")]
+    result = result_of(*words, folder=tmp_path)
+    assert set(result) == {
+        "benchmark", "date", "command", "versions", "hardware", "threads", "task", "model", "settings", "rows",
+        "fastest",
+    }  # fmt: skip
+    assert {"bertinchamps", "torch", "transformers", "accelerate"} < set(result["versions"])
+    assert result["threads"] == 1
+    ours, *peers = result["rows"]
+    assert ours["engine"] == "bertinchamps"
+    assert ours["ratio"] == 1.0
+    assert {row["padding"] for row in peers} == {"48", "longest"}
+    for row in result["rows"]:
+        assert set(row) == ROW
+        assert len(row["repeats"]) == 1
+        assert row["updates"] == ours["updates"]
+        assert result["task"]["windows"] <= row["examples"] < result["task"]["windows"] + 8
+    assert [best["padding"] for best in result["fastest"]] == ["48", "longest"]
+
+
+@pytest.mark.parametrize("setting", ["head=nested", "budget.steps=5", "optim=muon", "batch.ramp=0.5"])
+def test_settings_with_which_the_sides_would_differ_are_refused(setting: str, tmp_path: Path) -> None:
+    ran = command("benchmarks.finetuning", *TINY, f"--output={tmp_path / 'b.json'}", setting, cwd=ROOT)
+    assert ran.returncode == 1
+    assert setting.split("=")[0].split(".")[0] in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "b.json").exists()

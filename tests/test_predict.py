@@ -1,0 +1,117 @@
+"""New text in, entities and classes out: the same as the evaluation found, with offsets of the text as given."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertinchamps.finetune import finetune
+from bertinchamps.tasks.formats import brat, spans_jsonl
+from support import command, composed
+from test_finetune import QUICK, SCRATCH
+from tiny_corpora import brat_corpus, documents, opinions
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tagger")
+    words = [
+        *brat_corpus(folder / "corpus"), *QUICK, *SCRATCH, "head=nested", "budget.epochs=60", "dropout=0",
+        "optim.learning_rate=3e-3", "selection.every_epochs=10", f"run_dir={folder / 'run'}",
+    ]  # fmt: skip
+    return finetune(composed(*words, command="finetune"))
+
+
+@pytest.fixture
+def predict(tagger: Path, tmp_path: Path) -> Callable[..., Any]:
+    def run(*words: str, stdin: str | None = None) -> Any:
+        result = command(
+            "bertinchamps.predict", f"model={tagger}", *words, "runtime=eager", cwd=tmp_path, stdin=stdin
+        )
+        assert result.returncode == 0, result.stderr
+        return result
+
+    return run
+
+
+def test_a_folder_becomes_brat_with_the_entities_of_the_evaluation(
+    predict: Callable[..., Any], tagger: Path, tmp_path: Path
+) -> None:
+    predict(f"input={tagger.parent / 'corpus/test'}", "output=labelled")
+    found = brat.read_folder(tmp_path / "labelled")
+    assert found == brat.read_folder(tagger / "predictions" / "test" / "brat")
+    assert any(document.entities for document in found)
+
+
+def test_standard_input_becomes_json_lines(predict: Callable[..., Any]) -> None:
+    document = documents(1)[0]
+    result = predict(stdin=document.text)
+    (line,) = result.stdout.splitlines()
+    found = json.loads(line)
+    assert found["text"] == document.text
+    spans = {(entity["start"], entity["end"], entity["label"]) for entity in found["entities"]}
+    assert spans == {(entity.start, entity.end, entity.label) for entity in document.entities}
+
+
+def test_offsets_are_those_of_the_text_as_given(predict: Callable[..., Any], tmp_path: Path) -> None:
+    plain = documents(1)[0].text
+    odd = unicodedata.normalize("NFD", plain).replace("Le ", "\ufeffLe\xa0\n ")
+    rows = [{"id": "plain", "text": plain}, {"id": "odd", "text": odd}, {"id": "empty", "text": ""}]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    predict("input=notes.jsonl", "output=out.jsonl")
+    first, second, empty = spans_jsonl.read(tmp_path / "out.jsonl")
+    assert second.text == odd
+    assert empty.entities == ()
+    words = [
+        sorted(
+            unicodedata.normalize("NFC", document.text[e.start : e.end]) + e.label for e in document.entities
+        )
+        for document in (first, second)
+    ]
+    assert words[0] == words[1]
+    assert words[0]
+
+
+def test_pages_and_columns(predict: Callable[..., Any], tagger: Path, tmp_path: Path) -> None:
+    note = tagger.parent / "corpus/test/note_14.txt"
+    predict(f"input={note}", "output=page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "DISO" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    predict(f"input={note}", "output=note.conll")
+    assert "B-" in (tmp_path / "note.conll").read_text(encoding="utf-8")
+
+
+def test_what_is_there_is_not_overwritten(tagger: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("precious", encoding="utf-8")
+    result = command(
+        "bertinchamps.predict",
+        f"model={tagger}",
+        "input=nothing.txt",
+        "output=mine.jsonl",
+        "format=brot",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 2
+    assert "3 problems" in result.stderr
+    assert (tmp_path / "mine.jsonl").read_text(encoding="utf-8") == "precious"
+
+
+def test_classes_with_their_probabilities(tmp_path: Path) -> None:
+    train = opinions(tmp_path / "train.jsonl", 60)
+    words = [
+        "task=classification", f"task.train={train}", *QUICK, *SCRATCH, "optim.learning_rate=3e-3",
+        "budget.epochs=20", f"run_dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    run = finetune(composed(*words, command="finetune"))
+    (tmp_path / "new.csv").write_text("text\nUn très bon livre.\nUn mauvais livre.\n", encoding="utf-8")
+    result = command("bertinchamps.predict", f"model={run}", "input=new.csv", "runtime=eager", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["predicted"] for row in found] == ["good", "bad"]
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in found)
