@@ -15,7 +15,9 @@ from support import composed, losses
 
 SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
-    f"{file.parent.name}/{file.stem}" for file in config_dir().glob("*/*.yaml") if file.parent.name != "data"
+    f"{file.parent.name}/{file.stem}"
+    for file in config_dir().glob("*/*.yaml")
+    if file.parent.name not in ("data", "task")
 )
 
 
@@ -36,6 +38,36 @@ def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
     from bertinchamps.pretrain import problems
 
     assert problems(composed(f"data={name}", "+budget=24h")) == []
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "task").glob("*.yaml")))
+def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path: Path) -> None:
+    from bertinchamps.finetune import problems
+
+    given = ["task.train=missing.jsonl"] if name in ("ner", "classification") else []
+    settings = ["model=scratch", f"runs_dir={tmp_path}", *given]
+    found = problems(composed(f"task={name}", *settings, command="finetune"))
+    assert all("task." in problem for problem in found), found
+    assert len(found) == (0 if name == "demo" else 1)
+
+
+def test_the_tasks_have_the_papers_settings() -> None:
+    quaero = composed("task=quaero_emea", command="finetune")
+    assert quaero.optim == {
+        "name": "adamw", "learning_rate": 1e-4, "weight_decay": 0.01, "betas": [0.9, 0.999], "epsilon": 1e-8,
+    }  # fmt: skip
+    assert quaero.schedule == {"name": "slanted_triangular", "base": 0.25, "falloff": 0.25}
+    assert (quaero.budget.epochs, quaero.batch.size, quaero.batch.evaluation) == (100, 8, 8)
+    assert quaero.selection.patience is not None
+    for name, epochs in (("cls", 10), ("pawsx", 10), ("xnli", 5)):
+        flue = composed(f"task={name}", command="finetune")
+        assert (flue.optim["betas"], flue.optim["epsilon"], flue.optim["learning_rate"]) == (
+            [0.9, 0.98],
+            1e-6,
+            4e-5,
+        )
+        assert flue.schedule == {"name": "cosine", "warmup": 0.0}
+        assert (flue.budget.epochs, flue.batch.size, flue.batch.evaluation) == (epochs, 16, 128)
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "ablation").glob("*.yaml")))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import QUICK, ROOT, command
+from tiny_corpora import brat_corpus
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -24,6 +25,9 @@ SMALLER = [word for word in QUICK if not word.startswith("data")] + [
     "batch.size=8",
     "runtime.compile=off",
 ]
+
+
+FINETUNING = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=48", "budget.epochs=1"]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -51,16 +55,52 @@ def notes_in(folder: Path) -> None:
         (folder / name).write_text(lines, encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained run and one fine-tuned from it, which the docs' commands go on from."""
+    folder = tmp_path_factory.mktemp("runs")
+    trained = command("bertinchamps.pretrain", *QUICK, "budget.steps=1", "run_dir=runs/mine", cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    corpus = brat_corpus(folder / "brat")
+    tuned = command("bertinchamps.finetune", *corpus, *FINETUNING, "run_dir=runs/tagger", cwd=folder)
+    assert tuned.returncode == 0, tuned.stderr
+    return folder
+
+
+def annotated_files(folder: Path, runs: Path) -> None:
+    """The annotated files and the runs that the docs' commands name."""
+    brat_corpus(folder / "brat")
+    (folder / "letters").mkdir()
+    (folder / "letters" / "a.txt").write_text("Le kyste du rein est traité par aspirine.", encoding="utf-8")
+    rows = "".join(f'"note {n}","{"A|B" if n % 2 else "A"}"\n' for n in range(40))
+    (folder / "records.csv").write_text("text,codes\n" + rows, encoding="utf-8")
+    for corpus in ("EMEA", "MEDLINE"):
+        for split in ("train", "dev", "test"):
+            shutil.copytree(
+                folder / "brat" / split, folder / "data/quaero/QUAERO_FrenchMed/corpus" / split / corpus
+            )
+    shutil.copytree(runs / "runs" / "mine", folder / "runs" / "mine")
+    shutil.copytree(runs / "runs" / "tagger", folder / "tagger")
+    shutil.copytree(runs / "runs" / "tagger", folder / "runs" / "tagger")
+
+
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_runs(page: str, line: str, tmp_path: Path) -> None:
+def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if line.startswith(NOT_OURS):
         return
     notes_in(tmp_path)
+    typed, _, line = line.rpartition(" | ")
     words = shlex.split(line.replace(".jsonl.zst", ".jsonl"), comments=True)
     assert words[:2] == ["python", "-m"], f"{page}: this test does not know how to run: {line}"
     module, settings = words[2], words[3:]
+    if module.endswith(("finetune", "predict", "report")):
+        annotated_files(tmp_path, request.getfixturevalue("runs"))
     if module.endswith("prepare"):
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
+    elif module.endswith("finetune"):
+        smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
+    elif module.endswith(("predict", "report")):
+        smaller = ["runtime=eager"] if module.endswith("predict") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
         smaller = [
@@ -69,7 +109,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path) -> None:
     if "--cfg" in words or "--help" in words:
         smaller = []
     local = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # a closed port of this machine: the Hub is out of reach
-    result = command(module, *settings, *smaller, cwd=tmp_path, **local)
+    stdin = typed.removeprefix("echo ").strip('"') if typed else None
+    result = command(module, *settings, *smaller, cwd=tmp_path, stdin=stdin, **local)
     streams_the_hub = (
         module.endswith("pretrain") and "data=" not in line and not {"--help", "--cfg"} & set(words)
     )
@@ -97,7 +138,9 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
     for language, block in BLOCK.findall(text):
         if language == "bash":
             module, *settings = shlex.split(block)[2:]
-            smaller = ["tokenizer.vocab_size=200"] if module.endswith("prepare") else SMALLER
+            smaller = {"prepare": ["tokenizer.vocab_size=200"], "finetune": FINETUNING}.get(
+                module.rpartition(".")[2], SMALLER
+            )
             result = command(module, *settings, *smaller, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
             assert result.returncode == 0, result.stderr
             ran += 1
@@ -109,7 +152,7 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
         else:
             assert not path.exists()
             path.write_text(rest, encoding="utf-8")
-    assert ran == 3
+    assert ran == 4
 
 
 def test_the_normalisers_do_what_the_docs_say() -> None:

@@ -109,7 +109,9 @@ def test_classes_with_their_probabilities(tmp_path: Path) -> None:
         "budget.epochs=20", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip
     run = finetune(composed(*words, command="finetune"))
-    (tmp_path / "new.csv").write_text("text\nUn très bon livre.\nUn mauvais livre.\n", encoding="utf-8")
+    (tmp_path / "new.csv").write_text(
+        'text\n"Un très bon livre, 8 pages."\n"Un mauvais livre, 9 pages."\n', encoding="utf-8"
+    )
     result = command("bertinchamps.predict", f"model={run}", "input=new.csv", "runtime=eager", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]

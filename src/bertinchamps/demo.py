@@ -25,7 +25,7 @@ GUESSES_SHOWN = 3
 ENTITY_SETTINGS = ["task=demo", "head=nested"]
 SENTENCES = (
     "La radiographie du thorax confirme la pneumonie.",
-    "Le médecin prescrit du paracétamol contre la fièvre et de l'amoxicilline contre la pneumonie.",
+    "Contre la fièvre, le médecin prescrit du paracétamol.",
     "Une IRM du genou est prévue, car la patiente souffre d'arthrose et prend de la metformine.",
 )
 
@@ -73,7 +73,7 @@ def find_entities(pretrained: Path) -> Path:
     predict(PredictConfig(model=str(folder), input=str(sentences), output=str(found)))
     score = read_summary(folder, "finetune")["scores"]["test"]["nested_exact"]["f1"]
     tell(
-        f"\nIts nested_exact F1 on the toy's test notes is {score:.3f}. What it finds in three new sentences:"
+        f"\nIts nested_exact F1 on the toy's test notes is {score:.3f}. What it finds in sentences like the toy's:"
     )
     for document in spans_jsonl.read(found):
         tell(f"  {bracketed(document)}")

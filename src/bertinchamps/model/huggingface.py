@@ -147,10 +147,15 @@ class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: 
         self,
         input_ids: torch.Tensor,  # [B, S]
         attention_mask: torch.Tensor | None = None,  # [B, S], true or nonzero at real tokens
+        labels: torch.Tensor | None = None,  # [B, S]; -100 is ignored
     ) -> TokenClassifierOutput:  # logits [B, S, C]
-        """Logits of each token."""
+        """Logits of each token; and the mean loss in nats where labels are given."""
         hidden = self.encoder(input_ids, attention_mask).last_hidden_state
-        return TokenClassifierOutput(logits=self.classifier(self.dropout(hidden)))
+        logits = self.classifier(self.dropout(hidden))
+        loss = None
+        if labels is not None:
+            loss = functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+        return TokenClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]  # it asks for a FloatTensor
 
 
 class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -172,8 +177,9 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
         self,
         input_ids: torch.Tensor,  # [B, S]
         attention_mask: torch.Tensor | None = None,  # [B, S], true or nonzero at real tokens
+        labels: torch.Tensor | None = None,  # [B], of one class each
     ) -> SequenceClassifierOutput:  # logits [B, C]
-        """Logits of each text."""
+        """Logits of each text; and the mean loss in nats where labels are given."""
         hidden = self.encoder(input_ids, attention_mask).last_hidden_state
         if attention_mask is None:
             pooled = hidden.mean(1)
@@ -181,7 +187,8 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
             weights = attention_mask[:, :, None].to(hidden.dtype)
             pooled = (hidden * weights).sum(1) / weights.sum(1)
         logits = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
-        return SequenceClassifierOutput(logits=logits)
+        loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
 
 
 def register() -> None:

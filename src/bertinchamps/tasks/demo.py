@@ -1,7 +1,6 @@
 """A toy of named entities: the clinical notes of the toy corpus, whose grammar knows what it put where.
 
-    [La ]radiographie du thorax[ montre une ]pneumonie[.]
-         PROC ⊃ ANAT "thorax"                DISO
+    La [radiographie du [thorax](ANAT)](PROC) montre une [pneumonie](DISO).
 
 The words are the same few in training and test, so a score near 1 says that the path from pretraining to
 predictions works, and nothing about medicine.
