@@ -51,7 +51,17 @@ def test_the_engine_does_not_know_hydra() -> None:
 
 
 def test_starting_up_imports_no_torch() -> None:
-    for name in ("command_line", "config", "registry", "contract", "pretrain", "prepare"):
+    for name in (
+        "command_line",
+        "config",
+        "registry",
+        "contract",
+        "pretrain",
+        "prepare",
+        "finetune",
+        "predict",
+        "report",
+    ):
         tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
         top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         names = {alias.name for node in top for alias in node.names} | {getattr(n, "module", "") for n in top}

@@ -43,6 +43,11 @@ def test_a_wheel_pretrains_in_an_empty_directory(tmp_path: Path) -> None:
     result = command("bertinchamps.pretrain", *QUICK, "budget.steps=2", cwd=empty, **site)
     assert result.returncode == 0, result.stderr
     (model,) = empty.glob("runs/*/model")
+    small = ["task=demo", "task.documents=20", "runtime=eager", "runtime.compile=off", "budget.epochs=0.2"]
+    for words in (["bertinchamps.finetune", *small], ["bertinchamps.report"]):
+        result = command(*words, cwd=empty, **site)
+        assert result.returncode == 0, result.stderr
+    assert "nested" in (empty / "report" / "report.md").read_text(encoding="utf-8")
     script = (
         "import bertinchamps\nfrom transformers import AutoModelForMaskedLM, AutoTokenizer\n"
         f"model = AutoModelForMaskedLM.from_pretrained({str(model)!r})\n"

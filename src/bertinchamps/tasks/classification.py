@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertinchamps.config import FinetuneBatchConfig
@@ -19,6 +20,8 @@ from bertinchamps.metrics.classification import class_scores, multi_label_scores
 from bertinchamps.tasks.batching import batches_of, in_length_order
 
 Target = tuple[str, ...] | float
+Integers = NDArray[np.int32] | NDArray[np.int8]
+TEXTS_AT_ONCE = 4096  # handed to the tokenizer together, whose own answers take far more memory than ids
 FIRST_METRIC = {"single_label": "accuracy", "multi_label": "micro_f1", "number": "spearman"}
 PROTOCOL = {"single_label": "classes", "multi_label": "multi_label", "number": "number"}
 
@@ -26,8 +29,8 @@ PROTOCOL = {"single_label": "classes", "multi_label": "multi_label", "number": "
 class Encoded(NamedTuple):
     """A text as pieces; `types` tells the two texts of a pair apart, where the tokenizer does."""
 
-    pieces: tuple[int, ...]
-    types: tuple[int, ...] | None
+    pieces: Integers
+    types: Integers | None
     cut: bool
 
 
@@ -67,28 +70,27 @@ class TextLabeller:
 
     def encoded(self, texts: Sequence[tuple[str, str | None]]) -> list[Encoded]:
         """Texts, given as (text, second text or None), as pieces; cut where they are too long."""
-        if not texts:
-            return []
+        chunks = range(0, len(texts), TEXTS_AT_ONCE)
+        return [entry for start in chunks for entry in self._encoded(texts[start : start + TEXTS_AT_ONCE])]
+
+    def _encoded(self, texts: Sequence[tuple[str, str | None]]) -> Iterator[Encoded]:
         types = "token_type_ids" in self._tokenizer.model_input_names
-        pairs = [second for _, second in texts]
+        pairs = [second or "" for _, second in texts]
         output = self._tokenizer(
             [first for first, _ in texts],
-            None if all(second is None for second in pairs) else [second or "" for second in pairs],
-            truncation="longest_first" if any(pairs) else True,
+            pairs if any(second is not None for _, second in texts) else None,
+            truncation="longest_first",
             max_length=self._longest,
             return_token_type_ids=types,
-            return_overflowing_tokens=False,
         )
-        encodings = output.encodings
-        return [
-            Encoded(tuple(entry.ids), tuple(entry.type_ids) if types else None, bool(entry.overflowing))
-            for entry in encodings
-        ]
+        for entry in output.encodings:
+            type_ids = np.array(entry.type_ids, dtype=np.int8) if types else None
+            yield Encoded(np.array(entry.ids, dtype=np.int32), type_ids, bool(entry.overflowing))
 
     def inputs(self, examples: Sequence[Encoded]) -> dict[str, Tensor]:
         """`input_ids` [B, S], and where needed `attention_mask` and `token_type_ids` of the same shape."""
         lengths = np.array([len(example.pieces) for example in examples])
-        ids = np.full((len(examples), lengths.max()), self.padding)
+        ids = np.full((len(examples), lengths.max()), self.padding, dtype=np.int64)
         types = np.zeros_like(ids)
         for row, example in enumerate(examples):
             ids[row, : lengths[row]] = example.pieces
@@ -176,8 +178,8 @@ class TextClassification:
 
     def train_ids(self) -> set[int]:
         """Ids of all pieces that training reads, padding included."""
-        pieces = (piece for example in self.encoded["train"] for piece in example.pieces)
-        return {self.labeller.padding, *pieces}
+        used = np.unique(np.concatenate([example.pieces for example in self.encoded["train"]]))
+        return {self.labeller.padding, *used.tolist()}
 
     def epoch_length(self) -> int:
         """Examples of the training split."""
