@@ -133,7 +133,7 @@ def mistakes(
     search_path = [f"hydra.searchpath=[file://{own}]"] if own else []
     groups = [override for override in overrides if _is_group(folders, override)]
     values = [override for override in overrides if not _is_group(folders, override)]
-    group_problems = {id(override): _group_problem(folders, override) for override in groups}
+    group_problems = {id(override): _group_problem(command, folders, override) for override in groups}
     good_groups = [override for override in groups if group_problems[id(override)] is None]
     problems += [problem for problem in group_problems.values() if problem is not None]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -169,9 +169,11 @@ def _is_group(folders: list[Path], override: Override) -> bool:
     return override.package is None and any((folder / override.key_or_group).is_dir() for folder in folders)
 
 
-def _group_problem(folders: list[Path], override: Override) -> str | None:
+def _group_problem(command: str, folders: list[Path], override: Override) -> str | None:
     group = override.key_or_group
     appended = group in MENU
+    if appended and command != "pretrain":
+        return f"+{group}={_plain(override)}: a recipe of pretraining; here give single settings (budget.epochs=…)"
     if override.type == OverrideType.CHANGE and appended:
         return f"{group}={_plain(override)}: write {MENU[group]}={_plain(override)}, with a plus"
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
@@ -280,9 +282,8 @@ def help_text(command: str) -> str:
     """What `--help` prints: usage, the choices of each group, every key with its default and meaning."""
     groups = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
     schema = COMMANDS[command]
-    used = {knob.name for knob in fields(schema)} | (
-        {"experiment", "ablation"} if command == "pretrain" else set()
-    )
+    used = {knob.name for knob in fields(schema)}
+    used = used | {"experiment", "ablation"} if command == "pretrain" else used - set(MENU)
     lines = [
         (schema.__doc__ or "").splitlines()[0],
         "",

@@ -99,6 +99,8 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, remarks: list[str
     parameters = sum(parameter.numel() for parameter in model.parameters())
     flops = downstream_flops_per_token(model, model.model.config, config.max_length)
     train_rows(model.model, task.train_ids())
+    if config.runtime.activation_checkpointing:
+        model.model.gradient_checkpointing_enable()
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
@@ -357,8 +359,10 @@ def problems(config: FinetuneConfig) -> list[str]:
 
 def _number_problems(config: FinetuneConfig) -> list[str]:
     clipping, choice = config.gradient_clipping, config.selection
+    batches_differ = "off is all there is here: batches differ in length, and each would be compiled anew"
     rules = (
         ("seed", config.seed, config.seed >= 0, "must be at least 0"),
+        ("runtime.compile", config.runtime.compile, config.runtime.compile == "off", batches_differ),
         ("max_length", config.max_length, config.max_length >= 16, "must be at least 16"),
         ("dropout", config.dropout, 0 <= (config.dropout or 0) < 1, "from 0 to less than 1"),
         ("gradient_clipping", clipping, (clipping or 0) > 0 or clipping is None, "above zero, or null"),
