@@ -39,7 +39,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
 from benchmarks.sentences import documents
-from bertinchamps import command_line, finetune
+from bertinchamps import command_line, finetune_checks
 from bertinchamps.config import FinetuneConfig, config_dir, load, named
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
@@ -180,7 +180,7 @@ def _setting(key: str, value: object) -> str:
 def _composed(words: list[str]) -> FinetuneConfig:
     """The configuration of these words, after all that is wrong with them was told."""
     ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
-    problems = command_line.mistakes("finetune", words, finetune.problems)
+    problems = command_line.mistakes("finetune", words, finetune_checks.problems)
     if problems:
         raise UserError("\n".join(problems))
     with initialize_config_dir(str(config_dir()), version_base="1.3"):

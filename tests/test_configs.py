@@ -42,7 +42,7 @@ def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "task").glob("*.yaml")))
 def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path: Path) -> None:
-    from bertinchamps.finetune import problems
+    from bertinchamps.finetune_checks import problems
 
     given = ["task.train=missing.jsonl"] if name in ("ner", "classification") else []
     settings = ["model=scratch", f"runs_dir={tmp_path}", *given]

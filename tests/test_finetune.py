@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.finetune import finetune, problems
+from bertinchamps.finetune import finetune
+from bertinchamps.finetune_checks import problems
 from bertinchamps.tasks.formats import brat, spans_jsonl
 from support import command, composed, metrics
 from tiny_corpora import brat_corpus, documents, opinions
@@ -225,3 +227,86 @@ def test_a_window_longer_than_the_encoder_reads_is_refused(run: Any, tmp_path: P
     encoder = make_encoder("camembert", tmp_path / "camembert")
     with pytest.raises(UserError, match="max_length=65: this encoder reads at most 64 tokens"):
         run(*brat_corpus(tmp_path / "corpus"), f"model={encoder}", "max_length=65")
+
+
+def test_any_names_of_documents_and_types_get_through(run: Any, tmp_path: Path) -> None:
+    def odd(document: AnnotatedText) -> AnnotatedText:
+        entities = [Entity(f"{entity.label}-x y", entity.fragments) for entity in document.entities]
+        return AnnotatedText(f"2024/{document.name}{'é' * 150}", document.text, tuple(entities))
+
+    spans_jsonl.write(tmp_path / "train.jsonl", [odd(document) for document in documents(12)])
+    words = ["task=ner", f"task.train={tmp_path / 'train.jsonl'}", "selection.dev_share=0.3", *SCRATCH]
+    for head in ("nested", "flat"):
+        folder, results = run(*words, f"head={head}", "budget.epochs=1", name=head)
+        lost = results["data"]["train"]["not_representable"]
+        assert set(lost) <= {"inside a longer one"}
+        assert set(results["scores"]["dev"]["nested_exact"]["types"]) == {"ANAT-x y", "CHEM-x y", "DISO-x y"}
+        gold = brat.read_folder(folder / "predictions" / "train" / "gold")
+        assert {entity.label for document in gold for entity in document.entities} >= {"DISO-x_y"}
+
+
+def test_what_could_choose_no_weights_is_refused_before_a_directory_is_made(run: Any, tmp_path: Path) -> None:
+    words = brat_corpus(tmp_path / "corpus")
+    for file in (tmp_path / "corpus" / "dev").glob("*.ann"):
+        file.write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="no entity in the dev split"):
+        run(*words, *SCRATCH, "budget.epochs=1")
+    numbers = tmp_path / "numbers.jsonl"
+    numbers.write_text("".join(f'{{"text": "note {n}", "label": 3}}\n' for n in range(20)), encoding="utf-8")
+    number = ["task=classification", f"task.train={numbers}", "task.target=number"]
+    with pytest.raises(UserError, match="only one number in the dev split"):
+        run(*number, *SCRATCH, "budget.epochs=1")
+    assert not (tmp_path / "run").exists()
+    for metric, menu in (
+        ("mean_absolute_error", "spearman, pearson"),
+        ("spearmann", "did you mean 'spearman'"),
+    ):
+        (problem,) = problems(composed(*number, *SCRATCH, f"selection.metric={metric}", command="finetune"))
+        assert menu in problem
+
+
+def test_the_last_model_stays_the_one_that_was_last_when_the_run_began(
+    quick_run: Callable[..., Path], run: Any, tmp_path: Path
+) -> None:
+    first = quick_run("budget.steps=2", name="runs/first")
+    words = [*brat_corpus(tmp_path / "corpus"), "budget.epochs=2", f"runs_dir={tmp_path / 'runs'}"]
+    _, whole = run(*words, name="whole")
+    cut, _ = run(*words, "checkpoint.every_steps=1", name="cut")
+    (cut / "results.json").unlink()
+    quick_run("budget.steps=2", "arch.hidden_size=96", name="runs/second")
+    _, resumed = run(*words, "checkpoint.every_steps=1", f"resume={cut}", name="cut")
+    assert resumed["model_label"] == first.name
+    assert resumed["model"] == whole["model"] == str(first / "model")
+    assert resumed["scores"] == whole["scores"]
+    assert resumed["cost"]["seconds"] > resumed["cost"]["training_seconds"]
+
+
+def test_a_run_that_had_converged_does_not_train_on_when_it_is_resumed(run: Any, tmp_path: Path) -> None:
+    words = [
+        *brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=30", "optim.learning_rate=3e-3",
+        "selection.patience=2", "schedule=constant", "checkpoint.every_steps=1",
+    ]  # fmt: skip
+    folder, results = run(*words)
+    (folder / "results.json").unlink()
+    _, again = run(*words, f"resume={folder}")
+    assert again["cost"]["steps"] == results["cost"]["steps"]
+    assert again["selection"] == results["selection"]
+    assert again["scores"] == results["scores"]
+
+
+def test_a_run_killed_while_its_tokenizer_is_trained_starts_over(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertinchamps.data import tokenizer
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenizer, "train_tokenizer", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(*words)
+    folder, results = run(*words, f"resume={tmp_path / 'run'}")
+    assert results["scores"]
+    assert (folder / "model" / "tokenizer.json").is_file()

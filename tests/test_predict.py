@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +119,34 @@ def test_classes_with_their_probabilities(tmp_path: Path) -> None:
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["predicted"] for row in found] == ["good", "bad"]
     assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in found)
+
+
+def test_a_model_of_pairs_wants_pairs_and_texts_that_are_cut_are_told(tmp_path: Path) -> None:
+    rows = [{"text": f"note {n}", "other": f"suite {n}", "label": str(n % 2)} for n in range(20)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    words = [
+        "task=classification", f"task.train={tmp_path / 'pairs.jsonl'}", "task.pair=other", *QUICK, *SCRATCH,
+        "budget.epochs=1", f"run_dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    finetune(composed(*words, command="finetune"))
+    shared = ["bertinchamps.predict", "model=run", "runtime=eager"]
+    alone = command(*shared, cwd=tmp_path, stdin="note 3")
+    assert alone.returncode == 2
+    assert "the model reads pairs" in alone.stderr
+    rows = [{"text": "note " * 300, "other": "suite"}, *rows]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    both = command(*shared, "input=new.jsonl", "pair_field=other", "output=out.jsonl", cwd=tmp_path)
+    assert both.returncode == 0, both.stderr
+    assert "1 of them longer than max_length=48" in both.stdout + both.stderr
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 21
+
+
+def test_line_ends_on_standard_input_count(tagger: Path, tmp_path: Path) -> None:
+    document = documents(1)[0]
+    result = subprocess.run(
+        [sys.executable, "-m", "bertinchamps.predict", f"model={tagger}", "runtime=eager"],
+        input=f"\r\n\r\n{document.text}\r\n".encode(), capture_output=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    found = json.loads(result.stdout)
+    spans = {(entity["start"], entity["end"], entity["label"]) for entity in found["entities"]}
+    assert spans == {(entity.start + 4, entity.end + 4, entity.label) for entity in document.entities}

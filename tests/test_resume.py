@@ -135,8 +135,12 @@ def test_resume_auto_finds_the_latest_unfinished_run_of_the_same_settings(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    words = ["bertinchamps.pretrain", *QUICK, "budget.steps=100000", "run_dir=run"]
+@pytest.mark.parametrize("sweep", [[], ["--multirun", "optim.learning_rate=1e-3,1e-4"]])
+def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, number: int, sweep: list[str]
+) -> None:
+    """A sweep does not begin another job, either: in the same directory it would say so."""
+    words = ["bertinchamps.pretrain", *QUICK, "budget.steps=100000", "run_dir=run", *sweep]
     process = subprocess.Popen(
         [sys.executable, "-m", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}
     )
@@ -148,6 +152,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(tmp_path:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "resume=run goes on" in said
+    assert "not empty" not in said
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert int(saved.name.removeprefix("step-")) == len(losses(tmp_path / "run"))
 

@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bertinchamps.config import COMMANDS, config_dir, load
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
 from bertinchamps.registry import closest
 
 Config = TypeVar("Config")
@@ -101,7 +101,7 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
                 raise UserError("\n".join(problems))
             score = job(config)
         except UserError as error:
-            if HydraConfig.get().mode != RunMode.MULTIRUN:
+            if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped):
                 stop(command, [str(error)])  # leaves, because Hydra would wrap anything else in a traceback
             print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
             score = math.nan

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Entry points print it without a traceback and exit with status 2. It never quotes document text.
     """
+
+
+class Stopped(UserError):
+    """The user asked for an end, and got a checkpoint: nothing else that was to follow is begun."""

@@ -6,14 +6,15 @@ import hashlib
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import FinetuneConfig, canonical, named
 from bertinchamps.contract import SPLITS
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
+from bertinchamps.finetune_checks import Examples, model_name, problems, unusable_inputs
 from bertinchamps.prepare import tell
 
 if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
     from bertinchamps.training.run import Run
     from bertinchamps.training.trainer import Trainer
 
-Examples = Mapping[str, list[Any]]
 CARVING_SEED = 0  # runs of different seeds are to be compared, so they share one dev split
 
 
@@ -40,6 +40,7 @@ def finetune(config: FinetuneConfig) -> Path:
         UserError: something the user can mend; nothing that existed was lost.
     """
     from bertinchamps.tasks import tasks
+    from bertinchamps.tasks.splits import label_names
     from bertinchamps.training.run import open_run, read_summary
 
     reader = tasks.build(**config.task)
@@ -50,10 +51,15 @@ def finetune(config: FinetuneConfig) -> Path:
         remarks.append(
             f"no dev split in the data: it is {config.selection.dev_share:.0%} of train, set aside by text"
         )
-    run = open_run("finetune", config, _fingerprint(splits), _run_label(config), tell)
+    labels, encoder = label_names(splits), str(model_name(config))
+    unusable = unusable_inputs(config, reader.kind, splits, labels, encoder)
+    if unusable:
+        raise UserError("\n".join(unusable))
+    settled = {"encoder": encoder}
+    run = open_run("finetune", config, _fingerprint(splits), _run_label(config), tell, settled)
     with run.lock:
         if not run.finished:
-            train(config, reader.kind, splits, remarks, run)
+            train(config, reader.kind, splits, labels, remarks, run)
     for split, protocols in read_summary(run.folder, "finetune")["scores"].items():
         for protocol, scores in protocols.items():
             shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
@@ -70,7 +76,14 @@ def score(config: FinetuneConfig) -> float:
     return float(read_summary(finetune(config), "finetune")["selection"]["value"])
 
 
-def train(config: FinetuneConfig, kind: str, splits: Examples, remarks: list[str], run: Run) -> None:
+def train(
+    config: FinetuneConfig,
+    kind: str,
+    splits: Examples,
+    labels: tuple[str, ...],
+    remarks: list[str],
+    run: Run,
+) -> None:
     """Build what training needs, in order; train; score dev and test with the best weights, once."""
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -90,10 +103,8 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, remarks: list[str
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into ours
     runtime = build_runtime(config.runtime)
     tokenizer, source = _encoder(config, splits, run)
-    facts = _facts(config, kind, splits, source)
+    facts = _facts(config, kind, splits, labels)
     torch.manual_seed(config.seed)
-    if run.resumed_from:
-        source = replace(source, name=str(run.resumed_from), config=None, with_head=True)
     model: Any = build_model(facts, source).to(runtime.device)
     task = _task(config, splits, build_labeller(facts, tokenizer, config.batch.evaluation, runtime.device))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -133,7 +144,7 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, remarks: list[str
         reserve=run.state.get("reserve"),
     )
     tell(f"run        {run.folder}")
-    tell(f"model      {parameters:,} parameters, from {config.model}")
+    tell(f"model      {parameters:,} parameters, from {source.name}")
     for split in splits:
         tell(f"{split:<10} {_counts(task.facts(split))}")
     tell(f"device     {runtime.describe()}")
@@ -146,8 +157,9 @@ def train(config: FinetuneConfig, kind: str, splits: Examples, remarks: list[str
         bar.stop()
         tracker.close()
     if trainer.stop_requested:
-        raise UserError(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
-    known = {"parameters": parameters, "remarks": remarks, "began": began}
+        raise Stopped(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
+    before = Spent(**run.state.get("spent", {})).seconds
+    known = {"parameters": parameters, "remarks": remarks, "began": began - before}
     _conclude(config, facts, task, trainer, selection, run, known)
 
 
@@ -179,8 +191,8 @@ def _conclude(
         "task": facts.title,
         "kind": facts.kind,
         "head": facts.head,
-        "model": config.model,
-        "model_label": config.label or _model_label(config),
+        "model": begun["encoder"],
+        "model_label": config.label or _model_label(config, begun["encoder"]),
         "parameters": known["parameters"],
         "seed": config.seed,
         "command": begun["command"],
@@ -220,39 +232,39 @@ def _encoder(config: FinetuneConfig, splits: Examples, run: Run) -> tuple[Any, E
     from bertinchamps.data.tokenizer import train_tokenizer, vocabulary
     from bertinchamps.model.architecture import build_config
     from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+    from bertinchamps.training.checkpoint import write_directory
+    from bertinchamps.training.run import read_facts
 
+    if run.resumed_from:
+        name = str(run.resumed_from)
+        return open_tokenizer(name), EncoderSource(name, dropout=config.dropout, with_head=True)
     if config.model != "scratch":
-        name = str(_model_name(config))
-        tell(f"model=     {name}")
+        name = read_facts(run.folder)["encoder"]
         return open_tokenizer(name), EncoderSource(name, dropout=config.dropout)
     folder = Path(config.tokenizer.path or run.folder / "tokenizer").expanduser()
     if config.tokenizer.path is None and not folder.exists():
-        folder.mkdir()
         texts = (text for example in splits["train"] for text in (example.text, getattr(example, "pair", "")))
-        train_tokenizer(config.tokenizer, (text for text in texts if text), folder, tell)
+        some = (text for text in texts if text)
+        write_directory(folder, lambda new: train_tokenizer(config.tokenizer, some, new, tell))
     own = vocabulary(open_own(folder))
     architecture = build_config(asdict(config.arch), own.size, **own.named_ids)
     return open_tokenizer(str(folder)), EncoderSource(str(folder), architecture, config.dropout)
 
 
-def _facts(config: FinetuneConfig, kind: str, splits: Examples, source: EncoderSource) -> TaskFacts:
-    from bertinchamps.model.downstream import longest_input, open_config
+def _facts(config: FinetuneConfig, kind: str, splits: Examples, labels: tuple[str, ...]) -> TaskFacts:
     from bertinchamps.tasks.classification import scale_of
     from bertinchamps.tasks.saved import TaskFacts
-    from bertinchamps.tasks.splits import label_names
 
-    longest = longest_input(source.config or open_config(source.name))
-    if config.max_length > longest:
-        raise UserError(f"max_length={config.max_length}: this encoder reads at most {longest} tokens")
     scale = scale_of(splits["train"]) if kind == "number" else None
     return TaskFacts(
         title=_title(config),
         kind=kind,
         head=config.head if kind == "ner" else None,
-        labels=("number",) if scale else label_names(splits),
+        labels=("number",) if scale else labels,
         max_length=config.max_length,
         mean=scale.mean if scale else 0.0,
         deviation=scale.deviation if scale else 1.0,
+        pairs=kind != "ner" and splits["train"][0].pair is not None,
     )
 
 
@@ -262,31 +274,6 @@ def _task(config: FinetuneConfig, splits: Examples, labeller: Any) -> EntityReco
 
     build = TextClassification if isinstance(labeller, TextLabeller) else EntityRecognition
     return build(splits, labeller, config.batch, config.seed)
-
-
-def _model_name(config: FinetuneConfig) -> Path | str:
-    """The directory or the name on the Hub that `model=` means.
-
-    Raises:
-        UserError: there is no such directory, or no run yet.
-    """
-    from bertinchamps.training.run import last_finished
-
-    if config.model == "last":
-        run = last_finished(config.runs_dir, "pretrain")
-        if run is None:
-            raise UserError(
-                f"model=last: no finished pretraining run in {config.runs_dir}; pretrain one "
-                "(python -m bertinchamps.pretrain …), or give model=DIR, a name on the Hub, or model=scratch"
-            )
-        return run / "model"
-    folder = Path(config.model).expanduser()
-    for candidate in (folder, folder / "model"):
-        if (candidate / "config.json").is_file():
-            return candidate
-    if folder.exists() or config.model.startswith((".", "/", "~")) or config.model.count("/") > 1:
-        raise UserError(f"model={config.model}: no model there (no config.json, and no model/config.json)")
-    return config.model
 
 
 def _title(config: FinetuneConfig) -> str:
@@ -300,10 +287,10 @@ def _run_label(config: FinetuneConfig) -> str:
     return f"{_title(config)}_{config.head}_seed{config.seed}"
 
 
-def _model_label(config: FinetuneConfig) -> str:
-    if config.model == "scratch":
+def _model_label(config: FinetuneConfig, encoder: str) -> str:
+    if encoder == "scratch":
         return f"scratch {config.arch.num_hidden_layers}x{config.arch.hidden_size}"
-    name = Path(_model_name(config))
+    name = Path(encoder)
     return str(name.parent.name if name.name == "model" else name)
 
 
@@ -318,60 +305,6 @@ def _counts(facts: Mapping[str, Any]) -> str:
     if lost:
         shown.append("this head cannot hold " + ", ".join(f"{count} ({why})" for why, count in lost.items()))
     return ", ".join(shown)
-
-
-def problems(config: FinetuneConfig) -> list[str]:
-    """Every mistake in a configuration, in the user's key names."""
-    from bertinchamps.model.architecture import arch_problems
-    from bertinchamps.tasks import tasks
-    from bertinchamps.tasks.entities import representations
-    from bertinchamps.training.clock import budget_problems
-    from bertinchamps.training.optim import optimizer_problems
-    from bertinchamps.training.runtime import runtime_problems
-    from bertinchamps.training.schedules import batch_problems, schedule_problems
-    from bertinchamps.training.trackers import tracker_problems
-
-    found = budget_problems(config.budget)
-    wrong_task = tasks.problems(*named(config.task))
-    if not wrong_task:
-        try:
-            tasks.build(**config.task).check()
-        except UserError as error:
-            wrong_task = [str(error)]
-    found += wrong_task
-    found += representations.problems(config.head, given=("labels",))
-    if config.model == "scratch":
-        from bertinchamps.data.tokenizer import tokenizer_problems
-
-        found += arch_problems(asdict(config.arch)) + tokenizer_problems(config.tokenizer)
-    else:
-        try:
-            _model_name(config)
-        except UserError as error:
-            found.append(str(error))
-    found += optimizer_problems(*named(config.optim))
-    found += schedule_problems(*named(config.schedule))
-    found += batch_problems(config.batch)
-    found += runtime_problems(config.runtime)
-    found += tracker_problems(*named(config.tracker))
-    return found + _number_problems(config)
-
-
-def _number_problems(config: FinetuneConfig) -> list[str]:
-    clipping, choice = config.gradient_clipping, config.selection
-    batches_differ = "off is all there is here: batches differ in length, and each would be compiled anew"
-    rules = (
-        ("seed", config.seed, config.seed >= 0, "must be at least 0"),
-        ("runtime.compile", config.runtime.compile, config.runtime.compile == "off", batches_differ),
-        ("max_length", config.max_length, config.max_length >= 16, "must be at least 16"),
-        ("dropout", config.dropout, 0 <= (config.dropout or 0) < 1, "from 0 to less than 1"),
-        ("gradient_clipping", clipping, (clipping or 0) > 0 or clipping is None, "above zero, or null"),
-        ("batch.evaluation", config.batch.evaluation, config.batch.evaluation >= 1, "must be at least 1"),
-        ("selection.every_epochs", choice.every_epochs, choice.every_epochs > 0, "must be above zero"),
-        ("selection.patience", choice.patience, choice.patience != 0, "must be at least 1"),
-        ("selection.dev_share", choice.dev_share, 0 < choice.dev_share < 1, "a share between 0 and 1"),
-    )
-    return [f"{key}={value}: {remedy}" for key, value, right, remedy in rules if not right]
 
 
 def main() -> None:

@@ -45,14 +45,28 @@ def predict(config: PredictConfig) -> None:
     folder = _model_folder(config)
     facts = read_facts(folder)
     form = _format(config, facts.kind)
+    if (config.pair_field is not None) != facts.pairs:
+        raise UserError(
+            f"pair_field={config.pair_field}: the model reads "
+            + ("pairs; name the key or column of the second text" if facts.pairs else "one text at a time")
+        )
     texts = _texts(config, facts.kind)
+    if facts.pairs and any(text.pair is None for text in texts):
+        raise UserError(
+            f"input={config.input}: single texts, and the model reads pairs: give a .csv, .tsv or .jsonl with both"
+        )
     runtime = build_runtime(config.runtime)
     model: Any = build_model(facts, EncoderSource(str(folder), with_head=True)).to(runtime.device).eval()
     labeller = build_labeller(facts, open_tokenizer(str(folder)), config.batch, runtime.device)
     with torch.no_grad(), runtime.autocast():
         if isinstance(labeller, TextLabeller):
-            logits = labeller.logits(model, labeller.encoded([(text.text, text.pair) for text in texts]))
-            _write_classes(config, labeller, logits, texts)
+            encoded = labeller.encoded([(text.text, text.pair) for text in texts])
+            _write_classes(config, labeller, labeller.logits(model, encoded), texts)
+            cut = sum(entry.cut for entry in encoded)
+            if cut:
+                tell(
+                    f"{cut:,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
+                )
         else:
             labelled = labeller.label(model, [(text.name, text.text) for text in texts])
             _write_entities(config, form, labelled)
@@ -99,13 +113,13 @@ def _texts(config: PredictConfig, kind: str) -> list[Text]:
     from bertinchamps.tasks.formats import brat, spans_jsonl, tables
 
     if config.input == STREAM:
-        return [Text("stdin", sys.stdin.read(), None)]
+        return [Text("stdin", _decoded(sys.stdin.buffer.read(), "standard input"), None)]
     path = Path(config.input).expanduser()
     found: list[tuple[str, str, str | None]]
     if path.is_dir():
         found = [(name, text, None) for name, text, _ in brat.read_folder(path, annotated=False)]
     elif path.suffix == ".txt":
-        found = [(path.stem, _plain_text(path), None)]
+        found = [(path.stem, _decoded(path.read_bytes(), str(path)), None)]
     elif kind == "ner" and tables.format_of(path) == ".jsonl" and config.text_field == "text":
         found = [(name, text, None) for name, text, _ in spans_jsonl.read(path, annotated=False)]
     else:
@@ -116,14 +130,13 @@ def _texts(config: PredictConfig, kind: str) -> list[Text]:
     return [Text(*entry) for entry in found]
 
 
-def _plain_text(path: Path) -> str:
+def _decoded(content: bytes, origin: str) -> str:
+    """Text with all its line ends, which count in offsets."""
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return stream.read()
+        return content.decode()
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8, at byte {error.start}; convert it, for example with iconv"
-        ) from error
+        place = error.start
+    raise UserError(f"{origin}: not UTF-8, at byte {place}; convert it, for example with iconv")
 
 
 def _format(config: PredictConfig, kind: str) -> str:

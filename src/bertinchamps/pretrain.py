@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PretrainConfig, named
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped
 from bertinchamps.prepare import problems as data_problems
 from bertinchamps.prepare import tell
 
@@ -130,7 +130,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
         bar.stop()
         tracker.close()
     if trainer.stop_requested:
-        raise UserError(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
+        raise Stopped(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
     _summarise(run, trainer, evaluation.scores)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.contract import Entity
+from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten
 from bertinchamps.model.downstream import open_tokenizer
 from bertinchamps.tasks.entities import IGNORED, Flat, Nested, word_tags
@@ -60,17 +61,18 @@ def documents_of_words(draw: st.DrawFn) -> tuple[str, list[Entity]]:
 
 
 def perfect(representation: Flat | Nested, entities: list[Entity], windows: list[Window]) -> list[Any]:
-    """Logits of a model that is always right."""
-    logits = []
+    """Answers of a model that is always right."""
+    answers = []
     for window in windows:
         targets = representation.targets(entities, window)
         padded = representation.padded([targets], len(window.words))[0].numpy()
         if isinstance(representation, Flat):
             classes = np.arange(len(representation.classes))
-            logits.append(np.where(classes == padded[:, None], 1.0, 0.0))
+            logits = np.where(classes == padded[:, None], 1.0, 0.0)
         else:
-            logits.append(padded * 2.0 - 1.0)
-    return logits
+            logits = padded * 2.0 - 1.0
+        answers.append(representation.answer(logits, window))
+    return answers
 
 
 @pytest.mark.parametrize("build", [Flat, Nested])
@@ -148,7 +150,7 @@ def test_tags_that_cannot_follow_one_another_are_not_read() -> None:
 def test_word_tags() -> None:
     words = ((0, 4), (5, 7), (8, 12), (13, 14))
     entities = [Entity("DISO", ((0, 7),)), Entity("ANAT", ((8, 12),))]
-    assert word_tags(words, entities) == ["B-DISO", "I-DISO", "B-ANAT", "O"]
+    assert word_tags(words, ByPlace(entities)) == ["B-DISO", "I-DISO", "B-ANAT", "O"]
 
 
 @pytest.mark.parametrize("build", [Flat, Nested])

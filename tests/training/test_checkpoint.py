@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
@@ -72,6 +73,16 @@ def test_a_write_that_fails_leaves_nothing_under_the_name(tmp_path: Path) -> Non
         checkpoint.write(tmp_path / checkpoint.name_of(1), fail, {}, {})
     assert checkpoint.all_of(tmp_path) == []
     assert checkpoint.problems(write(tmp_path, 1)) == []  # the leftovers are no obstacle
+
+
+@pytest.mark.parametrize("error", [SafetensorError("no space left"), RuntimeError("unexpected pos 64")])
+def test_a_full_disk_is_an_os_error_whoever_notices_it(tmp_path: Path, error: Exception) -> None:
+    def fail(folder: Path) -> None:
+        raise error
+
+    with pytest.raises(OSError, match=str(error)):
+        checkpoint.write_directory(tmp_path / "model", fail)
+    assert not (tmp_path / "model").exists()
 
 
 def test_code_in_a_resume_state_is_never_run(tmp_path: Path) -> None:

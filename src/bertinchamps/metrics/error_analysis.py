@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
 from bertinchamps.metrics.nested_exact import match
+from bertinchamps.metrics.overlap import ByPlace
 
 EXAMPLES = 5  # of each type and kind of error
 CONTEXT = 5  # words on each side of a quotation
@@ -105,12 +106,15 @@ def _taken_pairs(
     missed: list[Entity], spurious: list[Entity], likeness: Callable[[Entity, Entity], int]
 ) -> Iterator[tuple[Entity, Entity]]:
     """Pairs that are alike, the most alike first; both are taken out of their lists."""
-    candidates = [(-likeness(a, b), a, b) for a in missed for b in spurious]
+    others = ByPlace(spurious)
+    candidates = [(-likeness(a, b), a, b) for a in missed for b in others.touching(a.start, a.end)]
+    left = Counter(missed), Counter(spurious)
     for _, a, b in sorted(candidate for candidate in candidates if candidate[0] < 0):
-        if a in missed and b in spurious:
-            missed.remove(a)
-            spurious.remove(b)
+        if left[0][a] and left[1][b]:
+            left[0][a] -= 1
+            left[1][b] -= 1
             yield a, b
+    missed[:], spurious[:] = left[0].elements(), left[1].elements()
 
 
 def _same_span(gold: Entity, predicted: Entity) -> int:

@@ -12,7 +12,7 @@ of the CLEF eHealth tasks on QUAERO. Its rules, which its numbers rest on, are k
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -45,15 +45,20 @@ def match(gold: Iterable[Entity], predicted: Iterable[Entity]) -> Matching:
     wanted, found = Counter(gold), Counter(predicted)
     correct = list((wanted & found).elements())
     missed = []
-    spurious = sorted((found - wanted).elements(), key=lambda entity: (len(entity.fragments), entity))
+    left = found - wanted
+    by_fragment: dict[tuple[int, int], list[Entity]] = defaultdict(list)
+    for other in sorted(left, key=lambda entity: (len(entity.fragments), entity)):
+        for fragment in other.fragments:
+            by_fragment[fragment].append(other)
     for entity in sorted((wanted - found).elements(), key=lambda entity: (-len(entity.fragments), entity)):
-        covering = next((other for other in spurious if _covers(other, entity)), None)
+        near = by_fragment[entity.fragments[0]]
+        covering = next((other for other in near if left[other] and _covers(other, entity)), None)
         if covering is None:
             missed.append(entity)
         else:
             correct.append(entity)
-            spurious.remove(covering)
-    return Matching(correct, missed, spurious)
+            left[covering] -= 1
+    return Matching(correct, missed, sorted(left.elements()))
 
 
 def _covers(prediction: Entity, entity: Entity) -> bool:

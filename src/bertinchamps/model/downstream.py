@@ -29,7 +29,8 @@ HEAD_FILE = "head.safetensors"
 # Every name by which an architecture of transformers calls a dropout rate.
 DROPOUTS = (
     "dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout",
-    "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout",
+    "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "classifier_dropout_prob",
+    "dropout_rate", "pooler_dropout", "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
 )  # fmt: skip
 
 
@@ -108,11 +109,18 @@ class NestedTagger(nn.Module):
 
 
 class TextClassifier(nn.Module):
-    """A stock sequence classifier."""
+    """A stock sequence classifier.
 
-    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
+    Args:
+        source: of the encoder.
+        classes: names; one where a number is predicted.
+        problem: how transformers calls what is predicted, by which its pipelines read the logits.
+    """
+
+    def __init__(self, source: EncoderSource, classes: Sequence[str], problem: str) -> None:
         super().__init__()
         self.model = _with_head("AutoModelForSequenceClassification", source, classes)
+        self.model.config.problem_type = problem
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
         """Logits of each text."""
@@ -136,6 +144,11 @@ def open_tokenizer(source: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source, **_reading(source))
     except Exception as error:  # a hundred kinds, from the network to a damaged file
         raise _unreadable(source, "a tokenizer", error) from error
+    if tokenizer.pad_token_id is None:
+        raise UserError(
+            f"model={source}: its tokenizer has no token to fill short texts up with (pad_token in "
+            "tokenizer_config.json), so texts cannot be read together; add one, or choose another model"
+        )
     if not tokenizer.is_fast:
         raise UserError(
             f"model={source}: its tokenizer has no fast version (tokenizer.json), which knows the offsets "

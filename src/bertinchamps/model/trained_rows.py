@@ -26,9 +26,10 @@ class TrainedRows(nn.Module):
 
     def __init__(self, whole: nn.Embedding, ids: Iterable[int]) -> None:
         super().__init__()
-        chosen = torch.tensor(sorted(set(ids)))
-        places = torch.full((whole.num_embeddings,), -1)
-        places[chosen] = torch.arange(len(chosen))
+        device = whole.weight.device
+        chosen = torch.tensor(sorted(set(ids)), device=device)
+        places = torch.full((whole.num_embeddings,), -1, device=device)
+        places[chosen] = torch.arange(len(chosen), device=device)
         self.weight = nn.Parameter(whole.weight.detach()[chosen].clone())  # [U, H]
         # Neither changes, so neither belongs to the state that is saved and compared.
         self.register_buffer("frozen", whole.weight.detach().clone(), persistent=False)

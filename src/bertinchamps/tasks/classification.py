@@ -22,7 +22,12 @@ from bertinchamps.tasks.batching import batches_of, in_length_order
 Target = tuple[str, ...] | float
 Integers = NDArray[np.int32] | NDArray[np.int8]
 TEXTS_AT_ONCE = 4096  # handed to the tokenizer together, whose own answers take far more memory than ids
-FIRST_METRIC = {"single_label": "accuracy", "multi_label": "micro_f1", "number": "spearman"}
+# Dev scores that may choose among weights, the higher the better; the first does unless another is asked for.
+METRICS = {
+    "single_label": ("accuracy", "macro_f1", "weighted_f1"),
+    "multi_label": ("micro_f1", "macro_f1", "exact_match"),
+    "number": ("spearman", "pearson"),
+}
 PROTOCOL = {"single_label": "classes", "multi_label": "multi_label", "number": "number"}
 
 
@@ -66,7 +71,7 @@ class TextLabeller:
     ) -> None:
         self.kind, self.classes, self.scale = kind, tuple(classes), scale
         self._tokenizer, self._longest, self._batch, self._device = tokenizer, longest, batch, device
-        self.padding = tokenizer.pad_token_id or 0
+        self.padding = tokenizer.pad_token_id
 
     def encoded(self, texts: Sequence[tuple[str, str | None]]) -> list[Encoded]:
         """Texts, given as (text, second text or None), as pieces; cut where they are too long."""
@@ -153,7 +158,7 @@ class TextClassification:
         seed: int,
     ) -> None:
         self.splits, self.labeller, self._batch, self._seed = splits, labeller, batch, seed
-        self.metric = FIRST_METRIC[labeller.kind]
+        self.metric = METRICS[labeller.kind][0]
         self.encoded = {
             split: labeller.encoded([(example.text, example.pair) for example in examples])
             for split, examples in splits.items()
@@ -166,8 +171,8 @@ class TextClassification:
         labeller = self.labeller
         targets = [example.target for example in self.splits["train"]]
         if labeller.kind == "number":
-            numbers = torch.tensor([cast(float, target) for target in targets])
-            return (numbers - labeller.scale.mean) / labeller.scale.deviation
+            numbers = np.array(targets, dtype=np.float64)  # float32 has no digits left for years or amounts
+            return torch.from_numpy((numbers - labeller.scale.mean) / labeller.scale.deviation).float()
         index = {name: position for position, name in enumerate(labeller.classes)}
         if labeller.kind == "single_label":
             return torch.tensor([index[cast(tuple[str, ...], target)[0]] for target in targets])

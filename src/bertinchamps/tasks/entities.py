@@ -6,6 +6,7 @@ B windows, W words of the longest window, C tags, L labels.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.contract import Entity
+from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten
 from bertinchamps.registry import Registry
 from bertinchamps.tasks.windows import Window, Words
@@ -37,10 +39,12 @@ class Representation(Protocol):
     """One way to write entities as targets of a head, and to read them off its logits.
 
     Attributes:
+        labels: types of entities.
         classes: what the logits' last axis stands for.
         metric: the dev score that chooses among weights.
     """
 
+    labels: tuple[str, ...]
     classes: tuple[str, ...]
     metric: str
 
@@ -59,20 +63,24 @@ class Representation(Protocol):
     def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
         """Summed loss of logits; `words` [B] is the number of words of each window."""
 
-    def entities(self, windows: Sequence[Window], logits: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
-        """The entities of one document, from the logits of its windows in order."""
+    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+        """What of a window's logits is kept for `entities`: a copy, as small as it can be."""
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
+        """The entities of one document, from the answers of its windows in order."""
 
 
 representations: Registry[Representation] = Registry("head", "head")
 
 
-def word_tags(words: Words, entities: Sequence[Entity]) -> list[str]:
+def word_tags(words: Words, entities: ByPlace) -> list[str]:
     """IOB2 tags of words under entities that do not overlap."""
     tags = [OUTSIDE] * len(words)
-    for entity in entities:
-        inside = [i for i, (start, end) in enumerate(words) if entity.start <= start and end <= entity.end]
-        for place, index in enumerate(inside):
-            tags[index] = f"{'I' if place else 'B'}-{entity.label}"
+    for entity in entities.touching(words[0][0], words[-1][1]) if words else ():
+        first = bisect_left(words, entity.start, key=lambda word: word[0])
+        last = bisect_right(words, entity.end, key=lambda word: word[1])
+        for index in range(first, last):
+            tags[index] = f"{'I' if index > first else 'B'}-{entity.label}"
     return tags
 
 
@@ -89,6 +97,7 @@ class Flat:
     metric = "strict_f1"
 
     def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
         self.classes = (OUTSIDE, *(f"{place}-{label}" for label in labels for place in "BI"))
         self._index = {tag: index for index, tag in enumerate(self.classes)}
         self._allowed = _transitions(self.classes)
@@ -105,13 +114,11 @@ class Flat:
         """Tag indices [W], and -100 at words that another window owns."""
         tags = np.full(len(window.words), IGNORED)
         first, last = window.owned
-        # of all its words, so that an entity which another window begins goes on here as one
         starts = {entity.start for entity in entities}
-        for index in range(first, last):
-            start, end = window.words[index]
-            around = next((e for e in entities if e.start <= start and end <= e.end), None)
-            tag = OUTSIDE if around is None else f"{'B' if start in starts else 'I'}-{around.label}"
-            tags[index] = self._index[tag]
+        for index, tag in enumerate(word_tags(window.words, ByPlace(entities))[first:last], start=first):
+            # an entity which another window begins goes on here as one
+            goes_on = tag != OUTSIDE and window.words[index][0] not in starts
+            tags[index] = self._index[f"I{tag[1:]}" if goes_on else tag]
         return tags
 
     def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
@@ -129,17 +136,22 @@ class Flat:
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
-    def entities(self, windows: Sequence[Window], logits: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
+    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+        """The scores of the words that the window owns, [words, C]."""
+        first, last = window.owned
+        return logits[first:last].copy()
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
         """The best allowed sequence of tags of each sentence (Viterbi), read as spans."""
         found: list[Entity] = []
-        pairs = zip(windows, logits, strict=True)
+        pairs = zip(windows, answers, strict=True)
         for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
             words: list[tuple[int, int]] = []
             scores: list[np.ndarray[Any, Any]] = []
             for window, values in group:
                 first, last = window.owned
                 words += window.words[first:last]
-                scores.append(values[first:last])
+                scores.append(values)
             tags = [self.classes[index] for index in _viterbi(np.concatenate(scores), self._allowed)]
             found += _spans_of(tags, words)
         return found
@@ -156,7 +168,7 @@ class Nested:
     metric = "nested_exact_f1"
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self.classes = tuple(labels)
+        self.labels = self.classes = tuple(labels)
         self._index = {label: index for index, label in enumerate(labels)}
 
     def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
@@ -164,27 +176,32 @@ class Nested:
         whole = [entity for entity in entities if len(entity.fragments) == 1]
         lost = Counter({"discontinuous": len(entities) - len(whole)} if len(entities) > len(whole) else {})
         aligned = _aligned(whole, windows, lost)
-        held = {entity for window in windows for entity in self._held(aligned.entities, window)}
-        kept: list[Entity] = []
+        by_place = ByPlace(aligned.entities)
+        held = {
+            entity
+            for window in windows
+            for entity, first, last in _placed(by_place.touching(*_stretch(window)), window)
+            if _owns(window, first, last)
+        }
+        kept: dict[Entity, None] = {}  # in order
         for entity in aligned.entities:
+            near = by_place.touching(entity.start, entity.end)
             if entity not in held:
                 lost["longer than the windows' overlap"] += 1
-            elif any(_cross(entity, other) for other in kept):
+            elif any(other in kept and _cross(entity, other) for other in near):
                 lost["crosses another one"] += 1
-            elif entity not in kept:
-                kept.append(entity)
-        return Kept(kept, lost)
-
-    def _held(self, entities: Sequence[Entity], window: Window) -> list[Entity]:
-        return [entity for entity in entities if (place := _place(entity, window)) and _owns(window, *place)]
+            elif entity in kept:
+                lost["the same as another one"] += 1
+            else:
+                kept[entity] = None
+        return Kept(list(kept), lost)
 
     def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
         """Rows (first word, last word, label) [entities, 3], preceded by one that holds the number of words."""
         rows = [(len(window.words), 0, 0)]
-        for entity in entities:
-            place = _place(entity, window)
-            if place:
-                rows.append((*place, self._index[entity.label]))
+        rows += [
+            (first, last, self._index[entity.label]) for entity, first, last in _placed(entities, window)
+        ]
         return np.array(rows)
 
     def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
@@ -206,13 +223,25 @@ class Nested:
         terms = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
         return (terms * real[..., None]).sum()
 
-    def entities(self, windows: Sequence[Window], logits: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
+    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+        """Rows (first word, last word, label, score) of the scores above 0 that the window owns, [found, 4]."""
+        size = len(window.words)
+        scores = logits[:size, :size]
+        first, last, label = np.nonzero(scores > 0)
+        middle = (first + last) // 2
+        owned = (first <= last) & (window.owned[0] <= middle) & (middle < window.owned[1])
+        columns = np.stack([first, last, label, scores[first, last, label]], axis=1)
+        return columns[owned].astype(np.float64)
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
         """Every stretch with a score above 0, the highest first, unless it crosses one already taken."""
         found: list[Entity] = []
-        pairs = zip(windows, logits, strict=True)
+        pairs = zip(windows, answers, strict=True)
         for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
             candidates = [
-                candidate for window, values in group for candidate in self._candidates(window, values)
+                (float(score), self._entity(window, int(first), int(last), int(label)))
+                for window, rows in group
+                for first, last, label, score in rows
             ]
             taken: list[Entity] = []
             for _, entity in sorted(candidates, key=lambda pair: (-pair[0], pair[1])):
@@ -221,12 +250,8 @@ class Nested:
             found += taken
         return sorted(found)
 
-    def _candidates(self, window: Window, scores: np.ndarray[Any, Any]) -> Iterator[tuple[float, Entity]]:
-        size = len(window.words)
-        for first, last, label in np.argwhere(scores[:size, :size] > 0):
-            if first <= last and _owns(window, first, last):
-                span = (window.words[first][0], window.words[last][1])
-                yield float(scores[first, last, label]), Entity(self.classes[label], (span,))
+    def _entity(self, window: Window, first: int, last: int, label: int) -> Entity:
+        return Entity(self.classes[label], ((window.words[first][0], window.words[last][1]),))
 
 
 def _aligned(entities: Sequence[Entity], windows: Sequence[Window], lost: Counter[str]) -> Kept:
@@ -244,11 +269,18 @@ def _aligned(entities: Sequence[Entity], windows: Sequence[Window], lost: Counte
     return Kept(kept, lost)
 
 
-def _place(entity: Entity, window: Window) -> tuple[int, int] | None:
-    """First and last word of an entity in a window, or None if it is not all there."""
-    first = next((i for i, (start, _) in enumerate(window.words) if start == entity.start), None)
-    last = next((i for i, (_, end) in enumerate(window.words) if end == entity.end), None)
-    return None if first is None or last is None else (first, last)
+def _stretch(window: Window) -> tuple[int, int]:
+    return window.words[0][0], window.words[-1][1]
+
+
+def _placed(entities: Sequence[Entity], window: Window) -> Iterator[tuple[Entity, int, int]]:
+    """The entities that are in a window as a whole, with their first and last word there."""
+    starts = {start: index for index, (start, _) in enumerate(window.words)}
+    ends = {end: index for index, (_, end) in enumerate(window.words)}
+    for entity in entities:
+        first, last = starts.get(entity.start), ends.get(entity.end)
+        if first is not None and last is not None:
+            yield entity, first, last
 
 
 def _owns(window: Window, first: int, last: int) -> bool:

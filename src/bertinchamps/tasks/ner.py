@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import AnnotatedText, Batch, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten, strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.tasks.batching import batches_of, in_length_order
 from bertinchamps.tasks.entities import Representation, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, windows_of
 
-Logits = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
+# Dev scores that may choose among weights, the higher the better; the head's own one does unless another is asked for.
+METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
 ROUND_UP_TO = 4  # fewer different shapes, each of which costs a processor's library a little time to prepare
 
 
@@ -47,7 +50,7 @@ class EntityLabeller:
     def label(self, model: nn.Module, texts: Sequence[tuple[str, str]]) -> list[AnnotatedText]:
         """The texts, given as (name, text), with the entities that the model finds."""
         windows = list(windows_of([text for _, text in texts], self.pieces))
-        found = self.entities(windows, self.logits(model, windows))
+        found = self.entities(windows, self.answers(model, windows))
         return [
             AnnotatedText(name, text, tuple(sorted(found.get(index, ()))))
             for index, (name, text) in enumerate(texts)
@@ -58,7 +61,8 @@ class EntityLabeller:
         `attention_mask` [B, S] where they differ in length."""
         lengths = [len(window.pieces) for window in windows]
         words = [len(window.first_pieces) for window in windows]
-        longest = -(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO
+        # never more than a window may have, which is perhaps all that the encoder has positions for
+        longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.pieces.longest)
         ids = np.full((len(windows), longest), self.padding)
         firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
         for row, window in enumerate(windows):
@@ -70,26 +74,23 @@ class EntityLabeller:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @torch.no_grad()
-    def logits(self, model: nn.Module, windows: Sequence[Window]) -> list[Logits]:
-        """The head's answers for each window, cut to its words."""
-        answers: list[Logits] = [np.empty(0)] * len(windows)
+    def answers(self, model: nn.Module, windows: Sequence[Window]) -> list[Array]:
+        """What the head says of each window, as the representation keeps it."""
+        answers: list[Array] = [np.empty(0)] * len(windows)
         for indices in in_length_order([len(window.pieces) for window in windows], self._batch):
             inputs = self.inputs([windows[index] for index in indices])
-            batch = (
-                read(model, {name: tensor.to(self._device) for name, tensor in inputs.items()}).float().cpu()
-            )
-            for row, index in enumerate(indices):
-                size = len(windows[index].words)
-                answers[index] = (batch[row, :size, :size] if batch.ndim == 4 else batch[row, :size]).numpy()
+            logits = read(model, {name: tensor.to(self._device) for name, tensor in inputs.items()})
+            for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
+                answers[index] = self.representation.answer(own, windows[index])
         return answers
 
-    def entities(self, windows: Sequence[Window], logits: Sequence[Logits]) -> dict[int, list[Any]]:
-        """Entities by document, from the logits of all windows in order."""
-        pairs = zip(windows, logits, strict=True)
+    def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Any]]:
+        """Entities by document, from the answers of all windows in order."""
+        pairs = zip(windows, answers, strict=True)
         found = {}
         for document, group in groupby(pairs, key=lambda pair: pair[0].document):
-            own, answers = zip(*group, strict=True)
-            found[document] = self.representation.entities(own, answers)
+            own, said = zip(*group, strict=True)
+            found[document] = self.representation.entities(own, said)
         return found
 
 
@@ -130,23 +131,24 @@ class EntityRecognition:
         self._targets = {split: self._encoded(split) for split in splits}
         self._lengths = [len(window.pieces) for window in self.windows["train"]]
 
-    def _encoded(self, split: str) -> list[Logits]:
+    def _encoded(self, split: str) -> list[Array]:
         """Targets of each window of a split; counts what the representation cannot hold."""
         self.lost[split] = Counter()
-        targets: list[Logits] = []
+        targets: list[Array] = []
         by_document = groupby(self.windows[split], key=lambda window: window.document)
         held = {document: list(group) for document, group in by_document}
         for index, document in enumerate(self.splits[split]):
             windows = held.get(index, [])
-            known = {name.split("-", 1)[-1] for name in self.representation.classes}
-            entities = [entity for entity in document.entities if entity.label in known]
+            entities = [entity for entity in document.entities if entity.label in self.representation.labels]
             kept = self.representation.kept(entities, windows)
             self.lost[split] += kept.lost
-            if len(entities) < len(document.entities):
-                self.lost[split]["of a type that train does not have"] += len(document.entities) - len(
-                    entities
-                )
-            targets += [self.representation.targets(kept.entities, window) for window in windows]
+            unknown = len(document.entities) - len(entities)
+            if unknown:
+                self.lost[split]["of a type that neither train nor dev has"] += unknown
+            by_place = ByPlace(kept.entities)
+            for window in windows:
+                near = by_place.touching(window.words[0][0], window.words[-1][1])
+                targets.append(self.representation.targets(near, window))
         return targets
 
     def train_ids(self) -> set[int]:
@@ -193,7 +195,7 @@ class EntityRecognition:
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         """The documents of a split with the model's entities instead of the gold ones."""
-        found = self.labeller.entities(self.windows[split], self.labeller.logits(model, self.windows[split]))
+        found = self.labeller.entities(self.windows[split], self.labeller.answers(model, self.windows[split]))
         return [
             AnnotatedText(document.name, document.text, tuple(sorted(found.get(index, ()))))
             for index, document in enumerate(self.splits[split])
@@ -210,7 +212,7 @@ class EntityRecognition:
 
     def piece_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
         """IOB2 tags of each window's own pieces, entities inside one another resolved to the longest."""
-        flat = [flatten(document.entities) for document in documents]
+        flat = [ByPlace(flatten(document.entities)) for document in documents]
         rows = []
         for window in self.windows[split]:
             tags = word_tags(window.words, flat[window.document])

@@ -20,6 +20,11 @@ from bertinchamps.tasks.windows import Pieces
 
 FILE = "task.json"
 FORMAT = 1  # raise it when old files would be read wrongly
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "number": "regression",
+}
 HEADS = {"flat": FlatTagger, "nested": NestedTagger}
 
 
@@ -35,6 +40,7 @@ class TaskFacts:
         max_length: tokens of a window.
         mean: of the numbers of train.
         deviation: their standard deviation.
+        pairs: whether it reads two texts at a time.
         format: version of this file.
     """
 
@@ -45,6 +51,7 @@ class TaskFacts:
     max_length: int
     mean: float = 0.0
     deviation: float = 1.0
+    pairs: bool = False
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
@@ -77,7 +84,7 @@ def read_facts(folder: Path) -> TaskFacts:
 def build_model(facts: TaskFacts, source: EncoderSource) -> nn.Module:
     """An encoder with the head that the facts ask for."""
     if facts.kind != "ner":
-        return TextClassifier(source, facts.labels)
+        return TextClassifier(source, facts.labels, PROBLEM_TYPES[facts.kind])
     head = str(facts.head)
     return HEADS[head](source, representations.build(head, labels=facts.labels).classes)
 
@@ -96,6 +103,6 @@ def build_labeller(
     if facts.kind == "ner":
         representation = representations.build(str(facts.head), labels=facts.labels)
         pieces = Pieces(tokenizer, facts.max_length)
-        return EntityLabeller(representation, pieces, tokenizer.pad_token_id or 0, batch, device)
+        return EntityLabeller(representation, pieces, tokenizer.pad_token_id, batch, device)
     scale = Scale(facts.mean, facts.deviation)
     return TextLabeller(facts.kind, facts.labels, tokenizer, facts.max_length, batch, device, scale)

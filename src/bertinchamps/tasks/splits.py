@@ -29,7 +29,7 @@ def with_dev(splits: Splits, share: float, seed: int) -> Splits:
     Raises:
         UserError: the share is not between 0 and 1, or there are too few examples for it.
     """
-    if "dev" in splits:
+    if splits.get("dev"):
         return splits
     if not 0 < share < 1:
         raise UserError(
@@ -84,10 +84,11 @@ def _hash(text: str, seed: int) -> bytes:
 def label_names(splits: Splits) -> tuple[str, ...]:
     """The names of entity types or classes in train and dev, sorted by code points; none for numbers.
 
-    Entities of a type that only test has are left to be missed (see `unseen_labels`).
+    Entities of a type that only test has are left to be missed, and counted by the task.
 
     Raises:
-        UserError: there is no label at all, or only test has a class.
+        UserError: there is no label at all, or only test has a class. Classes are not named: where the wrong column
+            was given, they are the texts.
     """
     names = _labels(splits, ("train", "dev"))
     numbers = any(
@@ -95,20 +96,18 @@ def label_names(splits: Splits) -> tuple[str, ...]:
     )
     if not names and not numbers:
         raise UserError("task: no label in the training examples, so there is nothing to learn")
-    unseen = unseen_labels(splits)
-    if unseen and any(isinstance(record, LabelledText) for record in splits["test"]):
-        shown = ", ".join(f"{name!r} ({count})" for name, count in unseen.items())
-        raise UserError(
-            f"task.test: classes that no training example has: {shown}; correct their names (task.label is"
-            f" the column), or move examples of them to the training data"
-        )
+    unseen = _labels(splits, ("test",)).keys() - names.keys()
+    for record in cast(Sequence[Record], splits.get("test", [])):
+        if (
+            isinstance(record, LabelledText)
+            and isinstance(record.target, tuple)
+            and unseen & {*record.target}
+        ):
+            raise UserError(
+                f"task.test: {len(unseen)} classes that no training example has, the first in {record.name}. "
+                "Correct their names (task.label is the column), or move examples of them to the training data"
+            )
     return tuple(sorted(names))
-
-
-def unseen_labels(splits: Splits) -> dict[str, int]:
-    """Labels that only test has, sorted, with the number of times that test has them."""
-    known = _labels(splits, ("train", "dev"))
-    return {name: count for name, count in sorted(_labels(splits, ("test",)).items()) if name not in known}
 
 
 def _labels(splits: Splits, names: Sequence[str]) -> Counter[str]:

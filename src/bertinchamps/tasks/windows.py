@@ -44,6 +44,12 @@ class Window(NamedTuple):
 class Pieces:
     """A tokenizer as windows need it.
 
+    Attributes:
+        longest: pieces of a window, special tokens included.
+        before: ids of the special tokens before a text.
+        after: those after it.
+        room: pieces of a window without them.
+
     Args:
         tokenizer: a fast tokenizer of transformers.
         longest: pieces of a window, special tokens included.
@@ -53,7 +59,7 @@ class Pieces:
     """
 
     def __init__(self, tokenizer: Any, longest: int) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer, self.longest = tokenizer, longest
         self.before, self.after = _special_tokens(tokenizer)
         self.room = longest - len(self.before) - len(self.after)
         if self.room < 8:
@@ -170,4 +176,5 @@ def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:
         first = max(first + 1, bisect_left(sums, sums[last] - room // 2))
     seams = [0, *((bounds[i][1] + bounds[i + 1][0]) // 2 for i in range(len(bounds) - 1)), len(lengths)]
     for index, (first, last) in enumerate(bounds):
-        yield (first, last), (seams[index] - first, seams[index + 1] - first)
+        if seams[index] < seams[index + 1]:  # one that owns nothing would only cost time
+            yield (first, last), (seams[index] - first, seams[index + 1] - first)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from bertinchamps.errors import UserError
 
@@ -58,11 +59,18 @@ def write(
 
 
 def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a directory with files and a manifest, then move it to its name in one step."""
+    """Fill a directory with files and a manifest, then move it to its name in one step.
+
+    Raises:
+        OSError: the disk is full, or the directory cannot be written for another reason.
+    """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    fill(unfinished)
+    try:
+        fill(unfinished)
+    except (SafetensorError, RuntimeError) as error:  # how safetensors and torch tell of a full disk
+        raise OSError(f"{unfinished}: {error}") from error
     files = sorted(file for file in unfinished.rglob("*") if file.is_file())
     manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
     (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")

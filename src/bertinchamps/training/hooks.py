@@ -21,6 +21,7 @@ from rich.text import Text
 from safetensors.torch import load_file, save_file
 
 from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
+from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.trackers import Tracker
@@ -234,6 +235,7 @@ class Selection(Hook):
 
     def before_training(self, trainer: Trainer) -> None:
         self._mark = self._marks(trainer)
+        trainer.converged = self._converged()
 
     def after_update(self, trainer: Trainer, update: Update) -> None:
         mark = self._marks(trainer)
@@ -280,8 +282,11 @@ class Selection(Hook):
             f"epoch {self._epochs(trainer):.4g}: dev {self.metric} {scores[self.metric]:.4f}"
             + (", the best so far" if better else f" (best: {self.best['value']:.4f})")
         )
+        trainer.converged = self._converged()
+
+    def _converged(self) -> bool:
         patience = self._config.patience
-        trainer.converged = patience is not None and self.best["evaluations_since"] >= patience
+        return patience is not None and bool(self.best["evaluations_since"] >= patience)
 
 
 class Checkpoints(Hook):
@@ -326,8 +331,14 @@ class Checkpoints(Hook):
     def after_training(self, trainer: Trainer) -> None:
         if trainer.stop_requested:
             self.save(trainer)
-        else:
+            return
+        try:
             checkpoint.write_directory(self._folder / "model", self._save_model)
+        except OSError as error:
+            raise UserError(
+                f"{self._folder / 'model'}: cannot be written ({error.strerror or error}). Make room, then the same "
+                f"command with resume={self._folder} goes on from the last checkpoint"
+            ) from error
 
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint now, unless this step has one."""

@@ -20,7 +20,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,7 +74,14 @@ class Run:
     finished: bool = False
 
 
-def open_run(command: str, config: RunConfig, data_fingerprint: str, label: str, tell: Tell) -> Run:
+def open_run(
+    command: str,
+    config: RunConfig,
+    data_fingerprint: str,
+    label: str,
+    tell: Tell,
+    settled: Mapping[str, str] | None = None,
+) -> Run:
     """Open a new run's directory, or an old one's to go on.
 
     Args:
@@ -83,6 +90,7 @@ def open_run(command: str, config: RunConfig, data_fingerprint: str, label: str,
         data_fingerprint: of the corpus as it is now.
         label: goes into a new directory's name.
         tell: shown what was decided.
+        settled: what settings such as `model=last` mean today, for run.json: a run that goes on reads it there.
 
     Raises:
         UserError: the directory is taken, or the run to go on with was started with other settings or
@@ -97,7 +105,7 @@ def open_run(command: str, config: RunConfig, data_fingerprint: str, label: str,
         settings = yaml.safe_dump(_as_dict(config), sort_keys=False, allow_unicode=True)
         checkpoint.write_file(folder / "config.yaml", settings)
         _write_json(
-            folder / "run.json", _facts(command, data_fingerprint)
+            folder / "run.json", {**_facts(command, data_fingerprint), **(settled or {})}
         )  # last: it makes the directory a run
         return Run(folder, command, None, {}, lock)
     _check_same(old, config, data_fingerprint)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from documents import documents
 from hypothesis import given
+from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
@@ -220,14 +221,23 @@ def test_the_lines_are_those_of_brat(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a\\b", "a\nb"])
-def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="cannot be that of a file"):
-        brat.write_document(tmp_path, AnnotatedText(name, "a", ()))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("name", ["", "2024/03/b", "..", ".hidden", "a\\b", "a\nb", "100%", "é" * 300])
+def test_any_name_becomes_that_of_a_file(tmp_path: Path, name: str) -> None:
+    brat.write_document(tmp_path, AnnotatedText(name, "a", ()))
+    (document,) = brat.read_folder(tmp_path)
+    assert document.text == "a"
+    assert len(document.name) < 210
 
 
-@pytest.mark.parametrize("label", ["", "lésion grave", "A\tB"])
-def test_a_label_that_brat_cannot_hold_is_refused(tmp_path: Path, label: str) -> None:
-    with pytest.raises(UserError, match=r"note: the label .* must not hold blanks"):
-        brat.write_document(tmp_path, AnnotatedText("note", "a", (Entity(label, ((0, 1),)),)))
+@given(st.sets(st.text(max_size=300), min_size=2, max_size=20))
+def test_different_names_become_different_files(names: set[str]) -> None:
+    names = {name for name in names if name.encode(errors="ignore").decode() == name}
+    assert len({brat.file_name(name) for name in names}) == len(names)
+
+
+def test_blanks_in_labels_become_underscores(tmp_path: Path) -> None:
+    brat.write_document(tmp_path, AnnotatedText("note", "a", (Entity("lésion grave", ((0, 1),)),)))
+    assert brat.read_folder(tmp_path)[0].entities == (Entity("lésion_grave", ((0, 1),)),)
+    assert brat.label_problems(["lésion grave", "lésion"]) == []
+    (problem,) = brat.label_problems(["lésion grave", "lésion", "lésion_grave"])
+    assert "'lésion grave' and 'lésion_grave'" in problem

@@ -13,9 +13,10 @@ the "\r" of a line end. In the last field of a T line, brat writes a line break 
 from __future__ import annotations
 
 import codecs
+import hashlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from bertinchamps.contract import AnnotatedText, Entity
@@ -34,6 +35,7 @@ OTHERS = re.compile(
 )
 # What a program may take for the end of a line or a field, where the format wants one line: all become spaces.
 SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
+LONGEST_NAME = 200  # bytes; systems take 255, the suffix and what others append included
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -180,23 +182,41 @@ def _covered(text: str, fragments: list[tuple[int, int]]) -> str:
     return " ".join(text[start:end] for start, end in fragments).translate(SPACES)
 
 
+def file_name(name: str) -> str:
+    """A document's name as that of a file: what systems refuse becomes %XX, and what is too long a digest."""
+    safe = re.sub(r"[/\\:%\x00-\x1f]|^\.|^$", lambda match: f"%{ord(match[0] or ' '):02X}", name)
+    if len(safe.encode()) <= LONGEST_NAME:
+        return safe
+    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{safe.encode()[: LONGEST_NAME - 17].decode(errors='ignore')}-{digest}"
+
+
+def label_problems(labels: Iterable[str]) -> list[str]:
+    """Which labels would become the same type."""
+    by_type: dict[str, list[str]] = {}
+    for label in labels:
+        by_type.setdefault(_type_name(label), []).append(label)
+    return [
+        f"task: the labels {' and '.join(map(repr, same))} would both be {name} in brat files; rename one"
+        for name, same in by_type.items()
+        if len(same) > 1
+    ]
+
+
+def _type_name(label: str) -> str:
+    """Types of brat hold no blanks."""
+    return re.sub(r"\s+", "_", label)
+
+
 def write_document(folder: Path, document: AnnotatedText) -> None:
     """Write NAME.txt and NAME.ann, which brat loads and BRATeval scores; T ids count from 1 in the order of entities.
 
-    Raises:
-        UserError: the document's name cannot be that of a file, or a label cannot be written as a type.
+    Blanks in a label become `_`, and NAME is `file_name` of the document's.
     """
-    name = document.name
-    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name):
-        raise UserError(
-            f"the document's name {name!r} cannot be that of a file; rename it, without / \\ and a first ."
-        )
+    name = file_name(document.name)
     lines = []
-    for number, (label, fragments) in enumerate(document.entities, start=1):
-        if not re.fullmatch(r"\S+", label):
-            raise UserError(
-                f"{name}: the label {label!r} cannot be written for brat; it must not hold blanks"
-            )
+    for number, (entity_label, fragments) in enumerate(document.entities, start=1):
+        label = _type_name(entity_label)
         offsets = ";".join(f"{start} {end}" for start, end in fragments)
         lines.append(f"T{number}\t{label} {offsets}\t{_covered(document.text, list(fragments))}\n")
     folder.mkdir(parents=True, exist_ok=True)
