@@ -14,7 +14,8 @@ LEVELS = {
     "data": 1, "model": 1, "training": 1, "metrics": 1,
     "objectives": 2, "tasks": 2, "reporting": 2,
     "command_line": 2,
-    "prepare": 3, "pretrain": 3, "finetune": 3, "predict": 3, "report": 3, "demo": 4, "__main__": 4, "__init__": 4,
+    "prepare": 3, "pretrain": 3, "finetune": 3, "finetune_checks": 3, "predict": 3, "report": 3,
+    "demo": 4, "__main__": 4, "__init__": 4,
 }  # fmt: skip
 
 
@@ -59,6 +60,7 @@ def test_starting_up_imports_no_torch() -> None:
         "pretrain",
         "prepare",
         "finetune",
+        "finetune_checks",
         "predict",
         "report",
     ):

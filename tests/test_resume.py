@@ -140,7 +140,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: int, sweep: list[str]
 ) -> None:
     """A sweep does not begin another job, either: in the same directory it would say so."""
-    words = ["bertinchamps.pretrain", *QUICK, "budget.steps=100000", "run_dir=run", *sweep]
+    words = ["bertinchamps.pretrain", *sweep, *QUICK, "budget.steps=100000", "run_dir=run"]
     process = subprocess.Popen(
         [sys.executable, "-m", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}
     )
