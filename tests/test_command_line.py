@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bertinchamps import command_line
 from bertinchamps.pretrain import problems
 from support import QUICK, command
 
 
-def mistakes(*words: str) -> list[str]:
+def mistakes(*words: str, of: str = "pretrain") -> list[str]:
     for name, schema in command_line.COMMANDS.items():
         command_line.ConfigStore.instance().store(f"{name}_schema", node=schema)
-    return command_line.mistakes("pretrain", list(words), problems)
+    return command_line.mistakes(of, list(words), problems)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,41 @@ def test_the_hub_out_of_reach_is_one_readable_message(tmp_path: Path) -> None:
     for way_out in ("data=files", "data=demo", "hf auth login"):
         assert way_out in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("task.train=données/séjours.csv", "données/séjours.csv"),
+        ("task.train=données du mois (1).csv", "données du mois (1).csv"),
+        ("task.train='déjà \"cité\".csv'", 'déjà "cité".csv'),
+        ("data.files=[a.txt,été/b.txt]", ["a.txt", "été/b.txt"]),
+        ("task.train=plain.csv", "plain.csv"),
+    ],
+)
+def test_values_may_have_accents(word: str, value: object) -> None:
+    (override,) = OverridesParser.create().parse_overrides(command_line._readable([word]))
+    assert override.value() == value
+
+
+def test_accents_in_a_sweep_stay_apart_and_options_come_first() -> None:
+    words = command_line._readable(["task.train=été.csv,hiver.csv", "seed=0", "--multirun"])
+    assert words[0] == "--multirun"
+    sweep = OverridesParser.create().parse_override(words[1])
+    assert [str(value) for value in sweep.sweep_string_iterator()] == ['"été.csv"', "hiver.csv"]
+
+
+def test_one_directory_for_a_whole_sweep_is_refused(tmp_path: Path) -> None:
+    words = ["task=demo", "seed=0,1", "run_dir=mine", "--multirun"]
+    result = command("bertinchamps.finetune", *words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "run_dir=mine: the jobs of a sweep need a directory each" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_task_hides_no_other_mistake() -> None:
+    found = mistakes("task=clasification", "task.train=a.csv", "sed=1", "budget.epoch=1", of="finetune")
+    assert len(found) == 3
+    assert "did you mean 'classification'" in found[0]
+    assert "did you mean 'seed'" in found[1]
+    assert found[2].startswith("budget.epoch: no such key")

@@ -310,3 +310,35 @@ def test_a_run_killed_while_its_tokenizer_is_trained_starts_over(
     folder, results = run(*words, f"resume={tmp_path / 'run'}")
     assert results["scores"]
     assert (folder / "model" / "tokenizer.json").is_file()
+
+
+def test_what_scores_could_hide_is_remarked_or_refused(run: Any, tmp_path: Path) -> None:
+    words = brat_corpus(tmp_path / "corpus")
+    for file in (tmp_path / "corpus" / "test").glob("*.ann"):
+        file.write_text("", encoding="utf-8")
+    shutil.copy(tmp_path / "corpus/train/note_0.txt", tmp_path / "corpus/dev/again.txt")
+    shutil.copy(tmp_path / "corpus/train/note_0.ann", tmp_path / "corpus/dev/again.ann")
+    _, results = run(*words, *SCRATCH, "budget.epochs=1")
+    assert results["remarks"] == [
+        "1 of the 5 texts of dev are word for word in train, too",
+        "test has no entity: its scores say nothing",
+    ]
+    alike = tmp_path / "alike.jsonl"
+    alike.write_text("".join(f'{{"text": "note {n}", "label": "A"}}\n' for n in range(20)), encoding="utf-8")
+    with pytest.raises(UserError, match=r"only one class.*task\.label"):
+        run("task=classification", f"task.train={alike}", *SCRATCH, "budget.epochs=1", name="alike")
+    for file in (tmp_path / "corpus" / "train").iterdir():
+        file.write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"task\.train: no text in it"):
+        run(*words, *SCRATCH, "budget.epochs=1", name="empty")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_name_below_a_folder_that_is_here_is_not_looked_up_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    words = brat_corpus(tmp_path / "corpus")
+    (problem,) = problems(composed(*words, "model=runs/nope", command="finetune"))
+    assert "model=runs/nope: no model there" in problem

@@ -6,9 +6,12 @@ together and each with its remedy, before anything that takes long is imported o
 
 from __future__ import annotations
 
+import difflib
 import itertools
+import json
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -44,6 +47,9 @@ MENU = {
     "budget": "+budget",
     "ablation": "+ablation",
 }  # groups outside the defaults list: appended with a plus
+SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
+# In a value, what Hydra reads without quotes goes on to one of these, quoted strings apart.
+QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
 
 def run(command: str, job: Job[Config], check: Check[Config]) -> None:
@@ -60,6 +66,7 @@ def run(command: str, job: Job[Config], check: Check[Config]) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
     for name, schema in COMMANDS.items():
         ConfigStore.instance().store(f"{name}_schema", node=schema)
+    sys.argv[1:] = _readable(sys.argv[1:])
     arguments = get_args_parser().parse_args()
     if arguments.help:
         print(help_text(command))  # noqa: T201
@@ -69,12 +76,14 @@ def run(command: str, job: Job[Config], check: Check[Config]) -> None:
     )
     own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
+        stop(command, _shared_directory(arguments))
         stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
         stop(command, [str(error)])
     if len(scores) > 1:
-        print("\n".join(["", "score     settings", *(f"{score:<9.4f} {what}" for what, score in scores)]))  # noqa: T201
+        rows = [f"{score:<9.4f} {what}" for what, score in scores]
+        print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
     if any(math.isnan(score) for _, score in scores):
         raise SystemExit(2)
 
@@ -114,6 +123,35 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
     return scores
 
 
+def _readable(words: list[str]) -> list[str]:
+    """The command line as Hydra's grammar has it: options first, and letters beyond ASCII in quotes."""
+    options = [word for word in words if word in ("--multirun", "-m")]
+    return options + [_quoted(word) for word in words if word not in options]
+
+
+def _quoted(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if value.isascii() or key.startswith("-") or not equals:
+        return word
+    parts = QUOTED_OR_MARK.split(value)
+    for place in range(0, len(parts), 2):  # what is between quoted strings and marks
+        if not parts[place].isascii():
+            parts[place] = json.dumps(parts[place].strip(), ensure_ascii=False)
+    return f"{key}={''.join(parts)}"
+
+
+def _shared_directory(arguments: Any) -> list[str]:
+    """One directory for the jobs of a sweep."""
+    if not arguments.multirun:
+        return []
+    overrides, _ = _parse(arguments.overrides)
+    return [
+        f"{override.input_line}: the jobs of a sweep need a directory each; give runs_dir= for all of them"
+        for override in overrides
+        if override.key_or_group == "run_dir" and not override.is_sweep_override()
+    ]
+
+
 # ------------------------------------------------------------------------------ all mistakes at once
 
 
@@ -137,13 +175,18 @@ def mistakes(
     good_groups = [override for override in groups if group_problems[id(override)] is None]
     problems += [problem for problem in group_problems.values() if problem is not None]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        words = [*search_path, *(word for override in good_groups for word in _single(override))]
+        unknown = [override for override in groups if override not in good_groups]
         try:
-            base = compose(
-                command,
-                overrides=[*search_path, *(word for override in good_groups for word in _single(override))],
-            )
+            base = compose(command, overrides=words)
         except HydraException as error:
-            return [*problems, _first_lines(error)]
+            # without a group that must be chosen: the likeliest stands in for a misspelt one, to check the rest
+            stand_ins = [word for override in unknown for word in _likeliest(folders, override)]
+            if not stand_ins:
+                return [*problems, _first_lines(error)]
+            base, check = compose(command, overrides=[*words, *stand_ins]), None
+            inside = tuple(f"{override.key_or_group}." for override in unknown)
+            values = [override for override in values if not override.key_or_group.startswith(inside)]
         value_problems = {id(override): _value_problems(base, override) for override in values}
         good_values = [override for override in values if not value_problems[id(override)]]
         problems += [problem for found in value_problems.values() for problem in found]
@@ -184,6 +227,16 @@ def _group_problem(command: str, folders: list[Path], override: Override) -> str
         if name not in menu:
             return f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
     return None
+
+
+def _likeliest(folders: list[Path], override: Override) -> list[str]:
+    """The choice of the override's group that is most like the one given, as a word."""
+    group = override.key_or_group
+    menu = sorted(file.stem for folder in folders for file in (folder / group).glob("*.yaml"))
+    if group in MENU or not menu:
+        return []
+    name = (_single(override) or [""])[0].partition("=")[2]
+    return [f"{group}={(difflib.get_close_matches(name, menu, n=1) or menu)[0]}"]
 
 
 def _value_problems(base: DictConfig, override: Override) -> list[str]:

@@ -40,13 +40,13 @@ def finetune(config: FinetuneConfig) -> Path:
         UserError: something the user can mend; nothing that existed was lost.
     """
     from bertinchamps.tasks import tasks
-    from bertinchamps.tasks.splits import label_names
+    from bertinchamps.tasks.splits import label_names, split_remarks
     from bertinchamps.training.run import open_run, read_summary
 
     reader = tasks.build(**config.task)
     read = reader.read()
     splits = _splits(config, read)
-    remarks = list(reader.remarks)
+    remarks = [*reader.remarks, *split_remarks(splits)]
     if not read.get("dev"):
         remarks.append(
             f"no dev split in the data: it is {config.selection.dev_share:.0%} of train, set aside by text"

@@ -103,6 +103,10 @@ def unusable_inputs(
     no_choice = "in the dev split, so no score could choose among weights: give another one (task.dev)"
     if kind == "ner" and not any(document.entities for document in splits["dev"]):
         found.append(f"task: no entity {no_choice}, or raise selection.dev_share")
+    if kind == "ner" and not any(document.text.strip() for document in splits["train"]):
+        found.append("task.train: no text in it; is this the right file or folder?")
+    if kind == "single_label" and len(labels) < 2:
+        found.append(f"task: only one class, {len(splits['train'])} times; is task.label the right column?")
     if kind == "number" and len({example.target for example in splits["dev"]}) < 2:
         found.append(f"task: only one number {no_choice}, or raise selection.dev_share")
     if encoder != "scratch":
@@ -138,6 +142,8 @@ def model_name(config: FinetuneConfig) -> Path | str:
     for candidate in (folder, folder / "model"):
         if (candidate / "config.json").is_file():
             return candidate
-    if folder.exists() or config.model.startswith((".", "/", "~")) or config.model.count("/") > 1:
+    # who names a folder that is here means one below it: a name is not sent to the Hub by mistake
+    local = "/" in config.model and Path(folder.parts[0]).is_dir()
+    if folder.exists() or local or config.model.startswith((".", "/", "~")) or config.model.count("/") > 1:
         raise UserError(f"model={config.model}: no model there (no config.json, and no model/config.json)")
     return config.model

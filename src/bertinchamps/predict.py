@@ -123,10 +123,8 @@ def _texts(config: PredictConfig, kind: str) -> list[Text]:
     elif kind == "ner" and tables.format_of(path) == ".jsonl" and config.text_field == "text":
         found = [(name, text, None) for name, text, _ in spans_jsonl.read(path, annotated=False)]
     else:
-        columns = tables.Columns(text=config.text_field, pair=config.pair_field, label=None)
-        stem = path.name.split(".")[0]
-        rows = enumerate(tables.read(path, columns), start=1)
-        found = [(f"{stem}-{number}", record.text, record.pair) for number, record in rows]
+        columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
+        found = [(record.name, record.text, record.pair) for record in tables.read(path, columns)]
     return [Text(*entry) for entry in found]
 
 
@@ -153,12 +151,15 @@ def _format(config: PredictConfig, kind: str) -> str:
         suffix = Path(config.output).suffix
         if suffix not in SUFFIXES:
             raise UserError(
-                f"output={config.output}: what {suffix} should hold is not known; "
-                "end it in .jsonl, .conll or .html, give a folder for brat, or set format="
+                f"output={config.output}: what {suffix} should hold is not known; end it in .jsonl"
+                + (", .conll or .html, give a folder for brat, or set format=" if kind == "ner" else "")
             )
         form = SUFFIXES[suffix]
     if kind != "ner" and form != "jsonl":
-        raise UserError(f"output={config.output}: classes are written as JSON lines; end it in .jsonl")
+        raise UserError(
+            f"output={config.output}: model={config.model} gives classes, which are written as JSON lines: "
+            "end it in .jsonl"
+        )
     return form
 
 

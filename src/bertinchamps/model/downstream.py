@@ -141,7 +141,8 @@ def open_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **_reading(source))
+        with _quietly():
+            tokenizer = AutoTokenizer.from_pretrained(source, **_reading(source))
     except Exception as error:  # a hundred kinds, from the network to a damaged file
         raise _unreadable(source, "a tokenizer", error) from error
     if tokenizer.pad_token_id is None:
@@ -166,7 +167,8 @@ def open_config(source: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source, **_reading(source))
+        with _quietly():
+            return AutoConfig.from_pretrained(source, **_reading(source))
     except Exception as error:
         raise _unreadable(source, "an encoder", error) from error
 
@@ -254,15 +256,19 @@ def _head_weights(file: Path) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the table of new weights that transformers prints: which may be new is judged here."""
+    """Without the table of new weights that transformers prints, for which may be new is judged here, and without a
+    warning for each time that the Hub is tried again."""
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, hub_level = logging.get_verbosity(), hub.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    hub.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        hub.set_verbosity(hub_level)
 
 
 def _reading(source: str) -> dict[str, Any]:

@@ -110,6 +110,25 @@ def label_names(splits: Splits) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def split_remarks(splits: Splits) -> list[str]:
+    """What about the splits has to be said beside scores: texts that were trained on, nothing to find."""
+    remarks = []
+    train = {_content(record) for record in splits["train"]}
+    for split in ("dev", "test"):
+        records = cast(Sequence[Record], splits.get(split, []))
+        known = sum(_content(record) in train for record in records)
+        if known:
+            remarks.append(f"{known} of the {len(records)} texts of {split} are word for word in train, too")
+    test = cast(Sequence[Record], splits.get("test", []))
+    if test and isinstance(test[0], AnnotatedText) and not _labels(splits, ("test",)):
+        remarks.append("test has no entity: its scores say nothing")
+    return remarks
+
+
+def _content(record: Record) -> tuple[str, str | None]:
+    return record.text.strip(), record.pair if isinstance(record, LabelledText) else None
+
+
 def _labels(splits: Splits, names: Sequence[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for name in names:

@@ -184,7 +184,8 @@ def test_no_text_and_several_folders_are_told(tmp_path: Path) -> None:
         brat.read_folder(tmp_path)
     assert names_in(tmp_path / "train") == ["1"]
     folder_of(tmp_path, "1.txt", "1.ann")
-    assert names_in(tmp_path) == ["1"]
+    with pytest.raises(UserError, match="texts in it and in folders below it, 2 and 4 files"):
+        brat.read_folder(tmp_path)
 
 
 def test_a_damaged_zip_is_told(tmp_path: Path) -> None:

@@ -52,9 +52,13 @@ def read_folder(path: Path, annotated: bool = True) -> list[AnnotatedText]:
         UserError: there is no text, or they are in several folders; a file lacks its partner; see `read_document`.
     """
     files = contents(path, ["*.txt", "*.ann"] if annotated else ["*.txt"])
-    if path.is_dir():  # brat's collections do not nest, and a folder of splits is no collection
+    if path.is_dir():  # brat's collections do not nest
         here = {name: content for name, content in files.items() if Path(name.parent).samefile(path)}
-        files = here or files
+        if here and len(here) < len(files):
+            raise UserError(
+                f"{path}: texts in it and in folders below it, {len(here)} and {len(files) - len(here)} files; "
+                "name a folder that holds no other, or bring all of them into one"
+            )
     folders = sorted({str(name.parent) for name in files})
     if len(folders) > 1:
         raise UserError(

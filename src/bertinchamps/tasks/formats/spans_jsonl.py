@@ -58,7 +58,11 @@ def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
 def as_item(document: AnnotatedText) -> dict[str, Any]:
     """The object of a document's line."""
     name, text, entities = document
-    return {"id": name, "text": text, "entities": [_item(entity) for entity in entities]}
+    return {"id": name, "text": text, "entities": [_item(entity) for entity in sorted(entities, key=_place)]}
+
+
+def _place(entity: Entity) -> tuple[int, int, str]:
+    return entity.start, entity.end, entity.label
 
 
 def _item(entity: Entity) -> dict[str, Any]:

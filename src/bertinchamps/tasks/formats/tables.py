@@ -37,6 +37,7 @@ class Columns(NamedTuple):
         label: what is to be predicted, or None to read texts alone.
         target: "single" (one class), "multi" (any number of classes) or "number".
         separator: between the classes of a multi-label row; a JSON list needs none.
+        setting: the key of the command line that names a column, for messages; {} is "text", "pair" or "label".
     """
 
     text: str = "text"
@@ -44,6 +45,7 @@ class Columns(NamedTuple):
     label: str | None = "label"
     target: str = "single"
     separator: str = "|"
+    setting: str = "task.{}"
 
 
 Row = tuple[str, Mapping[str, Any]]  # where it is ("line 12"), column → value
@@ -168,27 +170,27 @@ def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) ->
     place = f"{path}: {where}"
     return LabelledText(
         f"{path.name}, {where}",
-        _text(row, columns.text, place, "text"),
-        _text(row, columns.pair, place, "pair") if columns.pair else None,
+        _text(row, columns.text, place, columns.setting.format("text")),
+        _text(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
         _target(row, columns.label, columns, place) if columns.label else (),
     )
 
 
 def _text(row: Mapping[str, Any], column: str, place: str, setting: str) -> str:
     _present(row, column, place, setting)
-    return json_lines.string(row, column, place, f"task.{setting}")
+    return json_lines.string(row, column, place, setting)
 
 
 def _present(row: Mapping[str, Any], column: str, place: str, setting: str) -> None:
     if column not in row:
         raise UserError(
             f"{place}: no column {column!r} (found: {field_names(list(row))});"
-            f" name the right one with task.{setting}=NAME"
+            f" name the right one with {setting}=NAME"
         )
 
 
 def _target(row: Mapping[str, Any], column: str, columns: Columns, place: str) -> tuple[str, ...] | float:
-    _present(row, column, place, "label")
+    _present(row, column, place, columns.setting.format("label"))
     value = row[column]
     if columns.target == "number":
         return _number(value, f"{place}: column {column!r}")
@@ -211,6 +213,8 @@ def _class(value: Any, place: str) -> str:
         return json.dumps(value)
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list):
+        raise UserError(f"{place}: a list of classes; task.target=multi reads them")
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{place}: no class (empty, null, or neither a text nor a whole number)")
     return value.strip()
