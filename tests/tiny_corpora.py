@@ -44,12 +44,12 @@ def brat_corpus(folder: Path, train: int = 10, dev: int = 4, test: int = 4) -> l
     return ["task=ner", *(f"task.{split}={folder / split}" for split in ("train", "dev", "test"))]
 
 
-def opinions(file: Path, count: int = 40) -> Path:
+def opinions(file: Path, count: int = 40, label: str = "label") -> Path:
     """Sentences of two classes, as JSON lines."""
     rows = [
         {
             "text": f"{'Un très bon' if n % 2 else 'Un mauvais'} livre, {n} pages.",
-            "label": ["bad", "good"][n % 2],
+            label: ["bad", "good"][n % 2],
         }
         for n in range(count)
     ]
