@@ -81,6 +81,9 @@ class BlocksConfig:
 
     sequence_length: int = knob(128, "tokens in a training sequence")
     held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
+    tokens_per_character: float | None = knob(
+        None, "train on no document with more tokens a character than this (Cramming: 0.3); null: on all"
+    )
     cache_dir: str | None = knob(
         None, "where blocks are kept (default: $BERTINCHAMPS_CACHE or ~/.cache/bertinchamps)"
     )

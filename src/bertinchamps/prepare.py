@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PrepareConfig
@@ -17,9 +18,18 @@ def prepare(config: PrepareConfig) -> None:
     for split in ("train", "held_out"):
         counts = manifest[split]
         tell(f"{split:<9} {counts['documents']:>12,} documents {counts['tokens']:>15,} tokens")
-    for reason, count in manifest["dropped"].items():
-        tell(f"dropped   {count:>12,} documents: {reason}")
+    for count in manifest.get("cleaning", ()):  # absent from blocks built by an earlier version
+        tell(_cleaned(count))
+    for reason, number in manifest["dropped"].items():
+        tell(f"dropped   {number:>12,} documents: {reason}")
     tell(f"tokenizer {corpus.tokenizer_folder}")
+
+
+def _cleaned(count: dict[str, Any]) -> str:
+    return (
+        f"{count['step']:<16} {count['documents_in']:,} documents → {count['documents_out']:,}, "
+        f"{count['characters_in']:,} characters → {count['characters_out']:,}, {count['mended']:,} documents mended"
+    )
 
 
 def problems(config: PrepareConfig) -> list[str]:

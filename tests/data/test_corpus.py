@@ -20,7 +20,7 @@ from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.contract import Document
 from bertinchamps.data import corpus as corpus_module
 from bertinchamps.data.blocks import Blocks
-from bertinchamps.data.cleaning import clean, cleaning_problems
+from bertinchamps.data.cleaning import clean, cleaning_problems, dropped
 from bertinchamps.data.corpus import Corpus, corpus_problems, is_held_out, prepare
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import open_tokenizer
@@ -452,7 +452,8 @@ def test_cleaning_steps_count_what_they_drop(tmp_path: Path) -> None:
 
 def cleaned(texts: list[str], *steps: dict[str, Any]) -> list[str]:
     documents = (Document(text, "") for text in texts)
-    return [document.text for document in clean(documents, list(steps), Counter())]
+    remaining, _ = clean(documents, steps)
+    return [document.text for document in remaining]
 
 
 def test_lengths_are_in_characters_and_both_ends_are_kept() -> None:
@@ -464,10 +465,12 @@ def test_of_exact_duplicates_the_first_stays() -> None:
 
 
 def test_steps_apply_in_the_order_given() -> None:
-    shortest, tally = {"name": "length", "least": 2}, Counter[str]()
     documents = (Document(text, "") for text in ["a", "a", "bb"])
-    assert len(list(clean(documents, [{"name": "exact_duplicates"}, shortest], tally))) == 1
-    assert tally == {"exact duplicate": 1, "too short": 1}
+    remaining, counts = clean(documents, [{"name": "exact_duplicates"}, {"name": "length", "least": 2}])
+    assert len(list(remaining)) == 1
+    assert dropped(counts) == {"exact duplicate": 1, "too short": 1}
+    assert [(count.documents_in, count.documents_out) for count in counts] == [(3, 2), (2, 1)]
+    assert [(count.characters_in, count.characters_out) for count in counts] == [(4, 3), (3, 2)]
 
 
 # ------------------------------------------------------------------------------------------ settings

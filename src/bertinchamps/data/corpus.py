@@ -13,6 +13,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -28,7 +29,7 @@ from tokenizers import Tokenizer
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, named
 from bertinchamps.contract import Document, Source
 from bertinchamps.data.blocks import Blocks, TokenWriter
-from bertinchamps.data.cleaning import clean, cleaning_problems
+from bertinchamps.data.cleaning import Documents, clean, cleaning_problems, dropped
 from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import (
@@ -91,6 +92,8 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
         "tokenizer": _digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
         "held_out_share": config.blocks.held_out_share,
     }
+    if config.blocks.tokens_per_character is not None:
+        facts["tokens_per_character"] = config.blocks.tokens_per_character
     fingerprint = _digest(canonical(facts))
     folder = cache / "corpora" / fingerprint
 
@@ -111,6 +114,10 @@ def corpus_problems(config: PrepareConfig) -> list[str]:
     if not 0 < blocks.held_out_share < 1:
         problems.append(
             f"blocks.held_out_share={blocks.held_out_share}: a share between 0 and 1, such as 0.01"
+        )
+    if blocks.tokens_per_character is not None and not 0 < blocks.tokens_per_character <= 1:
+        problems.append(
+            f"blocks.tokens_per_character={blocks.tokens_per_character}: above 0 and up to 1, such as 0.3; null: off"
         )
     return problems
 
@@ -134,7 +141,7 @@ def _tokenizer(config: PrepareConfig, source: Source, facts: dict[str, Any], cac
 
     def fill(unfinished: Path) -> None:
         tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
-        sample = clean(source.sample(settings.sample_characters), config.cleaning, Counter())
+        sample, _ = clean(source.sample(settings.sample_characters), config.cleaning)
         held_out = _held_out_rule(source, config.blocks.held_out_share)
         texts = (document.text for document in sample if not held_out(document))
         train_tokenizer(settings, texts, unfinished, tell)
@@ -153,19 +160,25 @@ def _write_tokens(
 ) -> None:
     began, noted = time.monotonic(), time.monotonic()
     separator = vocabulary(tokenizer).separator_id
-    dropped: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
+    documents, counts = clean(source.documents(), config.cleaning)
+    out_of_training: Counter[str] = Counter()
+    characters = 0
+    densest = config.blocks.tokens_per_character or math.inf
     with (
         TokenWriter(folder / "train.bin", separator) as train,
         TokenWriter(folder / "held_out.bin", separator) as held_out,
     ):
-        for documents in _groups(_split_documents(source, config, dropped)):
-            ids = [
-                encoding.ids for encoding in _encode(tokenizer, [document.text for document, _ in documents])
-            ]
-            train.add([i for i, (_, out) in zip(ids, documents, strict=True) if not out])
-            held_out.add([i for i, (_, out) in zip(ids, documents, strict=True) if out])
-            counts["characters"] += sum(len(document.text) for document, _ in documents)
+        for group in _groups(_split_documents(source, documents, config, out_of_training)):
+            encoded = _encode(tokenizer, [document.text for document, _ in group])
+            ids: dict[bool, list[list[int]]] = {False: [], True: []}
+            for (document, out), encoding in zip(group, encoded, strict=True):
+                if not out and len(encoding.ids) > densest * len(document.text):
+                    out_of_training["too many tokens a character"] += 1
+                else:
+                    ids[out].append(encoding.ids)
+                    characters += len(document.text)
+            train.add(ids[False])
+            held_out.add(ids[True])
             if time.monotonic() - noted > SECONDS_BETWEEN_NOTES:
                 noted = time.monotonic()
                 tell(f"blocks: {train.documents:,} documents, {train.tokens:,} tokens")
@@ -175,8 +188,9 @@ def _write_tokens(
         }
     manifest = {
         **splits,
-        "characters": counts["characters"],
-        "dropped": dict(dropped),
+        "characters": characters,
+        "cleaning": [count.facts() for count in counts],
+        "dropped": dict(dropped(counts) + out_of_training),
         "seconds": round(time.monotonic() - began, 2),
         "shaped_by": facts,
     }
@@ -186,7 +200,7 @@ def _write_tokens(
 
 
 def _split_documents(
-    source: Source, config: PrepareConfig, dropped: Counter[str]
+    source: Source, documents: Documents, config: PrepareConfig, out_of_training: Counter[str]
 ) -> Iterator[tuple[Document, bool]]:
     """Each document with whether it is held out.
 
@@ -194,10 +208,10 @@ def _split_documents(
     """
     own = source.held_out()
     held_out = _held_out_rule(source, config.blocks.held_out_share)
-    for document in clean(source.documents(), config.cleaning, dropped):
+    for document in documents:
         out = held_out(document)
         if out and own is not None:
-            dropped["copy of a held-out document"] += 1
+            out_of_training["copy of a held-out document"] += 1
         else:
             yield document, out
     for document in own or ():
