@@ -80,7 +80,7 @@ def test_the_default_of_a_day_is_the_papers_recipe() -> None:
     config = composed("+budget=24h")
     assert config == composed("+budget=24h", "experiment=paper")
     assert config.budget.hours == 24
-    assert config.data["name"] == "oscar_fr"
+    assert config.data["repository"] == "oscar-corpus/OSCAR-2301"
     assert config.tokenizer.vocab_size == 32768
     assert config.tokenizer.normalizer == "french"
     assert config.blocks.sequence_length == 128

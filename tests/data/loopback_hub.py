@@ -20,13 +20,16 @@ class Hub(ThreadingHTTPServer):
     Args:
         files: path in the repository → content.
         refusal: HTTP status and X-Error-Code of every answer, if nobody may read.
+        broken: how many answers with content end in the middle, the connection closed, before all goes well.
     """
 
     daemon_threads = True
 
-    def __init__(self, files: Mapping[str, bytes], refusal: tuple[int, str] | None = None) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], refusal: tuple[int, str] | None = None, broken: int = 0
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.refusal = files, refusal
+        self.files, self.refusal, self.broken = files, refusal, broken
         self.requests: list[str] = []
 
     @property
@@ -81,25 +84,32 @@ class Handler(BaseHTTPRequestHandler):
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             headers["Content-Range"] = f"bytes {first}-{last or len(content) - 1}/{len(content)}"
             status, content = 206, content[int(first) : int(last) + 1 if last else None]
-        self._send(status, content, headers)
+        if self.server.broken and self.command == "GET" and len(content) > 1:
+            self.server.broken -= 1
+            self._send(status, content, headers, sent=len(content) // 2)
+            self.close_connection = True
+        else:
+            self._send(status, content, headers)
 
     def _json(self, answer: object) -> None:
         self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], sent: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[:sent])
 
 
 @contextmanager
-def serving(files: Mapping[str, bytes], refusal: tuple[int, str] | None = None) -> Iterator[Hub]:
+def serving(
+    files: Mapping[str, bytes], refusal: tuple[int, str] | None = None, broken: int = 0
+) -> Iterator[Hub]:
     """Runs a hub in a thread."""
-    hub = Hub(files, refusal)
+    hub = Hub(files, refusal, broken)
     thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

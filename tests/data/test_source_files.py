@@ -156,6 +156,7 @@ def test_byte_order_marks_and_windows_line_ends(tmp_path: Path) -> None:
             json.dumps([{"text": "é" * 300_000}, {"text": "b"}], ensure_ascii=False).encode(),
             ["é" * 300_000, "b"],
         ),
+        (b'{"text": "a"}\n{"text": "b"}\n\n"c"', ["a", "b", "c"]),
     ],
 )
 def test_shapes_of_json(tmp_path: Path, data: bytes, expected: list[str] | None) -> None:
@@ -272,7 +273,7 @@ def test_held_out_files(tmp_path: Path) -> None:
         ("a.json", f'[{{"text": "a"}}, {{"text": "{SECRET}"', ["item 2", "cut short"]),
         ("a.json", '["a", "b",]', ["item 3", "not valid JSON"]),
         ("a.json", '["a"] "b"', ["not valid JSON"]),
-        ("a.json", f'{{"text": "{SECRET}"}}\n{{"text": "b"}}\n', ["item 1", "name it .jsonl"]),
+        ("a.json", f'{{"text": "{SECRET}"}}\n{{"text": "b"\n', ["item 2", "one object after the other"]),
         ("a.json", f'[{{"note": "{SECRET}"}}]', ["item 1", "found: note"]),
         (
             "a.csv",

@@ -91,7 +91,7 @@ def read_jsonl(path: Path, layout: Layout, progress: Progress) -> Iterator[Recor
 
 
 def read_json(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
-    """A list of objects or strings, or one object; a list is read item by item."""
+    """A list of objects or strings, one object, or one after the other; each is read by itself."""
     for number, item in enumerate(_json_items(path, progress), start=1):
         where = f"item {number}"
         yield Record(where, lambda w=where, i=item: _item_text(path, w, i, layout))  # type: ignore[misc]
@@ -149,12 +149,13 @@ def _json_items(path: Path, progress: Progress) -> Iterator[object]:
             mark = window.take() if window.peek() == "]" else ","
         while mark == ",":
             yield window.item()
-            mark = window.take()
+            # outside of a list, objects may follow one another, a line each
+            mark = window.take() if in_list else "," if window.peek() else ""
             number += mark == ","
         if mark != ("]" if in_list else "") or window.peek():
             raise ValueError
     except (ValueError, RecursionError):
-        hint = "is the list cut short?" if in_list else "if it holds one object a line, name it .jsonl"
+        hint = "is the list cut short?" if in_list else "a list, one object, or one object after the other"
         raise UserError(f"{path}: item {number}: not valid JSON; {hint}") from None
 
 

@@ -1,6 +1,7 @@
-"""French OSCAR 23.01 (Abadji et al., 2022), the corpus family of the paper, streamed from the Hub.
+"""A dataset of the Hugging Face Hub, streamed: compressed JSON lines, or Parquet.
 
-A line of its shards: {"content": "Le musée rouvre …", "warc_headers": {…}, "metadata": {…}}
+A line of OSCAR's shards: {"content": "Le musée rouvre …", "warc_headers": {…}, "metadata": {…}}. Scripts of
+repositories are never run. `configs/data/` has a yaml for each corpus that is known to fit.
 """
 
 from __future__ import annotations
@@ -20,23 +21,28 @@ WAYS_OUT = """Ways out:
   a login          accept the terms at {page}, then run: hf auth login"""
 
 
-@sources.register("oscar_fr")
-class OscarFrench:
-    """Streams the shards line by line; nothing is kept on disk, and a bounded buffer in memory.
+def _problems(settings: Mapping[str, Any]) -> list[str]:
+    most = settings.get("max_documents")
+    return (
+        [f"data.max_documents={most}: at least 1, or null for all"] if most is not None and most < 1 else []
+    )
+
+
+@sources.register("hub", check=_problems)
+class HubSource:
+    """Streams the shards; nothing is kept on disk, and a bounded buffer in memory.
+
+    A connection that breaks is opened again where it broke, as `datasets` does it (HF_DATASETS_STREAMING_READ_…).
 
     Args:
         repository: dataset repository on the Hub.
-        pattern: its shards.
-        text_field: the key of a line that holds the text.
+        pattern: its shards; `.parquet`, or JSON lines, plain, `.gz` or `.zst`.
+        text_field: the key or column that holds the text.
         max_documents: read no more than so many documents; None for all.
     """
 
     def __init__(
-        self,
-        repository: str = "oscar-corpus/OSCAR-2301",
-        pattern: str = "fr_meta/*.jsonl.zst",
-        text_field: str = "content",
-        max_documents: int | None = None,
+        self, repository: str, pattern: str, text_field: str = "text", max_documents: int | None = None
     ) -> None:
         self._repository, self._pattern = repository, pattern
         self._text_field, self._max_documents = text_field, max_documents
@@ -53,7 +59,7 @@ class OscarFrench:
     def fingerprint(self) -> Mapping[str, object]:
         """Repository, its commit, and the settings."""
         return {
-            "name": "oscar_fr",
+            "name": "hub",
             "repository": self._repository,
             "revision": self._revision(),
             "pattern": self._pattern,
@@ -67,8 +73,11 @@ class OscarFrench:
         Raises:
             UserError: no shard fits the pattern, a line has no text field, or the Hub stops answering.
         """
-        for number, line in enumerate(itertools.islice(self._lines(), self._max_documents), start=1):
-            yield Document(self._text(line, number), f"{self._repository}:line {number}")
+        rows = self._rows()
+        for number, row in enumerate(itertools.islice(rows, self._max_documents), start=1):
+            text = self._text(row, number)
+            if text and not text.isspace():
+                yield Document(text, f"{self._repository}:{self._place(number)}")
 
     def held_out(self) -> None:
         """None: a share of the documents is split off."""
@@ -78,39 +87,47 @@ class OscarFrench:
         del characters  # the reader stops where it has enough
         return self.documents()
 
-    def _lines(self) -> Iterator[str]:
-        """As text: a JSON reader would stumble over metadata whose type changes between shards."""
+    def _rows(self) -> Iterator[Any]:
+        """Rows of Parquet as they are; JSON as lines, because a JSON reader would stumble over metadata whose type
+        changes between shards."""
         import httpx
         from datasets import load_dataset
+        from huggingface_hub import HfFileSystem
         from huggingface_hub.errors import HfHubHTTPError
 
-        files = f"hf://datasets/{self._repository}@{self._revision()}/{self._pattern}"
+        files = f"datasets/{self._repository}@{self._revision()}/{self._pattern}"
         nothing = UserError(
             f"data.pattern={self._pattern}: no such files in {self._repository}, or they are empty"
             f" (see {self._page()}/tree/main)"
         )
+        parquet = self._pattern.endswith(".parquet")
+        reading: dict[str, Any] = {"data_files": f"hf://{files}", "split": "train", "streaming": True}
         some = False
         try:
-            for row in load_dataset("text", data_files=files, split="train", streaming=True):
+            if not HfFileSystem().glob(files):
+                raise nothing
+            for row in load_dataset("parquet" if parquet else "text", **reading):
                 some = True
-                yield row["text"]
-        except FileNotFoundError as error:
-            raise nothing from error
+                yield row if parquet else row["text"]
         except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
             raise self._error(f"could not be read to its end ({type(error).__name__})") from error
-        if not some:  # the library takes a pattern that fits no file for an empty corpus
+        if not some:
             raise nothing
 
-    def _text(self, line: str, number: int) -> str:
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{self._repository}, line {number}: not JSON") from error
+    def _place(self, number: int) -> str:
+        return f"{'row' if self._pattern.endswith('.parquet') else 'line'} {number}"
+
+    def _text(self, row: Any, number: int) -> str:
+        if isinstance(row, str):
+            try:
+                row = json.loads(row)
+            except ValueError as error:
+                raise UserError(f"{self._repository}, line {number}: not JSON") from error
         text = row.get(self._text_field) if isinstance(row, dict) else None
         if not isinstance(text, str):
             keys = ", ".join(sorted(row)) if isinstance(row, dict) else "none"
             raise UserError(
-                f"data.text_field={self._text_field}: {self._repository}, line {number} has no such text"
+                f"data.text_field={self._text_field}: {self._repository}, {self._place(number)} has no such text"
                 f" (keys: {keys})"
             )
         return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot

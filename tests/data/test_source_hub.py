@@ -1,10 +1,12 @@
-"""French OSCAR, read by the real libraries from a Hub on the loopback interface.
+"""Datasets of the Hub, read by the real libraries from a Hub on the loopback interface.
 
 The libraries fix the Hub's address when they are imported, so each case runs in a process of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import socket
@@ -14,6 +16,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from loopback_hub import COMMIT, REPOSITORY, serving
@@ -21,11 +26,15 @@ from loopback_hub import COMMIT, REPOSITORY, serving
 SECRET = "Madame Confidentielle"
 READ = "for document in source.documents(): print(ascii(document.text), document.name)"
 CHECK = "source.check()"
-PREPARE = """
+OSCAR = {"repository": REPOSITORY, "pattern": "fr_meta/*.jsonl.zst", "text_field": "content"}
+PREPARE = f"""
+OSCAR = {OSCAR!r}
+"""
+PREPARE += """
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.data.corpus import prepare
 config = PrepareConfig(
-    data={"name": "oscar_fr"}, tokenizer=TokenizerConfig(vocab_size=300),
+    data={"name": "hub"} | OSCAR, tokenizer=TokenizerConfig(vocab_size=300),
     blocks=BlocksConfig(sequence_length=8, held_out_share=0.2),
 )
 corpus = prepare(config, lambda line: None)
@@ -46,7 +55,7 @@ def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **setti
     program = (
         "import sys\nfrom bertinchamps.data.sources import sources\n"
         "from bertinchamps.errors import UserError\n"
-        f"source = sources.build('oscar_fr', **{settings!r})\n"
+        f"source = sources.build('hub', **{(OSCAR | settings)!r})\n"
         f"try:\n    exec({code!r})\nexcept UserError as error:\n    sys.exit('USER ERROR ' + str(error))\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {
@@ -105,6 +114,44 @@ def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
         ran = run(tmp_path, hub.endpoint, READ, max_documents=1)
     assert ran.output.splitlines() == [f"'0' {REPOSITORY}:line 1"]
     assert not any("part_2" in request for request in hub.requests)
+
+
+def parquet(*texts: str | None) -> bytes:
+    stream = io.BytesIO()
+    columns = {"id": [str(n) for n in range(len(texts))], "text": list(texts)}
+    pq.write_table(pa.table(columns), stream, row_group_size=2)
+    return stream.getvalue()
+
+
+def test_parquet_streams_its_text_column(tmp_path: Path) -> None:
+    files = {"data/a.parquet": parquet("Un.", " ", "L'œil\nà nu."), "data/b.parquet": parquet("Trois.")}
+    with serving(files) as hub:
+        ran = run(tmp_path, hub.endpoint, READ, pattern="data/*.parquet", text_field="text")
+    assert ran.output.splitlines() == [
+        f"'Un.' {REPOSITORY}:row 1",
+        f"{'L' + chr(39) + 'œil' + chr(10) + 'à nu.'!a} {REPOSITORY}:row 3",
+        f"'Trois.' {REPOSITORY}:row 4",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_broken_connections_lose_nothing_and_repeat_nothing(tmp_path: Path, kind: str) -> None:
+    random = np.random.default_rng(0)  # text that does not compress, so that it takes more than one answer
+    texts = ["".join(map(chr, random.integers(97, 1000, 2000))) for _ in range(300)]
+    if kind == "parquet":
+        files = {"fr_meta/a.parquet": parquet(*texts)}
+    else:
+        files = {"fr_meta/a.jsonl.zst": shard(*(document(text) for text in texts))}
+    code = (
+        "import datasets.config as config\nconfig.STREAMING_READ_RETRY_INTERVAL = 0.1\n"
+        "import hashlib\ntexts = [document.text for document in source.documents()]\n"
+        "print(len(texts), hashlib.sha256(''.join(texts).encode()).hexdigest())"
+    )
+    settings = {"pattern": "fr_meta/*.parquet", "text_field": "text"} if kind == "parquet" else {}
+    with serving(files, broken=3) as hub:
+        ran = run(tmp_path, hub.endpoint, code, **settings)
+        assert hub.broken == 0
+    assert ran.output.split() == ["300", hashlib.sha256("".join(texts).encode()).hexdigest()], ran.message
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:
