@@ -130,6 +130,14 @@ class Source(Protocol):
         """About this many characters of training documents, as even a sample as is cheap to read."""
 
 
+@runtime_checkable
+class Reporting(Protocol):
+    """A source that has something to say of a full reading, such as the shares of a mix."""
+
+    def report(self) -> Mapping[str, object]:
+        """JSON-able facts of the last full reading, for the corpus' manifest."""
+
+
 class Task(Protocol):
     """One learning problem: how to read, how to score. Pretraining and fine-tuning differ by this."""
 

@@ -18,6 +18,11 @@ def prepare(config: PrepareConfig) -> None:
     for split in ("train", "held_out"):
         counts = manifest[split]
         tell(f"{split:<9} {counts['documents']:>12,} documents {counts['tokens']:>15,} tokens")
+    for part in manifest.get("mix", ()):
+        tell(
+            f"mix       {part['share']:>12.1%} of the characters: {part['source']}, {part['documents']:,} documents"
+            f" in {part['passes']} passes"
+        )
     for count in manifest.get("cleaning", ()):  # absent from blocks built by an earlier version
         tell(_cleaned(count))
     for reason, number in manifest["dropped"].items():

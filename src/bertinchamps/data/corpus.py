@@ -27,7 +27,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, named
-from bertinchamps.contract import Document, Source
+from bertinchamps.contract import Document, Reporting, Source
 from bertinchamps.data.blocks import Blocks, TokenWriter
 from bertinchamps.data.cleaning import Documents, clean, cleaning_problems, dropped
 from bertinchamps.data.file_hashes import cache_folder
@@ -44,6 +44,7 @@ from bertinchamps.errors import UserError
 FORMAT_VERSION = 3  # raise it when the same settings would give other files
 CHARACTERS_AT_ONCE = 4_000_000  # tokenised together: enough to keep the cores busy, little enough to hold
 DOCUMENTS_AT_ONCE = 4_096
+SEES_COPIES = ("exact_duplicates", "near_duplicates", "repeated_lines")
 SECONDS_BETWEEN_NOTES = 10
 Tell = Callable[[str], None]
 
@@ -108,6 +109,11 @@ def corpus_problems(config: PrepareConfig) -> list[str]:
     """Mistakes in the settings of data, cleaning, tokenizer and blocks, in the user's key names."""
     problems = sources.problems(*named(config.data))
     problems += cleaning_problems(config.cleaning) + tokenizer_problems(config.tokenizer)
+    undoing = [node["name"] for node in config.cleaning if node.get("name") in SEES_COPIES]
+    if config.data.get("name") == "mix" and undoing:
+        problems.append(
+            f"cleaning: {', '.join(undoing)} would undo the up-sampling of a mix; give each of data.sources its own"
+        )
     blocks = config.blocks
     if blocks.sequence_length < 8:
         problems.append(f"blocks.sequence_length={blocks.sequence_length}: must be at least 8")
@@ -191,6 +197,7 @@ def _write_tokens(
         "characters": characters,
         "cleaning": [count.facts() for count in counts],
         "dropped": dict(dropped(counts) + out_of_training),
+        **(source.report() if isinstance(source, Reporting) else {}),
         "seconds": round(time.monotonic() - began, 2),
         "shaped_by": facts,
     }
