@@ -141,12 +141,21 @@ class CheckpointConfig:
 
 @dataclass
 class PrepareConfig:
-    """Settings of `python -m bertinchamps.prepare`."""
+    """What shapes a corpus."""
 
     data: Node = knob({}, "where documents come from: {name, **settings of that source}")
     cleaning: list[Node] = knob([], "steps that drop or mend documents, in order: [{name, **settings}]")
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass
+class PrepareCommandConfig(PrepareConfig):
+    """Settings of `python -m bertinchamps.prepare`."""
+
+    stats: str | None = knob(
+        None, "print statistics of the corpus, and write them as a page into this .html file"
+    )
 
 
 @dataclass
@@ -254,7 +263,7 @@ class ReportConfig:
 
 COMMANDS: dict[str, type] = {
     "pretrain": PretrainConfig,
-    "prepare": PrepareConfig,
+    "prepare": PrepareCommandConfig,
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
     "report": ReportConfig,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
-from bertinchamps.config import PrepareConfig
+from bertinchamps.config import PrepareCommandConfig, PrepareConfig, named
+
+if TYPE_CHECKING:
+    from bertinchamps.data.corpus import Corpus
 
 
-def prepare(config: PrepareConfig) -> None:
+def prepare(config: PrepareCommandConfig) -> None:
     """Build the tokenizer and blocks of one configuration, and say what is in them."""
     from bertinchamps.data.corpus import prepare as build
 
@@ -28,6 +32,33 @@ def prepare(config: PrepareConfig) -> None:
     for reason, number in manifest["dropped"].items():
         tell(f"dropped   {number:>12,} documents: {reason}")
     tell(f"tokenizer {corpus.tokenizer_folder}")
+    if config.stats is not None:
+        _statistics(config, corpus, Path(config.stats).expanduser())
+
+
+def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> None:
+    """Print a table, and write a page."""
+    from bertinchamps.data.sources import sources
+    from bertinchamps.data.statistics import SAMPLE_CHARACTERS, page, statistics, table
+
+    name, settings = named(config.data)
+    sample = sources.build(name, **settings).sample(SAMPLE_CHARACTERS)
+    splits, characters = statistics(corpus, sample)
+    tell("")
+    for what, *figures in [("", "train", "held-out"), *table(splits, characters)]:
+        tell(f"{what:<50}" + "".join(f"{figure:>24}" for figure in figures))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    title = f"The corpus {corpus.fingerprint}"
+    file.write_text(page(splits, characters, corpus.manifest.get("cleaning", []), title), encoding="utf-8")
+    tell(f"statistics {file}")
+
+
+def command_problems(config: PrepareCommandConfig) -> list[str]:
+    """Every mistake in a configuration of this command, in the user's key names."""
+    found = problems(config)
+    if config.stats is not None and Path(config.stats).expanduser().exists():
+        found.append(f"stats={config.stats}: is there already, and was not touched; choose another name")
+    return found
 
 
 def _cleaned(count: dict[str, Any]) -> str:
@@ -51,7 +82,7 @@ def tell(message: str) -> None:
 
 def main() -> None:
     """Entry point of `python -m bertinchamps.prepare`."""
-    command_line.run("prepare", prepare, problems)
+    command_line.run("prepare", prepare, command_problems)
 
 
 if __name__ == "__main__":

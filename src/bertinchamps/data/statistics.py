@@ -1,0 +1,223 @@
+"""What is in a prepared corpus, as a table and as a small page. Counts and single characters, never a text."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bertinchamps.data.cleaning import Documents
+from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.tokenizer import UNK, open_tokenizer
+
+TOKENS_AT_ONCE = 1 << 24
+EDGES = (0, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # of the histogram, in tokens
+SAMPLE_CHARACTERS = 5_000_000  # read again for what the normaliser does to them
+SHOWN_CHARACTERS = 20
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split's tokens.
+
+    Attributes:
+        documents: how many.
+        tokens: theirs, separators included.
+        unknown: of them, those that the vocabulary does not have.
+        copies: documents whose tokens an earlier one has, too.
+        copied_tokens: theirs.
+        median: tokens of the document in the middle.
+        histogram: documents by length, between the EDGES; the last bin is open.
+    """
+
+    documents: int
+    tokens: int
+    unknown: int
+    copies: int
+    copied_tokens: int
+    median: float
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """What the normaliser does to the visible characters of a sample.
+
+    Attributes:
+        characters: how many there are.
+        deleted: of them, those that are gone.
+        changed: those that became something else.
+        commonest: character → (occurrences, what became of it), of those deleted or changed.
+    """
+
+    characters: int
+    deleted: int
+    changed: int
+    commonest: Mapping[str, tuple[int, str]]
+
+
+def split_statistics(file: Path, separator: int, unknown: int) -> Split:
+    """Statistics of a file of tokens.
+
+    Args:
+        file: uint16 tokens, each document closed by the separator.
+        separator: its id.
+        unknown: id of the unknown token.
+    """
+    lengths, unknowns, copies, copied = [], 0, 0, 0
+    seen: set[bytes] = set()
+    for document in _documents(file, separator):
+        lengths.append(len(document) + 1)
+        unknowns += int((document == unknown).sum())
+        digest = hashlib.blake2b(document.tobytes(), digest_size=8).digest()
+        if digest in seen:
+            copies += 1
+            copied += len(document) + 1
+        seen.add(digest)
+    counts, _ = np.histogram(lengths, bins=[*EDGES, np.inf])
+    median = float(np.median(lengths)) if lengths else 0.0
+    return Split(
+        len(lengths), sum(lengths), unknowns, copies, copied, median, tuple(int(count) for count in counts)
+    )
+
+
+def _documents(file: Path, separator: int) -> Iterator[NDArray[np.uint16]]:
+    """The documents' tokens, read in parts of a bounded size."""
+    rest = np.empty(0, dtype=np.uint16)
+    with file.open("rb") as stream:
+        while (part := np.fromfile(stream, dtype=np.uint16, count=TOKENS_AT_ONCE)).size:
+            tokens = np.concatenate([rest, part])
+            ends = np.flatnonzero(tokens == separator)
+            for start, end in pairwise([-1, *ends.tolist()]):
+                yield tokens[start + 1 : end]
+            rest = tokens[ends[-1] + 1 :] if len(ends) else tokens
+
+
+def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
+    """What the tokenizer's normaliser does to the characters of some documents, each taken by itself."""
+    counts: Counter[str] = Counter()
+    read = 0
+    for document in documents:
+        counts.update(document.text)
+        read += len(document.text)
+        if read >= SAMPLE_CHARACTERS:
+            break
+    visible = {character: count for character, count in counts.items() if not character.isspace()}
+    became = {character: tokenizer.normalizer.normalize_str(character) for character in visible}
+    altered = {character: count for character, count in visible.items() if became[character] != character}
+    deleted = sum(count for character, count in altered.items() if not became[character].strip())
+    commonest = sorted(altered.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_CHARACTERS]
+    return Normalised(
+        sum(visible.values()),
+        deleted,
+        sum(altered.values()) - deleted,
+        {character: (count, became[character]) for character, count in commonest},
+    )
+
+
+def statistics(corpus: Corpus, sample: Documents) -> tuple[dict[str, Split], Normalised]:
+    """Statistics of both splits, and of a sample of the documents as they were read."""
+    tokenizer = open_tokenizer(corpus.tokenizer_folder)
+    separator, unknown = corpus.vocabulary.separator_id, tokenizer.get_vocab()[UNK]
+    splits = {
+        split: split_statistics(corpus.folder / f"{split}.bin", separator, unknown)
+        for split in ("train", "held_out")
+    }
+    return splits, normalised(sample, tokenizer)
+
+
+def table(splits: Mapping[str, Split], characters: Normalised) -> list[tuple[str, ...]]:
+    """Rows: what, then a figure for each split."""
+    total = characters.characters
+    return [
+        ("documents", *(f"{split.documents:,}" for split in splits.values())),
+        ("tokens", *(f"{split.tokens:,}" for split in splits.values())),
+        ("median tokens a document", *(f"{split.median:,.0f}" for split in splits.values())),
+        ("unknown tokens", *(_share(split.unknown, split.tokens) for split in splits.values())),
+        ("copies among documents", *(_share(split.copies, split.documents) for split in splits.values())),
+        ("copies, tokens", *(_share(split.copied_tokens, split.tokens) for split in splits.values())),
+        ("characters that the normaliser deletes (sample)", _share(characters.deleted, total)),
+        ("characters that it changes (sample)", _share(characters.changed, total)),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.2%})" if whole else "0"
+
+
+def page(
+    splits: Mapping[str, Split], characters: Normalised, cleaning: list[dict[str, Any]], title: str
+) -> str:
+    """All of it as an HTML page that needs nothing else."""
+    lengths = [
+        (f"{low:,} to {high - 1:,}" if high else f"{low:,} and more", *numbers)
+        for low, high, *numbers in zip(
+            EDGES, [*EDGES[1:], None], *(split.histogram for split in splits.values()), strict=True
+        )
+    ]
+    most = max((max(split.histogram) for split in splits.values()), default=0) or 1
+    bars = "".join(
+        f"<tr><td>{name}</td>"
+        + "".join(f'<td><i style="width:{8 * count / most:.2f}em"></i> {count:,}</td>' for count in counts)
+        + "</tr>"
+        for name, *counts in lengths
+    )
+    steps = [
+        (
+            step["step"],
+            f"{step['documents_in']:,} → {step['documents_out']:,}",
+            f"{step['characters_in']:,} → {step['characters_out']:,}",
+            f"{step['mended']:,}",
+            ", ".join(f"{why}: {count:,}" for why, count in step["dropped"].items()),
+        )
+        for step in cleaning
+    ]
+    altered = [
+        (f"{character} (U+{ord(character):04X})", result or "deleted", f"{count:,}")
+        for character, (count, result) in characters.commonest.items()
+    ]
+    names = [split.replace("_", "-") for split in splits]
+    return PAGE.format(
+        title=html.escape(title),
+        table=_html(("", *names), table(splits, characters)),
+        lengths=f"<table><tr><th>tokens</th>{''.join(f'<th>{name}</th>' for name in names)}</tr>{bars}</table>",
+        cleaning=_html(("step", "documents", "characters", "mended", "dropped"), steps)
+        if steps
+        else "<p>None.</p>",
+        characters=_html(("character", "becomes", "in the sample"), altered),
+    )
+
+
+def _html(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222 }}
+table {{ border-collapse: collapse; margin: 1em 0 }}
+td, th {{ border-bottom: 1px solid #ddd; padding: .2em .8em; text-align: left; vertical-align: top }}
+i {{ background: #3b6ea5; display: inline-block; height: .8em; min-width: 1px }}
+</style>
+<h1>{title}</h1>
+{table}
+<h2>Length of documents</h2>
+{lengths}
+<h2>Cleaning</h2>
+{cleaning}
+<h2>Characters that the normaliser changes most</h2>
+{characters}
+</html>
+"""
