@@ -63,3 +63,24 @@ def test_settings_with_which_the_sides_would_differ_are_refused(setting: str, tm
     assert setting.split("=")[0].split(".")[0] in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not (tmp_path / "b.json").exists()
+
+
+def test_preparation_is_timed_on_both_sides(tmp_path: Path) -> None:
+    output, figure = tmp_path / "preparation.json", tmp_path / "memory.png"
+    words = [
+        "--sizes",
+        "0.05",
+        "0.1",
+        "--repeats=1",
+        "--vocab-size=300",
+        f"--output={output}",
+        f"--figure={figure}",
+    ]
+    ran = command("benchmarks.preparation", *words, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads(output.read_text(encoding="utf-8"))["rows"]
+    assert [(row["megabytes"], row["engine"]) for row in rows] == [
+        (size, engine) for size in (0.05, 0.1) for engine in ("bertinchamps", "plain script")
+    ]
+    assert all(row["seconds"] > 0 and row["memory_megabytes"] > 10 for row in rows)
+    assert figure.stat().st_size > 1000
