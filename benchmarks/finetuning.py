@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
+from benchmarks import markdown
 from benchmarks.sentences import documents
 from bertinchamps import command_line, finetune_checks
 from bertinchamps.config import FinetuneConfig, config_dir, load, named
@@ -327,16 +328,17 @@ def _processor() -> str:
 
 def table(result: Mapping[str, Any]) -> str:
     """The rows for people, in Markdown."""
-    lines = [
-        "| engine | padded to | precision | seconds | examples/s | ÷ ours |",
-        "| --- | --- | --- | ---: | ---: | ---: |",
-    ]
-    for row in result["rows"]:
-        lines.append(
-            f"| {row['engine']} | {row['padding']} | {row['precision']} | {row['seconds']:.2f} "
-            f"| {row['examples_per_second']:.1f} | {row['ratio']:.2f} |"
+    rows = [
+        (
+            *(row[name] for name in ("engine", "padding", "precision")),
+            f"{row['seconds']:.2f}",
+            f"{row['examples_per_second']:.1f}",
+            f"{row['ratio']:.2f}",
         )
-    lines.append("")
+        for row in result["rows"]
+    ]
+    header = ("engine", "padded to", "precision", "seconds", "examples/s", "÷ ours")
+    lines = [*markdown.table(header, 3, rows), ""]
     for best in result["fastest"]:
         padding, precision, ratio = best["padding"], best["precision"], best["ratio"]
         lines.append(f"{PEER}, padded to {padding}, at its fastest ({precision}): {ratio:.2f} × our seconds")

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.sentences import documents
 from bertinchamps.config import TokenizerConfig
 
@@ -148,16 +149,18 @@ def _command(side: str, file: Path, scratch: Path, arguments: argparse.Namespace
 
 def table(result: Mapping[str, Any]) -> str:
     """The rows for people, in Markdown."""
-    lines = [
-        "| text, MB | engine | seconds | memory, MB | ÷ our seconds |",
-        "| ---: | --- | ---: | ---: | ---: |",
-    ]
-    for row in result["rows"]:
-        lines.append(
-            f"| {row['megabytes']:g} | {row['engine']} | {row['seconds']:.1f} | {row['memory_megabytes']:.0f} "
-            f"| {row['ratio']:.2f} |"
+    rows = [
+        (
+            row["engine"],
+            f"{row['megabytes']:g}",
+            f"{row['seconds']:.1f}",
+            f"{row['memory_megabytes']:.0f}",
+            f"{row['ratio']:.2f}",
         )
-    return "\n".join(lines)
+        for row in result["rows"]
+    ]
+    header = ("engine", "text, MB", "seconds", "memory, MB", "÷ our seconds")
+    return "\n".join(markdown.table(header, 1, rows))
 
 
 def plot(result: Mapping[str, Any], file: Path) -> None:

@@ -46,8 +46,8 @@ def commands() -> list[tuple[str, str]]:
 
 def notes_in(folder: Path) -> None:
     """The files that the docs' commands name."""
-    names = ["notes/a", "train", "held_out", "eltec_train", "eltec_valid", "e3c_fr_layer3", "e3c_rest"]
-    names.append("cases_held_out")
+    names = ["notes/a", "train", "held_out", "eltec_train", "eltec_valid"]
+    names += ["e3c_fr_layer3", "e3c_rest", "cases_held_out"]
     for name in (f"{name}.jsonl" for name in names):
         (folder / name).parent.mkdir(exist_ok=True)
         texts = [

@@ -221,7 +221,7 @@ def _group_problem(command: str, folders: list[Path], override: Override) -> str
         return f"{group}={_plain(override)}: write {MENU[group]}={_plain(override)}, with a plus"
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
         return f"+{group}={_plain(override)}: write {group}={_plain(override)}, without the plus"
-    menu = sorted(file.stem for folder in folders for file in (folder / group).glob("*.yaml"))
+    menu = _menu(folders, group)
     for choice in _choices(override):
         name = choice.partition("=")[2]
         if name not in menu:
@@ -229,10 +229,15 @@ def _group_problem(command: str, folders: list[Path], override: Override) -> str
     return None
 
 
+def _menu(folders: list[Path], group: str) -> list[str]:
+    """The choices of a group."""
+    return sorted(file.stem for folder in folders for file in (folder / group).glob("*.yaml"))
+
+
 def _likeliest(folders: list[Path], override: Override) -> list[str]:
     """The choice of the override's group that is most like the one given, as a word."""
     group = override.key_or_group
-    menu = sorted(file.stem for folder in folders for file in (folder / group).glob("*.yaml"))
+    menu = _menu(folders, group)
     if group in MENU or not menu:
         return []
     name = (_single(override) or [""])[0].partition("=")[2]

@@ -113,28 +113,19 @@ def _texts(config: PredictConfig, kind: str) -> list[Text]:
     from bertinchamps.tasks.formats import brat, spans_jsonl, tables
 
     if config.input == STREAM:
-        return [Text("stdin", _decoded(sys.stdin.buffer.read(), "standard input"), None)]
+        return [Text("stdin", brat.decoded(sys.stdin.buffer.read(), "standard input"), None)]
     path = Path(config.input).expanduser()
     found: list[tuple[str, str, str | None]]
     if path.is_dir():
         found = [(name, text, None) for name, text, _ in brat.read_folder(path, annotated=False)]
     elif path.suffix == ".txt":
-        found = [(path.stem, _decoded(path.read_bytes(), str(path)), None)]
+        found = [(path.stem, brat.decoded(path.read_bytes(), str(path)), None)]
     elif kind == "ner" and tables.format_of(path) == ".jsonl" and config.text_field == "text":
         found = [(name, text, None) for name, text, _ in spans_jsonl.read(path, annotated=False)]
     else:
         columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
         found = [(record.name, record.text, record.pair) for record in tables.read(path, columns)]
     return [Text(*entry) for entry in found]
-
-
-def _decoded(content: bytes, origin: str) -> str:
-    """Text with all its line ends, which count in offsets."""
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        place = error.start
-    raise UserError(f"{origin}: not UTF-8, at byte {place}; convert it, for example with iconv")
 
 
 def _format(config: PredictConfig, kind: str) -> str:

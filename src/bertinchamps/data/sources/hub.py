@@ -45,6 +45,7 @@ class HubSource:
         self, repository: str, pattern: str, text_field: str = "text", max_documents: int | None = None
     ) -> None:
         self._repository, self._pattern = repository, pattern
+        self._parquet = pattern.endswith(".parquet")
         self._text_field, self._max_documents = text_field, max_documents
         self._commit: str | None = None
 
@@ -100,22 +101,21 @@ class HubSource:
             f"data.pattern={self._pattern}: no such files in {self._repository}, or they are empty"
             f" (see {self._page()}/tree/main)"
         )
-        parquet = self._pattern.endswith(".parquet")
         reading: dict[str, Any] = {"data_files": f"hf://{files}", "split": "train", "streaming": True}
         some = False
         try:
             if not HfFileSystem().glob(files):
                 raise nothing
-            for row in load_dataset("parquet" if parquet else "text", **reading):
+            for row in load_dataset("parquet" if self._parquet else "text", **reading):
                 some = True
-                yield row if parquet else row["text"]
+                yield row if self._parquet else row["text"]
         except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
             raise self._error(f"could not be read to its end ({type(error).__name__})") from error
         if not some:
             raise nothing
 
     def _place(self, number: int) -> str:
-        return f"{'row' if self._pattern.endswith('.parquet') else 'line'} {number}"
+        return f"{'row' if self._parquet else 'line'} {number}"
 
     def _text(self, row: Any, number: int) -> str:
         if isinstance(row, str):

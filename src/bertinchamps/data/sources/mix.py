@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertinchamps.config import named
 from bertinchamps.contract import Document, Source
@@ -16,16 +16,21 @@ from bertinchamps.errors import UserError
 EXAMPLE = "'data.sources=[{weight: 0.3, name: files, files: [notes/*.jsonl]}, {weight: 0.7, name: hub, …}]'"
 
 
-def _parts(nodes: Sequence[Mapping[str, Any]]) -> list[tuple[float, list[Any], dict[str, Any]]]:
-    """Weight, cleaning and the source's own node of each part."""
-    return [
-        (
-            node["weight"],
-            list(node.get("cleaning", ())),
-            {key: value for key, value in node.items() if key not in ("weight", "cleaning")},
-        )
-        for node in nodes
-    ]
+class Part(NamedTuple):
+    """A source with its share of the characters and the cleaning of its documents."""
+
+    name: str
+    weight: float
+    cleaning: list[Any]
+    source: Source
+
+    def documents(self) -> Iterator[Document]:
+        return clean(self.source.documents(), self.cleaning)[0]
+
+
+def _own(node: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and settings of a part's source, without what is the mix's."""
+    return named({key: value for key, value in node.items() if key not in ("weight", "cleaning")})
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
@@ -40,8 +45,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
         if node.get("name") == "mix":
             problems.append(f"{where}: a mix of mixes; list its sources here")
             continue
-        ((_, cleaning, own),) = _parts([{"weight": 1.0, **node}])
-        found = sources.problems(*named(own)) + cleaning_problems(cleaning)
+        found = sources.problems(*_own(node)) + cleaning_problems(node.get("cleaning", ()))
         problems += [f"{where}: {problem}" for problem in found]
     return problems
 
@@ -59,9 +63,7 @@ class Mix:
     """
 
     def __init__(self, sources: Sequence[Mapping[str, Any]]) -> None:
-        self._parts = [
-            (weight, cleaning, _source(node), str(node["name"])) for weight, cleaning, node in _parts(sources)
-        ]
+        self._parts = [_part(node) for node in sources]
         self._taken: list[Counter[str]] = []
 
     def check(self) -> None:
@@ -71,9 +73,9 @@ class Mix:
             UserError: all that is wrong with any of them, or there is none.
         """
         problems = [] if self._parts else [f"data.sources: no source is given; for example {EXAMPLE}"]
-        for place, (_, _, source, _) in enumerate(self._parts):
+        for place, part in enumerate(self._parts):
             try:
-                source.check()
+                part.source.check()
             except UserError as error:
                 problems.append(f"data.sources[{place}]: {error}")
         if problems:
@@ -84,8 +86,8 @@ class Mix:
         return {
             "name": "mix",
             "sources": [
-                {"weight": weight, "cleaning": cleaning, **source.fingerprint()}
-                for weight, cleaning, source, _ in self._parts
+                {"weight": part.weight, "cleaning": part.cleaning, **part.source.fingerprint()}
+                for part in self._parts
             ],
         }
 
@@ -96,7 +98,7 @@ class Mix:
             UserError: a source has no document that its cleaning leaves.
         """
         self._taken = [Counter(passes=1) for _ in self._parts]
-        streams = [self._stream(place) for place in range(len(self._parts))]
+        streams = [part.documents() for part in self._parts]
         unread = set(range(len(self._parts)))
         while True:
             place = min(range(len(self._parts)), key=self._behind)
@@ -110,7 +112,7 @@ class Mix:
                 if not unread:
                     return
                 self._taken[place]["passes"] += 1
-                streams[place] = self._stream(place)
+                streams[place] = self._parts[place].documents()
                 continue
             self._taken[place]["documents"] += 1
             self._taken[place]["characters"] += max(1, len(document.text))
@@ -118,15 +120,15 @@ class Mix:
 
     def held_out(self) -> Iterator[Document] | None:
         """The documents that any of the sources sets aside, or None if none does."""
-        own = [held_out for _, _, source, _ in self._parts if (held_out := source.held_out()) is not None]
+        own = [held_out for part in self._parts if (held_out := part.source.held_out()) is not None]
         return chain.from_iterable(own) if own else None
 
     def sample(self, characters: int) -> Iterator[Document]:
         """A sample of each source, as large as its share."""
-        total = sum(weight for weight, _, _, _ in self._parts)
-        for weight, cleaning, source, _ in self._parts:
-            wanted = round(characters * weight / total)
-            documents, _ = clean(source.sample(wanted), cleaning)
+        total = sum(part.weight for part in self._parts)
+        for part in self._parts:
+            wanted = round(characters * part.weight / total)
+            documents, _ = clean(part.source.sample(wanted), part.cleaning)
             for document in documents:
                 if wanted <= 0:
                     break
@@ -138,19 +140,21 @@ class Mix:
         total = sum(taken["characters"] for taken in self._taken) or 1
         return {
             "mix": [
-                {"source": name, "weight": weight, **taken, "share": round(taken["characters"] / total, 4)}
-                for (weight, _, _, name), taken in zip(self._parts, self._taken, strict=True)
+                {
+                    "source": part.name,
+                    "weight": part.weight,
+                    **taken,
+                    "share": round(taken["characters"] / total, 4),
+                }
+                for part, taken in zip(self._parts, self._taken, strict=True)
             ]
         }
 
-    def _stream(self, place: int) -> Iterator[Document]:
-        _, cleaning, source, _ = self._parts[place]
-        return clean(source.documents(), cleaning)[0]
-
     def _behind(self, place: int) -> float:
-        return self._taken[place]["characters"] / self._parts[place][0]
+        return self._taken[place]["characters"] / self._parts[place].weight
 
 
-def _source(node: dict[str, Any]) -> Source:
-    name, settings = named(node)
-    return sources.build(name, **settings)
+def _part(node: Mapping[str, Any]) -> Part:
+    name, settings = _own(node)
+    source = sources.build(name, **settings)
+    return Part(name, node["weight"], list(node.get("cleaning", ())), source)

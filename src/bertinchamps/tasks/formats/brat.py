@@ -116,10 +116,10 @@ def read_document(txt: bytes, ann: bytes | None, name: str) -> AnnotatedText:
     Raises:
         UserError: a line is not of the format, an id occurs twice, or an offset does not fit the text.
     """
-    text = _decoded(txt, f"{name}.txt")
+    text = decoded(txt, f"{name}.txt")
     entities: list[Entity] = []
     ids: dict[str, int] = {}
-    lines = _decoded((ann or b"").removeprefix(codecs.BOM_UTF8), f"{name}.ann").split("\n")
+    lines = decoded((ann or b"").removeprefix(codecs.BOM_UTF8), f"{name}.ann").split("\n")
     for number, line in enumerate(lines, start=1):
         line, where = line.removesuffix("\r"), f"{name}.ann: line {number}"
         if match := ENTITY.fullmatch(line):
@@ -135,7 +135,12 @@ def read_document(txt: bytes, ann: bytes | None, name: str) -> AnnotatedText:
     return AnnotatedText(PurePosixPath(name).name, text, tuple(sorted(entities)))
 
 
-def _decoded(content: bytes, file: str) -> str:
+def decoded(content: bytes, file: str) -> str:
+    """A file's text with all its line ends, which count in offsets.
+
+    Raises:
+        UserError: it is not UTF-8; the message names the file and the line.
+    """
     try:
         return content.decode()
     except UnicodeDecodeError as error:
