@@ -84,6 +84,7 @@ class BlocksConfig:
     tokens_per_character: float | None = knob(
         None, "train on no document with more tokens a character than this (Cramming: 0.3); null: on all"
     )
+    workers: int | None = knob(None, "processes that clean documents (default: one for each core)")
     cache_dir: str | None = knob(
         None, "where blocks are kept (default: $BERTINCHAMPS_CACHE or ~/.cache/bertinchamps)"
     )

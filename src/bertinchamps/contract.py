@@ -9,17 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # torch takes a second to import, and this file is needed before any tensor is
     import torch
 
 
+Place = int | list[Any] | dict[str, Any]  # JSON-able: where the reading of a source goes on
+
+
 class Document(NamedTuple):
-    """One document of a corpus: the text, and a name that may appear in messages (never the text)."""
+    """One document of a corpus.
+
+    Attributes:
+        text: as the source has it.
+        name: may appear in messages, which the text never does.
+        place: behind it in its source: `documents(after=place)` gives what follows.
+    """
 
     text: str
     name: str
+    place: Place | None = None
 
 
 class Entity(NamedTuple):
@@ -120,8 +130,8 @@ class Source(Protocol):
     def fingerprint(self) -> Mapping[str, object]:
         """JSON-able facts that change whenever the documents do. Names the blocks built from them."""
 
-    def documents(self) -> Iterator[Document]:
-        """All training documents, in a stable order, one at a time."""
+    def documents(self, after: Place | None = None) -> Iterator[Document]:
+        """The training documents, in a stable order, one at a time: all of them, or those behind a place."""
 
     def held_out(self) -> Iterator[Document] | None:
         """Documents set aside by the user for evaluation, or None to split off a share by document."""

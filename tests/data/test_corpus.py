@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,11 +19,13 @@ import pytest
 
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.contract import Document
+from bertinchamps.data import cleaning, tokenising
 from bertinchamps.data import corpus as corpus_module
 from bertinchamps.data.blocks import Blocks
-from bertinchamps.data.cleaning import clean, cleaning_problems, dropped
-from bertinchamps.data.corpus import Corpus, corpus_problems, is_held_out, prepare
+from bertinchamps.data.cleaning import clean, cleaning_problems, dropped, duplicates
+from bertinchamps.data.corpus import Corpus, corpus_problems, prepare
 from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenising import is_held_out
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
 
@@ -135,7 +138,7 @@ def test_order_and_content_do_not_depend_on_how_many_are_tokenised_together(
     file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_once = built(settings(file))
-    monkeypatch.setattr(corpus_module, "DOCUMENTS_AT_ONCE", 3)
+    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 3)
     in_threes = built(settings(file, cache_dir=str(tmp_path / "other")))
     assert (in_threes.folder / "train.bin").read_bytes() == (at_once.folder / "train.bin").read_bytes()
 
@@ -227,8 +230,8 @@ def test_what_is_built_is_found_and_nothing_is_tokenised_again(
 ) -> None:
     first = built(settings(file))
     times = {path: path.stat().st_mtime_ns for path in first.folder.parents[1].rglob("*.*")}
-    for name in ("_encode", "train_tokenizer"):
-        monkeypatch.setattr(corpus_module, name, forbidden)
+    monkeypatch.setattr(tokenising, "encode", forbidden)
+    monkeypatch.setattr(corpus_module, "train_tokenizer", forbidden)
     again = built(settings(file))
     assert (again.folder, again.tokenizer_folder) == (first.folder, first.tokenizer_folder)
     assert times == {path: path.stat().st_mtime_ns for path in first.folder.parents[1].rglob("*.*")}
@@ -285,7 +288,7 @@ def test_another_tokenizer_under_the_same_path_names_other_blocks(file: Path, tm
 
 def test_another_sequence_length_reads_the_same_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = built(settings(file))
-    monkeypatch.setattr(corpus_module, "_encode", forbidden)
+    monkeypatch.setattr(tokenising, "encode", forbidden)
     long = built(settings(file, sequence_length=32))
     assert long.folder == short.folder
     assert long.train.read(np.array([0])).tolist()[0] == short.train.read(np.array([0, 1])).flatten().tolist()
@@ -298,92 +301,188 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+EVERYTHING = [
+    {"name": "exact_duplicates"},
+    {"name": "unicode"},
+    {"name": "near_duplicates"},
+    {"name": "length", "least": 30},
+    {"name": "repeated_lines", "most": 3, "least": 5},
+]
+
+
+def counted(corpus: Corpus) -> dict[str, Any]:
+    return {key: value for key, value in corpus.manifest.items() if key != "seconds"}
+
+
+def bytes_of(corpus: Corpus) -> list[bytes]:
+    return [(corpus.folder / f"{split}.bin").read_bytes() for split in ("train", "held_out")]
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> list[Path]:
+    """Two files with copies within and across them, near copies, and a line that comes in every document."""
+    texts = [f"{text} Gardez cette notice." for text in sentences(240)]
+    near = [f"{' '.join(texts[number : number + 12])} fin" for number in range(0, 200, 10)]
+    nearly = [f"{text} bis" for text in near]
+    half = [*texts[:120], *near, *texts[:20]]
+    return [
+        write(tmp_path / "a.jsonl", half),
+        write(tmp_path / "b.jsonl", [*texts[100:], *nearly, "court"]),
+    ]
+
+
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full"), UserError("unreadable")])
-def test_an_interrupted_build_leaves_nothing(
-    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+def test_an_interrupted_build_goes_on_where_it_was(
+    messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, own: bool
 ) -> None:
-    monkeypatch.setattr(corpus_module, "DOCUMENTS_AT_ONCE", 50)
-    calls, encode = 0, corpus_module._encode
+    data: dict[str, Any] = {"files": [str(path) for path in messy]}
+    if own:
+        data["held_out_files"] = [str(write(tmp_path / "own.jsonl", [*sentences(30, 5), *sentences(9)]))]
+    at_once = built(settings(messy[0], data, EVERYTHING))
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
+    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 13)
+    monkeypatch.setattr(duplicates, "TABLE", 1 << 16)
+    monkeypatch.setattr(tokenising, "SECONDS_BETWEEN_COMMITS", 0)
+    monkeypatch.setattr(tokenising, "SHARE_OF_TIME_FOR_COMMITS", 1e9)
+    encode, tokenised = tokenising.encode, list[str]()
 
-    def interrupted(*arguments: Any) -> list[Any]:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
+    def counting(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+        tokenised.extend(texts)
+        if len(tokenised) % 4 == 0:
             raise error
-        return encode(*arguments)
+        return encode(tokenizer, texts)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(corpus_module, "_encode", interrupted)
-        with pytest.raises((KeyboardInterrupt, OSError, UserError)):
-            built(settings(file))
-    assert names(cache / "corpora") == []
-    assert len(names(cache / "tokenizers")) == 1  # this stage was over, and is kept
-    assert len(decoded(built(settings(file)), "train")) > 100
+    monkeypatch.setattr(tokenising, "encode", counting)
+    said: list[str] = []
+    interruptions, corpus = 0, None
+    while corpus is None:
+        try:
+            corpus = prepare(settings(messy[0], data, EVERYTHING), said.append)
+        except (KeyboardInterrupt, OSError, UserError):
+            interruptions += 1
+    assert interruptions > 2
+    assert any("going on with a preparation that was interrupted" in line for line in said)
+    done_again = 13 + 39 * own  # the group at work, and the user's own held-out documents, which come last
+    assert len(tokenised) - len(set(tokenised)) <= done_again * interruptions
+    assert bytes_of(corpus) == bytes_of(at_once)
+    assert counted(corpus) == counted(at_once)
+    assert names(corpus.folder) == ["held_out.bin", "manifest.json", "train.bin"]
+    assert names(tmp_path / "second" / "corpora") == [corpus.fingerprint]
+    assert corpus.manifest["dropped"].keys() >= {"exact duplicate", "near duplicate", "too short"}
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_corpus import built, corpus_module, settings
-write = corpus_module.TokenWriter.add
-def add(writer, documents):
-    write(writer, documents)
-    writer._stream.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
-corpus_module.TokenWriter.add = add
-built(settings(Path(sys.argv[2]), held_out_share=float(sys.argv[3])))
+from test_corpus import EVERYTHING, built, cleaning, duplicates, settings, tokenising
+cleaning.DOCUMENTS_AT_ONCE, duplicates.TABLE = 13, 1 << 16
+tokenising.SECONDS_BETWEEN_COMMITS, tokenising.SHARE_OF_TIME_FOR_COMMITS = 0, 1e9
+commit, commits = tokenising.Pass._commit, [0]
+def kill(self):
+    if commits[0] == 2 and sys.argv[4] == "within":  # the cleaning is written down, the progress not yet
+        self._cleaner.save = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+    commit(self)
+    commits[0] += 1
+    if commits[0] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+tokenising.Pass._commit = kill
+built(settings(Path(sys.argv[2]), cleaning=EVERYTHING, held_out_share=float(sys.argv[3])))
 """
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3])
-def test_the_next_build_removes_what_a_killed_one_left(file: Path, cache: Path, share: float) -> None:
-    """Of the same corpus or of another one: nobody may ever come back for that."""
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(file), str(share)],
+def killed(file: Path, share: float, when: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(file), str(share), when],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert killed.returncode == -signal.SIGKILL
+    assert ended.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("when", ["within", "after"])
+def test_a_killed_build_goes_on_where_it_was(
+    messy: list[Path], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(duplicates, "TABLE", 1 << 16)
+    killed(messy[0], 0.1, when)
     (leftover,) = names(cache / "corpora")
-    assert (cache / "corpora" / leftover / "train.bin").stat().st_size > 0
+    (cache / "corpora" / leftover / "train.bin").open("ab").write(b"half a group")
+    said: list[str] = []
+    corpus = prepare(settings(messy[0], cleaning=EVERYTHING), said.append)
+    assert any("going on" in line for line in said)
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
+    assert bytes_of(corpus) == bytes_of(built(settings(messy[0], cleaning=EVERYTHING)))
+
+
+def test_what_an_interrupted_build_of_another_corpus_left_is_removed_when_it_is_old(
+    messy: list[Path], file: Path, cache: Path
+) -> None:
+    killed(messy[0], 0.3, "after")
+    (leftover,) = names(cache / "corpora")
     corpus = built(settings(file))
-    assert names(cache / "corpora") == [corpus.fingerprint]
+    assert names(cache / "corpora") == [leftover, corpus.fingerprint]  # somebody may go on with it
+    long_ago = time.time() - 40 * 86_400
+    os.utime(cache / "corpora" / leftover / "progress.json", (long_ago, long_ago))
+    other = built(settings(file, held_out_share=0.2))
+    assert names(cache / "corpora") == sorted([corpus.fingerprint, other.fingerprint])
 
 
-def test_a_leftover_under_our_own_process_id_is_not_in_the_way(file: Path, cache: Path) -> None:
-    """In a container each run may well be process 7."""
+def test_a_build_that_got_nowhere_leaves_nothing(
+    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenising, "encode", forbidden)
+    with pytest.raises(AssertionError):
+        built(settings(file))
+    assert names(cache / "corpora") == []
+    assert len(names(cache / "tokenizers")) == 1  # this stage was over, and is kept
+
+
+def test_a_leftover_without_progress_is_in_nobodys_way(file: Path, cache: Path) -> None:
     fingerprint = built(settings(file)).fingerprint
-    (cache / "corpora" / fingerprint).rename(
-        cache / "corpora" / f".{fingerprint}.{socket.gethostname()}.{os.getpid()}.unfinished"
-    )
+    (cache / "corpora" / fingerprint / "manifest.json").unlink()
+    (cache / "corpora" / fingerprint).rename(cache / "corpora" / f".{fingerprint}.unfinished")
+    (cache / "corpora" / ".another.unfinished").mkdir()
     assert built(settings(file)).fingerprint == fingerprint
     assert names(cache / "corpora") == [fingerprint]
 
 
-def test_builds_of_running_processes_and_other_machines_are_left_alone(file: Path, cache: Path) -> None:
-    (cache / "corpora").mkdir(parents=True)
-    live = [f".f.{socket.gethostname()}.{os.getppid()}.unfinished", ".f.another-machine.99999999.unfinished"]
-    for name in live:
-        (cache / "corpora" / name).mkdir()
-    assert names(cache / "corpora") == sorted(live)
-    fingerprint = built(settings(file)).fingerprint
-    assert names(cache / "corpora") == sorted([*live, fingerprint])
-
-
-def test_of_two_builds_at_once_the_first_to_finish_stays(
+def test_two_builds_at_once_do_the_work_once(
     file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = built(settings(file))
-    kept = first.folder.rename(cache / "kept")
-    fill = corpus_module._write_tokens
+    passes, said = [], list[str]()
+    run = tokenising.Pass.run
+    monkeypatch.setattr(
+        tokenising.Pass, "run", lambda self, facts: (passes.append(1), time.sleep(0.5), run(self, facts))
+    )
+    built(settings(file)).folder.rename(cache / "set aside")  # so that both find a tokenizer
+    passes.clear()
+    with ThreadPoolExecutor(2) as both:
+        corpora = list(both.map(lambda _: prepare(settings(file), said.append), range(2)))
+    assert len(passes) == 1
+    assert any("another process is building" in line for line in said)
+    assert counted(corpora[0]) == counted(corpora[1])
+    assert names(cache / "corpora") == [corpora[0].fingerprint]
 
-    def beaten(folder: Path, *arguments: Any) -> None:
-        fill(folder, *arguments)
-        kept.rename(first.folder)  # as the other process does, just before us
 
-    monkeypatch.setattr(corpus_module, "_write_tokens", beaten)
-    assert built(settings(file)).manifest == first.manifest
-    assert names(cache / "corpora") == [first.fingerprint]
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_any_number_of_processes_cleans_alike(
+    messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    monkeypatch.setattr(cleaning, "ALONE", 0)
+    monkeypatch.setattr(cleaning, "TEXTS_AT_ONCE", 7)
+    pools = list[int]()
+    pool = cleaning.ProcessPoolExecutor
+    monkeypatch.setattr(
+        cleaning, "ProcessPoolExecutor", lambda n, *rest: (pools.append(n), pool(n, *rest))[1]
+    )
+    one = built(settings(messy[0], cleaning=EVERYTHING, workers=1))
+    assert not pools
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
+    several = built(settings(messy[0], cleaning=EVERYTHING, workers=processes))
+    assert set(pools) == ({processes} if processes > 1 else set())
+    assert bytes_of(several) == bytes_of(one)
+    assert counted(several) == counted(one)
 
 
 @pytest.mark.parametrize("name", ["train.bin", "held_out.bin"])

@@ -124,13 +124,13 @@ def test_parquet(tmp_path: Path, kind: arrow.DataType) -> None:
     parquet.write_table(arrow.table({"text": column, "id": list(range(6))}), path, row_group_size=2)
     source = FilesSource([str(path)])
     source.check()
-    assert list(source.documents())[2] == Document(TEXTS[2], "notes.parquet:row 3")
+    assert list(source.documents())[2] == Document(TEXTS[2], "notes.parquet:row 3", [0, 3])
     assert texts_of(str(path)) == TEXTS
 
 
 def test_a_txt_is_one_document_or_one_a_line(tmp_path: Path) -> None:
     path = write(tmp_path / "note.txt", b"\xef\xbb\xbfUn\r\n\r\n  \r\nDeux\r\n")
-    assert list(FilesSource(path).documents()) == [Document("Un\n\n  \nDeux", "note.txt")]
+    assert list(FilesSource(path).documents()) == [Document("Un\n\n  \nDeux", "note.txt", [0, 1])]
     assert texts_of(path, txt_documents="line") == ["Un", "Deux"]
 
 

@@ -103,8 +103,12 @@ def test_the_documents_of_all_french_shards_stream_in_order(tmp_path: Path) -> N
     with serving(files) as hub:
         ran = run(tmp_path, hub.endpoint, READ)
     assert ran.output.splitlines() == [
-        f"{text!a} {REPOSITORY}:line {number}"
-        for number, text in enumerate(["L'œil\nà nu.", "Deux.", "Trois\u2028lignes."], start=1)
+        f"{text!a} fr_meta_part_{place}"
+        for text, place in [
+            ("L'œil\nà nu.", "1.jsonl.zst:line 1"),
+            ("Deux.", "1.jsonl.zst:line 2"),
+            ("Trois\u2028lignes.", "2.jsonl.zst:line 1"),
+        ]
     ]
 
 
@@ -112,7 +116,7 @@ def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
     shards = {f"fr_meta/part_{number}.jsonl.zst": shard(document(f"{number}")) for number in range(3)}
     with serving(shards) as hub:
         ran = run(tmp_path, hub.endpoint, READ, max_documents=1)
-    assert ran.output.splitlines() == [f"'0' {REPOSITORY}:line 1"]
+    assert ran.output.splitlines() == ["'0' part_0.jsonl.zst:line 1"]
     assert not any("part_2" in request for request in hub.requests)
 
 
@@ -128,9 +132,9 @@ def test_parquet_streams_its_text_column(tmp_path: Path) -> None:
     with serving(files) as hub:
         ran = run(tmp_path, hub.endpoint, READ, pattern="data/*.parquet", text_field="text")
     assert ran.output.splitlines() == [
-        f"'Un.' {REPOSITORY}:row 1",
-        f"{'L' + chr(39) + 'œil' + chr(10) + 'à nu.'!a} {REPOSITORY}:row 3",
-        f"'Trois.' {REPOSITORY}:row 4",
+        "'Un.' a.parquet:row 1",
+        f"{'L' + chr(39) + 'œil' + chr(10) + 'à nu.'!a} a.parquet:row 3",
+        "'Trois.' b.parquet:row 1",
     ]
 
 
@@ -174,14 +178,17 @@ def test_prepare_builds_a_corpus_from_the_hub_and_names_its_commit(tmp_path: Pat
 def test_a_line_without_the_text_field_names_its_place_and_keys_but_no_text(tmp_path: Path) -> None:
     with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), {"text": SECRET, "id": 2})}) as hub:
         ran = run(tmp_path, hub.endpoint, READ)
-    assert f"data.text_field=content: {REPOSITORY}, line 2 has no such text (keys: id, text)" in ran.message
+    assert (
+        f"data.text_field=content: {REPOSITORY}, a.jsonl.zst:line 2 has no such text (keys: id, text)"
+        in ran.message
+    )
     assert SECRET not in ran.message
 
 
 def test_a_line_that_is_not_json_names_its_place_but_no_text(tmp_path: Path) -> None:
     with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), SECRET)}) as hub:
         ran = run(tmp_path, hub.endpoint, READ)
-    assert ran.message.strip() == f"{REPOSITORY}, line 2: not JSON"
+    assert ran.message.strip() == f"{REPOSITORY}, a.jsonl.zst:line 2: not JSON"
 
 
 @pytest.mark.parametrize("pattern", ["br_meta/*.jsonl.zst", "fr_meta/*.parquet", "fr_meta/b.jsonl.zst"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -15,14 +16,18 @@ class TokenWriter:
     """Appends documents' tokens to a file, each closed by the separator; nothing is padded.
 
     Args:
-        file: created, or replaced.
+        file: created, or gone on with.
         separator_id: written after each document.
+        documents: that the file holds already.
+        tokens: theirs; what is behind them in the file is cut off.
     """
 
-    def __init__(self, file: Path, separator_id: int) -> None:
-        self._stream = file.open("wb")
+    def __init__(self, file: Path, separator_id: int, documents: int = 0, tokens: int = 0) -> None:
+        self._stream = file.open("r+b" if tokens else "wb")
+        self._stream.truncate(2 * tokens)
+        self._stream.seek(0, os.SEEK_END)
         self._separator = separator_id
-        self.documents, self.tokens = 0, 0
+        self.documents, self.tokens = documents, tokens
 
     def add(self, documents: list[list[int]]) -> None:
         """Append some documents' ids."""
@@ -33,6 +38,11 @@ class TokenWriter:
         np.asarray(flat, dtype=np.uint16).tofile(self._stream)
         self.documents += len(documents)
         self.tokens += len(flat)
+
+    def flush_to_disk(self) -> None:
+        """Make what was added survive a crash of the machine."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
 
     def __enter__(self) -> TokenWriter:
         return self

@@ -34,7 +34,7 @@ from bertinchamps.training import checkpoint
 # What may differ when a run goes on: where things are and how they are computed. Another precision, device or
 # number of threads changes losses by rounding.
 FREE_TO_CHANGE = (
-    "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "label",
+    "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "blocks.workers", "label",
 )  # fmt: skip
 SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")

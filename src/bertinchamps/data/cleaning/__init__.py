@@ -1,22 +1,72 @@
 """Optional cleaning steps between a source and the tokenizer, each counting what it drops and mends.
 
-A step is a function in this registry: it takes documents and a `Count`, and gives the documents that remain.
-`cleaning=[{name: length, least: 200}]` turns one on. What goes in and comes out is counted around it, so a
-step only says why.
+A step is a builder in this registry. `cleaning=[{name: length, least: 200}]` turns one on. There are two kinds:
+
+- a function of one text, which gives the text to go on with, or why the document is dropped;
+- a `Comparing` step, which looks at each text by itself and then decides in the order of the documents.
+
+What is done to a text by itself is done by several processes; the result is the same for any number of them.
 """
 
 from __future__ import annotations
 
+import json
+import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from bertinchamps.config import named
+from bertinchamps.config import canonical, named
 from bertinchamps.contract import Document
 from bertinchamps.registry import Registry
 
+TEXTS_AT_ONCE = 64  # handed to a process together
+CHARACTERS_AT_ONCE = 4_000_000  # cleaned or tokenised together: enough for all cores, little enough to hold
+DOCUMENTS_AT_ONCE = 4_096
+ALONE = (
+    8_000_000  # characters that one process cleans before others are started: a small corpus is done by then
+)
+
 Documents = Iterator[Document]
+
+
+class Dropped(NamedTuple):
+    """Why a document is left out."""
+
+    reason: str
+
+
+Outcome = str | Dropped
+TextStep = Callable[[str], Outcome]
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A step that compares documents with those before them."""
+
+    def look(self, text: str) -> Any:
+        """What has to be known of a text to decide; a pure function, which other processes call."""
+
+    def decide(self, looks: Sequence[Any]) -> list[Any]:
+        """A decision for each document, in order, given all those decided on before."""
+
+    def apply(self, text: str, decision: Any) -> Outcome:
+        """What becomes of the text; a pure function."""
+
+    def save(self, folder: Path) -> None:
+        """Write down all that was seen."""
+
+    def load(self, folder: Path) -> None:
+        """Go on from what was saved."""
+
+
+Step = TextStep | Comparing
+steps: Registry[Step] = Registry("cleaning step", "cleaning", package=__name__)
 
 
 @dataclass
@@ -41,42 +91,230 @@ class Count:
     dropped: Counter[str] = field(default_factory=Counter)
     mended: int = 0
 
+    def add(self, characters: int, outcome: int | str, mended: bool) -> None:
+        """Count a document of so many characters, which became so many others or was dropped for a reason."""
+        self.documents_in += 1
+        self.characters_in += characters
+        if isinstance(outcome, str):
+            self.dropped[outcome] += 1
+        else:
+            self.documents_out += 1
+            self.characters_out += outcome
+            self.mended += mended
+
     def facts(self) -> dict[str, Any]:
         """All of it as JSON has it."""
-        return {**vars(self), "dropped": dict(self.dropped)}
+        return {**asdict(self), "dropped": dict(self.dropped)}
 
-    def reading(self, documents: Documents) -> Documents:
-        """The documents, counted as they go in."""
-        for document in documents:
-            self.documents_in += 1
-            self.characters_in += len(document.text)
-            yield document
-
-    def giving(self, documents: Documents) -> Documents:
-        """The documents, counted as they come out."""
-        for document in documents:
-            self.documents_out += 1
-            self.characters_out += len(document.text)
-            yield document
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Count:
+        """The count whose facts these are."""
+        return cls(**{**facts, "dropped": Counter(facts["dropped"])})
 
 
-Step = Callable[[Documents, Count], Documents]
-steps: Registry[Step] = Registry("cleaning step", "cleaning", package=__name__)
+class Stage(NamedTuple):
+    """Steps that look at texts by themselves, and the comparing step that they lead to, if any."""
+
+    functions: tuple[str, ...]  # nodes as canonical JSON: what a process needs to build them
+    comparing: str | None
 
 
-def clean(documents: Documents, nodes: Sequence[dict[str, Any]]) -> tuple[Documents, list[Count]]:
-    """Apply the configured steps in order.
+class Passage(NamedTuple):
+    """What the functions of a stage made of a text.
+
+    Attributes:
+        text: what remains of it; empty if it was dropped.
+        traces: for each step that it went through: characters in, characters out or the reason why it was dropped,
+            and whether it was changed.
+        look: what the comparing step saw.
+    """
+
+    text: str
+    traces: list[tuple[int, int | str, bool]]
+    look: Any
+
+    @property
+    def dropped(self) -> bool:
+        return bool(self.traces) and isinstance(self.traces[-1][1], str)
+
+
+def stages(nodes: Sequence[dict[str, Any]]) -> list[Stage]:
+    """The configured steps, cut behind each comparing one."""
+    found: list[Stage] = []
+    functions: list[str] = []
+    for node in nodes:
+        text = canonical(node)
+        if isinstance(_built(text), Comparing):
+            found.append(Stage(tuple(functions), text))
+            functions = []
+        else:
+            functions.append(text)
+    return [*found, Stage(tuple(functions), None)] if functions else found
+
+
+def compares(nodes: Iterable[dict[str, Any]]) -> list[str]:
+    """Names of the comparing steps among these."""
+    return [node["name"] for node in nodes if isinstance(_built(canonical(node)), Comparing)]
+
+
+def passages(stage: Stage, texts: Sequence[str]) -> list[Passage]:
+    """The texts after a stage's functions, with the looks of its comparing step. Other processes call it."""
+    functions = [_built(node) for node in stage.functions]
+    comparing = None if stage.comparing is None else _built(stage.comparing)
+    return [_passage(functions, comparing, text) for text in texts]
+
+
+def _passage(functions: Sequence[Any], comparing: Any, text: str) -> Passage:
+    traces: list[tuple[int, int | str, bool]] = []
+    for function in functions:
+        outcome = function(text)
+        if isinstance(outcome, Dropped):
+            traces.append((len(text), outcome.reason, False))
+            return Passage("", traces, None)
+        traces.append((len(text), len(outcome), outcome != text))
+        text = outcome
+    return Passage(text, traces, comparing.look(text) if comparing else None)
+
+
+@lru_cache(maxsize=64)
+def _built(node: str) -> Step:
+    """A step for its looks and functions, which keep nothing: one for all who ask."""
+    return _new(node)
+
+
+def _new(node: str) -> Step:
+    name, settings = named(json.loads(node))
+    return steps.build(name, **settings)
+
+
+class Cleaner:
+    """Applies the configured steps, in order, to documents that come in groups.
+
+    Args:
+        nodes: `{name, **settings}` of each step.
+        processes: how many share the work that is done to each text by itself.
+    """
+
+    def __init__(self, nodes: Sequence[dict[str, Any]], processes: int = 1) -> None:
+        self.counts = [Count(named(node)[0]) for node in nodes]
+        self._stages = stages(nodes)
+        self._comparing = [
+            None if stage.comparing is None else _comparing(stage.comparing) for stage in self._stages
+        ]
+        self._processes, self._seen = processes, 0
+        self._pool: Executor | None = None
+
+    def clean(self, group: list[Document]) -> list[Document]:
+        """What remains of a group of documents."""
+        self._seen += sum(len(document.text) for document in group)
+        counts = iter(self.counts)
+        for stage, comparing in zip(self._stages, self._comparing, strict=True):
+            group = self._passed(stage, comparing, group, [next(counts) for _ in stage.functions], counts)
+        return group
+
+    def _passed(
+        self,
+        stage: Stage,
+        comparing: Comparing | None,
+        group: list[Document],
+        counts: list[Count],
+        more: Iterator[Count],
+    ) -> list[Document]:
+        passed = self._passages(stage, [document.text for document in group])
+        for passage in passed:
+            for count, trace in zip(counts, passage.traces, strict=False):  # a dropped one has fewer
+                count.add(*trace)
+        remaining = [
+            (document, passage)
+            for document, passage in zip(group, passed, strict=True)
+            if not passage.dropped
+        ]
+        if comparing is None:
+            return [document._replace(text=passage.text) for document, passage in remaining]
+        count = next(more)
+        kept = []
+        decisions = comparing.decide([passage.look for _, passage in remaining])
+        for (document, passage), decision in zip(remaining, decisions, strict=True):
+            outcome = comparing.apply(passage.text, decision)
+            count.add(*_trace(passage.text, outcome))
+            if not isinstance(outcome, Dropped):
+                kept.append(document._replace(text=outcome))
+        return kept
+
+    def _passages(self, stage: Stage, texts: list[str]) -> list[Passage]:
+        if self._processes > 1 and self._pool is None and self._seen > ALONE and self._stages:
+            self._pool = ProcessPoolExecutor(
+                self._processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+            )  # Ctrl-C is this process' to handle
+        if self._pool is None:
+            return passages(stage, texts)
+        parts = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        done = self._pool.map(passages, [stage] * len(parts), parts)
+        return [passage for part in done for passage in part]
+
+    def save(self, folder: Path) -> None:
+        """Write down what the comparing steps have seen; the counts are the caller's to keep."""
+        for number, comparing in enumerate(self._comparing):
+            if comparing is not None:
+                (folder / str(number)).mkdir(parents=True, exist_ok=True)
+                comparing.save(folder / str(number))
+
+    def load(self, folder: Path) -> None:
+        """Go on from what was saved."""
+        for number, comparing in enumerate(self._comparing):
+            if comparing is not None:
+                comparing.load(folder / str(number))
+
+    def __enter__(self) -> Cleaner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def clean(
+    documents: Documents, nodes: Sequence[dict[str, Any]], processes: int = 1
+) -> tuple[Documents, list[Count]]:
+    """Apply the configured steps, in order, to a stream.
 
     Returns:
         What remains, as a stream, and a count for each step that grows as the stream is read.
     """
-    counts = []
-    for node in nodes:
-        name, settings = named(node)
-        count = Count(name)
-        counts.append(count)
-        documents = count.giving(steps.build(name, **settings)(count.reading(documents), count))
-    return documents, counts
+    cleaner = Cleaner(nodes, processes)
+
+    def remaining() -> Documents:
+        with cleaner:
+            for group in groups(documents):
+                yield from cleaner.clean(group)
+
+    return (remaining() if nodes else documents), cleaner.counts
+
+
+def groups(documents: Documents) -> Iterator[list[Document]]:
+    """The documents in groups of about CHARACTERS_AT_ONCE characters, and at most DOCUMENTS_AT_ONCE documents."""
+    group: list[Document] = []
+    characters = 0
+    for document in documents:
+        group.append(document)
+        characters += len(document.text)
+        if characters >= CHARACTERS_AT_ONCE or len(group) >= DOCUMENTS_AT_ONCE:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def _comparing(node: str) -> Comparing:
+    step = _new(node)
+    assert isinstance(step, Comparing)
+    return step
+
+
+def _trace(text: str, outcome: Outcome) -> tuple[int, int | str, bool]:
+    if isinstance(outcome, Dropped):
+        return len(text), outcome.reason, False
+    return len(text), len(outcome), outcome != text
 
 
 def dropped(counts: Sequence[Count]) -> Counter[str]:

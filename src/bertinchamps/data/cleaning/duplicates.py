@@ -1,20 +1,24 @@
 """Steps that compare documents: exact copies, near copies, and sentences that come back again and again.
 
 All of them keep what came first, and read the documents once. Memory grows with the number of documents, not with
-their length: 8 bytes of digest and Python's own overhead for each exact copy looked for, about a kilobyte for a near
-one; the table of repeated lines has a fixed size.
+their length: 8 bytes for each document kept by `exact_duplicates`, some 70 by `near_duplicates` (8 a band); the
+table of repeated lines has a fixed size.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import regex
+from numpy.typing import NDArray
 
-from bertinchamps.data.cleaning import Count, Documents, Step, steps
+from bertinchamps.data.cleaning import Comparing, Dropped, Outcome, steps
+
+Integers = NDArray[np.uint64]
 
 WORD = regex.compile(r"\w+")
 # What a line is: up to a line end, the end of a sentence, or a bullet.
@@ -26,21 +30,73 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
+class Digests:
+    """A set of 64-bit digests at 8 bytes each: sorted arrays, of which neighbours of like size become one."""
+
+    def __init__(self) -> None:
+        self._arrays: list[Integers] = []
+
+    def have(self, digests: Integers) -> NDArray[np.bool_]:
+        """Which of the digests are in the set; the answer has their shape."""
+        found = np.zeros(digests.shape, dtype=bool)
+        for array in self._arrays:
+            places = np.searchsorted(array, digests)
+            found |= array[np.minimum(places, len(array) - 1)] == digests
+        return found
+
+    def add(self, digests: Integers) -> None:
+        """Put in digests that are not there."""
+        if len(digests):
+            self._arrays.append(np.sort(digests))
+        while len(self._arrays) > 1 and len(self._arrays[-2]) < 2 * len(self._arrays[-1]):
+            last = self._arrays.pop()
+            self._arrays[-1] = np.sort(np.concatenate([self._arrays[-1], last]), kind="stable")
+
+    def save(self, file: Path) -> None:
+        """Write the set into a file."""
+        np.save(file, np.concatenate(self._arrays) if self._arrays else np.empty(0, dtype=np.uint64))
+
+    def load(self, file: Path) -> None:
+        """Become the set in a file."""
+        self._arrays = []
+        self.add(np.load(file, allow_pickle=False))
+
+
+class _Copies:
+    """Drops a document if one of its digests is one of a document that was kept."""
+
+    def __init__(self, digests_of: Callable[[str], list[int]], reason: str) -> None:
+        self.look, self._reason = digests_of, reason
+        self._seen = Digests()
+
+    def decide(self, looks: Sequence[list[int]]) -> list[bool]:
+        if not looks:
+            return []
+        copies = self._seen.have(np.array(looks, dtype=np.uint64)).max(axis=1)
+        fresh: set[int] = set()
+        decisions = []
+        for digests, copy in zip(looks, copies, strict=True):
+            kept = not copy and fresh.isdisjoint(digests)
+            if kept:
+                fresh.update(digests)
+            decisions.append(kept)
+        self._seen.add(np.fromiter(fresh, dtype=np.uint64, count=len(fresh)))
+        return decisions
+
+    def apply(self, text: str, decision: bool) -> Outcome:
+        return text if decision else Dropped(self._reason)
+
+    def save(self, folder: Path) -> None:
+        self._seen.save(folder / "digests.npy")
+
+    def load(self, folder: Path) -> None:
+        self._seen.load(folder / "digests.npy")
+
+
 @steps.register("exact_duplicates")
-def exact_duplicates() -> Step:
+def exact_duplicates() -> Comparing:
     """Drop documents whose text was seen before."""
-
-    def step(documents: Documents, count: Count) -> Documents:
-        seen: set[int] = set()
-        for document in documents:
-            digest = _digest(document.text)
-            if digest in seen:
-                count.dropped["exact duplicate"] += 1
-            else:
-                seen.add(digest)
-                yield document
-
-    return step
+    return _Copies(lambda text: [_digest(text)], "exact duplicate")
 
 
 def _near_problems(settings: Mapping[str, Any]) -> list[str]:
@@ -54,7 +110,7 @@ def _near_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 @steps.register("near_duplicates", check=_near_problems)
-def near_duplicates(similarity: float = 0.8, words: int = 5, permutations: int = 128) -> Step:
+def near_duplicates(similarity: float = 0.8, words: int = 5, permutations: int = 128) -> Comparing:
     """Drop documents that share most of their runs of words with one that was kept.
 
     MinHash with locality-sensitive hashing (Broder, 1997; Leskovec et al., 2014, chapter 3): signatures and bands
@@ -81,17 +137,7 @@ def near_duplicates(similarity: float = 0.8, words: int = 5, permutations: int =
         )
         return [int.from_bytes(digest, "big") for digest in digests]
 
-    def step(documents: Documents, count: Count) -> Documents:
-        seen: set[int] = set()
-        for document in documents:
-            own = keys(document.text)
-            if not seen.isdisjoint(own):
-                count.dropped["near duplicate"] += 1
-            else:
-                seen.update(own)
-                yield document
-
-    return step
+    return _Copies(keys, "near duplicate")
 
 
 def _runs(text: str, words: int) -> list[bytes]:
@@ -108,8 +154,14 @@ def _line_problems(settings: Mapping[str, Any]) -> list[str]:
     return [] if 1 <= most <= 254 else [f"cleaning.most={most}: from 1 to 254"]
 
 
+Lines = list[
+    tuple[int, int | None]
+]  # of each line its length, and its place in the table if it is long enough
+Spans = list[tuple[int, int]]
+
+
 @steps.register("repeated_lines", check=_line_problems)
-def repeated_lines(most: int = 10, least: int = 20) -> Step:
+class RepeatedLines:
     """Take lines and sentences out of documents once they have come `most` times, in whatever documents.
 
     They are counted in a table of fixed size, by a digest: of ten million different ones a few in a hundred share a
@@ -120,30 +172,47 @@ def repeated_lines(most: int = 10, least: int = 20) -> Step:
         least: characters below which a line is left alone: numbers, headings, list items.
     """
 
-    def step(documents: Documents, count: Count) -> Documents:
-        seen = np.zeros(TABLE, dtype=np.uint8)
-        for document in documents:
-            kept = "".join(line for line in _lines(document.text) if _rare(line, seen))
-            if len(kept) == len(document.text):
-                yield document
-                continue
-            count.mended += 1
-            if kept.strip():
-                yield document._replace(text=kept)
-            else:
-                count.dropped["nothing but repeated lines"] += 1
+    def __init__(self, most: int = 10, least: int = 20) -> None:
+        self._most, self._least = most, least
+        self._seen = np.zeros(TABLE, dtype=np.uint8)
 
-    def _rare(line: str, seen: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
-        content = line.strip()
-        if len(content) < least:
+    def look(self, text: str) -> Lines:
+        return [(len(line), self._place(line.strip())) for line in _lines(text)]
+
+    def _place(self, content: str) -> int | None:
+        return None if len(content) < self._least else _digest(content) % TABLE
+
+    def decide(self, looks: Sequence[Lines]) -> list[Spans | None]:
+        """Of each document the parts to keep, or None for the whole."""
+        return [self._kept(lines) for lines in looks]
+
+    def _kept(self, lines: Lines) -> Spans | None:
+        spans, start = [], 0
+        for length, place in lines:
+            if self._rare(place):
+                spans.append((start, start + length))
+            start += length
+        return None if len(spans) == len(lines) else spans
+
+    def _rare(self, place: int | None) -> bool:
+        if place is None:
             return True
-        place = _digest(content) % TABLE
-        if seen[place] >= most:
+        if self._seen[place] >= self._most:
             return False
-        seen[place] += 1
+        self._seen[place] += 1
         return True
 
-    return step
+    def apply(self, text: str, decision: Spans | None) -> Outcome:
+        if decision is None:
+            return text
+        kept = "".join(text[start:end] for start, end in decision)
+        return kept if kept.strip() else Dropped("nothing but repeated lines")
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "table.npy", self._seen)
+
+    def load(self, folder: Path) -> None:
+        self._seen = np.load(folder / "table.npy", allow_pickle=False)
 
 
 def _lines(text: str) -> Iterator[str]:

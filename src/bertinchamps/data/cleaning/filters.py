@@ -8,7 +8,7 @@ from typing import Any
 
 import regex
 
-from bertinchamps.data.cleaning import Count, Documents, Step, steps
+from bertinchamps.data.cleaning import Dropped, Outcome, TextStep, steps
 
 LETTERS = regex.compile(r"\p{L}+")
 VISIBLE = regex.compile(r"\S+")
@@ -21,50 +21,39 @@ def _share_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 @steps.register("length")
-def length(least: int = 0, most: int | None = None) -> Step:
+def length(least: int = 0, most: int | None = None) -> TextStep:
     """Drop documents of fewer than `least` or more than `most` characters."""
 
-    def step(documents: Documents, count: Count) -> Documents:
-        for document in documents:
-            if len(document.text) < least:
-                count.dropped["too short"] += 1
-            elif most is not None and len(document.text) > most:
-                count.dropped["too long"] += 1
-            else:
-                yield document
+    def step(text: str) -> Outcome:
+        if len(text) < least:
+            return Dropped("too short")
+        return Dropped("too long") if most is not None and len(text) > most else text
 
     return step
 
 
 @steps.register("symbols", check=_share_problems)
-def symbols(letters: float = 0.6) -> Step:
+def symbols(letters: float = 0.6) -> TextStep:
     """Drop documents of whose visible characters fewer than this share are letters: tables, logs, menus."""
 
-    def step(documents: Documents, count: Count) -> Documents:
-        for document in documents:
-            visible = sum(map(len, VISIBLE.findall(document.text)))
-            if sum(map(len, LETTERS.findall(document.text))) < letters * visible:
-                count.dropped["too few letters"] += 1
-            else:
-                yield document
+    def step(text: str) -> Outcome:
+        visible = sum(map(len, VISIBLE.findall(text)))
+        few = sum(map(len, LETTERS.findall(text))) < letters * visible
+        return Dropped("too few letters") if few else text
 
     return step
 
 
 @steps.register("french")
-def french(least: int = 40) -> Step:
+def french(least: int = 40) -> TextStep:
     """Drop documents in another language, by the likeliest of the 97 that py3langid knows (Lui and Baldwin, 2012).
 
     Args:
         least: characters below which a document is kept: a guess from a few words is no better than chance.
     """
 
-    def step(documents: Documents, count: Count) -> Documents:
-        for document in documents:
-            if len(document.text) >= least and _language(document.text) != "fr":
-                count.dropped["not French"] += 1
-            else:
-                yield document
+    def step(text: str) -> Outcome:
+        return Dropped("not French") if len(text) >= least and _language(text) != "fr" else text
 
     return step
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bertinchamps.data.cleaning import Count, Documents, Step, steps
+from bertinchamps.data.cleaning import Outcome, TextStep, steps
 
 
 @steps.register("unicode")
-def unicode() -> Step:
+def unicode() -> TextStep:
     """Undo mojibake ("dÃ©cÃ¨s"), HTML entities, terminal escapes and control characters (Speer, 2019, ftfy).
 
     Quotes, ligatures and widths stay as they are: those are the normaliser's to decide.
@@ -21,10 +21,7 @@ def unicode() -> Step:
         explain=False,
     )
 
-    def step(documents: Documents, count: Count) -> Documents:
-        for document in documents:
-            text = ftfy.fix_text(document.text, rules)
-            count.mended += text != document.text
-            yield document._replace(text=text)
+    def step(text: str) -> Outcome:
+        return ftfy.fix_text(text, rules)
 
     return step

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import cast
 
-from bertinchamps.contract import Document
+from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.demo_clinical import CLINICAL_SCENES
 from bertinchamps.data.sources.demo_general import GENERAL_SCENES
@@ -61,9 +62,9 @@ class DemoSource:
         """What determines every character."""
         return {"name": "demo", "version": VERSION, "documents": self.number, "seed": self.seed}
 
-    def documents(self) -> Iterator[Document]:
-        """All documents, each written when it is asked for."""
-        return (self._document(index) for index in range(self.number))
+    def documents(self, after: Place | None = None) -> Iterator[Document]:
+        """All documents, or those from a number on, each written when it is asked for."""
+        return (self._document(index) for index in range(cast(int, after or 0), self.number))
 
     def held_out(self) -> None:
         """None: the documents are alike, so a share of them is as good as any."""
@@ -75,7 +76,7 @@ class DemoSource:
 
     def _document(self, index: int) -> Document:
         _, scene, dice = _begin(self.seed, index)
-        return Document(scene.write(dice), f"demo:document {index + 1}")
+        return Document(scene.write(dice), f"demo:document {index + 1}", index + 1)
 
 
 def clinical_notes(seed: int) -> Iterator[tuple[str, list[Span]]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
-from bertinchamps.contract import Document
+from bertinchamps.contract import Document, Place
 from bertinchamps.data.file_hashes import content_hashes
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
@@ -78,13 +78,15 @@ class FilesSource:
             ]
         return facts
 
-    def documents(self) -> Iterator[Document]:
-        """All documents.
+    def documents(self, after: Place | None = None) -> Iterator[Document]:
+        """All documents, or those behind [file, records of it that were read].
+
+        Files before the place are not opened, records before it not parsed.
 
         Raises:
             UserError: a file or record cannot be read, or there is no document at all.
         """
-        return self._documents("files")
+        return self._documents("files", cast(list[int], after))
 
     def held_out(self) -> Iterator[Document] | None:
         """The documents of `held_out_files`, or None if there are none."""
@@ -115,14 +117,17 @@ class FilesSource:
                         yield _document(text, path, record.where)
             before += size
 
-    def _documents(self, key: str) -> Iterator[Document]:
-        some = False
-        for path in self._files(key):
-            for record in records(path, self._layout, Progress()):
+    def _documents(self, key: str, after: list[int] | None = None) -> Iterator[Document]:
+        some = after is not None
+        first, read = after or (0, 0)
+        for file, path in enumerate(self._files(key)[first:], start=first):
+            skipped = read if file == first else 0
+            remaining = itertools.islice(records(path, self._layout, Progress()), skipped, None)
+            for number, record in enumerate(remaining, start=skipped + 1):
                 text = record.text()
                 if _has_text(text):
                     some = True
-                    yield _document(text, path, record.where)
+                    yield _document(text, path, record.where)._replace(place=[file, number])
         if not some:
             raise UserError(f"data.{key}: no document in {len(self._files(key))} file(s): all are empty")
 
@@ -194,7 +199,7 @@ def _matches(pattern: str) -> list[Path]:
     # A name that exists is taken as it is, even if it holds a bracket. Path.glob takes no absolute pattern.
     matches = [str(plain)] if plain.exists() else sorted(glob.glob(str(plain), recursive=True))  # noqa: PTH207
     found = [Path(name) for name in matches]
-    return list(chain.from_iterable(_inside(path) if path.is_dir() else [path] for path in found))
+    return list(itertools.chain.from_iterable(_inside(path) if path.is_dir() else [path] for path in found))
 
 
 def _inside(folder: Path) -> list[Path]:

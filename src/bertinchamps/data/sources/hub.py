@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, cast
 
-from bertinchamps.contract import Document
+from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 
@@ -68,17 +69,29 @@ class HubSource:
             "max_documents": self._max_documents,
         }
 
-    def documents(self) -> Iterator[Document]:
-        """The documents, in the order of the shards.
+    def documents(self, after: Place | None = None) -> Iterator[Document]:
+        """The documents, in the order of the shards: all, or those behind [shard, rows of it read, rows read in all].
+
+        Shards before the place are not downloaded.
 
         Raises:
             UserError: no shard fits the pattern, a line has no text field, or the Hub stops answering.
         """
-        rows = self._rows()
-        for number, row in enumerate(itertools.islice(rows, self._max_documents), start=1):
-            text = self._text(row, number)
-            if text and not text.isspace():
-                yield Document(text, f"{self._repository}:{self._place(number)}")
+        first, read, total = cast(list[int], after) or (0, 0, 0)
+        for place, shard in enumerate(self._shards()[first:], start=first):
+            left = None if self._max_documents is None else self._max_documents - total
+            if left == 0:
+                return
+            skipped = read if place == first else 0
+            end = None if left is None else skipped + left
+            for number, row in enumerate(
+                itertools.islice(self._rows(shard), skipped, end), start=skipped + 1
+            ):
+                where = f"{shard.rpartition('/')[2]}:{'row' if self._parquet else 'line'} {number}"
+                text = self._text(row, where)
+                total += 1
+                if text and not text.isspace():
+                    yield Document(text, where, [place, number, total])
 
     def held_out(self) -> None:
         """None: a share of the documents is split off."""
@@ -88,46 +101,50 @@ class HubSource:
         del characters  # the reader stops where it has enough
         return self.documents()
 
-    def _rows(self) -> Iterator[Any]:
+    def _shards(self) -> list[str]:
+        """The files that fit the pattern, in the order of their names."""
+        from huggingface_hub import HfFileSystem
+
+        pattern = f"datasets/{self._repository}@{self._revision()}/{self._pattern}"
+        with self._reading():
+            shards = sorted(str(shard) for shard in HfFileSystem().glob(pattern))
+        if not shards:
+            raise UserError(
+                f"data.pattern={self._pattern}: no such files in {self._repository} (see {self._page()}/tree/main)"
+            )
+        return shards
+
+    def _rows(self, shard: str) -> Iterator[Any]:
         """Rows of Parquet as they are; JSON as lines, because a JSON reader would stumble over metadata whose type
         changes between shards."""
-        import httpx
         from datasets import load_dataset
-        from huggingface_hub import HfFileSystem
+
+        kind = "parquet" if self._parquet else "text"
+        with self._reading():
+            for row in load_dataset(kind, data_files=f"hf://{shard}", split="train", streaming=True):
+                yield row if self._parquet else row["text"]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        import httpx
         from huggingface_hub.errors import HfHubHTTPError
 
-        files = f"datasets/{self._repository}@{self._revision()}/{self._pattern}"
-        nothing = UserError(
-            f"data.pattern={self._pattern}: no such files in {self._repository}, or they are empty"
-            f" (see {self._page()}/tree/main)"
-        )
-        reading: dict[str, Any] = {"data_files": f"hf://{files}", "split": "train", "streaming": True}
-        some = False
         try:
-            if not HfFileSystem().glob(files):
-                raise nothing
-            for row in load_dataset("parquet" if self._parquet else "text", **reading):
-                some = True
-                yield row if self._parquet else row["text"]
+            yield
         except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
             raise self._error(f"could not be read to its end ({type(error).__name__})") from error
-        if not some:
-            raise nothing
 
-    def _place(self, number: int) -> str:
-        return f"{'row' if self._parquet else 'line'} {number}"
-
-    def _text(self, row: Any, number: int) -> str:
+    def _text(self, row: Any, where: str) -> str:
         if isinstance(row, str):
             try:
                 row = json.loads(row)
             except ValueError as error:
-                raise UserError(f"{self._repository}, line {number}: not JSON") from error
+                raise UserError(f"{self._repository}, {where}: not JSON") from error
         text = row.get(self._text_field) if isinstance(row, dict) else None
         if not isinstance(text, str):
             keys = ", ".join(sorted(row)) if isinstance(row, dict) else "none"
             raise UserError(
-                f"data.text_field={self._text_field}: {self._repository}, {self._place(number)} has no such text"
+                f"data.text_field={self._text_field}: {self._repository}, {where} has no such text"
                 f" (keys: {keys})"
             )
         return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot

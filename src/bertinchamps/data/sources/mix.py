@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bertinchamps.config import named
-from bertinchamps.contract import Document, Source
-from bertinchamps.data.cleaning import clean, cleaning_problems
+from bertinchamps.contract import Document, Place, Source
+from bertinchamps.data.cleaning import clean, cleaning_problems, compares
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 
@@ -24,8 +23,52 @@ class Part(NamedTuple):
     cleaning: list[Any]
     source: Source
 
-    def documents(self) -> Iterator[Document]:
-        return clean(self.source.documents(), self.cleaning)[0]
+
+class Reading:
+    """A part that is being read, pass after pass.
+
+    Args:
+        part: what is read.
+        state: how far, as JSON has it; None at the beginning.
+
+    Attributes:
+        state: its passes, documents and characters so far; whether its end was reached; and where the pass goes on:
+            `skip` documents behind `after`. Steps that compare documents have to see a pass from its beginning.
+    """
+
+    def __init__(self, part: Part, state: Mapping[str, Any] | None = None) -> None:
+        self.part = part
+        fresh = {"passes": 1, "documents": 0, "characters": 0, "ended": False, "after": None, "skip": 0}
+        self.state: dict[str, Any] = dict(state or fresh)
+        self._from_the_beginning = bool(compares(part.cleaning))
+        self._stream = self._opened()
+
+    def _opened(self) -> Iterator[Document]:
+        documents, _ = clean(self.part.source.documents(self.state["after"]), self.part.cleaning)
+        return itertools.islice(documents, self.state["skip"], None)
+
+    def next(self) -> Document | None:
+        """The next document; None at the end of a pass."""
+        document = next(self._stream, None)
+        if document is None:
+            self.state["ended"] = True
+            return None
+        self.state["documents"] += 1
+        self.state["characters"] += max(1, len(document.text))
+        if self._from_the_beginning:
+            self.state["skip"] += 1
+        else:
+            self.state["after"] = document.place
+        return document
+
+    def begin_again(self) -> None:
+        """Start the next pass."""
+        self.state |= {"passes": self.state["passes"] + 1, "after": None, "skip": 0}
+        self._stream = self._opened()
+
+    def behind(self) -> float:
+        """The smaller, the more this part lags behind its share."""
+        return float(self.state["characters"] / self.part.weight)
 
 
 def _own(node: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -64,7 +107,7 @@ class Mix:
 
     def __init__(self, sources: Sequence[Mapping[str, Any]]) -> None:
         self._parts = [_part(node) for node in sources]
-        self._taken: list[Counter[str]] = []
+        self._readings: list[Reading] = []
 
     def check(self) -> None:
         """Check every source.
@@ -91,37 +134,31 @@ class Mix:
             ],
         }
 
-    def documents(self) -> Iterator[Document]:
-        """The mixed stream.
+    def documents(self, after: Place | None = None) -> Iterator[Document]:
+        """The mixed stream, or what of it is behind a place: the state of each part.
 
         Raises:
             UserError: a source has no document that its cleaning leaves.
         """
-        self._taken = [Counter(passes=1) for _ in self._parts]
-        streams = [part.documents() for part in self._parts]
-        unread = set(range(len(self._parts)))
+        states = cast(list[dict[str, Any] | None], after) or [None] * len(self._parts)
+        self._readings = [Reading(part, state) for part, state in zip(self._parts, states, strict=True)]
         while True:
-            place = min(range(len(self._parts)), key=self._behind)
-            document = next(streams[place], None)
-            if document is None:
-                if not self._taken[place]["documents"]:
-                    raise UserError(
-                        f"data.sources[{place}]: no document in it, or none that its cleaning leaves"
-                    )
-                unread.discard(place)
-                if not unread:
-                    return
-                self._taken[place]["passes"] += 1
-                streams[place] = self._parts[place].documents()
-                continue
-            self._taken[place]["documents"] += 1
-            self._taken[place]["characters"] += max(1, len(document.text))
-            yield document
+            place = min(range(len(self._parts)), key=lambda part: self._readings[part].behind())
+            reading = self._readings[place]
+            document = reading.next()
+            if document is not None:
+                yield document._replace(place=[dict(each.state) for each in self._readings])
+            elif not reading.state["documents"]:
+                raise UserError(f"data.sources[{place}]: no document in it, or none that its cleaning leaves")
+            elif all(each.state["ended"] for each in self._readings):
+                return
+            else:
+                reading.begin_again()
 
     def held_out(self) -> Iterator[Document] | None:
         """The documents that any of the sources sets aside, or None if none does."""
         own = [held_out for part in self._parts if (held_out := part.source.held_out()) is not None]
-        return chain.from_iterable(own) if own else None
+        return itertools.chain.from_iterable(own) if own else None
 
     def sample(self, characters: int) -> Iterator[Document]:
         """A sample of each source, as large as its share."""
@@ -136,22 +173,19 @@ class Mix:
                 yield document
 
     def report(self) -> Mapping[str, object]:
-        """What the last full reading drew from each source."""
-        total = sum(taken["characters"] for taken in self._taken) or 1
+        """What was drawn from each source, up to where the last reading came."""
+        total = sum(reading.state["characters"] for reading in self._readings) or 1
         return {
             "mix": [
                 {
-                    "source": part.name,
-                    "weight": part.weight,
-                    **taken,
-                    "share": round(taken["characters"] / total, 4),
+                    "source": reading.part.name,
+                    "weight": reading.part.weight,
+                    **{key: reading.state[key] for key in ("passes", "documents", "characters")},
+                    "share": round(reading.state["characters"] / total, 4),
                 }
-                for part, taken in zip(self._parts, self._taken, strict=True)
+                for reading in self._readings
             ]
         }
-
-    def _behind(self, place: int) -> float:
-        return self._taken[place]["characters"] / self._parts[place].weight
 
 
 def _part(node: Mapping[str, Any]) -> Part:

@@ -1,0 +1,253 @@
+"""The long pass over a corpus: documents → cleaning → the split → tokens in files, in bounded memory, interruptible.
+
+FOLDER/train.bin held_out.bin   uint16 tokens
+FOLDER/manifest.json            what is in them, and why the rest is not
+FOLDER/progress.json seen-N/    while it is written: how far, and what the cleaning steps have seen
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tokenizers import Tokenizer
+
+from bertinchamps.config import PrepareConfig
+from bertinchamps.contract import Document, Place, Reporting, Source
+from bertinchamps.data.blocks import TokenWriter
+from bertinchamps.data.building import PROGRESS, Tell
+from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
+from bertinchamps.data.tokenizer import vocabulary
+
+SECONDS_BETWEEN_NOTES = 10
+SECONDS_BETWEEN_COMMITS = 30
+SHARE_OF_TIME_FOR_COMMITS = 0.05  # where the cleaning has seen so much that writing it down takes long
+SPLITS = ("train", "held_out")
+Item = TypeVar("Item")
+
+
+@dataclass
+class Progress:
+    """How far the pass has come, as progress.json has it.
+
+    Attributes:
+        place: behind the last document of the source that is done.
+        read: all training documents are done.
+        documents: in each file.
+        tokens: in each file.
+        characters: of those documents.
+        counts: what each cleaning step did.
+        out_of_training: documents left out after cleaning, by reason.
+        seconds: spent.
+        seen: the folder of what the cleaning steps have seen.
+    """
+
+    place: Place | None = None
+    read: bool = False
+    documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    characters: int = 0
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    out_of_training: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    seen: str = "seen-0"
+
+
+class Pass:
+    """Writes a corpus' files into a folder, or goes on with what is there.
+
+    Args:
+        folder: to write into; with a progress.json if an earlier pass was interrupted.
+        source: gives the documents.
+        config: cleaning, share held out, densest document.
+        tokenizer: makes tokens of them.
+        processes: that clean.
+        tell: shown progress.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        source: Source,
+        config: PrepareConfig,
+        tokenizer: Tokenizer,
+        processes: int,
+        tell: Tell,
+    ) -> None:
+        self._folder, self._source, self._tokenizer, self._tell = folder, source, tokenizer, tell
+        self._densest = config.blocks.tokens_per_character or math.inf
+        self._is_held_out = held_out_rule(source, config.blocks.held_out_share)
+        self._own = source.held_out() is not None
+        self._cleaner = Cleaner(config.cleaning, processes)
+        file = folder / PROGRESS
+        self.progress = (
+            Progress(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else Progress()
+        )
+        self._out_of_training = Counter(self.progress.out_of_training)
+        self._seconds_before = self.progress.seconds
+        self._began = self._noted = self._committed = time.monotonic()
+        self._commit_seconds = 0.0
+
+    def run(self, facts: dict[str, Any]) -> None:
+        """Read everything to its end, and write the manifest.
+
+        Args:
+            facts: what shaped the corpus, for the manifest.
+        """
+        if self.progress.place is not None:
+            done = sum(self.progress.documents.values())
+            self._tell(
+                f"blocks: going on with a preparation that was interrupted ({done:,} documents are done)"
+            )
+            self._cleaner.counts = [Count.of(count) for count in self.progress.counts]
+            self._cleaner.load(self._folder / self.progress.seen)
+        separator = vocabulary(self._tokenizer).separator_id
+        with (
+            self._cleaner,
+            self._writer("train", separator) as train,
+            self._writer("held_out", separator) as held_out,
+        ):
+            self._writers = {"train": train, "held_out": held_out}
+            self._read()
+        manifest = {
+            **{
+                s: {"documents": self.progress.documents[s], "tokens": self.progress.tokens[s]}
+                for s in SPLITS
+            },
+            "characters": self.progress.characters,
+            "cleaning": [count.facts() for count in self._cleaner.counts],
+            "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
+            **(self._source.report() if isinstance(self._source, Reporting) else {}),
+            "seconds": round(self._seconds(), 2),
+            "shaped_by": facts,
+        }
+        _write(self._folder / "manifest.json", manifest)
+        for left in [self._folder / PROGRESS, *self._folder.glob("seen-*")]:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+    def _writer(self, split: str, separator: int) -> TokenWriter:
+        documents, tokens = self.progress.documents[split], self.progress.tokens[split]
+        return TokenWriter(self._folder / f"{split}.bin", separator, documents, tokens)
+
+    def _read(self) -> None:
+        """The source's documents; then the user's own held-out ones, which are not cleaned."""
+        if not self.progress.read:
+            whole = True  # the files hold whole groups and nothing else
+            try:
+                for group in ahead(groups(self._source.documents(self.progress.place))):
+                    whole, place = False, group[-1].place
+                    self._write(self._split(self._cleaner.clean(group)))
+                    self.progress.place, whole = place, True
+                    self._commit_if_due()
+                self.progress.read = True
+            finally:
+                if whole and self.progress.place is not None and (self._own or not self.progress.read):
+                    self._commit()
+        for group in groups(self._source.held_out() or iter(())):
+            self._write([(document, True) for document in group])
+
+    def _split(self, documents: list[Document]) -> list[tuple[Document, bool]]:
+        """Each document with whether it is held out; copies of the user's own held-out ones are left out."""
+        marked = [(document, self._is_held_out(document)) for document in documents]
+        if not self._own:
+            return marked
+        remaining = [(document, False) for document, out in marked if not out]
+        self._out_of_training["copy of a held-out document"] += len(marked) - len(remaining)
+        return remaining
+
+    def _write(self, documents: list[tuple[Document, bool]]) -> None:
+        """Append the tokens of documents, each marked as held out or not."""
+        ids: dict[str, list[list[int]]] = {split: [] for split in SPLITS}
+        encoded = encode(self._tokenizer, [document.text for document, _ in documents])
+        for (document, out), tokens in zip(documents, encoded, strict=True):
+            if not out and len(tokens) > self._densest * len(document.text):
+                self._out_of_training["too many tokens a character"] += 1
+            else:
+                ids["held_out" if out else "train"].append(tokens)
+                self.progress.characters += len(document.text)
+        for split, writer in self._writers.items():
+            writer.add(ids[split])
+            self.progress.documents[split], self.progress.tokens[split] = writer.documents, writer.tokens
+        if time.monotonic() - self._noted > SECONDS_BETWEEN_NOTES:
+            self._noted = time.monotonic()
+            train = self._writers["train"]
+            self._tell(f"blocks: {train.documents:,} documents, {train.tokens:,} tokens")
+
+    def _commit_if_due(self) -> None:
+        between = max(SECONDS_BETWEEN_COMMITS, self._commit_seconds / SHARE_OF_TIME_FOR_COMMITS)
+        if time.monotonic() - self._committed >= between:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Make sure that what is written can be gone on with, whatever happens next."""
+        began = time.monotonic()
+        for writer in self._writers.values():
+            writer.flush_to_disk()
+        before = self._folder / self.progress.seen
+        self.progress.seen = "seen-1" if self.progress.seen == "seen-0" else "seen-0"
+        shutil.rmtree(self._folder / self.progress.seen, ignore_errors=True)
+        self._cleaner.save(self._folder / self.progress.seen)
+        self.progress.counts = [count.facts() for count in self._cleaner.counts]
+        self.progress.out_of_training = dict(self._out_of_training)
+        self.progress.seconds = self._seconds()
+        _write(self._folder / PROGRESS, asdict(self.progress))
+        shutil.rmtree(before, ignore_errors=True)
+        self._committed = time.monotonic()
+        self._commit_seconds = self._committed - began
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._began
+
+
+def held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
+    """Which of the source's documents must not be trained on: a share, or copies of those set aside."""
+    own = source.held_out()
+    if own is None:
+        return lambda document: is_held_out(document, share)
+    numbers = {_text_number(document) for document in own}
+    return lambda document: _text_number(document) in numbers
+
+
+def is_held_out(document: Document, share: float) -> bool:
+    """Whether a document is kept out of training: decided by its text, so that exact copies stay together."""
+    return _text_number(document) < share * 2**64
+
+
+def _text_number(document: Document) -> int:
+    """A number from 0 to 2^64 - 1 that the text alone decides."""
+    digest = hashlib.blake2b(document.text.encode(), digest_size=8, person=b"held out").digest()
+    return int.from_bytes(digest, "big")
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """Ids of each text, on all cores; without offsets, which nobody reads here."""
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, the next one read in a thread while one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        coming = reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, items, None)
+            yield item
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Write JSON whole or not at all, and onto the disk."""
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=2, ensure_ascii=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(file)
