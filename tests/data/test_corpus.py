@@ -470,7 +470,7 @@ def test_any_number_of_processes_cleans_alike(
     messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     monkeypatch.setattr(cleaning, "ALONE", 0)
-    monkeypatch.setattr(cleaning, "TEXTS_AT_ONCE", 7)
+    monkeypatch.setattr(cleaning, "CHARACTERS_OF_A_PART", 1_000)
     pools = list[int]()
     pool = cleaning.ProcessPoolExecutor
     monkeypatch.setattr(

@@ -24,6 +24,7 @@ LARGEST_VOCABULARY = 2**16  # blocks on disk are uint16
 CONTINUATION = "##"
 ALPHABET_LIMIT = 1000  # distinct characters: a web corpus has tens of thousands, and each would be an entry
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 256, 1_000_000  # handed to the trainer together, which bounds memory
+WORDS_REMEMBERED = 500_000
 
 normalizers_by_name: Registry[Any] = Registry("normalizer", "tokenizer.normalizer")
 
@@ -270,7 +271,12 @@ def _in_pieces(texts: Iterable[str], characters: int, read: list[int]) -> Iterat
 
 
 def _spooled(pieces: Iterator[list[str]], spool: TextIO) -> Iterator[list[str]]:
-    """Write each list to the spool as a line of JSON, and give its distinct words: they hold its letters."""
+    """Write each list to the spool as a line of JSON, and give its words that are new: they hold its letters."""
+    known: set[str] = set()
     for piece in pieces:
         spool.write(json.dumps(piece, ensure_ascii=False) + "\n")
-        yield list({word for text in piece for word in text.split(" ")})
+        words = {word for text in piece for word in text.split(" ")} - known
+        if len(known) > WORDS_REMEMBERED:
+            known.clear()
+        known |= words
+        yield list(words)

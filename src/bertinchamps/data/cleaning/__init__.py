@@ -25,7 +25,7 @@ from bertinchamps.config import canonical, named
 from bertinchamps.contract import Document
 from bertinchamps.registry import Registry
 
-TEXTS_AT_ONCE = 64  # handed to a process together
+CHARACTERS_OF_A_PART = 100_000  # handed to a process together
 CHARACTERS_AT_ONCE = 4_000_000  # cleaned or tokenised together: enough for all cores, little enough to hold
 DOCUMENTS_AT_ONCE = 4_096
 ALONE = (
@@ -248,7 +248,7 @@ class Cleaner:
             )  # Ctrl-C is this process' to handle
         if self._pool is None:
             return passages(stage, texts)
-        parts = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        parts = _parts(texts)
         done = self._pool.map(passages, [stage] * len(parts), parts)
         return [passage for part in done for passage in part]
 
@@ -289,6 +289,19 @@ def clean(
                 yield from cleaner.clean(group)
 
     return (remaining() if nodes else documents), cleaner.counts
+
+
+def _parts(texts: list[str]) -> list[list[str]]:
+    """The texts in lists of about CHARACTERS_OF_A_PART characters, which documents of any length share evenly."""
+    parts: list[list[str]] = []
+    room = 0
+    for text in texts:
+        if room <= 0:
+            parts.append([])
+            room = CHARACTERS_OF_A_PART
+        parts[-1].append(text)
+        room -= len(text) + 100  # a document costs something, however short
+    return parts
 
 
 def groups(documents: Documents) -> Iterator[list[Document]]:
