@@ -226,3 +226,28 @@ def test_an_altered_corpus_is_noticed(tmp_path: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # and the same time
     with pytest.raises(UserError, match="the corpus is not the one this run began with"):
         pretrain(composed(*quick, *overrides, f"run_dir={tmp_path / 'run'}", "resume=auto"))
+
+
+def test_a_run_on_a_stream_goes_on_at_the_exact_document(
+    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a window of a few blocks, so that the checkpoint lies windows behind the start."""
+    from bertinchamps.data import online
+    from bertinchamps.training.trainer import Trainer
+
+    monkeypatch.setattr(online, "WINDOW", 32 * 20)
+    settings = [*LONG, "data.online=true", "cleaning=[{name: unicode},{name: length,least: 30}]"]
+    whole = quick_run(*settings, name="whole")
+    update = Trainer._update
+
+    def stop_at_ten(self: Trainer, stream: object) -> object:
+        self.stop_requested = self.step == 9
+        return update(self, stream)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", stop_at_ten)
+        with pytest.raises(UserError, match="resume="):
+            quick_run(*settings, name="halves")
+    halves = quick_run(*settings, "resume=auto", name="halves")
+    assert losses(halves) == losses(whole)
+    assert losses(quick_run(*LONG, name="prepared")) != losses(whole)

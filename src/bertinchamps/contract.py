@@ -127,8 +127,11 @@ class Source(Protocol):
     def check(self) -> None:
         """Raise UserError within seconds if the documents cannot be read (files, network, access)."""
 
-    def fingerprint(self) -> Mapping[str, object]:
-        """JSON-able facts that change whenever the documents do. Names the blocks built from them."""
+    def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
+        """JSON-able facts that change whenever the documents do. Names the blocks built from them.
+
+        Quick ones, for what nobody wants to read as a whole first, may miss a change that keeps every size.
+        """
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:
         """The training documents, in a stable order, one at a time: all of them, or those behind a place."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
-from bertinchamps.config import PrepareCommandConfig, PrepareConfig, named
+from bertinchamps.config import PrepareCommandConfig, PrepareConfig
 
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus
@@ -38,11 +38,10 @@ def prepare(config: PrepareCommandConfig) -> None:
 
 def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> None:
     """Print a table, and write a page."""
-    from bertinchamps.data.sources import sources
+    from bertinchamps.data.corpus import build_source
     from bertinchamps.data.statistics import SAMPLE_CHARACTERS, page, statistics, table
 
-    name, settings = named(config.data)
-    sample = sources.build(name, **settings).sample(SAMPLE_CHARACTERS)
+    sample = build_source(config.data).sample(SAMPLE_CHARACTERS)
     splits, characters = statistics(corpus, sample)
     tell("")
     for what, *figures in [("", "train", "held-out"), *table(splits, characters)]:
@@ -56,6 +55,8 @@ def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> Non
 def command_problems(config: PrepareCommandConfig) -> list[str]:
     """Every mistake in a configuration of this command, in the user's key names."""
     found = problems(config)
+    if config.data.get("online"):
+        found.append("data.online=true: blocks that are prepared are not packed while training; leave it out")
     if config.stats is not None and Path(config.stats).expanduser().exists():
         found.append(f"stats={config.stats}: is there already, and was not touched; choose another name")
     return found

@@ -37,6 +37,7 @@ def pretrain(config: PretrainConfig) -> Path:
         UserError: something the user can mend; nothing that existed was lost.
     """
     from bertinchamps.data.corpus import prepare
+    from bertinchamps.data.online import open_online
     from bertinchamps.training.run import open_run, read_summary
 
     if (config.budget.hours or math.inf) < 1 and config.batch.size >= LARGE_BATCH:
@@ -44,7 +45,7 @@ def pretrain(config: PretrainConfig) -> Path:
             f"note: {config.batch.size} sequences an update leave few updates in {config.budget.hours:g} hours; "
             "experiment=short is made for budgets under an hour"
         )
-    corpus = prepare(config, tell)
+    corpus = (open_online if config.data.get("online") else prepare)(config, tell)
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
     run = open_run("pretrain", config, corpus.fingerprint, label, tell)
     with run.lock:
@@ -211,6 +212,10 @@ def problems(config: PretrainConfig) -> list[str]:
     if config.arch.positions == "learned" and length > config.arch.max_positions:
         found.append(
             f"blocks.sequence_length={length}: learned positions end at arch.max_positions={config.arch.max_positions}"
+        )
+    if config.data.get("online") and config.budget.epochs is not None:
+        found.append(
+            f"budget.epochs={config.budget.epochs}: with data.online=true nobody knows where an epoch ends"
         )
     if config.gradient_clipping is not None and config.gradient_clipping <= 0:
         found.append(f"gradient_clipping={config.gradient_clipping}: must be above zero; null turns it off")

@@ -15,7 +15,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
@@ -36,6 +36,9 @@ from bertinchamps.data.tokenizer import (
 )
 from bertinchamps.errors import UserError
 
+if TYPE_CHECKING:
+    from bertinchamps.data.online import OnlineBlocks
+
 FORMAT_VERSION = 4  # raise it when the same settings would give other files
 
 
@@ -47,7 +50,7 @@ class Corpus:
         folder: where the blocks are.
         tokenizer_folder: where the tokenizer is.
         fingerprint: names the content of both.
-        train: blocks to train on.
+        train: blocks to train on, on disk or as they come.
         held_out: blocks never trained on.
         vocabulary: facts of the tokenizer.
         manifest: counts of documents, characters and tokens, and what was dropped and why.
@@ -56,7 +59,7 @@ class Corpus:
     folder: Path
     tokenizer_folder: Path
     fingerprint: str
-    train: Blocks
+    train: Blocks | OnlineBlocks
     held_out: Blocks
     vocabulary: Vocabulary
     manifest: dict[str, Any]
@@ -72,21 +75,14 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
     Raises:
         UserError: documents cannot be read, or there are too few for one block of each split.
     """
-    name, settings = named(config.data)
-    source = sources.build(name, **settings)
+    source = build_source(config.data)
     source.check()
     cache = cache_dir(config.blocks)
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(), "cleaning": config.cleaning}
-    tokenizer_folder = _tokenizer(config, source, facts, cache, tell)
+    tokenizer_folder = build_tokenizer(config, source, facts, cache, tell)
     tokenizer = open_tokenizer(tokenizer_folder)
-    facts |= {
-        "tokenizer": _digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
-        "held_out_share": config.blocks.held_out_share,
-    }
-    if config.blocks.tokens_per_character is not None:
-        facts["tokens_per_character"] = config.blocks.tokens_per_character
-    fingerprint = _digest(canonical(facts))
-    folder = cache / "corpora" / fingerprint
+    facts |= shaping_facts(config, tokenizer_folder)
+    folder = cache / "corpora" / digest(canonical(facts))
 
     def fill(unfinished: Path) -> None:
         Pass(unfinished, source, config, tokenizer, processes(config.blocks), tell).run(facts)
@@ -97,13 +93,15 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
 
 def corpus_problems(config: PrepareConfig) -> list[str]:
     """Mistakes in the settings of data, cleaning, tokenizer and blocks, in the user's key names."""
-    problems = sources.problems(*named(config.data))
+    problems = sources.problems(*named(_without_online(config.data)))
     problems += cleaning_problems(config.cleaning) + tokenizer_problems(config.tokenizer)
     undoing = [] if problems or config.data.get("name") != "mix" else compares(config.cleaning)
     if undoing:
         problems.append(
             f"cleaning: {', '.join(undoing)} would undo the up-sampling of a mix; give each of data.sources its own"
         )
+    if not problems and config.data.get("online"):
+        problems += _online_problems(config)
     blocks = config.blocks
     if blocks.sequence_length < 8:
         problems.append(f"blocks.sequence_length={blocks.sequence_length}: must be at least 8")
@@ -120,6 +118,42 @@ def corpus_problems(config: PrepareConfig) -> list[str]:
     return problems
 
 
+def _online_problems(config: PrepareConfig) -> list[str]:
+    """Steps that compare documents cannot go on in the middle of a corpus without all that they have seen."""
+    nodes = [
+        *config.cleaning,
+        *(n for part in config.data.get("sources", ()) for n in part.get("cleaning", ())),
+    ]
+    names = ", ".join(dict.fromkeys(compares(nodes)))
+    return (
+        [f"data.online=true: {names} must have seen all documents before; leave it out, or prepare blocks"]
+        if names
+        else []
+    )
+
+
+def build_source(node: dict[str, Any]) -> Source:
+    """The source that a `data` node names."""
+    name, settings = named(_without_online(node))
+    return sources.build(name, **settings)
+
+
+def _without_online(node: dict[str, Any]) -> dict[str, Any]:
+    """The node without what says how it is read, not what."""
+    return {key: value for key, value in node.items() if key != "online"}
+
+
+def shaping_facts(config: PrepareConfig, tokenizer_folder: Path) -> dict[str, Any]:
+    """What shapes the tokens, beside the source and its cleaning."""
+    facts = {
+        "tokenizer": digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
+        "held_out_share": config.blocks.held_out_share,
+    }
+    if config.blocks.tokens_per_character is not None:
+        facts["tokens_per_character"] = config.blocks.tokens_per_character
+    return facts
+
+
 def cache_dir(config: BlocksConfig) -> Path:
     """Where tokenizers and blocks are kept: its owner's alone, since it holds the documents' words."""
     folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
@@ -127,12 +161,23 @@ def cache_dir(config: BlocksConfig) -> Path:
     return folder
 
 
-def _tokenizer(config: PrepareConfig, source: Source, facts: dict[str, Any], cache: Path, tell: Tell) -> Path:
+def build_tokenizer(
+    config: PrepareConfig, source: Source, facts: dict[str, Any], cache: Path, tell: Tell
+) -> Path:
+    """The directory of the tokenizer: the user's own, or one trained on a sample of the source, once.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        source: gives the sample.
+        facts: what shapes the documents.
+        cache: where tokenizers are kept.
+        tell: shown progress.
+    """
     settings: TokenizerConfig = config.tokenizer
     if settings.path is not None:
         return Path(settings.path).expanduser().resolve()
     shaping = {**vars(settings), **facts, "held_out_share": config.blocks.held_out_share}
-    folder = cache / "tokenizers" / _digest(canonical(shaping))
+    folder = cache / "tokenizers" / digest(canonical(shaping))
 
     def fill(unfinished: Path) -> None:
         tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
@@ -201,5 +246,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """The name of something that this text shapes."""
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -52,6 +52,25 @@ def content_hashes(paths: Sequence[Path], folder: Path | None = None) -> list[st
     return answer
 
 
+def end_hashes(paths: Sequence[Path]) -> list[str]:
+    """The blake2b of each file's first and last mebibyte.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    return [_end_hash(path) for path in paths]
+
+
+def _end_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            first = file.read(CHUNK)
+            file.seek(max(CHUNK, path.stat().st_size - CHUNK))
+            return hashlib.blake2b(first + file.read(CHUNK), digest_size=16).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def _state(path: Path) -> list[int]:
     try:
         facts = path.stat()

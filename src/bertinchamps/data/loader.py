@@ -7,21 +7,25 @@ can be reached at once. It depends on the seed alone, not on the micro-batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bertinchamps.contract import Batch
-from bertinchamps.data.blocks import Blocks
+from bertinchamps.data.blocks import Blocks, Tokens
+
+if TYPE_CHECKING:
+    from bertinchamps.data.online import OnlineBlocks
 
 FEISTEL_ROUNDS = 6
 Integers = NDArray[np.uint64]
 
 
 def stream(
-    blocks: Blocks, seed: int, position: int, micro_batch: int, targets_per_block: int
+    blocks: Blocks | OnlineBlocks, seed: int, position: int, micro_batch: int, targets_per_block: int
 ) -> Iterator[Batch]:
     """Endless micro-batches from a position on.
 
@@ -35,9 +39,10 @@ def stream(
     Yields:
         Batches with `input_ids` [B, S] and `positions` [B], both int64.
     """
+    read = _reader(blocks, seed, position)
     while True:
         positions = np.arange(position, position + micro_batch, dtype=np.int64)
-        ids = blocks.read(order(positions, len(blocks), seed))
+        ids = read(positions)
         position += micro_batch
         yield Batch(
             inputs={
@@ -48,6 +53,12 @@ def stream(
             tokens=ids.size,
             next_position=position,
         )
+
+
+def _reader(blocks: Blocks | OnlineBlocks, seed: int, position: int) -> Callable[[NDArray[np.int64]], Tokens]:
+    if isinstance(blocks, Blocks):
+        return lambda positions: blocks.read(order(positions, len(blocks), seed))
+    return blocks.reader(seed, position)
 
 
 def order(positions: NDArray[np.int64], length: int, seed: int) -> NDArray[np.int64]:

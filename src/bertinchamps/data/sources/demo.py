@@ -58,8 +58,9 @@ class DemoSource:
     def check(self) -> None:
         """Nothing to find, so nothing to miss."""
 
-    def fingerprint(self) -> Mapping[str, object]:
+    def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """What determines every character."""
+        del quick
         return {"name": "demo", "version": VERSION, "documents": self.number, "seed": self.seed}
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:

@@ -58,8 +58,9 @@ class HubSource:
         """
         self._commit = self._asked()
 
-    def fingerprint(self) -> Mapping[str, object]:
+    def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Repository, its commit, and the settings."""
+        del quick
         return {
             "name": "hub",
             "repository": self._repository,

@@ -124,12 +124,12 @@ class Mix:
         if problems:
             raise UserError("\n".join(problems))
 
-    def fingerprint(self) -> Mapping[str, object]:
+    def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Weights, cleaning and fingerprints of all of them."""
         return {
             "name": "mix",
             "sources": [
-                {"weight": part.weight, "cleaning": part.cleaning, **part.source.fingerprint()}
+                {"weight": part.weight, "cleaning": part.cleaning, **part.source.fingerprint(quick)}
                 for part in self._parts
             ],
         }

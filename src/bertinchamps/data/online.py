@@ -1,0 +1,252 @@
+"""`data.online=true`: documents are cleaned, tokenised and packed beside the training, and no blocks are kept.
+
+    CACHE/online/FINGERPRINT/   held_out.bin, manifest.json
+                                windows.jsonl   where in the source each window begins, as far as anybody came
+
+The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Position p of the stream
+is block p mod n of window p div n, whatever was read before: a run goes on at a position as it does on prepared blocks.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import multiprocessing
+import os
+import queue
+import signal
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertinchamps.config import PrepareConfig, canonical
+from bertinchamps.contract import Source
+from bertinchamps.data.blocks import Blocks, Tokens, TokenWriter
+from bertinchamps.data.building import Tell, build_once
+from bertinchamps.data.corpus import (
+    FORMAT_VERSION,
+    Corpus,
+    build_source,
+    build_tokenizer,
+    cache_dir,
+    digest,
+    processes,
+    shaping_facts,
+)
+from bertinchamps.data.loader import permuted
+from bertinchamps.data.packing import Cursor, Packer
+from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
+from bertinchamps.errors import UserError
+
+WINDOW = 1 << 20  # tokens shuffled together: some five megabytes of French, read in a few seconds
+WINDOWS_AHEAD = 2
+SAMPLE_CHARACTERS = 10_000_000  # for the tokenizer: a first step within a minute, whatever the corpus
+HELD_OUT_TOKENS = 1 << 16  # 512 blocks of 128, what an evaluation scores by default
+HELD_OUT_CHARACTERS = 100_000_000  # read at most in search of them
+ENDLESS = 1 << 62  # blocks of an epoch whose end nobody knows
+SECONDS_TO_END = 5
+
+
+class OnlineBlocks:
+    """Blocks that another process packs while they are trained on.
+
+    Args:
+        source: of the documents; nothing of it has been read.
+        config: what shapes the stream.
+        tokenizer_folder: of the tokenizer.
+        journal: windows.jsonl.
+    """
+
+    def __init__(self, source: Source, config: PrepareConfig, tokenizer_folder: Path, journal: Path) -> None:
+        self.sequence_length = config.blocks.sequence_length
+        self.blocks_of_a_window = max(1, WINDOW // self.sequence_length)
+        self._work = (source, config, tokenizer_folder, journal)
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def reader(self, seed: int, position: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from positions, which never go back beyond a window, to blocks [B, S].
+
+        Args:
+            seed: of the order within windows.
+            position: the first to be asked for.
+        """
+        blocks = self.blocks_of_a_window
+        windows = _Windows(self._work, position // blocks, blocks * self.sequence_length)
+
+        def read(positions: NDArray[np.int64]) -> Tokens:
+            numbers, within = np.divmod(positions, blocks)
+            ids = np.empty((len(positions), self.sequence_length), dtype=np.uint16)
+            for number in np.unique(numbers):
+                chosen = numbers == number
+                window = windows.get(int(number)).reshape(blocks, self.sequence_length)
+                ids[chosen] = window[permuted(within[chosen], blocks, seed, int(number))]
+            return ids
+
+        return read
+
+
+class _Windows:
+    """Windows in order from another process, which ends with this object."""
+
+    def __init__(self, work: tuple[Source, PrepareConfig, Path, Path], first: int, size: int) -> None:
+        number, cursor = _begin(work[3], first)
+        context = multiprocessing.get_context("spawn")
+        self._queue: Any = context.Queue(WINDOWS_AHEAD)
+        self._stop = context.Event()
+        self._process = context.Process(
+            target=_pack, args=(*work, number, cursor, size, self._queue, self._stop), name="packing"
+        )
+        self._process.start()
+        self._number, self._tokens = number - 1, np.empty(0, dtype=np.uint16)
+        weakref.finalize(self, _end, self._process, self._queue, self._stop)
+
+    def get(self, number: int) -> Tokens:
+        """The window of this number; those before it are let go.
+
+        Raises:
+            UserError: documents cannot be read any more, or the other process is gone.
+        """
+        while self._number < number:
+            self._number, self._tokens = self._next()
+        return self._tokens
+
+    def _next(self) -> tuple[int, Tokens]:
+        while True:
+            try:
+                item = self._queue.get(timeout=1)
+            except queue.Empty:
+                if self._process.is_alive():
+                    continue
+                raise UserError(
+                    f"the process that reads documents for data.online ended (exit code {self._process.exitcode}); "
+                    "resume the run to go on"
+                ) from None
+            if isinstance(item, UserError):
+                raise item
+            number, tokens = item
+            return number, tokens
+
+
+def _end(process: Any, windows: Any, stop: Any) -> None:
+    stop.set()
+    windows.cancel_join_thread()
+    process.join(SECONDS_TO_END)
+    if process.is_alive():
+        process.terminate()
+
+
+def _pack(
+    source: Source,
+    config: PrepareConfig,
+    tokenizer_folder: Path,
+    journal: Path,
+    number: int,
+    cursor: Cursor,
+    size: int,
+    windows: Any,
+    stop: Any,
+) -> None:
+    """The other process: put (number, tokens) of windows into a queue until told to stop or left alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training's to handle
+    parent = os.getppid()
+
+    def handed_over(item: object) -> bool:
+        while not stop.is_set() and os.getppid() == parent:
+            try:
+                windows.put(item, timeout=0.5)
+            except queue.Full:
+                continue
+            return True
+        windows.cancel_join_thread()
+        return False
+
+    try:
+        packer = Packer(source, config, open_tokenizer(tokenizer_folder), processes(config.blocks))
+        for found, tokens in packer.windows(size, cursor):
+            _remember(journal, number, found)
+            if not handed_over((number, tokens)):
+                return
+            number += 1
+    except UserError as error:
+        handed_over(UserError(str(error)))
+
+
+def _remember(journal: Path, number: int, cursor: Cursor) -> None:
+    line = json.dumps({"window": number, **cursor._asdict()})
+    with journal.open("a", encoding="utf-8") as stream:  # a line at once: several processes may do the same
+        stream.write(line + "\n")
+
+
+def _begin(journal: Path, window: int) -> tuple[int, Cursor]:
+    """The last window up to this one whose place is known: its number and its cursor."""
+    best, cursor = 0, Cursor()
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:  # cut by a crash
+            continue
+        if best <= entry["window"] <= window:
+            best, cursor = entry["window"], Cursor(entry["after"], entry["skip"])
+    return best, cursor
+
+
+def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
+    """The corpus as a stream: a tokenizer from a small sample, some held-out documents, and no blocks yet.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        tell: shown progress, a line at a time.
+
+    Raises:
+        UserError: documents cannot be read, or there are too few held-out ones.
+    """
+    small = replace(
+        config.tokenizer, sample_characters=min(config.tokenizer.sample_characters, SAMPLE_CHARACTERS)
+    )
+    config = replace(config, tokenizer=small)
+    source = build_source(config.data)
+    source.check()
+    cache = cache_dir(config.blocks)
+    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick=True), "cleaning": config.cleaning}
+    unread = copy.deepcopy(
+        source
+    )  # for the other process; it knows which files or commit the fingerprint names
+    tokenizer_folder = build_tokenizer(config, source, facts, cache, tell)
+    tokenizer = open_tokenizer(tokenizer_folder)
+    facts |= {**shaping_facts(config, tokenizer_folder), "online": WINDOW}
+    folder = cache / "online" / digest(canonical(facts))
+
+    def fill(unfinished: Path) -> None:
+        tell("online: looking for held-out documents")
+        packer = Packer(copy.deepcopy(unread), config, tokenizer, processes(config.blocks))
+        with TokenWriter(unfinished / "held_out.bin", vocabulary(tokenizer).separator_id) as writer:
+            for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
+                writer.add(ids)
+        held_out = {"documents": writer.documents, "tokens": writer.tokens}
+        manifest = {"held_out": held_out, "shaped_by": facts}
+        (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+
+    build_once(folder, fill, tell)
+    held_out = Blocks(folder / "held_out.bin", config.blocks.sequence_length)
+    if not len(held_out):
+        raise UserError(
+            f"data.online: the first {HELD_OUT_CHARACTERS:,} characters have no held-out block of "
+            f"{config.blocks.sequence_length} tokens; raise blocks.held_out_share, or give data.held_out_files"
+        )
+    tell(f"online: {len(held_out):,} blocks held out; documents are packed while the model trains ({folder})")
+    return Corpus(
+        folder,
+        tokenizer_folder,
+        folder.name,
+        OnlineBlocks(unread, config, tokenizer_folder, folder / "windows.jsonl"),
+        held_out,
+        vocabulary(tokenizer),
+        json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
+    )
