@@ -79,6 +79,13 @@ def test_combinations_are_checked() -> None:
     )
 
 
+def test_a_stream_has_no_epochs_and_no_blocks_ahead_of_time(tmp_path: Path) -> None:
+    (found,) = mistakes("data=demo", "data.online=true", "budget.epochs=2")
+    assert found == "budget.epochs=2.0: with data.online=true nobody knows where an epoch ends"
+    result = command("bertinchamps.prepare", "data=demo", "data.online=true", cwd=tmp_path)
+    assert "data.online=true: blocks that are prepared are not packed while training" in result.stderr
+
+
 def test_every_job_of_a_sweep_is_checked() -> None:
     assert mistakes("budget.steps=1", "arch.norm=layernorm,rmsnorm", "schedule=cosine,one_cycle") == []
     assert "arch.norm=batchnorm" in mistakes("budget.steps=1", "arch.norm=layernorm,batchnorm")[0]

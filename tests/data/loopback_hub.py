@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 REPOSITORY = "oscar-corpus/OSCAR-2301"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+STALL = 4.0  # seconds
+PIECE = 50_000  # bytes
 API = f"/api/datasets/{REPOSITORY}"
 
 
@@ -21,15 +25,23 @@ class Hub(ThreadingHTTPServer):
         files: path in the repository → content.
         refusal: HTTP status and X-Error-Code of every answer, if nobody may read.
         broken: how many answers with content end in the middle, the connection closed, before all goes well.
+        stalling: how many answers with content stop in the middle for STALL seconds.
+        trickling: all content comes in small pieces with pauses between them.
     """
 
     daemon_threads = True
 
     def __init__(
-        self, files: Mapping[str, bytes], refusal: tuple[int, str] | None = None, broken: int = 0
+        self,
+        files: Mapping[str, bytes],
+        refusal: tuple[int, str] | None = None,
+        broken: int = 0,
+        stalling: int = 0,
+        trickling: bool = False,
     ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.refusal, self.broken = files, refusal, broken
+        self.stalling, self.trickling = stalling, trickling
         self.requests: list[str] = []
 
     @property
@@ -84,10 +96,21 @@ class Handler(BaseHTTPRequestHandler):
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             headers["Content-Range"] = f"bytes {first}-{last or len(content) - 1}/{len(content)}"
             status, content = 206, content[int(first) : int(last) + 1 if last else None]
-        if self.server.broken and self.command == "GET" and len(content) > 1:
+        whole = self.command != "GET" or len(content) < 2
+        if self.server.broken and not whole:
             self.server.broken -= 1
             self._send(status, content, headers, sent=len(content) // 2)
             self.close_connection = True
+        elif self.server.stalling and not whole:
+            self.server.stalling -= 1
+            self._send(status, content, headers, sent=len(content) // 2)
+            time.sleep(STALL)
+            self.close_connection = True
+        elif self.server.trickling and not whole:
+            self._send(status, content, headers, sent=0)
+            for start in range(0, len(content), PIECE):
+                self.wfile.write(content[start : start + PIECE])
+                time.sleep(0.02)
         else:
             self._send(status, content, headers)
 
@@ -105,11 +128,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(
-    files: Mapping[str, bytes], refusal: tuple[int, str] | None = None, broken: int = 0
-) -> Iterator[Hub]:
+def serving(files: Mapping[str, bytes], **behaviour: Any) -> Iterator[Hub]:
     """Runs a hub in a thread."""
-    hub = Hub(files, refusal, broken)
+    hub = Hub(files, **behaviour)
     thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

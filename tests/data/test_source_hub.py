@@ -58,7 +58,9 @@ def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **setti
         f"source = sources.build('hub', **{(OSCAR | settings)!r})\n"
         f"try:\n    exec({code!r})\nexcept UserError as error:\n    sys.exit('USER ERROR ' + str(error))\n"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("HF_") or "TIMEOUT" in name
+    } | {
         "PYTHONPATH": os.pathsep.join(sys.path),
         "BERTINCHAMPS_CACHE": str(tmp_path / "cache"),
         "HF_HOME": str(tmp_path / "hf"),
@@ -139,7 +141,11 @@ def test_parquet_streams_its_text_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_broken_connections_lose_nothing_and_repeat_nothing(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("behaviour", [{"broken": 3}, {"stalling": 2}, {"trickling": True}], ids=str)
+def test_bad_connections_lose_nothing_and_repeat_nothing(
+    tmp_path: Path, kind: str, behaviour: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")  # seconds of silence, then the connection is given up
     random = np.random.default_rng(0)  # text that does not compress, so that it takes more than one answer
     texts = ["".join(map(chr, random.integers(97, 1000, 2000))) for _ in range(300)]
     if kind == "parquet":
@@ -147,15 +153,66 @@ def test_broken_connections_lose_nothing_and_repeat_nothing(tmp_path: Path, kind
     else:
         files = {"fr_meta/a.jsonl.zst": shard(*(document(text) for text in texts))}
     code = (
-        "import datasets.config as config\nconfig.STREAMING_READ_RETRY_INTERVAL = 0.1\n"
         "import hashlib\ntexts = [document.text for document in source.documents()]\n"
         "print(len(texts), hashlib.sha256(''.join(texts).encode()).hexdigest())"
     )
     settings = {"pattern": "fr_meta/*.parquet", "text_field": "text"} if kind == "parquet" else {}
-    with serving(files, broken=3) as hub:
+    with serving(files, **behaviour) as hub:
         ran = run(tmp_path, hub.endpoint, code, **settings)
-        assert hub.broken == 0
+        assert hub.broken == hub.stalling == 0
     assert ran.output.split() == ["300", hashlib.sha256("".join(texts).encode()).hexdigest()], ran.message
+
+
+PEAK = (
+    "import hashlib, resource\ncharacters = sum(len(document.text) for document in source.documents())\n"
+    "print(characters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+)
+
+
+def test_no_more_than_a_buffer_is_held(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    texts = ["".join(map(chr, random.integers(97, 123, 20_000))) for _ in range(50)]
+    peaks = []
+    for copies in (8, 80):  # megabytes; much of it in few bytes, since a thousandth of it is new
+        lines = [json.dumps(document(f"{copy} {text}")) for copy in range(copies) for text in texts]
+        files = {"fr_meta/a.jsonl.zst": shard(*lines[::2]), "fr_meta/b.jsonl.zst": shard(*lines[1::2])}
+        with serving(files) as hub:
+            characters, peak = map(int, run(tmp_path, hub.endpoint, PEAK).output.split())
+        assert characters > 1_000_000 * copies
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 40, peaks  # MiB
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_place_goes_on_there_and_downloads_no_earlier_shard(tmp_path: Path, kind: str) -> None:
+    texts = [[f"{part} {number}" for number in range(5)] for part in range(3)]
+    if kind == "parquet":
+        files = {f"fr_meta/{part}.parquet": parquet(*texts[part]) for part in range(3)}
+        settings = {"pattern": "fr_meta/*.parquet", "text_field": "text"}
+    else:
+        files = {f"fr_meta/{part}.jsonl.zst": shard(*map(document, texts[part])) for part in range(3)}
+        settings = {}
+    code = (
+        "documents = list(source.documents())\n"
+        "for number, document in enumerate(documents, start=1):\n"
+        "    assert list(source.documents(document.place)) == documents[number:]\n"
+        "print(documents[6].place)"
+    )
+    for most in (None, 9):
+        with serving(files) as hub:
+            assert run(tmp_path, hub.endpoint, code, max_documents=most, **settings).output == "[1, 2, 7]\n"
+            hub.requests.clear()
+            rest = run(
+                tmp_path,
+                hub.endpoint,
+                "print(len(list(source.documents([1, 2, 7]))))",
+                max_documents=most,
+                **settings,
+            )
+            assert rest.output == ("8\n" if most is None else "2\n")
+            assert not any(
+                "fr_meta/0" in request for request in hub.requests if request.startswith("GET /datasets")
+            )
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:

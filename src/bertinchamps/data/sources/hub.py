@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import sources
+from bertinchamps.data.sources.readers_bytes import decompressed
+from bertinchamps.data.sources.readers_tables import PARQUET_BATCH
 from bertinchamps.errors import UserError
 
 WAYS_OUT = """Ways out:
@@ -33,7 +35,8 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
 class HubSource:
     """Streams the shards; nothing is kept on disk, and a bounded buffer in memory.
 
-    A connection that breaks is opened again where it broke, as `datasets` does it (HF_DATASETS_STREAMING_READ_…).
+    A part that a broken or silent connection did not give is asked for again, six times in all, as huggingface_hub
+    does it (HF_HUB_DOWNLOAD_TIMEOUT is how many seconds of silence are waited for).
 
     Args:
         repository: dataset repository on the Hub.
@@ -116,14 +119,20 @@ class HubSource:
         return shards
 
     def _rows(self, shard: str) -> Iterator[Any]:
-        """Rows of Parquet as they are; JSON as lines, because a JSON reader would stumble over metadata whose type
-        changes between shards."""
-        from datasets import load_dataset
+        """Rows of Parquet with nothing but the text, if they have one; lines of JSON as bytes."""
+        from huggingface_hub import HfFileSystem
 
-        kind = "parquet" if self._parquet else "text"
-        with self._reading():
-            for row in load_dataset(kind, data_files=f"hf://{shard}", split="train", streaming=True):
-                yield row if self._parquet else row["text"]
+        with self._reading(), HfFileSystem().open(shard, "rb") as file:
+            if not self._parquet:
+                yield from decompressed(file, shard)
+                return
+            import pyarrow.parquet as parquet
+
+            table = parquet.ParquetFile(file)
+            names = table.schema_arrow.names
+            columns = [self._text_field] if self._text_field in names else names
+            for batch in table.iter_batches(PARQUET_BATCH, columns=columns):
+                yield from batch.to_pylist()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -135,12 +144,16 @@ class HubSource:
         except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
             raise self._error(f"could not be read to its end ({type(error).__name__})") from error
 
-    def _text(self, row: Any, where: str) -> str:
-        if isinstance(row, str):
+    def _text(self, row: Any, where: str) -> str | None:
+        if isinstance(row, bytes):
+            if row.isspace():
+                return None
             try:
                 row = json.loads(row)
             except ValueError as error:
                 raise UserError(f"{self._repository}, {where}: not JSON") from error
+        if isinstance(row, dict) and row.get(self._text_field, "") is None:
+            return None
         text = row.get(self._text_field) if isinstance(row, dict) else None
         if not isinstance(text, str):
             keys = ", ".join(sorted(row)) if isinstance(row, dict) else "none"

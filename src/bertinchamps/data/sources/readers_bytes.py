@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, cast
 from bertinchamps.errors import UserError
 
 BUFFER = 1 << 17  # bytes
-SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 7, 1 << 16  # bytes of zstandard data decompressed at once
-COMFORTABLE = 1 << 20  # bytes that a chunk should become at most; repetitive text shrinks ten-thousandfold
+CHUNK = 1 << 10  # bytes of zstandard data decompressed at once: repetitive text shrinks many thousandfold
 LARGEST_WINDOW = 1 << 31  # bytes, what `zstd --long=31` asks for
 CONVERT = "convert it to UTF-8, for example `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`"
 
@@ -36,7 +35,6 @@ class ZstdFrames(io.RawIOBase):
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._frame, self._begun = file, _new_frame(), False
         self._compressed, self._ready = b"", memoryview(b"")
-        self._chunk = SMALLEST_CHUNK
 
     def readable(self) -> bool:
         """Always."""
@@ -54,7 +52,7 @@ class ZstdFrames(io.RawIOBase):
         return size
 
     def _refill(self) -> bool:
-        self._compressed = self._file.read(self._chunk)
+        self._compressed = self._file.read(CHUNK)
         if not self._compressed and self._begun:
             raise EOFError("the last frame is cut")
         return bool(self._compressed)
@@ -69,10 +67,6 @@ class ZstdFrames(io.RawIOBase):
         self._compressed, self._begun = self._frame.unused_data, not self._frame.eof
         if self._frame.eof:
             self._frame = _new_frame()
-        if len(content) > COMFORTABLE:
-            self._chunk = max(SMALLEST_CHUNK, self._chunk // 4)
-        elif len(content) < COMFORTABLE // 4:
-            self._chunk = min(LARGEST_CHUNK, self._chunk * 2)
         return content
 
 
@@ -88,12 +82,17 @@ def opened(path: Path, progress: Progress) -> Iterator[BinaryIO]:
     with path.open("rb", buffering=0) as file:
         size = max(1, path.stat().st_size)
         progress.fraction = lambda: 1.0 if file.closed else file.tell() / size
-        raw: io.RawIOBase = cast(io.RawIOBase, file)
-        if path.suffix.lower() == ".gz":
-            raw = cast(io.RawIOBase, gzip.GzipFile(fileobj=cast(BinaryIO, file)))
-        elif path.suffix.lower() == ".zst":
-            raw = ZstdFrames(cast(BinaryIO, file))
-        yield cast(BinaryIO, io.BufferedReader(raw, BUFFER))
+        yield decompressed(cast(BinaryIO, file), path.name)
+
+
+def decompressed(file: BinaryIO, name: str) -> BinaryIO:
+    """The content of an open file, buffered; its name's suffix says how it is compressed."""
+    raw = cast(io.RawIOBase, file)
+    if name.lower().endswith(".gz"):
+        raw = cast(io.RawIOBase, gzip.GzipFile(fileobj=file))
+    elif name.lower().endswith(".zst"):
+        raw = ZstdFrames(file)
+    return cast(BinaryIO, io.BufferedReader(raw, BUFFER))
 
 
 def unreadable(path: Path, after: str, error: Exception) -> UserError:
