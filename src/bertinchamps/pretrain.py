@@ -51,7 +51,7 @@ def pretrain(config: PretrainConfig) -> Path:
             "experiment=short is made for budgets under an hour"
         )
     if config.resume == "never" and max(processes.gather(processes.restarts)):
-        say("torchrun began this job again: resume=auto, to go on from its last checkpoint")
+        say("torchrun began this job again, which makes resume=auto of resume=never")
         config = replace(config, resume="auto")
     corpus = _corpus(config, processes)
     refuse_differences(processes, config, corpus.fingerprint)
@@ -90,6 +90,10 @@ def _corpus(config: PretrainConfig, processes: Processes) -> Corpus:
     builds = processes.local_rank == 0
     built = processes.together(lambda: prepare(config, tell) if builds else None)
     return processes.together(lambda: built or prepare(config, _nothing))
+
+
+def _nothing(message: str) -> None:
+    """Stands in for `tell` where another process says it."""
 
 
 def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes) -> None:
@@ -141,6 +145,9 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         tell(f"device     {runtime.describe()}")
     try:
         _fit(trainer, records, run)
+    except ProcessEnded:
+        signals.ignore()  # torchrun's is on its way, and must not cut short what is said of this
+        raise
     finally:
         signals.restore()
         if records:
@@ -300,10 +307,6 @@ def main() -> None:
         from bertinchamps.training.distributed import leave
 
         leave()
-
-
-def _nothing(message: str) -> None:
-    """Stands in for `tell` where another process says it."""
 
 
 if __name__ == "__main__":

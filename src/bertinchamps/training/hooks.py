@@ -380,6 +380,12 @@ class StopOnSignal(Hook):
     def after_training(self, trainer: Trainer) -> None:
         self.restore()
 
+    def ignore(self) -> None:
+        """Be deaf from now on, in a process that is about to leave."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+        self._before.clear()
+
     def restore(self) -> None:
         """Leave signals to whoever had them before; more than once does no harm."""
         for number, handler in self._before.items():
