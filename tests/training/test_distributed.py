@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.config import RuntimeConfig
 from bertinchamps.errors import UserError
 from bertinchamps.launch import Launch, launched
 from bertinchamps.training import checkpoint
 from bertinchamps.training.distributed import Processes
+from bertinchamps.training.runtime import runtime_problems
 from bertinchamps.training.shared_run import refuse_differences
 from support import QUICK, command, composed, metrics
 
@@ -265,6 +267,19 @@ def test_an_error_of_one_process_is_that_of_all() -> None:
     assert Two(size=2).together(lambda: 5) == 5
     with pytest.raises(UserError, match=r"process 1: notes\.txt: no such file"):
         OtherFails(size=2).together(lambda: 5)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("RANK", "0")
+    (problem,) = runtime_problems(RuntimeConfig(device="auto"))
+    assert "2 processes on a machine with 1 CUDA devices" in problem
+    assert runtime_problems(RuntimeConfig(device="cpu")) == []
 
 
 def test_the_place_of_a_process_is_what_torchrun_says() -> None:

@@ -10,6 +10,7 @@ device. A process that ends closes its connections, and what the others wait for
 from __future__ import annotations
 
 import functools
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -201,8 +202,9 @@ def _needing_the_others() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # gloo's; those of NCCL and of the store derive from it
-        reason = str(error).strip().splitlines()[0]
+        said = str(error).strip().partition("\n")[0]
+        reason = re.sub(r"^\[[^]]*\] *", "", said)  # without the line of torch's source
         raise ProcessEnded(
-            f"another process of this job ended or cannot be reached, and what it said is above or in its "
-            f"own output ({reason})"
+            f"another process of this job ended or cannot be reached ({reason}). If it could say why, it did so in "
+            "its own output"
         ) from error
