@@ -33,7 +33,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bertinchamps.config import COMMANDS, config_dir, load
-from bertinchamps.errors import ProcessEnded, Stopped, UserError
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
 from bertinchamps.launch import launched
 from bertinchamps.registry import closest
 
@@ -45,7 +45,8 @@ MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each j
 # How long a CPU thread of GNU OpenMP spins while it waits for the others. By default nearly for ever, which
 # made training 7 times slower beside any other program (docs/log.md).
 SPIN_COUNT = "3000"
-FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has said what it found
+FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
+FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
 MENU = {
     "budget": "+budget",
     "ablation": "+ablation",
@@ -115,6 +116,14 @@ def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
     raise SystemExit(2)
 
 
+def _stop_for(command: str, error: UserError) -> None:
+    """Leave with status 2, after saying why unless the first process of the job says it."""
+    if isinstance(error, ToldByFirst):
+        time.sleep(FIRST_LEAVES)
+        raise SystemExit(2)
+    stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded))
+
+
 def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> list[tuple[str, float]]:
     scores: list[tuple[str, float]] = []
 
@@ -128,10 +137,7 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
         except UserError as error:
             together = launched().size > 1  # one process cannot begin the next job without the others
             if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped) or together:
-                known = not isinstance(error, ProcessEnded)
-                stop(
-                    command, [str(error)], known
-                )  # leaves, because Hydra would wrap anything else in a traceback
+                _stop_for(command, error)  # leaves, because Hydra would wrap anything else in a traceback
             print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
             score = math.nan
         if score is not None:

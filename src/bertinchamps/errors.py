@@ -14,3 +14,7 @@ class Stopped(UserError):
 
 class ProcessEnded(UserError):
     """Another process of a distributed job ended, or cannot be reached: this one cannot go on without it."""
+
+
+class ToldByFirst(UserError):
+    """An error that the first process of a distributed job has, too, and tells: the others leave in silence."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PretrainConfig, named
-from bertinchamps.errors import ProcessEnded, Stopped
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
 from bertinchamps.launch import launched
 from bertinchamps.prepare import problems as data_problems
 from bertinchamps.prepare import tell
@@ -188,8 +188,10 @@ def _fit(trainer: Trainer, records: _Records | None, run: Run) -> None:
 
     try:
         trainer.fit()
-    except NonFiniteLoss:
+    except NonFiniteLoss as error:
         trainer.processes.from_first(save)
+        if not records:
+            raise ToldByFirst(str(error)) from error
         raise
     except ProcessEnded as error:
         save()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bertinchamps.config import RuntimeConfig
-from bertinchamps.errors import UserError
+from bertinchamps.errors import ToldByFirst, UserError
 from bertinchamps.launch import Launch, launched
 from bertinchamps.training import checkpoint
 from bertinchamps.training.distributed import Processes
@@ -142,7 +142,7 @@ def test_stopped_by_a_signal_and_resumed_on_another_number(
     job.launcher.send_signal(signal.SIGTERM)
     status, said = job.end()
     assert status != 0
-    assert "the same command with resume=run goes on" in said
+    assert said.count("the same command with resume=run goes on") == 1
     assert job.processes() == {}
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
     stopped_at = len(metrics(tmp_path / "run"))
@@ -161,10 +161,10 @@ def test_a_dead_process_ends_the_job(start: Start, tmp_path: Path, rank: int) ->
     job = start(2, *pretraining("budget.steps=100000", "checkpoint.every_steps=10"))
     wait_for_updates(job, tmp_path / "run", 15)
     job.kill(rank)
-    began = time.monotonic()
     status, said = job.end()
-    assert time.monotonic() - began < 25  # torchrun kills after 30 seconds whoever does not end by itself
     assert status != 0
+    forced = "Unable to shutdown process"  # torchrun's word when it has to kill whoever does not end
+    assert forced not in said
     assert "another process of this job ended" in said
     assert job.processes() == {}
     whole = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
@@ -264,7 +264,14 @@ def test_an_error_of_one_process_is_that_of_all() -> None:
         def other(self, value: Any) -> Any:
             return "notes.txt: no such file"
 
+    def fails() -> int:
+        raise UserError("mine")
+
     assert Two(size=2).together(lambda: 5) == 5
+    with pytest.raises(UserError, match=r"^mine$"):
+        Two(size=2).together(fails)
+    with pytest.raises(ToldByFirst):
+        Two(rank=1, size=2).together(fails)
     with pytest.raises(UserError, match=r"process 1: notes\.txt: no such file"):
         OtherFails(size=2).together(lambda: 5)
 

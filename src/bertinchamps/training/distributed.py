@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from bertinchamps.errors import ProcessEnded, UserError
+from bertinchamps.errors import ProcessEnded, ToldByFirst, UserError
 from bertinchamps.launch import Launch, launched
 
 Result = TypeVar("Result")
@@ -74,7 +74,9 @@ class Processes(Launch):
         rank = next((rank for rank, problem in enumerate(problems) if problem is not None), None)
         if rank is None:
             return result  # type: ignore[return-value]
-        if rank == self.rank:
+        if not self.first:
+            raise ToldByFirst(str(problems[rank]))
+        if rank == 0:
             raise mine
         raise UserError(f"process {rank}: {problems[rank]}")
 
