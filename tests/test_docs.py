@@ -100,6 +100,10 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         return
     notes_in(tmp_path)
     typed, _, line = line.rpartition(" | ")
+    launcher: list[str] = []
+    if line.startswith("torchrun "):
+        options, _, rest = line.removeprefix("torchrun ").partition(" -m ")
+        launcher, line = ["torch.distributed.run", *shlex.split(options), "-m"], f"python -m {rest}"
     small = line.replace(".jsonl.zst", ".jsonl").replace("seed=0,1,2", "seed=0")
     words = shlex.split(small, comments=True)
     assert words[:2] == ["python", "-m"], f"{page}: this test does not know how to run: {line}"
@@ -121,7 +125,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = []
     local = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # a closed port of this machine: the Hub is out of reach
     stdin = typed.removeprefix("echo ").strip('"') if typed else None
-    result = command(module, *settings, *smaller, cwd=tmp_path, stdin=stdin, **local)
+    result = command(*launcher, module, *settings, *smaller, cwd=tmp_path, stdin=stdin, **local)
     streams_the_hub = (
         module.endswith("pretrain") and "data=" not in line and not {"--help", "--cfg"} & set(words)
     )

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bertinchamps.config import COMMANDS, config_dir, load
-from bertinchamps.errors import Stopped, UserError
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
+from bertinchamps.launch import launched
 from bertinchamps.registry import closest
 
 Config = TypeVar("Config")
@@ -43,6 +45,8 @@ MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each j
 # How long a CPU thread of GNU OpenMP spins while it waits for the others. By default nearly for ever, which
 # made training 7 times slower beside any other program (docs/log.md).
 SPIN_COUNT = "3000"
+FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
+FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
 MENU = {
     "budget": "+budget",
     "ablation": "+ablation",
@@ -52,13 +56,14 @@ SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score i
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
 
-def run(command: str, job: Job[Config], check: Check[Config]) -> None:
+def run(command: str, job: Job[Config], check: Check[Config], several_processes: bool = False) -> None:
     """Run one of the commands on `sys.argv`.
 
     Args:
         command: the name of the module, which is also that of its yaml and schema.
         job: does the work of one configuration and returns its score, if it has one.
         check: every mistake in one configuration, in the user's key names.
+        several_processes: the job knows what to do where torchrun starts several.
 
     Raises:
         SystemExit: with status 2 after printing what is wrong, as argument parsers do.
@@ -76,27 +81,47 @@ def run(command: str, job: Job[Config], check: Check[Config]) -> None:
     )
     own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
+        stop(command, [] if several_processes else _several_processes())
         stop(command, _shared_directory(arguments))
         stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
         stop(command, [str(error)])
-    if len(scores) > 1:
+    if len(scores) > 1 and launched().first:
         rows = [f"{score:<9.4f} {what}" for what, score in scores]
         print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
     if any(math.isnan(score) for _, score in scores):
         raise SystemExit(2)
 
 
-def stop(command: str, problems: list[str]) -> None:
-    """Print the problems and leave with status 2; do nothing where there is none."""
+def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
+    """Print the problems and leave with status 2; do nothing where there is none.
+
+    Args:
+        command: that was given.
+        problems: what is wrong, each with its remedy.
+        known_to_all: the first process of a job is likely to say the same, and then the launcher ends this one
+            before it speaks.
+    """
     if not problems:
         return
-    lines = [f"bertinchamps {command}: " + ("error" if len(problems) == 1 else f"{len(problems)} problems")]
+    place = launched()
+    if not place.first and known_to_all:
+        time.sleep(FIRST_SPEAKS)
+    who = command if place.first else f"{command}, process {place.rank}"
+    lines = [f"bertinchamps {who}: " + ("error" if len(problems) == 1 else f"{len(problems)} problems")]
     for problem in problems:
         lines.append(textwrap.indent(problem, "    ").replace("    ", "  - ", 1))
     print("\n".join(lines), file=sys.stderr)  # noqa: T201
     raise SystemExit(2)
+
+
+def _stop_for(command: str, error: UserError) -> None:
+    """Leave with status 2, after saying why unless the first process of the job says it."""
+    if isinstance(error, ToldByFirst):
+        time.sleep(FIRST_LEAVES)
+        raise SystemExit(2)
+    stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded))
 
 
 def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> list[tuple[str, float]]:
@@ -110,8 +135,9 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
                 raise UserError("\n".join(problems))
             score = job(config)
         except UserError as error:
-            if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped):
-                stop(command, [str(error)])  # leaves, because Hydra would wrap anything else in a traceback
+            together = launched().size > 1  # one process cannot begin the next job without the others
+            if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped) or together:
+                _stop_for(command, error)  # leaves, because Hydra would wrap anything else in a traceback
             print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
             score = math.nan
         if score is not None:
@@ -138,6 +164,17 @@ def _quoted(word: str) -> str:
         if not parts[place].isascii():
             parts[place] = json.dumps(parts[place].strip(), ensure_ascii=False)
     return f"{key}={''.join(parts)}"
+
+
+def _several_processes() -> list[str]:
+    """Refuse a job of several processes."""
+    size = launched().size
+    if size == 1:
+        return []
+    return [
+        f"torchrun started {size} processes, and this command runs in one; only pretrain trains in several: "
+        "start it with python -m"
+    ]
 
 
 def _shared_directory(arguments: Any) -> list[str]:

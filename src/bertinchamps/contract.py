@@ -160,8 +160,12 @@ class Task(Protocol):
     def epoch_length(self) -> int:
         """Length of one epoch, in the unit of positions."""
 
-    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
-        """Endless training micro-batches from a position on; the same position, the same batches."""
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Endless training micro-batches from a position on; the same position, the same batches.
+
+        Of those, only number `first`, and from there on every `every`-th: the share of one of several processes,
+        which does not read what the others use.
+        """
 
     def loss(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> Output:
         """The summed loss of one micro-batch on the model's device; may be compiled, so tensors only."""

@@ -10,3 +10,11 @@ class UserError(Exception):
 
 class Stopped(UserError):
     """The user asked for an end, and got a checkpoint: nothing else that was to follow is begun."""
+
+
+class ProcessEnded(UserError):
+    """Another process of a distributed job ended, or cannot be reached: this one cannot go on without it."""
+
+
+class ToldByFirst(UserError):
+    """An error that the first process of a distributed job has, too, and tells: the others leave in silence."""

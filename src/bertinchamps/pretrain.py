@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PretrainConfig, named
-from bertinchamps.errors import Stopped
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
+from bertinchamps.launch import launched
 from bertinchamps.prepare import problems as data_problems
 from bertinchamps.prepare import tell
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
 
     from bertinchamps.data.corpus import Corpus
     from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+    from bertinchamps.training.clock import Clock
+    from bertinchamps.training.distributed import Processes
     from bertinchamps.training.run import Run
     from bertinchamps.training.trainer import Trainer
 
@@ -36,23 +39,29 @@ def pretrain(config: PretrainConfig) -> Path:
     Raises:
         UserError: something the user can mend; nothing that existed was lost.
     """
-    from bertinchamps.data.corpus import prepare
-    from bertinchamps.data.online import open_online
+    from bertinchamps.training.distributed import join
     from bertinchamps.training.run import open_run, read_summary
+    from bertinchamps.training.shared_run import refuse_differences, share_run
 
+    processes = join()
+    say = tell if processes.first else _nothing
     if (config.budget.hours or math.inf) < 1 and config.batch.size >= LARGE_BATCH:
-        tell(
+        say(
             f"note: {config.batch.size} sequences an update leave few updates in {config.budget.hours:g} hours; "
             "experiment=short is made for budgets under an hour"
         )
-    corpus = (open_online if config.data.get("online") else prepare)(config, tell)
+    if config.resume == "never" and max(processes.gather(processes.restarts)):
+        say("torchrun began this job again, which makes resume=auto of resume=never")
+        config = replace(config, resume="auto")
+    corpus = _corpus(config, processes)
+    refuse_differences(processes, config, corpus.fingerprint)
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
-    run = open_run("pretrain", config, corpus.fingerprint, label, tell)
+    run = share_run(processes, lambda: open_run("pretrain", config, corpus.fingerprint, label, tell))
     with run.lock:
         if not run.finished:
-            train(config, corpus, run)
-    summary = read_summary(run.folder)
-    tell(
+            train(config, corpus, run, processes)
+    summary = processes.from_first(lambda: read_summary(run.folder))
+    say(
         f"held out   loss {summary['held_out']['loss']:.4f} nats, accuracy {summary['held_out']['accuracy']:.1%} "
         f"of masked tokens\n"
         f"spent      {summary['spent']['seconds'] / 60:.1f} min, {summary['spent']['steps']:,} updates, "
@@ -67,27 +76,44 @@ def pretrain(config: PretrainConfig) -> Path:
 
 def score(config: PretrainConfig) -> float:
     """Pretrain one configuration and return its final held-out loss, in nats: what a sweep compares."""
+    from bertinchamps.training.distributed import join
     from bertinchamps.training.run import read_summary
 
-    return float(read_summary(pretrain(config))["held_out"]["loss"])
+    folder = pretrain(config)
+    return join().from_first(lambda: float(read_summary(folder)["held_out"]["loss"]))
 
 
-def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
+def _corpus(config: PretrainConfig, processes: Processes) -> Corpus:
+    """The corpus, built by one process of each machine, and opened by the others as soon as it is there."""
+    from bertinchamps.data.corpus import prepare
+    from bertinchamps.data.online import open_online
+
+    build = open_online if config.data.get("online") else prepare
+    builds = processes.local_rank == 0
+    built = processes.together(lambda: build(config, tell) if builds else None)
+    return processes.together(lambda: built or build(config, _nothing))
+
+
+def _nothing(message: str) -> None:
+    """Stands in for `tell` where another process says it."""
+
+
+def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes) -> None:
     """Build what training needs, in order; train until the budget ends; leave a model and a summary."""
     from transformers.utils.logging import disable_progress_bar
 
     from bertinchamps.model.flops import flops_per_token
     from bertinchamps.objectives import objectives
-    from bertinchamps.training import checkpoint, hooks
+    from bertinchamps.training import checkpoint
     from bertinchamps.training.clock import Clock, Spent
+    from bertinchamps.training.hooks import StopOnSignal
     from bertinchamps.training.optim import optimizers
     from bertinchamps.training.runtime import build_runtime
     from bertinchamps.training.schedules import schedules
-    from bertinchamps.training.trackers import trackers
-    from bertinchamps.training.trainer import NonFiniteLoss, Trainer
+    from bertinchamps.training.trainer import Trainer
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into ours
-    runtime = build_runtime(config.runtime)
+    runtime = build_runtime(config.runtime, processes)
     model = _model(config, corpus, run).to(runtime.device)  # type: ignore[arg-type]  # a wrapper they annotate wrongly
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
@@ -96,13 +122,8 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
     task = objectives.build(**config.objective, **given, evaluation_blocks=config.evaluation.blocks)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
     clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
-    tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
-    bar = hooks.BudgetBar()
-    log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, tracker)
-    evaluation = hooks.Evaluation(config.evaluation, log, bar)
-    checkpoints = hooks.Checkpoints(
-        config.checkpoint, run.folder, _saver(model, corpus.tokenizer_folder), bar
-    )
+    records = _Records(config, corpus, run, model, clock) if processes.first else None
+    signals = StopOnSignal()
     trainer = Trainer(
         task=task,
         model=model,
@@ -113,26 +134,73 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run) -> None:
         runtime=runtime,
         seed=config.seed,
         gradient_clipping=config.gradient_clipping,
-        hooks=[hooks.Logging(log, bar), evaluation, checkpoints, hooks.StopOnSignal()],
+        hooks=[*records.hooks, signals] if records else [signals],
         position=run.state.get("position", 0),
         reserve=run.state.get("reserve"),
+        processes=processes,
     )
-    tell(f"run        {run.folder}")
-    tell(
-        f"model      {model.num_parameters():,} parameters, {flops / 1e9:.4g} GFLOP a token, forward and backward"
-    )
-    tell(f"device     {runtime.describe()}")
+    if records:
+        tell(f"run        {run.folder}")
+        tell(
+            f"model      {model.num_parameters():,} parameters, {flops / 1e9:.4g} GFLOP a token, forward and backward"
+        )
+        tell(f"device     {runtime.describe()}")
     try:
-        trainer.fit()
-    except NonFiniteLoss:
-        checkpoints.save(trainer)  # the weights are those before the update that was refused
+        _fit(trainer, records, run)
+    except ProcessEnded:
+        signals.ignore()  # torchrun's is on its way, and must not cut short what is said of this
         raise
     finally:
-        bar.stop()
-        tracker.close()
-    if trainer.stop_requested:
-        raise Stopped(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
-    _summarise(run, trainer, evaluation.scores)
+        signals.restore()
+        if records:
+            records.close()
+    processes.from_first(lambda: _conclude(run, trainer, records))
+
+
+class _Records:
+    """What the first process keeps of a run beside training: metrics, scores, checkpoints."""
+
+    def __init__(
+        self, config: PretrainConfig, corpus: Corpus, run: Run, model: PreTrainedModel, clock: Clock
+    ) -> None:
+        from bertinchamps.training import hooks
+        from bertinchamps.training.trackers import trackers
+
+        self._bar = hooks.BudgetBar()
+        self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
+        log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, self._tracker)
+        save = _saver(model, corpus.tokenizer_folder)
+        self.evaluation = hooks.Evaluation(config.evaluation, log, self._bar)
+        self.checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
+        self.hooks = [hooks.Logging(log, self._bar), self.evaluation, self.checkpoints]
+
+    def close(self) -> None:
+        """Leave the terminal and the tracker in order."""
+        self._bar.stop()
+        self._tracker.close()
+
+
+def _fit(trainer: Trainer, records: _Records | None, run: Run) -> None:
+    """Train; where that breaks off, the weights after the last whole update are in a checkpoint."""
+    from bertinchamps.training.trainer import NonFiniteLoss
+
+    def save() -> None:
+        if records:
+            records.checkpoints.save(trainer)
+
+    try:
+        trainer.fit()
+    except NonFiniteLoss as error:
+        trainer.processes.from_first(save)
+        if not records:
+            raise ToldByFirst(str(error)) from error
+        raise
+    except ProcessEnded as error:
+        save()
+        raise ProcessEnded(
+            f"{error}. The weights after update {trainer.step} are in a checkpoint: the same command with "
+            f"resume={run.folder} goes on, and torchrun --max-restarts=N does so by itself"
+        ) from error
 
 
 def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForMaskedLM:
@@ -155,15 +223,17 @@ def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForM
     return model
 
 
-def _summarise(run: Run, trainer: Trainer, scores: dict[str, float]) -> None:
-    """Write the summary, which marks the run as finished, and draw the loss."""
+def _conclude(run: Run, trainer: Trainer, records: _Records | None) -> None:
+    """Write the summary, which marks the run as finished, and draw the loss; or say how to go on."""
     from bertinchamps.training.figures import plot_loss
     from bertinchamps.training.hooks import read_metrics
     from bertinchamps.training.run import finish
 
+    if trainer.stop_requested:
+        raise Stopped(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
     spent, runtime = trainer.clock.spent, trainer.runtime
     summary = {
-        "held_out": scores,
+        "held_out": records.evaluation.scores if records else {},
         "spent": vars(spent),
         "tokens_per_second": spent.tokens / spent.seconds,
         "share_of_peak_flops": spent.flops / spent.seconds / runtime.peak_flops,
@@ -240,7 +310,11 @@ def problems(config: PretrainConfig) -> list[str]:
 
 def main() -> None:
     """Entry point of `python -m bertinchamps.pretrain`."""
-    command_line.run("pretrain", score, problems)
+    command_line.run("pretrain", score, problems, several_processes=True)
+    if launched().size > 1:
+        from bertinchamps.training.distributed import leave
+
+        leave()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ class Regression:
     def epoch_length(self) -> int:
         return 100
 
-    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        position += first * micro_batch
         while True:
             rows = torch.arange(position, position + micro_batch, dtype=torch.float32)
             x = torch.stack([torch.sin(rows * k) for k in (1.0, 2.0, 3.0)], dim=1)
@@ -41,8 +42,9 @@ class Regression:
             if self.poisoned_step is not None and position >= self.poisoned_step:
                 y = y * math.nan
             used = torch.arange(micro_batch) < max(1, (position // micro_batch) % 3 + 1)  # ragged targets
-            position += micro_batch
-            yield Batch({"x": x, "y": y, "used": used}, int(used.sum()), micro_batch, position)
+            after = position + micro_batch
+            yield Batch({"x": x, "y": y, "used": used}, int(used.sum()), micro_batch, after)
+            position += every * micro_batch
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         error = (model(inputs["x"]).squeeze(1) - inputs["y"]) ** 2
@@ -147,7 +149,7 @@ def test_an_update_that_runs_out_of_time_is_dropped_whole() -> None:
 
 def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
     class Broken(Regression):
-        def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+        def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
             yield from (
                 batch for _, batch in zip(range(3), super().batches(position, micro_batch), strict=False)
             )

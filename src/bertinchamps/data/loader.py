@@ -25,7 +25,13 @@ Integers = NDArray[np.uint64]
 
 
 def stream(
-    blocks: Blocks | OnlineBlocks, seed: int, position: int, micro_batch: int, targets_per_block: int
+    blocks: Blocks | OnlineBlocks,
+    seed: int,
+    position: int,
+    micro_batch: int,
+    targets_per_block: int,
+    first: int = 0,
+    every: int = 1,
 ) -> Iterator[Batch]:
     """Endless micro-batches from a position on.
 
@@ -35,15 +41,17 @@ def stream(
         position: of the first block.
         micro_batch: B, blocks a batch.
         targets_per_block: for the batch's count of targets.
+        first: number of the first micro-batch to read, counted from `position`.
+        every: read each so many-th micro-batch from there on.
 
     Yields:
         Batches with `input_ids` [B, S] and `positions` [B], both int64.
     """
+    position += first * micro_batch
     read = _reader(blocks, seed, position)
     while True:
         positions = np.arange(position, position + micro_batch, dtype=np.int64)
         ids = read(positions)
-        position += micro_batch
         yield Batch(
             inputs={
                 "input_ids": torch.from_numpy(ids.astype(np.int64)),
@@ -51,8 +59,9 @@ def stream(
             },
             targets=micro_batch * targets_per_block,
             tokens=ids.size,
-            next_position=position,
+            next_position=position + micro_batch,
         )
+        position += every * micro_batch
 
 
 def _reader(blocks: Blocks | OnlineBlocks, seed: int, position: int) -> Callable[[NDArray[np.int64]], Tokens]:

@@ -84,9 +84,10 @@ class MaskedLanguageModeling:
         """Blocks in one pass over the training split."""
         return len(self._corpus.train)
 
-    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training blocks, in an order that the seed decides."""
-        return stream(self._corpus.train, self._seed, position, micro_batch, self._masking.targets)
+        targets = self._masking.targets
+        return stream(self._corpus.train, self._seed, position, micro_batch, targets, first, every)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """Summed cross-entropy of the masked tokens of `input_ids` [B, S] at stream `positions` [B]."""

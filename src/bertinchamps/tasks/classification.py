@@ -6,6 +6,7 @@ B examples, S pieces of the longest, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -190,10 +191,10 @@ class TextClassification:
         """Examples of the training split."""
         return len(self._lengths)
 
-    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training examples, grouped by length."""
         stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
-        for indices, after in stream:
+        for indices, after in islice(stream, first, None, every):
             inputs = self.labeller.inputs([self.encoded["train"][index] for index in indices])
             inputs["targets"] = self._targets[torch.from_numpy(indices)]
             yield Batch(inputs, len(indices), inputs["input_ids"].numel(), after)

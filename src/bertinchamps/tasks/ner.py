@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, cast
 
 import numpy as np
@@ -162,10 +162,10 @@ class EntityRecognition:
         """Windows of the training split."""
         return len(self._lengths)
 
-    def batches(self, position: int, micro_batch: int) -> Iterator[Batch]:
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training windows, grouped by length."""
         stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
-        for indices, after in stream:
+        for indices, after in islice(stream, first, None, every):
             inputs, targets = self._batch_of("train", [int(index) for index in indices])
             yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
 

@@ -80,6 +80,11 @@ class Clock:
         self._spent.positions += positions
         self._spent.flops += tokens * self.flops_per_token
 
+    def follow(self, seconds: float, reserve: float) -> None:
+        """Take over what another process' clock shows, which counts for all processes of a job."""
+        self._seconds_before += seconds - self.spent.seconds
+        self.reserve = reserve
+
     @property
     def spent(self) -> Spent:
         """A copy of what is spent up to now."""

@@ -357,7 +357,10 @@ class Checkpoints(Hook):
 
 
 class StopOnSignal(Hook):
-    """SIGTERM or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once."""
+    """SIGTERM or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once.
+
+    Where several processes train, each listens: they agree to stop, whichever was told.
+    """
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
@@ -368,11 +371,23 @@ class StopOnSignal(Hook):
             if trainer.stop_requested:
                 os._exit(128 + number)
             trainer.stop_requested = True
-            sys.stderr.write("\nstopping after this update; once more to leave at once\n")
+            if trainer.processes.first:
+                sys.stderr.write("\nstopping after this update; once more to leave at once\n")
 
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, request)
 
     def after_training(self, trainer: Trainer) -> None:
+        self.restore()
+
+    def ignore(self) -> None:
+        """Be deaf from now on, in a process that is about to leave."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+        self._before.clear()
+
+    def restore(self) -> None:
+        """Leave signals to whoever had them before; more than once does no harm."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before.clear()

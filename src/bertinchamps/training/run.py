@@ -158,7 +158,7 @@ def _run_to_resume(command: str, config: RunConfig, tell: Tell) -> Path | None:
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
         return folder if (folder / "run.json").is_file() else None
-    wanted = _settings(_as_dict(config))
+    wanted = deciding_settings(config)
     for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
         unfinished = not (file.parent / SUMMARIES[command]).exists()
         if unfinished and _settings_of(file.parent) == wanted and _lock(file.parent) is not None:
@@ -191,7 +191,7 @@ def _new_folder(config: RunConfig, label: str) -> Path:
 
 
 def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
-    before, now = _settings_of(folder), _settings(_as_dict(config))
+    before, now = _settings_of(folder), deciding_settings(config)
     changed = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -210,6 +210,11 @@ def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
             f"{data_fingerprint} now): a file was altered, added or removed. Restore it to go on, or start a "
             "new run without resume."
         )
+
+
+def deciding_settings(config: RunConfig) -> dict[str, Any]:
+    """Those that decide the result, by their full names."""
+    return _settings(_as_dict(config))
 
 
 def _settings_of(folder: Path) -> dict[str, Any]:

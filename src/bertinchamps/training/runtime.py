@@ -20,6 +20,9 @@ import torch
 
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
+from bertinchamps.launch import Launch, launched
+
+ALONE = Launch()
 
 # Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
 # the first match counts.
@@ -38,8 +41,9 @@ class Runtime:
         device: where the model lives.
         autocast_dtype: the type of matrix products, or None for plain float32.
         compiled: whether functions go through torch.compile.
-        peak_flops: FLOP/s that count as 100 %.
+        peak_flops: FLOP/s that count as 100 %, of the devices of all processes.
         peak_origin: "data sheet", or "measured" with a matrix product on this device.
+        processes: that train together, each on a device like this one.
     """
 
     device: torch.device
@@ -47,6 +51,7 @@ class Runtime:
     compiled: bool
     peak_flops: float = 0.0
     peak_origin: str = ""
+    processes: int = 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
@@ -74,16 +79,22 @@ class Runtime:
             "float32" if self.autocast_dtype is None else str(self.autocast_dtype).removeprefix("torch.")
         )
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
-        return f"{name}{threads}, {precision}, {'compiled' if self.compiled else 'not compiled'}"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{name}{threads}, {precision}, {'compiled' if self.compiled else 'not compiled'}{processes}"
 
 
-def build_runtime(config: RuntimeConfig) -> Runtime:
-    """Resolve every `auto` on this machine and measure or look up the peak rate (under a second)."""
+def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
+    """Resolve every `auto` on this machine and measure or look up the peak rate (under a second).
+
+    Args:
+        config: the choices.
+        place: where this process stands among those of its job: each on a machine has a GPU of its own.
+    """
     torch.compiler.reset()  # the jobs of a sweep share a process, and so few compiled variants of a function
-    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or _cores()))
+    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or _cores(place)))
     _keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    device = torch.device(kind)
+    device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
     dtype = torch.bfloat16 if config.precision == "bf16" else None
     if config.precision == "auto" and has_fast_bf16(device):
         dtype = torch.bfloat16
@@ -92,9 +103,9 @@ def build_runtime(config: RuntimeConfig) -> Runtime:
     # give one result, bit for bit. On CUDA that would cost too much.
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.set_float32_matmul_precision("high" if dtype is not None else "highest")
-    runtime = Runtime(device, dtype, compiled)
+    runtime = Runtime(device, dtype, compiled, processes=place.size)
     peak, origin = _peak_flops(runtime)
-    return replace(runtime, peak_flops=peak, peak_origin=origin)
+    return replace(runtime, peak_flops=peak * place.size, peak_origin=origin)
 
 
 def runtime_problems(config: RuntimeConfig) -> list[str]:
@@ -115,6 +126,13 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
     cuda = (
         config.device != "cpu" and torch.cuda.is_available()
     )  # asking a device that is not there would raise
+    on_this_machine = launched().local_size
+    if cuda and on_this_machine > 1 and torch.cuda.device_count() < on_this_machine:
+        problems.append(
+            f"runtime.device={config.device}: {on_this_machine} processes on a machine with "
+            f"{torch.cuda.device_count()} CUDA devices, and each needs its own: give torchrun "
+            f"--nproc-per-node={torch.cuda.device_count()}, or train on the CPU with runtime.device=cpu"
+        )
     if config.compile == "on" and not can_compile(torch.device("cuda" if cuda else "cpu")):
         needs = (
             "Triton and Python's headers"
@@ -144,9 +162,10 @@ def can_compile(device: torch.device) -> bool:
     return headers and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _cores(place: Launch) -> int:
+    """The cores that this process may use: its part of the machine's."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // place.local_size)
 
 
 def _keep_freed_memory() -> None:

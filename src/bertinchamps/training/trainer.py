@@ -1,7 +1,8 @@
 """THE loop. A ladder of functions: `fit` tells the run, `_update` one update, `_accumulate` its gradient.
 
 A step is an update of the weights, everywhere in this project; what goes through the model at once is
-a micro-batch.
+a micro-batch. Where several processes train, each takes its share of an update's micro-batches, and all
+of them step, stop and drop together.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bertinchamps.config import BatchConfig
 from bertinchamps.contract import Batch, Output, Task
 from bertinchamps.errors import UserError
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
@@ -28,7 +30,7 @@ from bertinchamps.training.schedules import Schedule, micro_batches
 
 @dataclass(frozen=True)
 class Update:
-    """What one update was like.
+    """What one update was like, over all processes.
 
     Attributes:
         step: updates done, this one included.
@@ -47,6 +49,16 @@ class Update:
     sequences: int
     tokens: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What an update reads, over all processes."""
+
+    targets: int
+    tokens: int
+    sequences: int
+    next_position: int
 
 
 class Hook:
@@ -77,11 +89,12 @@ class Trainer:
         batch: micro-batch, size and ramp.
         clock: the budget.
         runtime: device, precision, compilation.
-        seed: of dropout; with the step it decides the random state of each update.
+        seed: of dropout; with the step it decides the random state of each micro-batch of an update.
         gradient_clipping: largest gradient norm, or None.
         hooks: called in this order.
         position: where the data stream goes on.
         reserve: seconds to keep for what comes after the last update, as the run measured them before.
+        processes: among which the micro-batches are dealt out.
     """
 
     def __init__(
@@ -98,6 +111,7 @@ class Trainer:
         hooks: Sequence[Hook] = (),
         position: int = 0,
         reserve: Mapping[str, float] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.task, self.model, self.optimizer, self.clock, self.runtime = (
             task,
@@ -106,7 +120,7 @@ class Trainer:
             clock,
             runtime,
         )
-        self.position = position
+        self.position, self.processes = position, processes
         self.stop_requested = False  # by a signal: a checkpoint is written, and the run can go on later
         self.converged = (
             False  # a hook saw that more updates would not help: the run ends as if the budget did
@@ -115,7 +129,8 @@ class Trainer:
         self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
         self._clipping = math.inf if gradient_clipping is None else gradient_clipping
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
-        self._micro_batch_seconds: collections.deque[float] = collections.deque(maxlen=8)
+        self._round_seconds: collections.deque[float] = collections.deque(maxlen=8)
+        self._dealt = 0  # micro-batches, to all processes, since this one started
 
     @property
     def step(self) -> int:
@@ -129,18 +144,16 @@ class Trainer:
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
-        ahead = max(
-            4, self._batch.size // self._batch.micro_batch
-        )  # an update takes all of its batches at once
-        stream = self.runtime.feed(self.task.batches(self.position, self._batch.micro_batch), ahead)
+        ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
+        rank, size = self.processes.rank, self.processes.size
+        batches = self.task.batches(self.position, self._batch.micro_batch, rank, size)
+        stream = self.runtime.feed(batches, ahead)
         self.model.train()
         self.clock.start()
         for hook in self._hooks:
             hook.before_training(self)
-        while not self._finished() and not self.stop_requested:
-            update = self._update(stream)
-            if update is None:
-                break
+        self.processes.share_weights(self.model)
+        while (update := self._update(stream)) is not None:
             for hook in self._hooks:
                 hook.after_update(self, update)
         for hook in self._hooks:
@@ -165,49 +178,85 @@ class Trainer:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _update(self, stream: Generator[Batch]) -> Update | None:
-        """One step of the optimizer, or None where the time ran out or a stop was requested before it."""
+        """One step of the optimizer, or None where the run is over, or the time ran out within the update."""
         began = time.perf_counter()
-        progress = self.clock.progress()
-        torch.manual_seed(_mixed(self._seed, self.step))  # so that resuming needs no random state
+        progress = self._agreed_progress()
+        if progress is None:
+            return None
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self._schedule(progress)
-        batches = [next(stream) for _ in range(micro_batches(self._batch, progress))]
-        loss = self._accumulate(batches)
+        batches, whole = self._deal(stream, micro_batches(self._batch, progress))
+        loss = self._accumulate(batches, whole.targets)
         if loss is None:
             return None
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self._clipping))
         self._refuse_non_finite(float(loss), norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        update = self._report(batches, float(loss), norm, began)
-        self.clock.spend(update.tokens, batches[-1].next_position - self.position)
-        self.position = batches[-1].next_position
-        return update
+        # Time is taken without waiting for the device: what it still has to do, the next update waits for.
+        seconds = time.perf_counter() - began
+        self._round_seconds.append(seconds / self._rounds(progress))
+        self.clock.spend(whole.tokens, whole.next_position - self.position)
+        self.position = whole.next_position
+        return Update(
+            self.step, float(loss), norm, self.learning_rate(), whole.sequences, whole.tokens, seconds
+        )
 
-    def _accumulate(self, batches: list[Batch]) -> torch.Tensor | None:
-        """Add up the gradient of the mean over all targets of the update; None if it is to be dropped."""
-        targets = sum(
-            batch.targets for batch in batches
-        )  # of all: a mean of means is wrong as soon as they differ
+    def _agreed_progress(self) -> float | None:
+        """Of the first process, by which all of them take the next update; None where all of them end."""
+        told = [0.0, 0.0, 0.0, 0.0]
+        if self.processes.first:
+            finished = float(self._finished())
+            told = [finished, self.clock.progress(), self.clock.spent.seconds, self.clock.reserve]
+        stop, finished, progress, seconds, reserve = self.processes.sum(float(self.stop_requested), *told)
+        if stop:
+            self.stop_requested = True
+        if not self.processes.first:
+            self.clock.follow(seconds, reserve)
+        return None if finished or stop else progress
+
+    def _deal(self, stream: Generator[Batch], number: int) -> tuple[dict[int, Batch], _Whole]:
+        """This process' share of an update of so many micro-batches, by their place in it, and the whole of it.
+
+        They are dealt in turn, over all updates; so a process may get one fewer than another, or none.
+        """
+        rank, size = self.processes.rank, self.processes.size
+        batches = {place: next(stream) for place in range(number) if (self._dealt + place) % size == rank}
+        self._dealt += number
+        sums = self.processes.sum(
+            sum(batch.targets for batch in batches.values()),
+            sum(batch.tokens for batch in batches.values()),
+            sum(len(next(iter(batch.inputs.values()))) for batch in batches.values()),
+            batches[number - 1].next_position if number - 1 in batches else 0,
+        )
+        return batches, _Whole(*map(int, sums))
+
+    def _accumulate(self, batches: dict[int, Batch], targets: int) -> torch.Tensor | None:
+        """Add up the gradient of the mean over all targets of the update; None if it is to be dropped.
+
+        Args:
+            batches: those of this process, by their place in the update.
+            targets: of the whole update, because a mean of means is wrong as soon as they differ.
+        """
         total = torch.zeros((), device=self.runtime.device)
-        for batch in batches:
-            if self.clock.finished() or self.stop_requested:
-                self.optimizer.zero_grad(set_to_none=True)
-                return None
+        drop = False
+        for place, batch in batches.items():
+            drop = self.clock.finished() or self.stop_requested
+            if drop:
+                break
+            # the same for any number of processes, and so that resuming needs no random state
+            torch.manual_seed(_mixed(self._seed, self.step, place))
             with self.runtime.autocast():
                 output = self._loss(self.model, batch.inputs)
             loss = output.loss_sum / targets
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        return total
-
-    def _report(self, batches: list[Batch], loss: float, norm: float, began: float) -> Update:
-        """Time is taken without waiting for the device: what it still has to do, the next update waits for."""
-        seconds = time.perf_counter() - began
-        self._micro_batch_seconds.append(seconds / len(batches))
-        sequences = sum(len(next(iter(batch.inputs.values()))) for batch in batches)
-        tokens = sum(batch.tokens for batch in batches)
-        return Update(self.step + 1, loss, norm, self.learning_rate(), sequences, tokens, seconds)
+        dropped, stop = self.processes.sum(float(drop), float(self.stop_requested))
+        if dropped:
+            self.stop_requested = self.stop_requested or bool(stop)
+            self.optimizer.zero_grad(set_to_none=True)
+            return None
+        return self.processes.add_up(self.model.parameters(), total)
 
     def _refuse_non_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
@@ -220,17 +269,19 @@ class Trainer:
 
     def _expected_seconds(self) -> float:
         """How long the next update should take; 0 while the first ones, which compile, are no guide."""
-        if len(self._micro_batch_seconds) < 3:
+        if len(self._round_seconds) < 3:
             return 0.0
-        return statistics.median(self._micro_batch_seconds) * micro_batches(
-            self._batch, self.clock.progress()
-        )
+        return statistics.median(self._round_seconds) * self._rounds(self.clock.progress())
+
+    def _rounds(self, progress: float) -> int:
+        """Micro-batches one after the other in the update at this progress: at the most, of one process."""
+        return math.ceil(micro_batches(self._batch, progress) / self.processes.size)
 
     def state(self) -> dict[str, Any]:
         """JSON-able state that a resumed run needs besides weights and optimizer."""
         return {"spent": vars(self.clock.spent), "position": self.position, "reserve": self.reserve}
 
 
-def _mixed(seed: int, step: int) -> int:
-    """A seed for one update, far from those of other runs and updates (SplitMix64's increment)."""
-    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % 2**63
+def _mixed(seed: int, step: int, place: int) -> int:
+    """A seed for one micro-batch of an update, far from all others (SplitMix64's constants)."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + place * 0x94D049BB133111EB) % 2**63

@@ -1,0 +1,71 @@
+"""One run of several processes: all see one directory, and train on the same documents in the same way."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.errors import UserError
+from bertinchamps.training.distributed import Processes
+from bertinchamps.training.run import Run, RunConfig, deciding_settings, read_facts
+
+
+def share_run(processes: Processes, open_it: Callable[[], Run]) -> Run:
+    """The run that the first process of a job opens, as each process sees it; the lock is with the first.
+
+    Raises:
+        UserError: it could not be opened, or another process sees something else in its place.
+    """
+    opened: list[Run] = []
+
+    def facts() -> dict[str, Any]:
+        run = open_it()
+        opened.append(run)
+        return {
+            "folder": str(run.folder.resolve()),
+            "command": run.command,
+            "resumed_from": run.resumed_from and str(run.resumed_from.resolve()),
+            "state": run.state,
+            "finished": run.finished,
+            "begun": read_facts(run.folder),
+        }
+
+    def seen() -> Run:
+        if opened:
+            return opened[0]
+        folder, checkpoint_of_it = Path(told["folder"]), told["resumed_from"] and Path(told["resumed_from"])
+        if not (folder / "run.json").is_file() or read_facts(folder) != told["begun"]:
+            raise UserError(
+                f"{folder} is not the run that process 0 opened, as seen from {platform.node()}: all machines need "
+                "to see one directory of runs. Give run_dir or runs_dir on a file system that they share"
+            )
+        no_lock = Path(os.devnull).open()  # noqa: SIM115 (closed by whoever trains the run)
+        return Run(folder, told["command"], checkpoint_of_it, told["state"], no_lock, told["finished"])
+
+    told = processes.from_first(facts)
+    return processes.together(seen)
+
+
+def refuse_differences(processes: Processes, config: RunConfig, data_fingerprint: str) -> None:
+    """Compare what the processes of a job are about to train on, and how.
+
+    Raises:
+        UserError: settings or corpora differ, on every process.
+    """
+    mine = {**deciding_settings(config), "the corpus": data_fingerprint}
+    first, *others = processes.gather(mine)
+    differing = [
+        f"{key} is {first.get(key)!r} on process 0 and {other.get(key)!r} on process {rank}"
+        for rank, other in enumerate(others, start=1)
+        for key in sorted(first.keys() | other.keys())
+        if first.get(key) != other.get(key)
+    ]
+    if differing:
+        raise UserError(
+            "the processes of a job need the same settings and the same documents:\n"
+            + "\n".join(differing)
+            + "\nStart it with one command on all machines, and with the same files on each."
+        )
