@@ -50,6 +50,7 @@ FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchru
 MENU = {
     "budget": "+budget",
     "ablation": "+ablation",
+    "cluster": "+cluster",
 }  # groups outside the defaults list: appended with a plus
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
 # In a value, what Hydra reads without quotes goes on to one of these, quoted strings apart.

@@ -154,6 +154,9 @@ class PrepareConfig:
 class PrepareCommandConfig(PrepareConfig):
     """Settings of `python -m bertinchamps.prepare`."""
 
+    cluster: Node = knob(
+        {}, "do it in tasks of a cluster: {name, **settings}; +cluster=slurm, +cluster=local"
+    )
     stats: str | None = knob(
         None, "print statistics of the corpus, and write them as a page into this .html file"
     )

@@ -17,7 +17,15 @@ def prepare(config: PrepareCommandConfig) -> None:
     """Build the tokenizer and blocks of one configuration, and say what is in them."""
     from bertinchamps.data.corpus import prepare as build
 
-    corpus = build(config, tell)
+    if config.cluster:
+        from bertinchamps.data.cluster import prepare_on_cluster
+
+        in_tasks = prepare_on_cluster(config, config.cluster, tell)
+        if in_tasks is None:
+            return
+        corpus = in_tasks
+    else:
+        corpus = build(config, tell)
     manifest = corpus.manifest
     for split in ("train", "held_out"):
         counts = manifest[split]
@@ -57,6 +65,10 @@ def command_problems(config: PrepareCommandConfig) -> list[str]:
     found = problems(config)
     if config.data.get("online"):
         found.append("data.online=true: blocks that are prepared are not packed while training; leave it out")
+    if config.cluster:
+        from bertinchamps.data.cluster import cluster_problems
+
+        found += cluster_problems(config.cluster)
     if config.stats is not None and Path(config.stats).expanduser().exists():
         found.append(f"stats={config.stats}: is there already, and was not touched; choose another name")
     return found

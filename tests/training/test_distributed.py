@@ -115,11 +115,11 @@ def assert_same(run: Path, reference: Path) -> None:
     assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize(("processes", "data"), [(2, []), (3, []), (2, ["data.online=true"])], ids=str)
 def test_any_number_of_processes_gives_the_losses_of_one(
-    quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int
+    quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int, data: list[str]
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=12"]
+    settings = [*UNEVEN, "budget.steps=12", *data]
     reference = quick_run(*settings, name="reference")
     assert (
         len({record["sequences"] for record in metrics(reference)}) == 7

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
-
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, named
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Blocks
@@ -75,20 +73,42 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
     Raises:
         UserError: documents cannot be read, or there are too few for one block of each split.
     """
+    plan = plan_corpus(config, tell)
+    tokenizer = open_tokenizer(plan.tokenizer_folder)
+
+    def fill(unfinished: Path) -> None:
+        Pass(unfinished, plan.source, config, tokenizer, processes(config.blocks), tell).run(plan.facts)
+
+    build_once(plan.folder, fill, tell)
+    return open_corpus(plan, config.blocks, tell)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A corpus that may not have been built yet.
+
+    Attributes:
+        source: checked.
+        facts: what shapes it.
+        tokenizer_folder: where its tokenizer is.
+        folder: where it is or will be.
+    """
+
+    source: Source
+    facts: dict[str, Any]
+    tokenizer_folder: Path
+    folder: Path
+
+
+def plan_corpus(config: PrepareConfig, tell: Tell) -> Plan:
+    """Check the source, build the tokenizer or find it built, and name the corpus by what shapes it."""
     source = build_source(config.data)
     source.check()
     cache = cache_dir(config.blocks)
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(), "cleaning": config.cleaning}
     tokenizer_folder = build_tokenizer(config, source, facts, cache, tell)
-    tokenizer = open_tokenizer(tokenizer_folder)
     facts |= shaping_facts(config, tokenizer_folder)
-    folder = cache / "corpora" / digest(canonical(facts))
-
-    def fill(unfinished: Path) -> None:
-        Pass(unfinished, source, config, tokenizer, processes(config.blocks), tell).run(facts)
-
-    build_once(folder, fill, tell)
-    return _open(folder, tokenizer_folder, tokenizer, config.blocks, tell)
+    return Plan(source, facts, tokenizer_folder, cache / "corpora" / digest(canonical(facts)))
 
 
 def corpus_problems(config: PrepareConfig) -> list[str]:
@@ -197,9 +217,13 @@ def processes(config: BlocksConfig) -> int:
     return config.workers or len(os.sched_getaffinity(0))
 
 
-def _open(
-    folder: Path, tokenizer_folder: Path, tokenizer: Tokenizer, config: BlocksConfig, tell: Tell
-) -> Corpus:
+def open_corpus(plan: Plan, config: BlocksConfig, tell: Tell) -> Corpus:
+    """The blocks that were built.
+
+    Raises:
+        UserError: something of them is missing or damaged, or there is less than one block of a split.
+    """
+    folder = plan.folder
     manifest = _manifest(folder)
     blocks = {}
     for split in ("train", "held_out"):
@@ -228,11 +252,11 @@ def _open(
     )
     return Corpus(
         folder,
-        tokenizer_folder,
+        plan.tokenizer_folder,
         folder.name,
         blocks["train"],
         blocks["held_out"],
-        vocabulary(tokenizer),
+        vocabulary(open_tokenizer(plan.tokenizer_folder)),
         manifest,
     )
 

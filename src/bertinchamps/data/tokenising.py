@@ -73,6 +73,7 @@ class Pass:
         tokenizer: makes tokens of them.
         processes: that clean.
         tell: shown progress.
+        own_held_out: write the user's own held-out documents, too; in a share of a corpus, only the last one does.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class Pass:
         tokenizer: Tokenizer,
         processes: int,
         tell: Tell,
+        own_held_out: bool = True,
     ) -> None:
+        self._writes_own = own_held_out
         self._folder, self._source, self._tokenizer, self._tell = folder, source, tokenizer, tell
         self._densest = config.blocks.tokens_per_character or math.inf
         self._is_held_out = held_out_rule(source, config.blocks.held_out_share)
@@ -127,11 +130,12 @@ class Pass:
             "characters": self.progress.characters,
             "cleaning": [count.facts() for count in self._cleaner.counts],
             "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
+            "out_of_training": dict(+self._out_of_training),
             **(self._source.report() if isinstance(self._source, Reporting) else {}),
             "seconds": round(self._seconds(), 2),
             "shaped_by": facts,
         }
-        _write(self._folder / "manifest.json", manifest)
+        write_json(self._folder / "manifest.json", manifest)
         for left in [self._folder / PROGRESS, *self._folder.glob("seen-*")]:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
@@ -153,7 +157,8 @@ class Pass:
             finally:
                 if whole and self.progress.place is not None and (self._own or not self.progress.read):
                     self._commit()
-        for group in groups(self._source.held_out() or iter(())):
+        own = self._source.held_out() if self._writes_own else None
+        for group in groups(own or iter(())):
             self._write([(document, True) for document in group])
 
     def _split(self, documents: list[Document]) -> list[tuple[Document, bool]]:
@@ -200,7 +205,7 @@ class Pass:
         self.progress.counts = [count.facts() for count in self._cleaner.counts]
         self.progress.out_of_training = dict(self._out_of_training)
         self.progress.seconds = self._seconds()
-        _write(self._folder / PROGRESS, asdict(self.progress))
+        write_json(self._folder / PROGRESS, asdict(self.progress))
         shutil.rmtree(before, ignore_errors=True)
         self._committed = time.monotonic()
         self._commit_seconds = self._committed - began
@@ -243,7 +248,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
-def _write(file: Path, content: dict[str, Any]) -> None:
+def write_json(file: Path, content: dict[str, Any]) -> None:
     """Write JSON whole or not at all, and onto the disk."""
     unfinished = file.with_name(f".{file.name}.unfinished")
     with unfinished.open("w", encoding="utf-8") as stream:

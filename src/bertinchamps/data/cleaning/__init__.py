@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from bertinchamps.config import canonical, named
 from bertinchamps.contract import Document
@@ -102,6 +102,15 @@ class Count:
             self.characters_out += outcome
             self.mended += mended
 
+    def join(self, other: Count) -> None:
+        """Add what the same step did to other documents."""
+        self.documents_in += other.documents_in
+        self.characters_in += other.characters_in
+        self.documents_out += other.documents_out
+        self.characters_out += other.characters_out
+        self.dropped += other.dropped
+        self.mended += other.mended
+
     def facts(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return {**asdict(self), "dropped": dict(self.dropped)}
@@ -144,7 +153,7 @@ def stages(nodes: Sequence[dict[str, Any]]) -> list[Stage]:
     functions: list[str] = []
     for node in nodes:
         text = canonical(node)
-        if isinstance(_built(text), Comparing):
+        if isinstance(built(text), Comparing):
             found.append(Stage(tuple(functions), text))
             functions = []
         else:
@@ -154,13 +163,13 @@ def stages(nodes: Sequence[dict[str, Any]]) -> list[Stage]:
 
 def compares(nodes: Iterable[dict[str, Any]]) -> list[str]:
     """Names of the comparing steps among these."""
-    return [node["name"] for node in nodes if isinstance(_built(canonical(node)), Comparing)]
+    return [node["name"] for node in nodes if isinstance(built(canonical(node)), Comparing)]
 
 
 def passages(stage: Stage, texts: Sequence[str]) -> list[Passage]:
     """The texts after a stage's functions, with the looks of its comparing step. Other processes call it."""
-    functions = [_built(node) for node in stage.functions]
-    comparing = None if stage.comparing is None else _built(stage.comparing)
+    functions = [built(node) for node in stage.functions]
+    comparing = None if stage.comparing is None else built(stage.comparing)
     return [_passage(functions, comparing, text) for text in texts]
 
 
@@ -177,12 +186,13 @@ def _passage(functions: Sequence[Any], comparing: Any, text: str) -> Passage:
 
 
 @lru_cache(maxsize=64)
-def _built(node: str) -> Step:
-    """A step for its looks and functions, which keep nothing: one for all who ask."""
-    return _new(node)
+def built(node: str) -> Step:
+    """The step of a node, for its looks and functions, which keep nothing: one for all who ask."""
+    return fresh(node)
 
 
-def _new(node: str) -> Step:
+def fresh(node: str) -> Step:
+    """The step of a node, which has seen nothing yet."""
     name, settings = named(json.loads(node))
     return steps.build(name, **settings)
 
@@ -199,7 +209,8 @@ class Cleaner:
         self.counts = [Count(named(node)[0]) for node in nodes]
         self._stages = stages(nodes)
         self._comparing = [
-            None if stage.comparing is None else _comparing(stage.comparing) for stage in self._stages
+            None if stage.comparing is None else cast(Comparing, fresh(stage.comparing))
+            for stage in self._stages
         ]
         self._processes, self._seen = processes, 0
         self._pool: Executor | None = None
@@ -316,12 +327,6 @@ def groups(documents: Documents) -> Iterator[list[Document]]:
             group, characters = [], 0
     if group:
         yield group
-
-
-def _comparing(node: str) -> Comparing:
-    step = _new(node)
-    assert isinstance(step, Comparing)
-    return step
 
 
 def _trace(text: str, outcome: Outcome) -> tuple[int, int | str, bool]:

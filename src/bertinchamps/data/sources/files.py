@@ -92,6 +92,16 @@ class FilesSource:
         """
         return self._documents("files", cast(list[int], after))
 
+    def share(self, rank: int, of: int) -> Iterator[Document]:
+        """The documents of one of so many contiguous shares of the files, about as large as the others."""
+        sizes = [path.stat().st_size for path in self._files("files")]
+        total, before = max(1, sum(sizes)), 0
+        for file, size in enumerate(sizes):
+            middle = before + size / 2
+            if min(of - 1, int(of * middle / total)) == rank:
+                yield from self._read("files", file)
+            before += size
+
     def held_out(self) -> Iterator[Document] | None:
         """The documents of `held_out_files`, or None if there are none."""
         return self._documents("held_out_files") if self._patterns["held_out_files"] else None
@@ -124,16 +134,21 @@ class FilesSource:
     def _documents(self, key: str, after: list[int] | None = None) -> Iterator[Document]:
         some = after is not None
         first, read = after or (0, 0)
-        for file, path in enumerate(self._files(key)[first:], start=first):
-            skipped = read if file == first else 0
-            remaining = itertools.islice(records(path, self._layout, Progress()), skipped, None)
-            for number, record in enumerate(remaining, start=skipped + 1):
-                text = record.text()
-                if _has_text(text):
-                    some = True
-                    yield _document(text, path, record.where)._replace(place=[file, number])
+        for file in range(first, len(self._files(key))):
+            for document in self._read(key, file, read if file == first else 0):
+                some = True
+                yield document
         if not some:
             raise UserError(f"data.{key}: no document in {len(self._files(key))} file(s): all are empty")
+
+    def _read(self, key: str, file: int, skipped: int = 0) -> Iterator[Document]:
+        """The documents of one file, without so many of its records."""
+        path = self._files(key)[file]
+        remaining = itertools.islice(records(path, self._layout, Progress()), skipped, None)
+        for number, record in enumerate(remaining, start=skipped + 1):
+            text = record.text()
+            if _has_text(text):
+                yield _document(text, path, record.where)._replace(place=[file, number])
 
     def _files(self, key: str) -> list[Path]:
         if self._paths is None:  # listed once, so that the fingerprint names what is read

@@ -52,6 +52,7 @@ class HubSource:
         self._parquet = pattern.endswith(".parquet")
         self._text_field, self._max_documents = text_field, max_documents
         self._commit: str | None = None
+        self._found: list[str] | None = None
 
     def check(self) -> None:
         """Ask the Hub whether these files may be read.
@@ -82,20 +83,36 @@ class HubSource:
             UserError: no shard fits the pattern, a line has no text field, or the Hub stops answering.
         """
         first, read, total = cast(list[int], after) or (0, 0, 0)
-        for place, shard in enumerate(self._shards()[first:], start=first):
+        for shard in range(first, len(self._shards())):
             left = None if self._max_documents is None else self._max_documents - total
             if left == 0:
                 return
-            skipped = read if place == first else 0
-            end = None if left is None else skipped + left
-            for number, row in enumerate(
-                itertools.islice(self._rows(shard), skipped, end), start=skipped + 1
-            ):
-                where = f"{shard.rpartition('/')[2]}:{'row' if self._parquet else 'line'} {number}"
-                text = self._text(row, where)
+            skipped = read if shard == first else 0
+            for number, document in self._documents(shard, skipped, left):
                 total += 1
-                if text and not text.isspace():
-                    yield Document(text, where, [place, number, total])
+                if document is not None:
+                    yield document._replace(place=[shard, number, total])
+
+    def share(self, rank: int, of: int) -> Iterator[Document]:
+        """The documents of one of so many contiguous shares of the shards.
+
+        Raises:
+            UserError: as for `documents`, or there is a limit, which shares cannot keep.
+        """
+        if self._max_documents is not None:
+            raise UserError("data.max_documents: tasks of a cluster read whole shards; leave it out")
+        number = len(self._shards())
+        for shard in range(rank * number // of, (rank + 1) * number // of):
+            yield from (document for _, document in self._documents(shard, 0, None) if document is not None)
+
+    def _documents(self, shard: int, skipped: int, most: int | None) -> Iterator[tuple[int, Document | None]]:
+        """The rows of a shard without the first ones, each with its number; None where it has no text."""
+        name = self._shards()[shard]
+        rows = itertools.islice(self._rows(name), skipped, None if most is None else skipped + most)
+        for number, row in enumerate(rows, start=skipped + 1):
+            where = f"{name.rpartition('/')[2]}:{'row' if self._parquet else 'line'} {number}"
+            text = self._text(row, where)
+            yield number, Document(text, where) if text and not text.isspace() else None
 
     def held_out(self) -> None:
         """None: a share of the documents is split off."""
@@ -107,6 +124,8 @@ class HubSource:
 
     def _shards(self) -> list[str]:
         """The files that fit the pattern, in the order of their names."""
+        if self._found is not None:
+            return self._found
         from huggingface_hub import HfFileSystem
 
         pattern = f"datasets/{self._repository}@{self._revision()}/{self._pattern}"
@@ -116,6 +135,7 @@ class HubSource:
             raise UserError(
                 f"data.pattern={self._pattern}: no such files in {self._repository} (see {self._page()}/tree/main)"
             )
+        self._found = shards
         return shards
 
     def _rows(self, shard: str) -> Iterator[Any]:

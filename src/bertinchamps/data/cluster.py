@@ -1,0 +1,189 @@
+"""Preparation on many machines: datatrove runs the tasks of `shares.py`, knows which are done, and talks to Slurm.
+
+CACHE/corpora/.FINGERPRINT.cluster/         what the tasks write, until the corpus is whole
+CACHE/corpora/.FINGERPRINT.cluster/logs/    datatrove's
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from bertinchamps.config import PrepareConfig, named
+from bertinchamps.data.building import Tell
+from bertinchamps.data.corpus import Corpus, open_corpus, plan_corpus
+from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
+from bertinchamps.errors import UserError
+from bertinchamps.registry import Registry
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere.
+
+    Attributes:
+        tasks: shares of the source.
+        waits: `submit` returns when they are done.
+    """
+
+    tasks: int
+    waits: bool
+
+    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
+        """Run a task on so many shares, behind all that was submitted before; returns what to say of it."""
+
+
+executors: Registry[Executor] = Registry("cluster", "cluster")
+
+
+@executors.register("local")
+class Local:
+    """Processes of this machine, which stand in for a cluster.
+
+    Args:
+        workers: at once.
+        tasks: shares of the source.
+    """
+
+    waits = True
+
+    def __init__(self, workers: int = 2, tasks: int = 2) -> None:
+        self.tasks, self._workers = tasks, workers
+
+    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
+        """Run a task on so many shares."""
+        run = _datatrove().LocalPipelineExecutor(
+            [task],
+            tasks=shares,
+            workers=min(self._workers, shares),
+            logging_dir=str(logs / name),
+            start_method="spawn",
+        )
+        run.run()
+        return "done"
+
+
+@executors.register("slurm")
+class Slurm:
+    """Slurm jobs, each of which waits for the one before.
+
+    Args:
+        partition: of the cluster.
+        tasks: shares of the source.
+        time: limit of a task.
+        workers: tasks at once; -1 for as many as the cluster gives.
+        cpus_per_task: the tokenizer uses them all.
+        mem_per_cpu_gb: the tasks that decide may need more: about 100 bytes a document.
+        qos: quality of service.
+        env_command: run before a task, such as `source /shared/venv/bin/activate`.
+        sbatch_args: further ones, such as `{account: hospital}`.
+    """
+
+    waits = False
+
+    def __init__(
+        self,
+        partition: str,
+        tasks: int = 64,
+        time: str = "24:00:00",
+        workers: int = -1,
+        cpus_per_task: int = 2,
+        mem_per_cpu_gb: int = 4,
+        qos: str | None = None,
+        env_command: str | None = None,
+        sbatch_args: dict[str, Any] | None = None,
+    ) -> None:
+        self.tasks = tasks
+        self._settings: dict[str, Any] = {
+            "partition": partition,
+            "time": time,
+            "workers": workers,
+            "cpus_per_task": cpus_per_task,
+            "mem_per_cpu_gb": mem_per_cpu_gb,
+            "qos": qos or "",
+            "env_command": env_command,
+            "sbatch_args": sbatch_args,
+        }
+        self._before: Any = None
+
+    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
+        """Submit a job array that begins when the one before has ended well."""
+        job = _datatrove().SlurmPipelineExecutor(
+            [task],
+            tasks=shares,
+            job_name=f"bertinchamps_{name}",
+            logging_dir=str(logs / name),
+            depends=self._before,
+            **self._settings,
+        )
+        job.run()
+        self._before = job
+        return "done before" if job.job_id == -1 else f"job {job.job_id}"
+
+
+def _datatrove() -> Any:
+    os.environ.setdefault(
+        "LOGURU_DIAGNOSE", "NO"
+    )  # or tracebacks in its logs would show variables, and so texts
+    import datatrove.executor
+
+    return datatrove.executor
+
+
+def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell: Tell) -> Corpus | None:
+    """Build the tokenizer here and the blocks in tasks, or find them built.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        settings: the node `cluster`.
+        tell: is told what was submitted.
+
+    Returns:
+        The corpus, or None where the tasks are still to be run by the cluster.
+
+    Raises:
+        UserError: documents cannot be read, or a task failed.
+    """
+    plan = plan_corpus(config, tell)
+    folder = plan.folder.with_name(f".{plan.folder.name}.cluster")
+    if plan.folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        return open_corpus(plan, config.blocks, tell)
+    if not isinstance(plan.source, Divisible):
+        raise UserError(
+            "this source cannot be divided among tasks; prepare it on one machine, without +cluster"
+        )
+    name, arguments = named(dict(settings))
+    executor = executors.build(name, **arguments)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    work = Work(folder, plan.source, config, plan.tokenizer_folder, plan.facts)
+    try:
+        for stage, task, shares in tasks_of(work, plan.folder, executor.tasks):
+            tell(f"cluster: {stage}, {shares} tasks: {executor.submit(stage, task, shares, folder / 'logs')}")
+    except Exception as error:
+        said = [file.read_text(encoding="utf-8") for file in sorted(folder.glob("problem-*"))]
+        reasons = "\n".join(said) or f"{type(error).__name__}; see {folder / 'logs'}"
+        raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
+    if not executor.waits:
+        tell("cluster: when the last job is done, the same command opens the corpus")
+        return None
+    shutil.rmtree(folder)
+    return open_corpus(plan, config.blocks, tell)
+
+
+def cluster_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Mistakes in the node `cluster`, in the user's key names."""
+    name, arguments = named(dict(settings))
+    problems = executors.problems(name, arguments)
+    problems += [
+        f"cluster.{key}={arguments[key]}: must be at least 1"
+        for key in ("tasks", "cpus_per_task", "mem_per_cpu_gb")
+        if not problems and arguments.get(key, 1) < 1
+    ]
+    try:
+        import datatrove  # noqa: F401
+    except ModuleNotFoundError:
+        problems.append("cluster: needs datatrove: pip install 'bertinchamps[cluster]'")
+    return problems
