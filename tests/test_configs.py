@@ -17,7 +17,7 @@ SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
-    if file.parent.name not in ("data", "task")
+    if file.parent.name not in ("cluster", "data", "task")
 )
 
 
@@ -38,6 +38,16 @@ def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
     from bertinchamps.pretrain import problems
 
     assert problems(composed(f"data={name}", "+budget=24h")) == []
+
+
+@pytest.mark.parametrize(("name", "given"), [("local", []), ("slurm", ["cluster.partition=cpu"])])
+def test_every_cluster_composes_and_its_settings_are_right(name: str, given: list[str]) -> None:
+    from bertinchamps.prepare import command_problems
+
+    config = composed("data=demo", f"+cluster={name}", *given, command="prepare")
+    assert command_problems(config) == []
+    files = {file.stem for file in (config_dir() / "cluster").glob("*.yaml")}
+    assert files == {"local", "slurm"}
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "task").glob("*.yaml")))
