@@ -83,6 +83,10 @@ def test_a_stream_has_no_epochs_and_no_blocks_ahead_of_time(tmp_path: Path) -> N
     (found,) = mistakes("data=demo", "data.online=true", "budget.epochs=2")
     assert found == "budget.epochs=2.0: with data.online=true nobody knows where an epoch ends"
     result = command("bertinchamps.prepare", "data=demo", "data.online=true", cwd=tmp_path)
+    assert (
+        "+cluster=local: python -m bertinchamps.prepare takes it"
+        in mistakes("+cluster=local", "budget.steps=1")[0]
+    )
     assert "data.online=true: blocks that are prepared are not packed while training" in result.stderr
 
 

@@ -47,11 +47,8 @@ MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each j
 SPIN_COUNT = "3000"
 FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
 FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
-MENU = {
-    "budget": "+budget",
-    "ablation": "+ablation",
-    "cluster": "+cluster",
-}  # groups outside the defaults list: appended with a plus
+# Groups outside the defaults list, appended with a plus: whose they are.
+APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
 # In a value, what Hydra reads without quotes goes on to one of these, quoted strings apart.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
@@ -252,11 +249,16 @@ def _is_group(folders: list[Path], override: Override) -> bool:
 
 def _group_problem(command: str, folders: list[Path], override: Override) -> str | None:
     group = override.key_or_group
-    appended = group in MENU
-    if appended and command != "pretrain":
-        return f"+{group}={_plain(override)}: a recipe of pretraining; here give single settings (budget.epochs=…)"
+    appended = group in APPENDED
+    if APPENDED.get(group, command) != command:
+        remedy = (
+            "python -m bertinchamps.prepare takes it, and other commands find what it built"
+            if group == "cluster"
+            else "a recipe of pretraining; here give single settings (budget.epochs=…)"
+        )
+        return f"+{group}={_plain(override)}: {remedy}"
     if override.type == OverrideType.CHANGE and appended:
-        return f"{group}={_plain(override)}: write {MENU[group]}={_plain(override)}, with a plus"
+        return f"{group}={_plain(override)}: write +{group}={_plain(override)}, with a plus"
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
         return f"+{group}={_plain(override)}: write {group}={_plain(override)}, without the plus"
     menu = _menu(folders, group)
@@ -276,7 +278,7 @@ def _likeliest(folders: list[Path], override: Override) -> list[str]:
     """The choice of the override's group that is most like the one given, as a word."""
     group = override.key_or_group
     menu = _menu(folders, group)
-    if group in MENU or not menu:
+    if group in APPENDED or not menu:
         return []
     name = (_single(override) or [""])[0].partition("=")[2]
     return [f"{group}={(difflib.get_close_matches(name, menu, n=1) or menu)[0]}"]
@@ -379,7 +381,8 @@ def help_text(command: str) -> str:
     groups = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
     schema = COMMANDS[command]
     used = {knob.name for knob in fields(schema)}
-    used = used | {"experiment", "ablation"} if command == "pretrain" else used - set(MENU)
+    appended = {group for group, owner in APPENDED.items() if owner == command}
+    used = (used - set(APPENDED)) | appended | ({"experiment"} if command == "pretrain" else set())
     lines = [
         (schema.__doc__ or "").splitlines()[0],
         "",
@@ -390,8 +393,8 @@ def help_text(command: str) -> str:
     for folder in groups:
         if folder.name in used:
             choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            lines += textwrap.wrap(choices, 90, initial_indent=f"  {MENU.get(folder.name, folder.name):<12} ",
-                                   subsequent_indent=" " * 15)  # fmt: skip
+            name = f"+{folder.name}" if folder.name in APPENDED else folder.name
+            lines += textwrap.wrap(choices, 90, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
     lines += ["", "Single settings (KEY=VALUE; the default shown is overruled by the choices above):"]
     lines += _help_of(schema, "")
     lines += [
