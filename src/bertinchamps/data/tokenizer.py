@@ -24,7 +24,7 @@ LARGEST_VOCABULARY = 2**16  # blocks on disk are uint16
 CONTINUATION = "##"
 ALPHABET_LIMIT = 1000  # distinct characters: a web corpus has tens of thousands, and each would be an entry
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 256, 1_000_000  # handed to the trainer together, which bounds memory
-WORDS_REMEMBERED = 500_000
+WORDS_REMEMBERED, WORDS_OF_A_TEXT = 500_000, 100
 
 normalizers_by_name: Registry[Any] = Registry("normalizer", "tokenizer.normalizer")
 
@@ -279,4 +279,8 @@ def _spooled(pieces: Iterator[list[str]], spool: TextIO) -> Iterator[list[str]]:
         if len(known) > WORDS_REMEMBERED:
             known.clear()
         known |= words
-        yield list(words)
+        listed = list(words)
+        yield [
+            " ".join(listed[start : start + WORDS_OF_A_TEXT])
+            for start in range(0, len(listed), WORDS_OF_A_TEXT)
+        ]
