@@ -192,6 +192,34 @@ def test_slurm_is_given_arrays_of_jobs(
     assert names(tmp_path / "cache" / "corpora") == [corpus.fingerprint]
 
 
+def test_jobs_that_may_still_run_are_not_submitted_again(
+    messy: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(InTurn):
+        waits = False
+
+        def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
+            return "job 7"
+
+    monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later(2))
+    config = settings(messy[0])
+    assert prepare_on_cluster(config, {"name": "later"}, lambda _: None) is None
+    message = failure(lambda: prepare_on_cluster(config, {"name": "later"}, lambda _: None))
+    assert message.startswith("tasks were submitted before (job 7, job 7)")
+
+
+def test_another_number_of_tasks_has_nothing_to_do_with_what_is_half_done(
+    messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: Callable[..., Corpus]
+) -> None:
+    config = settings(messy[0], {"files": many_files(messy)}, EVERYTHING)
+    theirs = on_one_machine(config, tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokenise, "run", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        assert "OSError" in failure(lambda: in_turn(config, 3))
+    assert_same(in_turn(config, 5), theirs)
+    assert names(tmp_path / "cache" / "corpora") == [theirs.fingerprint]
+
+
 def test_what_lies_between_the_stages_is_its_owners_alone(
     messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: Callable[..., Corpus]
 ) -> None:

@@ -117,7 +117,7 @@ def seen(corpus: Corpus, position: int, micro_batch: int, count: int, **share: i
 
 def test_positions_say_everything(notes: list[Path]) -> None:
     corpus = opened(configured(notes, "files"))
-    journal = corpus.folder / "windows.jsonl"
+    journal = corpus.folder / f"windows-{WINDOW}.jsonl"
     blocks = seen(corpus, 0, 4, 60)  # windows of 20 blocks
     flat = np.concatenate([w for _, w in windows(configured(notes, "files"), corpus, 3, Cursor())]).reshape(
         -1, 16

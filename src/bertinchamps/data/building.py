@@ -30,10 +30,9 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
     """
     if folder.is_dir():
         return
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove_abandoned(folder.parent)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    with _locked(unfinished, tell):
+    with locked(unfinished, folder, tell):
         if folder.is_dir():  # the process that held the lock has done it
             shutil.rmtree(unfinished, ignore_errors=True)
             return
@@ -53,16 +52,23 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, tell: Tell) -> Iterator[None]:
-    """Make a directory, and hold its lock, which ends with the process at the latest."""
+def locked(folder: Path, final: Path, tell: Tell) -> Iterator[None]:
+    """Make a directory, and hold its lock, which ends with the process at the latest.
+
+    Args:
+        folder: where work is done that leads to `final`; whoever holds the lock may remove it then.
+        final: what other processes wait for.
+        tell: is told of waiting.
+    """
     while True:
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(exist_ok=True, mode=0o700)
         lock = os.open(folder, os.O_RDONLY)
         try:
             if not _take(lock):
-                tell(f"another process is building {folder.name}; waiting for it")
+                tell(f"another process is building {final.name}; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is(folder, lock) or folder.with_name(folder.name[1:].removesuffix(".unfinished")).is_dir():
+            if _is(folder, lock) or final.is_dir():
                 yield
                 return
         finally:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bertinchamps.config import PrepareConfig, named
-from bertinchamps.data.building import Tell
+from bertinchamps.data.building import Tell, locked
 from bertinchamps.data.corpus import Corpus, open_corpus, plan_corpus
 from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+
+SUBMITTED = "submitted.txt"
 
 
 class Executor(Protocol):
@@ -146,31 +148,46 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     Raises:
         UserError: documents cannot be read, or a task failed.
     """
-    plan = plan_corpus(config, tell)
-    folder = plan.folder.with_name(f".{plan.folder.name}.cluster")
-    if plan.folder.is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-        return open_corpus(plan, config.blocks, tell)
-    if not isinstance(plan.source, Divisible):
-        raise UserError(
-            "this source cannot be divided among tasks; prepare it on one machine, without +cluster"
-        )
     name, arguments = named(dict(settings))
     executor = executors.build(name, **arguments)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    work = Work(folder, plan.source, config, plan.tokenizer_folder, plan.facts)
-    try:
-        for stage, task, shares in tasks_of(work, plan.folder, executor.tasks):
-            tell(f"cluster: {stage}, {shares} tasks: {executor.submit(stage, task, shares, folder / 'logs')}")
-    except Exception as error:
-        said = [file.read_text(encoding="utf-8") for file in sorted(folder.glob("problem-*"))]
-        reasons = "\n".join(said) or f"{type(error).__name__}; see {folder / 'logs'}"
-        raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
-    if not executor.waits:
+    plan = plan_corpus(config, tell)
+    # of so many tasks: those of another number have other shares
+    folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
+    if not plan.folder.is_dir():
+        if not isinstance(plan.source, Divisible):
+            raise UserError(
+                "this source cannot be divided among tasks; prepare it on one machine, without +cluster"
+            )
+        with locked(folder, plan.folder, tell):
+            if not plan.folder.is_dir():
+                work = Work(folder, plan.source, config, plan.tokenizer_folder, plan.facts)
+                _submit(work, plan.folder, executor, tell)
+    if not plan.folder.is_dir():
         tell("cluster: when the last job is done, the same command opens the corpus")
         return None
-    shutil.rmtree(folder)
+    for left in plan.folder.parent.glob(f".{plan.folder.name}.cluster-*"):
+        shutil.rmtree(left)
     return open_corpus(plan, config.blocks, tell)
+
+
+def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
+    submitted, logs = work.folder / SUBMITTED, work.folder / "logs"
+    if submitted.exists():
+        raise UserError(
+            f"tasks were submitted before ({submitted.read_text(encoding='utf-8').strip()}). If they are over and did "
+            f"not build the corpus, see {logs}, delete {submitted}, and give the same command again"
+        )
+    done = []
+    try:
+        for stage, task, shares in tasks_of(work, target, executor.tasks):
+            done.append(executor.submit(stage, task, shares, logs))
+            tell(f"cluster: {stage}, {shares} tasks: {done[-1]}")
+    except Exception as error:
+        said = [file.read_text(encoding="utf-8") for file in sorted(work.folder.glob("problem-*"))]
+        reasons = "\n".join(said) or f"{type(error).__name__}; see {logs}"
+        raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
+    if not executor.waits and not target.is_dir():
+        submitted.write_text(", ".join(done) + "\n", encoding="utf-8")
 
 
 def cluster_problems(settings: Mapping[str, Any]) -> list[str]:

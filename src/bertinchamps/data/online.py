@@ -1,7 +1,8 @@
 """`data.online=true`: documents are cleaned, tokenised and packed beside the training, and no blocks are kept.
 
     CACHE/online/FINGERPRINT/   held_out.bin, manifest.json
-                                windows.jsonl   where in the source each window begins, as far as anybody came
+                                windows-N.jsonl   where in the source each window of N tokens begins, as far as
+                                                  anybody came
 
 The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Position p of the stream
 is block p mod n of window p div n, whatever was read before: a run goes on at a position as it does on prepared blocks.
@@ -59,13 +60,14 @@ class OnlineBlocks:
         source: of the documents; nothing of it has been read.
         config: what shapes the stream.
         tokenizer_folder: of the tokenizer.
-        journal: windows.jsonl.
+        folder: of the journal.
     """
 
-    def __init__(self, source: Source, config: PrepareConfig, tokenizer_folder: Path, journal: Path) -> None:
+    def __init__(self, source: Source, config: PrepareConfig, tokenizer_folder: Path, folder: Path) -> None:
         self.sequence_length = config.blocks.sequence_length
         self.blocks_of_a_window = max(1, WINDOW // self.sequence_length)
-        self._work = (source, config, tokenizer_folder, journal)
+        size = self.blocks_of_a_window * self.sequence_length
+        self._work = (source, config, tokenizer_folder, folder / f"windows-{size}.jsonl")
 
     def __len__(self) -> int:
         return ENDLESS
@@ -245,7 +247,7 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         folder,
         tokenizer_folder,
         folder.name,
-        OnlineBlocks(unread, config, tokenizer_folder, folder / "windows.jsonl"),
+        OnlineBlocks(unread, config, tokenizer_folder, folder),
         held_out,
         vocabulary(tokenizer),
         json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
