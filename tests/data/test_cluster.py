@@ -178,16 +178,12 @@ def test_slurm_is_given_arrays_of_jobs(
     config = settings(messy[0], {"files": many_files(messy)}, EVERYTHING[:1])
     slurm = {"name": "slurm", "partition": "cpu", "tasks": 2, "sbatch_args": {"account": "hospital"}}
     said: list[str] = []
-    assert prepare_on_cluster(config, slurm, said.append) is None
-    assert said[-2:] == [
-        "cluster: join, 1 tasks: job 7",
-        "cluster: when the last job is done, the same command opens the corpus",
-    ]
+    corpus = prepare_on_cluster(config, slurm, said.append)
+    assert corpus is not None, (tmp_path / "slurm.log").read_text()  # this Slurm is done at once
+    assert "cluster: join, 1 tasks: job 7" in said
     asked = (tmp_path / "slurm.log.settings").read_text()
     assert "--partition=cpu" in asked
     assert "--account=hospital" in asked
-    corpus = prepare_on_cluster(config, slurm, lambda _: None)
-    assert corpus is not None, (tmp_path / "slurm.log").read_text()
     assert_same(corpus, on_one_machine(config, tmp_path, monkeypatch))
     assert names(tmp_path / "cache" / "corpora") == [corpus.fingerprint]
 
@@ -203,7 +199,9 @@ def test_jobs_that_may_still_run_are_not_submitted_again(
 
     monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later(2))
     config = settings(messy[0])
-    assert prepare_on_cluster(config, {"name": "later"}, lambda _: None) is None
+    said: list[str] = []
+    assert prepare_on_cluster(config, {"name": "later"}, said.append) is None
+    assert said[-1] == "cluster: when the last job is done, the same command opens the corpus"
     message = failure(lambda: prepare_on_cluster(config, {"name": "later"}, lambda _: None))
     assert message.startswith("tasks were submitted before (job 7, job 7)")
 

@@ -166,7 +166,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
         tell("cluster: when the last job is done, the same command opens the corpus")
         return None
     for left in plan.folder.parent.glob(f".{plan.folder.name}.cluster-*"):
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)  # Slurm may still be writing statistics into the logs
     return open_corpus(plan, config.blocks, tell)
 
 
