@@ -178,7 +178,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
             label=side,
         )
     axes.set(xscale="log", xlabel="text (MB)", ylabel="largest resident memory (MB)", ylim=(0, None))
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.savefig(file, dpi=150)
 
 
