@@ -251,3 +251,26 @@ def test_a_run_on_a_stream_goes_on_at_the_exact_document(
     halves = quick_run(*settings, "resume=auto", name="halves")
     assert losses(halves) == losses(whole)
     assert losses(quick_run(*LONG, name="prepared")) != losses(whole)
+
+
+def test_documents_that_fail_in_the_middle_cost_no_update(
+    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertinchamps.training.trainer import Trainer
+
+    settings = [*LONG, "checkpoint.every_steps=null"]
+    whole = quick_run(*settings, name="whole")
+    update = Trainer._update
+
+    def fail_at_ten(self: Trainer, stream: object) -> object:
+        if self.step == 9:
+            raise UserError("the Hub does not answer")
+        return update(self, stream)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", fail_at_ten)
+        with pytest.raises(UserError, match="the Hub does not answer"):
+            quick_run(*settings, name="halves")
+    halves = quick_run(*settings, "resume=auto", name="halves")
+    assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
+    assert losses(halves) == losses(whole)

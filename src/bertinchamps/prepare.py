@@ -68,7 +68,7 @@ def command_problems(config: PrepareCommandConfig) -> list[str]:
     if config.cluster:
         from bertinchamps.data.cluster import cluster_problems
 
-        found += cluster_problems(config.cluster)
+        found += cluster_problems(config.cluster, config.data)
     if config.stats is not None and Path(config.stats).expanduser().exists():
         found.append(f"stats={config.stats}: is there already, and was not touched; choose another name")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PretrainConfig, named
-from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
 from bertinchamps.launch import launched
 from bertinchamps.prepare import problems as data_problems
 from bertinchamps.prepare import tell
@@ -201,6 +202,10 @@ def _fit(trainer: Trainer, records: _Records | None, run: Run) -> None:
             f"{error}. The weights after update {trainer.step} are in a checkpoint: the same command with "
             f"resume={run.folder} goes on, and torchrun --max-restarts=N does so by itself"
         ) from error
+    except UserError:
+        with contextlib.suppress(OSError):  # if the disk is full, that is what is told
+            save()
+        raise
 
 
 def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForMaskedLM:

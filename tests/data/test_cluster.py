@@ -203,7 +203,25 @@ def test_jobs_that_may_still_run_are_not_submitted_again(
     assert prepare_on_cluster(config, {"name": "later"}, said.append) is None
     assert said[-1] == "cluster: when the last job is done, the same command opens the corpus"
     message = failure(lambda: prepare_on_cluster(config, {"name": "later"}, lambda _: None))
-    assert message.startswith("tasks were submitted before (job 7, job 7)")
+    assert message.startswith("tasks were submitted before (tokenise (job 7) join (job 7))")
+
+
+def test_jobs_that_were_submitted_before_one_failed_are_told(
+    messy: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(InTurn):
+        waits = False
+
+        def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
+            if name == "join":
+                raise OSError("sbatch: QOS limit")
+            return "job 7"
+
+    monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later(2))
+    message = failure(lambda: prepare_on_cluster(settings(messy[0]), {"name": "later"}, lambda _: None))
+    assert "OSError: sbatch: QOS limit). Cancel what was submitted (tokenise (job 7) join)" in message
+    again = failure(lambda: prepare_on_cluster(settings(messy[0]), {"name": "later"}, lambda _: None))
+    assert again.startswith("tasks were submitted before (tokenise (job 7) join)")
 
 
 def test_another_number_of_tasks_has_nothing_to_do_with_what_is_half_done(
@@ -255,16 +273,11 @@ def test_shares_make_up_the_source(tmp_path: Path, data: dict[str, Any], number:
     assert len(whole) == number or data["name"] == "files"
 
 
-def test_a_mix_is_refused(messy: list[Path]) -> None:
-    config = settings(messy[0])
-    config.data = {"name": "mix", "sources": [{"weight": 1, "name": "files", "files": [str(messy[0])]}]}
-    assert "prepare it on one machine" in failure(
-        lambda: prepare_on_cluster(config, {"name": "local"}, lambda _: None)
-    )
-
-
 def test_mistakes_are_named_by_key() -> None:
-    assert cluster_problems({"name": "local", "tasks": 0}) == ["cluster.tasks=0: must be at least 1"]
-    (problem,) = cluster_problems({"name": "slurm"})
+    assert cluster_problems({"name": "local", "tasks": 0}, {}) == ["cluster.tasks=0: must be at least 1"]
+    assert cluster_problems({"name": "local", "workers": 0}, {}) == ["cluster.workers=0: must be at least 1"]
+    assert "prepare it without +cluster" in cluster_problems({"name": "local"}, {"name": "mix"})[0]
+    assert "leave it out" in cluster_problems({"name": "local"}, {"name": "hub", "max_documents": 3})[0]
+    (problem,) = cluster_problems({"name": "slurm"}, {})
     assert problem.startswith("cluster.partition: slurm needs it")
-    assert cluster_problems({"name": "slrm"})[0].startswith("cluster=slrm: no such cluster; did you mean")
+    assert cluster_problems({"name": "slrm"}, {})[0].startswith("cluster=slrm: no such cluster; did you mean")

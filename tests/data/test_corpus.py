@@ -298,7 +298,9 @@ def test_another_sequence_length_reads_the_same_file(file: Path, monkeypatch: py
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    """What is in a folder, empty locks of killed processes apart."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in found if path.suffix != ".lock")
 
 
 EVERYTHING = [
@@ -368,7 +370,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
     assert bytes_of(corpus) == bytes_of(at_once)
     assert counted(corpus) == counted(at_once)
     assert names(corpus.folder) == ["held_out.bin", "manifest.json", "train.bin"]
-    assert names(tmp_path / "second" / "corpora") == [corpus.fingerprint]
+    assert [path.name for path in (tmp_path / "second" / "corpora").iterdir()] == [corpus.fingerprint]
     assert corpus.manifest["dropped"].keys() >= {"exact duplicate", "near duplicate", "too short"}
 
 
@@ -413,6 +415,47 @@ def test_a_killed_build_goes_on_where_it_was(
     assert any("going on" in line for line in said)
     monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
     assert bytes_of(corpus) == bytes_of(built(settings(messy[0], cleaning=EVERYTHING)))
+
+
+@pytest.fixture
+def half_done(messy: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a preparation whose third commit met a full disk."""
+    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 13)
+    monkeypatch.setattr(duplicates, "TABLE", 1 << 16)
+    monkeypatch.setattr(tokenising, "SECONDS_BETWEEN_COMMITS", 0)
+    monkeypatch.setattr(tokenising, "SHARE_OF_TIME_FOR_COMMITS", 1e9)
+    save, saves = cleaning.Cleaner.save, list[Path]()
+
+    def full(self: cleaning.Cleaner, folder: Path) -> None:
+        saves.append(folder)
+        save(self, folder)
+        if len(saves) >= 3:
+            os.truncate(folder / "0" / "digests.npy", 10)
+            raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaning.Cleaner, "save", full)
+        with pytest.raises(OSError, match="disk full"):
+            built(settings(messy[0], cleaning=EVERYTHING))
+    return saves[0].parent
+
+
+def test_a_disk_that_is_full_while_progress_is_written_down_costs_nothing(
+    half_done: Path, messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    corpus = prepare(settings(messy[0], cleaning=EVERYTHING), said.append)
+    assert any("going on" in line for line in said)
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
+    assert bytes_of(corpus) == bytes_of(built(settings(messy[0], cleaning=EVERYTHING)))
+
+
+def test_progress_that_the_disk_lost_is_told_and_then_begun_anew(half_done: Path, messy: list[Path]) -> None:
+    for file in half_done.rglob("digests.npy"):
+        os.truncate(file, 0)
+    message = failure(lambda: built(settings(messy[0], cleaning=EVERYTHING)))
+    assert "cannot go on where it was; the same command begins anew" in message
+    assert len(decoded(built(settings(messy[0], cleaning=EVERYTHING)), "train")) > 100
 
 
 def test_what_an_interrupted_build_of_another_corpus_left_is_removed_when_it_is_old(
@@ -581,6 +624,12 @@ def test_steps_apply_in_the_order_given() -> None:
         ({"data": {"text_feild": "x"}}, "data.text_feild: files takes no such setting; did you mean"),
         ({"cleaning": [{"name": "lenght"}]}, "cleaning=lenght: no such cleaning step; did you mean"),
         ({"cleaning": [{"name": "length", "max": 3}]}, "cleaning.max: length takes no such setting"),
+        ({"cleaning": ["french"]}, "cleaning: a list of steps, such as [{name: length"),
+        (
+            {"cleaning": [{"name": "near_duplicates", "similarity": 0.999}]},
+            "cleaning.similarity=0.999: cannot",
+        ),
+        ({"data": {"online": "maybe"}}, "data.online=maybe: true or false"),
         ({"vocab_size": 3}, "tokenizer.vocab_size=3"),
         ({"sequence_length": 7}, "blocks.sequence_length=7: must be at least 8"),
         ({"held_out_share": 0}, "blocks.held_out_share=0: a share between 0 and 1"),

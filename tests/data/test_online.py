@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -169,11 +172,15 @@ def test_the_other_process_ends_with_the_reader(notes: list[Path]) -> None:
     wait_until(lambda: not process.is_alive())
 
 
-def test_a_process_that_was_killed_is_told(notes: list[Path]) -> None:
+@pytest.mark.parametrize("size", [WINDOW, 1_000_000])  # into a pipe as a whole, and in parts
+def test_a_process_that_was_killed_is_told(notes: list[Path], size: int) -> None:
     corpus = opened(configured(notes, "files"))
     assert isinstance(corpus.train, OnlineBlocks)
-    windows = online._Windows(corpus.train._work, 0, WINDOW)
+    windows = online._Windows(corpus.train._work, 0, size)
     windows.get(0)
+    os.kill(windows._process.pid or 0, signal.SIGTERM)  # often meant for a whole group: the parent decides
+    windows.get(1)
+    time.sleep(0.5)  # it waits for somebody to take the next one
     os.kill(windows._process.pid or 0, signal.SIGKILL)
     message = failure(lambda: windows.get(10_000))
     assert message.startswith("the process that reads documents for data.online ended (exit code -9)")
@@ -219,3 +226,52 @@ def test_steps_that_compare_documents_are_refused(notes: list[Path]) -> None:
     files.cleaning = [{"name": "exact_duplicates"}, {"name": "repeated_lines"}]
     (problem,) = corpus_problems(files)
     assert "exact_duplicates, repeated_lines" in problem
+
+
+LEFT_ALONE = """
+import sys, time
+from pathlib import Path
+from bertinchamps.data.online import _Windows
+import pickle
+if __name__ == "__main__":
+    windows = _Windows(pickle.loads(Path(sys.argv[1]).read_bytes()), 0, 1_000_000)
+    windows.get(0)
+    print(windows._process.pid, flush=True)
+    if sys.argv[2] == "raise":
+        raise KeyboardInterrupt
+    if sys.argv[2] == "wait":
+        time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("end", ["normal", "raise", "wait"])
+def test_no_end_of_the_training_leaves_the_other_process_behind(
+    notes: list[Path], tmp_path: Path, end: str
+) -> None:
+    corpus = opened(configured(notes, "files", workers=2))
+    assert isinstance(corpus.train, OnlineBlocks)
+    (tmp_path / "work").write_bytes(pickle.dumps(corpus.train._work))
+    (tmp_path / "left_alone.py").write_text(LEFT_ALONE)
+    training = subprocess.Popen(
+        [sys.executable, str(tmp_path / "left_alone.py"), str(tmp_path / "work"), end],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert training.stdout is not None
+    packing = Path("/proc", training.stdout.readline().decode().strip())
+    if end == "wait":
+        training.kill()
+    training.wait(30)
+    wait_until(lambda: not packing.exists())
+
+
+def test_an_error_of_another_kind_is_told_without_a_text(
+    notes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(notes, "files", sample_characters=100, held_out_share=0.5)
+    corpus = opened(config)
+    notes[0].unlink()
+    notes[0].mkdir()
+    message = failure(lambda: seen(corpus, 0, 4, 10_000))
+    assert str(notes[0]) in message or "OSError" in message

@@ -32,11 +32,11 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         return
     _remove_abandoned(folder.parent)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    with locked(unfinished, folder, tell):
+    with locked(folder, tell):
         if folder.is_dir():  # the process that held the lock has done it
-            shutil.rmtree(unfinished, ignore_errors=True)
             return
         try:
+            unfinished.mkdir(exist_ok=True, mode=0o700)
             if not (unfinished / PROGRESS).exists():
                 _empty(unfinished)
             fill(unfinished)
@@ -52,27 +52,35 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
 
 
 @contextmanager
-def locked(folder: Path, final: Path, tell: Tell) -> Iterator[None]:
-    """Make a directory, and hold its lock, which ends with the process at the latest.
+def locked(name: Path, tell: Tell) -> Iterator[None]:
+    """Hold the lock of something that is being built; it ends with the process at the latest.
+
+    A file, because NFS tells other machines of locks of files, not of directories.
 
     Args:
-        folder: where work is done that leads to `final`; whoever holds the lock may remove it then.
-        final: what other processes wait for.
+        name: of what is being built; the lock is a hidden file beside it.
         tell: is told of waiting.
     """
+    file = _lock_of(name)
     while True:
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        lock = os.open(folder, os.O_RDONLY)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _take(lock):
-                tell(f"another process is building {final.name}; waiting for it")
+                tell(f"another process is building {name.name}; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is(folder, lock) or final.is_dir():
-                yield
+            if _is(file, lock):
+                try:
+                    yield
+                finally:
+                    file.unlink(missing_ok=True)
                 return
         finally:
             os.close(lock)
+
+
+def _lock_of(name: Path) -> Path:
+    return name.with_name(f".{name.name}.lock")
 
 
 def _take(lock: int) -> bool:
@@ -84,10 +92,10 @@ def _take(lock: int) -> bool:
     return True
 
 
-def _is(folder: Path, lock: int) -> bool:
-    """Whether the directory of this name is still the one that was opened."""
+def _is(file: Path, lock: int) -> bool:
+    """Whether the file of this name is still the one that was opened."""
     try:
-        return os.path.samestat(folder.stat(), os.fstat(lock))
+        return os.path.samestat(file.stat(), os.fstat(lock))
     except FileNotFoundError:
         return False
 
@@ -102,16 +110,20 @@ def _empty(folder: Path) -> None:
 
 def _remove_abandoned(parent: Path) -> None:
     """Remove what nobody fills any more, unless it can be gone on with and is not old."""
-    for leftover in parent.glob(".*.unfinished"):
-        progress = leftover / PROGRESS
+    oldest = time.time() - DAYS_KEPT * 86_400
+    for leftover in [*parent.glob(".*.unfinished"), *parent.glob(".*.cluster-*")]:
+        name = leftover.with_name(leftover.name[1:].rpartition(".")[0])
         try:
-            if progress.exists() and time.time() - progress.stat().st_mtime < DAYS_KEPT * 86_400:
+            progress = leftover / PROGRESS
+            whole = leftover if ".cluster-" in leftover.name else progress if progress.exists() else None
+            if whole is not None and whole.stat().st_mtime > oldest:
                 continue
-            lock = os.open(leftover, os.O_RDONLY)
+            lock = os.open(_lock_of(name), os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:  # finished or removed meanwhile
             continue
         try:
-            if _take(lock):
+            if _take(lock) and _is(_lock_of(name), lock):
                 shutil.rmtree(leftover, ignore_errors=True)
+                _lock_of(name).unlink(missing_ok=True)
         finally:
             os.close(lock)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from bertinchamps.config import PrepareConfig, named
 from bertinchamps.data.building import Tell, locked
 from bertinchamps.data.corpus import Corpus, open_corpus, plan_corpus
-from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
+from bertinchamps.data.shares import Task, Work, tasks_of
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
 
@@ -154,11 +154,8 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     # of so many tasks: those of another number have other shares
     folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
     if not plan.folder.is_dir():
-        if not isinstance(plan.source, Divisible):
-            raise UserError(
-                "this source cannot be divided among tasks; prepare it on one machine, without +cluster"
-            )
-        with locked(folder, plan.folder, tell):
+        with locked(plan.folder, tell):
+            folder.mkdir(exist_ok=True, mode=0o700)
             if not plan.folder.is_dir():
                 work = Work(folder, plan.source, config, plan.tokenizer_folder, plan.facts)
                 _submit(work, plan.folder, executor, tell)
@@ -177,23 +174,38 @@ def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
             f"tasks were submitted before ({submitted.read_text(encoding='utf-8').strip()}). If they are over and did "
             f"not build the corpus, see {logs}, delete {submitted}, and give the same command again"
         )
-    done = []
     try:
         for stage, task, shares in tasks_of(work, target, executor.tasks):
-            done.append(executor.submit(stage, task, shares, logs))
-            tell(f"cluster: {stage}, {shares} tasks: {done[-1]}")
+            if not executor.waits:  # written first: what is submitted may run, whatever happens here
+                with submitted.open("a", encoding="utf-8") as stream:
+                    stream.write(f"{stage} ")
+            job = executor.submit(stage, task, shares, logs)
+            tell(f"cluster: {stage}, {shares} tasks: {job}")
+            if not executor.waits and submitted.exists():
+                with submitted.open("a", encoding="utf-8") as stream:
+                    stream.write(f"({job}) ")
     except Exception as error:
+        if not executor.waits:
+            done = submitted.read_text(encoding="utf-8").strip()
+            raise UserError(
+                f"submitting failed ({type(error).__name__}: {str(error)[:200]}). Cancel what was submitted ({done}), "
+                f"delete {submitted}, and give the same command again"
+            ) from None
         said = [file.read_text(encoding="utf-8") for file in sorted(work.folder.glob("problem-*"))]
         reasons = "\n".join(said) or f"{type(error).__name__}; see {logs}"
         raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
-    if not executor.waits and not target.is_dir():
-        submitted.write_text(", ".join(done) + "\n", encoding="utf-8")
 
 
-def cluster_problems(settings: Mapping[str, Any]) -> list[str]:
-    """Mistakes in the node `cluster`, in the user's key names."""
+def cluster_problems(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """Mistakes in the node `cluster`, and what of the node `data` no cluster can do, in the user's key names."""
     name, arguments = named(dict(settings))
     problems = executors.problems(name, arguments)
+    if data.get("name") == "mix":
+        problems.append("data=mix: its order cannot be divided among tasks; prepare it without +cluster")
+    if data.get("max_documents") is not None:
+        problems.append("data.max_documents: tasks of a cluster read whole shards; leave it out")
+    if not problems and name == "local" and arguments.get("workers", 1) < 1:
+        problems.append(f"cluster.workers={arguments['workers']}: must be at least 1")
     problems += [
         f"cluster.{key}={arguments[key]}: must be at least 1"
         for key in ("tasks", "cpus_per_task", "mem_per_cpu_gb")

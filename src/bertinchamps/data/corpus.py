@@ -120,6 +120,8 @@ def corpus_problems(config: PrepareConfig) -> list[str]:
         problems.append(
             f"cleaning: {', '.join(undoing)} would undo the up-sampling of a mix; give each of data.sources its own"
         )
+    if not isinstance(config.data.get("online", False), bool):
+        problems.append(f"data.online={config.data['online']}: true or false")
     if not problems and config.data.get("online"):
         problems += _online_problems(config)
     blocks = config.blocks
@@ -177,7 +179,12 @@ def shaping_facts(config: PrepareConfig, tokenizer_folder: Path) -> dict[str, An
 def cache_dir(config: BlocksConfig) -> Path:
     """Where tokenizers and blocks are kept: its owner's alone, since it holds the documents' words."""
     folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: no cache can be kept there ({error.strerror}); blocks.cache_dir= names another place"
+        ) from error
     return folder
 
 

@@ -10,15 +10,13 @@ is block p mod n of window p div n, whatever was read before: a run goes on at a
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import multiprocessing
-import os
-import queue
-import signal
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +40,10 @@ from bertinchamps.data.corpus import (
 from bertinchamps.data.loader import permuted
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
+from bertinchamps.data.workers import serve_parent
 from bertinchamps.errors import UserError
 
 WINDOW = 1 << 20  # tokens shuffled together: some five megabytes of French, read in a few seconds
-WINDOWS_AHEAD = 2
 SAMPLE_CHARACTERS = 10_000_000  # for the tokenizer: a first step within a minute, whatever the corpus
 HELD_OUT_TOKENS = 1 << 16  # 512 blocks of 128, what an evaluation scores by default
 HELD_OUT_CHARACTERS = 100_000_000  # read at most in search of them
@@ -95,19 +93,20 @@ class OnlineBlocks:
 
 
 class _Windows:
-    """Windows in order from another process, which ends with this object."""
+    """Windows in order from another process, which packs one while another is trained on, and ends with this object."""
 
     def __init__(self, work: tuple[Source, PrepareConfig, Path, Path], first: int, size: int) -> None:
         number, cursor = _begin(work[3], first)
         context = multiprocessing.get_context("spawn")
-        self._queue: Any = context.Queue(WINDOWS_AHEAD)
-        self._stop = context.Event()
+        self._receiver, sender = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_pack, args=(*work, number, cursor, size, self._queue, self._stop), name="packing"
+            target=_pack, args=(*work, number, cursor, size, sender), name="packing"
         )
         self._process.start()
+        sender.close()  # the other process has it now, and the pipe ends with that
         self._number, self._tokens = number - 1, np.empty(0, dtype=np.uint16)
-        weakref.finalize(self, _end, self._process, self._queue, self._stop)
+        # of multiprocessing, because at the exit it comes before that waits for processes
+        Finalize(self, _end, (self._receiver, self._process), exitpriority=10)
 
     def get(self, number: int) -> Tokens:
         """The window of this number; those before it are let go.
@@ -120,28 +119,25 @@ class _Windows:
         return self._tokens
 
     def _next(self) -> tuple[int, Tokens]:
-        while True:
-            try:
-                item = self._queue.get(timeout=1)
-            except queue.Empty:
-                if self._process.is_alive():
-                    continue
-                raise UserError(
-                    f"the process that reads documents for data.online ended (exit code {self._process.exitcode}); "
-                    "resume the run to go on"
-                ) from None
-            if isinstance(item, UserError):
-                raise item
-            number, tokens = item
-            return number, tokens
+        try:
+            item = self._receiver.recv()
+        except (EOFError, OSError):
+            self._process.join(SECONDS_TO_END)
+            raise UserError(
+                f"the process that reads documents for data.online ended (exit code {self._process.exitcode}); "
+                "resume the run to go on"
+            ) from None
+        if isinstance(item, UserError):
+            raise item
+        number, tokens = item
+        return number, tokens
 
 
-def _end(process: Any, windows: Any, stop: Any) -> None:
-    stop.set()
-    windows.cancel_join_thread()
+def _end(receiver: Any, process: Any) -> None:
+    receiver.close()  # which the other process notices as soon as it has a window
     process.join(SECONDS_TO_END)
     if process.is_alive():
-        process.terminate()
+        process.kill()
 
 
 def _pack(
@@ -152,37 +148,33 @@ def _pack(
     number: int,
     cursor: Cursor,
     size: int,
-    windows: Any,
-    stop: Any,
+    sender: Any,
 ) -> None:
-    """The other process: put (number, tokens) of windows into a queue until told to stop or left alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training's to handle
-    parent = os.getppid()
-
-    def handed_over(item: object) -> bool:
-        while not stop.is_set() and os.getppid() == parent:
-            try:
-                windows.put(item, timeout=0.5)
-            except queue.Full:
-                continue
-            return True
-        windows.cancel_join_thread()
-        return False
-
+    """The other process: send (number, tokens) of windows, or why there are no more, until nobody receives them."""
+    serve_parent()
     try:
-        packer = Packer(source, config, open_tokenizer(tokenizer_folder), processes(config.blocks))
-        for found, tokens in packer.windows(size, cursor):
-            _remember(journal, number, found)
-            if not handed_over((number, tokens)):
-                return
-            number += 1
-    except UserError as error:
-        handed_over(UserError(str(error)))
+        try:
+            packer = Packer(source, config, open_tokenizer(tokenizer_folder), processes(config.blocks))
+            for found, tokens in packer.windows(size, cursor):
+                _remember(journal, number, found)
+                sender.send((number, tokens))
+                number += 1
+        except UserError as error:
+            sender.send(UserError(str(error)))
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            sender.send(
+                UserError(f"the documents of data.online cannot be read any more ({type(error).__name__})")
+            )
+    except BrokenPipeError:
+        return
 
 
 def _remember(journal: Path, number: int, cursor: Cursor) -> None:
     line = json.dumps({"window": number, **cursor._asdict()})
-    with journal.open("a", encoding="utf-8") as stream:  # a line at once: several processes may do the same
+    # without it, a run that goes on has to read more; a line at once, because several processes may do the same
+    with contextlib.suppress(OSError), journal.open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
 
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import shutil
+import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -222,14 +224,18 @@ class Tokenise(Task):
         self._number, self._stage = number, stage
 
     def run(self, rank: int, world_size: int) -> None:
-        folder = self.work.folder / "shares" / str(rank)
-        folder.mkdir(parents=True, exist_ok=True)
+        whole = self.work.folder / "shares" / str(rank)
+        folder = whole.with_name(f".{rank}.{socket.gethostname()}.{os.getpid()}.unfinished")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         source = Remaining(self.work, self._number, rank, world_size)
         config = replace(self.work.config, cleaning=[json.loads(node) for node in self._stage.functions])
         tokenizer = open_tokenizer(self.work.tokenizer_folder)
         last = rank == world_size - 1
         Pass(folder, source, config, tokenizer, 1, _silent, own_held_out=last).run(self.work.facts)
         write_json(folder / "counts.json", {"counts": [count.facts() for count in source.counts]})
+        shutil.rmtree(whole, ignore_errors=True)
+        folder.rename(whole)
 
 
 class Join(Task):
@@ -256,7 +262,7 @@ class Join(Task):
         if not self._target.is_dir():
             folder.rename(self._target)
         for left in self.work.folder.iterdir():
-            if left.name != "logs":  # this task's own among them
+            if left.is_dir() and left.name != "logs":  # this task's own among them
                 shutil.rmtree(left)
 
     def _manifest(self, shares: list[dict[str, Any]]) -> dict[str, Any]:

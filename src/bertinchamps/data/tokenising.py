@@ -28,6 +28,7 @@ from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import PROGRESS, Tell
 from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
 from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.errors import UserError
 
 SECONDS_BETWEEN_NOTES = 10
 SECONDS_BETWEEN_COMMITS = 30
@@ -50,6 +51,7 @@ class Progress:
         out_of_training: documents left out after cleaning, by reason.
         seconds: spent.
         seen: the folder of what the cleaning steps have seen.
+        report: of the source, once it is read.
     """
 
     place: Place | None = None
@@ -61,6 +63,7 @@ class Progress:
     out_of_training: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     seen: str = "seen-0"
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 class Pass:
@@ -113,7 +116,7 @@ class Pass:
                 f"blocks: going on with a preparation that was interrupted ({done:,} documents are done)"
             )
             self._cleaner.counts = [Count.of(count) for count in self.progress.counts]
-            self._cleaner.load(self._folder / self.progress.seen)
+            self._load()
         separator = vocabulary(self._tokenizer).separator_id
         with (
             self._cleaner,
@@ -131,13 +134,23 @@ class Pass:
             "cleaning": [count.facts() for count in self._cleaner.counts],
             "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
             "out_of_training": dict(+self._out_of_training),
-            **(self._source.report() if isinstance(self._source, Reporting) else {}),
+            **self.progress.report,
             "seconds": round(self._seconds(), 2),
             "shaped_by": facts,
         }
         write_json(self._folder / "manifest.json", manifest)
         for left in [self._folder / PROGRESS, *self._folder.glob("seen-*")]:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+    def _load(self) -> None:
+        try:
+            self._cleaner.load(self._folder / self.progress.seen)
+        except (OSError, EOFError, ValueError) as error:  # the disk lost it
+            (self._folder / PROGRESS).unlink()
+            raise UserError(
+                f"{self._folder / self.progress.seen} is damaged ({type(error).__name__}), so this preparation cannot "
+                "go on where it was; the same command begins anew"
+            ) from error
 
     def _writer(self, split: str, separator: int) -> TokenWriter:
         documents, tokens = self.progress.documents[split], self.progress.tokens[split]
@@ -151,9 +164,13 @@ class Pass:
                 for group in ahead(groups(self._source.documents(self.progress.place))):
                     whole, place = False, group[-1].place
                     self._write(self._split(self._cleaner.clean(group)))
-                    self.progress.place, whole = place, True
+                    self.progress.place = place
                     self._commit_if_due()
+                    whole = True
                 self.progress.read = True
+                self.progress.report = (
+                    dict(self._source.report()) if isinstance(self._source, Reporting) else {}
+                )
             finally:
                 if whole and self.progress.place is not None and (self._own or not self.progress.read):
                     self._commit()
@@ -190,7 +207,7 @@ class Pass:
 
     def _commit_if_due(self) -> None:
         between = max(SECONDS_BETWEEN_COMMITS, self._commit_seconds / SHARE_OF_TIME_FOR_COMMITS)
-        if time.monotonic() - self._committed >= between:
+        if self.progress.place is not None and time.monotonic() - self._committed >= between:
             self._commit()
 
     def _commit(self) -> None:
@@ -198,14 +215,17 @@ class Pass:
         began = time.monotonic()
         for writer in self._writers.values():
             writer.flush_to_disk()
-        before = self._folder / self.progress.seen
-        self.progress.seen = "seen-1" if self.progress.seen == "seen-0" else "seen-0"
-        shutil.rmtree(self._folder / self.progress.seen, ignore_errors=True)
-        self._cleaner.save(self._folder / self.progress.seen)
+        before = self._folder / self.progress.seen  # is not touched until the new one is whole and named
+        after = self._folder / ("seen-1" if self.progress.seen == "seen-0" else "seen-0")
+        shutil.rmtree(after, ignore_errors=True)
+        self._cleaner.save(after)
+        for file in after.rglob("*.npy"):
+            _flush_to_disk(file)
         self.progress.counts = [count.facts() for count in self._cleaner.counts]
         self.progress.out_of_training = dict(self._out_of_training)
         self.progress.seconds = self._seconds()
-        write_json(self._folder / PROGRESS, asdict(self.progress))
+        write_json(self._folder / PROGRESS, {**asdict(self.progress), "seen": after.name})
+        self.progress.seen = after.name
         shutil.rmtree(before, ignore_errors=True)
         self._committed = time.monotonic()
         self._commit_seconds = self._committed - began
@@ -246,6 +266,14 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := coming.result()) is not None:
             coming = reader.submit(next, items, None)
             yield item
+
+
+def _flush_to_disk(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from bertinchamps.contract import Batch
 from bertinchamps.launch import Launch, launched
 
 ALONE = Launch()
+SECONDS_FOR_A_BATCH = 5.0
 
 # Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
 # the first match counts.
@@ -237,4 +238,6 @@ def _read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Bat
             yield item
     finally:
         stopped.set()
-        thread.join()
+        thread.join(
+            SECONDS_FOR_A_BATCH
+        )  # it may be waiting for a slow source, and ends with the process then

@@ -11,7 +11,6 @@ What is done to a text by itself is done by several processes; the result is the
 from __future__ import annotations
 
 import json
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from bertinchamps.config import canonical, named
 from bertinchamps.contract import Document
+from bertinchamps.data.workers import serve_parent
 from bertinchamps.registry import Registry
 
 CHARACTERS_OF_A_PART = 100_000  # handed to a process together
@@ -254,9 +254,7 @@ class Cleaner:
 
     def _passages(self, stage: Stage, texts: list[str]) -> list[Passage]:
         if self._processes > 1 and self._pool is None and self._seen > ALONE and self._stages:
-            self._pool = ProcessPoolExecutor(
-                self._processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-            )  # Ctrl-C is this process' to handle
+            self._pool = ProcessPoolExecutor(self._processes, get_context("spawn"), serve_parent)
         if self._pool is None:
             return passages(stage, texts)
         parts = _parts(texts)
@@ -340,6 +338,8 @@ def dropped(counts: Sequence[Count]) -> Counter[str]:
     return sum((count.dropped for count in counts), Counter[str]())
 
 
-def cleaning_problems(nodes: Sequence[dict[str, Any]]) -> list[str]:
+def cleaning_problems(nodes: object) -> list[str]:
     """Mistakes in the cleaning steps, in the user's key names."""
+    if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
+        return ["cleaning: a list of steps, such as [{name: length, least: 200}, {name: french}]"]
     return [problem for node in nodes for problem in steps.problems(*named(node))]

@@ -23,6 +23,7 @@ Integers = NDArray[np.uint64]
 WORD = regex.compile(r"\w+")
 # What a line is: up to a line end, the end of a sentence, or a bullet.
 LINE = regex.compile(r".*?(?:(?<=[.!?])\s+|\s+(?=[·•▪])|\n+|$)", regex.DOTALL)
+MOST_BANDS = 256
 TABLE = 1 << 26  # counters of a byte each: enough for some ten million different lines
 
 
@@ -106,7 +107,21 @@ def _near_problems(settings: Mapping[str, Any]) -> list[str]:
         if 0 < similarity < 1
         else [f"cleaning.similarity={similarity}: a share between 0 and 1, such as 0.8"]
     )
-    return wrong + ([] if words >= 1 else [f"cleaning.words={words}: must be at least 1"])
+    wrong += [] if words >= 1 else [f"cleaning.words={words}: must be at least 1"]
+    if not wrong:
+        from datasketch import MinHashLSH
+
+        permutations = settings.get("permutations", 128)
+        try:
+            bands = MinHashLSH(threshold=similarity, num_perm=permutations).b
+        except ValueError:
+            bands = 0
+        if not 0 < bands <= MOST_BANDS:
+            wrong.append(
+                f"cleaning.similarity={similarity}: cannot be told with permutations={permutations}; "
+                "a similarity such as 0.8 takes 128, one nearer to 1 more"
+            )
+    return wrong
 
 
 @steps.register("near_duplicates", check=_near_problems)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.readers_bytes import decompressed
+from bertinchamps.data.sources.readers_records import field_names
 from bertinchamps.data.sources.readers_tables import PARQUET_BATCH
 from bertinchamps.errors import UserError
 
@@ -157,10 +159,15 @@ class HubSource:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         import httpx
+        import pyarrow as arrow
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
             yield
+        except (EOFError, zlib.error, arrow.ArrowException) as error:
+            raise UserError(
+                f"a shard of {self._repository} is damaged or cut ({type(error).__name__})"
+            ) from error
         except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
             raise self._error(f"could not be read to its end ({type(error).__name__})") from error
 
@@ -170,13 +177,13 @@ class HubSource:
                 return None
             try:
                 row = json.loads(row)
-            except ValueError as error:
-                raise UserError(f"{self._repository}, {where}: not JSON") from error
+            except (ValueError, RecursionError):
+                raise UserError(f"{self._repository}, {where}: not JSON") from None
         if isinstance(row, dict) and row.get(self._text_field, "") is None:
             return None
         text = row.get(self._text_field) if isinstance(row, dict) else None
         if not isinstance(text, str):
-            keys = ", ".join(sorted(row)) if isinstance(row, dict) else "none"
+            keys = field_names(sorted(row)) if isinstance(row, dict) else "none"
             raise UserError(
                 f"data.text_field={self._text_field}: {self._repository}, {where} has no such text"
                 f" (keys: {keys})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -83,12 +84,12 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     problems = []
     for place, node in enumerate(nodes):
         where, weight = f"data.sources[{place}]", node.get("weight")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             problems.append(f"{where}.weight={weight}: a number above 0, the share of the characters")
         if node.get("name") == "mix":
             problems.append(f"{where}: a mix of mixes; list its sources here")
             continue
-        found = sources.problems(*_own(node)) + cleaning_problems(node.get("cleaning", ()))
+        found = sources.problems(*_own(node)) + cleaning_problems(node.get("cleaning", []))
         problems += [f"{where}: {problem}" for problem in found]
     return problems
 
