@@ -84,3 +84,32 @@ def test_preparation_is_timed_on_both_sides(tmp_path: Path) -> None:
     ]
     assert all(row["seconds"] > 0 and row["memory_megabytes"] > 10 for row in rows)
     assert figure.stat().st_size > 1000
+
+
+def test_pretraining_is_timed_beside_stock_classes(tmp_path: Path) -> None:
+    words = ["--arch=tiny", "--micro-batch=4", "--sequence-length=32", "--vocabulary=300", "--updates=2"]
+    words += ["--warmup=1", "--repeats=1", "--threads=1", "--precisions", "fp32", "--compile", "off"]
+    output = tmp_path / "pretraining.json"
+    ran = command("benchmarks.pretraining", *words, f"--output={output}", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert "| bertinchamps | fp32 | off |" in ran.stdout
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert [row["engine"] for row in result["rows"]] == [
+        "bertinchamps", "bert", "modernbert", "trainer:bert", "trainer:modernbert",
+    ]  # fmt: skip
+    for row in result["rows"]:
+        assert "problem" not in row, row
+        assert row["tokens_per_second"] > 0
+        assert row["memory_megabytes"] > 50
+    ours = result["rows"][0]
+    assert ours["ratio"] == 1.0
+    assert 0 < ours["flops"] < 100 * ours["product_flops"]
+
+
+def test_a_row_that_fails_is_told_and_the_others_are_measured(tmp_path: Path) -> None:
+    words = ["--arch=tiny", "--micro-batch=4", "--sequence-length=32", "--vocabulary=300", "--updates=1"]
+    words += ["--warmup=1", "--repeats=1", "--precisions", "fp32", "--compile", "off", "--mask-rate=2"]
+    words += ["--engines", "bert"]
+    ran = command("benchmarks.pretraining", *words, f"--output={tmp_path / 'p.json'}", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert "| bert | fp32 | off | failed: " in ran.stdout

@@ -39,7 +39,7 @@ class DatasetHandler(Handler):
 @contextmanager
 def serving_dataset(files: Mapping[str, bytes], refusal: tuple[int, str] | None = None) -> Iterator[Hub]:
     """Runs a hub in a thread."""
-    with serving(files, refusal) as hub:
+    with serving(files, refusal=refusal) as hub:
         hub.RequestHandlerClass = DatasetHandler
         yield hub
 

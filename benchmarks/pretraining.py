@@ -1,0 +1,175 @@
+"""python -m benchmarks.pretraining: tokens a second of pretraining updates, beside stock classes of transformers.
+
+Ours is the engine as `python -m bertinchamps.pretrain` runs it, loader, masking on the device, clipping, optimizer and
+hooks included. The peers are BertForMaskedLM, and ModernBertForMaskedLM with its sparse prediction, in a plain loop and
+in transformers.Trainer: the same layers, widths, vocabulary, sequences, share of masked tokens, AdamW (fused) and
+clipping, no dropout; in float32 and, where the device multiplies it in hardware, bfloat16; as they are and compiled.
+
+Every measurement is a process of its own; the rows take turns, and a row's figure is the median of its updates after
+the first ones, then of its repeats. Blocks are random tokens. FLOPs are those of docs/budget.md: matrix products only,
+and only masked positions in the head; the product beside them multiplies [tokens of a micro-batch, hidden] with
+[hidden, intermediate].
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import markdown
+
+OURS = "bertinchamps"
+PEERS = ("bert", "modernbert")
+ENGINES = (OURS, *PEERS, *(f"trainer:{peer}" for peer in PEERS))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    words = argparse.ArgumentParser(
+        prog="python -m benchmarks.pretraining",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    words.add_argument("--arch", default="small", help="of configs/arch/ (%(default)s)")
+    words.add_argument("--micro-batch", type=int, default=64, help="sequences (%(default)s)")
+    words.add_argument("--accumulate", type=int, default=1, help="micro-batches an update (%(default)s)")
+    words.add_argument("--sequence-length", type=int, default=128, help="tokens (%(default)s)")
+    words.add_argument("--vocabulary", type=int, default=32768, help="entries (%(default)s)")
+    words.add_argument("--mask-rate", type=float, default=0.15, help="share of the tokens (%(default)s)")
+    words.add_argument(
+        "--engines", nargs="+", choices=ENGINES, default=list(ENGINES), metavar="ENGINE", help="(all)"
+    )
+    words.add_argument(
+        "--precisions", nargs="+", choices=("fp32", "bf16"), help="(those that the device has in hardware)"
+    )
+    words.add_argument(
+        "--compile", nargs="+", choices=("on", "off"), default=["on", "off"], help="(%(default)s)"
+    )
+    words.add_argument("--updates", type=int, default=6, help="measured (%(default)s)")
+    words.add_argument("--warmup", type=int, default=3, help="updates before them (%(default)s)")
+    words.add_argument("--repeats", type=int, default=3, help="processes of each row (%(default)s)")
+    words.add_argument("--threads", type=int, help="(all cores)")
+    words.add_argument("--output", type=Path, default=Path("pretraining.json"), help="(%(default)s)")
+    words.add_argument("--row", help=argparse.SUPPRESS)  # of a child: what it measures, as JSON
+    return words
+
+
+def rows(arguments: argparse.Namespace) -> list[dict[str, str]]:
+    """Engine, precision and compilation of each row. transformers.Trainer is not compiled."""
+    precisions = arguments.precisions or ["fp32", *(["bf16"] if _fast_bf16() else [])]
+    return [
+        {"engine": engine, "precision": precision, "compile": compiled}
+        for engine in arguments.engines
+        for precision in precisions
+        for compiled in arguments.compile
+        if compiled == "off" or not engine.startswith("trainer:")
+    ]
+
+
+def _fast_bf16() -> bool:
+    import torch
+
+    from bertinchamps.training.runtime import has_fast_bf16
+
+    return has_fast_bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure all rows in turn; returns what goes into the JSON file."""
+    wanted = rows(arguments)
+    measured: list[list[dict[str, Any]]] = [[] for _ in wanted]
+    for repeat in range(arguments.repeats):
+        for place in range(len(wanted)):
+            index = (place + repeat) % len(wanted)
+            figures = _in_a_process(wanted[index])
+            measured[index].append(figures)
+            said = figures.get("problem") or f"{figures['tokens_per_second']:,.0f} tokens/s"
+            print(f"{repeat + 1}/{arguments.repeats} {_name(wanted[index])}: {said}", file=sys.stderr)
+    done = [_summary(row, own) for row, own in zip(wanted, measured, strict=True)]
+    ours = [row["tokens_per_second"] for row in done if row["engine"] == OURS and "problem" not in row]
+    for row in done:
+        if "problem" not in row:
+            row["ratio"] = max(ours, default=row["tokens_per_second"]) / row["tokens_per_second"]
+    return {
+        "benchmark": "pretraining",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["python", "-m", "benchmarks.pretraining", *sys.argv[1:]]),
+        "hardware": {"cores": os.cpu_count(), "platform": platform.platform()},
+        "rows": done,
+    }
+
+
+def _in_a_process(row: Mapping[str, str]) -> dict[str, Any]:
+    words = [sys.executable, "-m", "benchmarks.pretraining", *sys.argv[1:], f"--row={json.dumps(row)}"]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        return {"problem": (ran.stderr.strip().splitlines() or ["no output"])[-1][:200]}
+    figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return figures
+
+
+def _summary(row: Mapping[str, str], repeats: list[dict[str, Any]]) -> dict[str, Any]:
+    problem = next((repeat["problem"] for repeat in repeats if "problem" in repeat), None)
+    if problem is not None:
+        return {**row, "problem": problem}
+    medians = {key: statistics.median(repeat[key] for repeat in repeats) for key in repeats[0]}
+    return {**row, **medians, "repeats": [repeat["tokens_per_second"] for repeat in repeats]}
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['engine']}, {row['precision']}, {'compiled' if row['compile'] == 'on' else 'eager'}"
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The rows for people, in Markdown."""
+    header = (
+        "engine", "precision", "compiled", "tokens/s", "ours ÷ it", "GFLOP/s", "of the product", "first update, s",
+        "memory, MB",
+    )  # fmt: skip
+    lines = [
+        (row["engine"], row["precision"], row["compile"], *["failed: " + row["problem"]], *[""] * 5)
+        if "problem" in row
+        else (
+            row["engine"],
+            row["precision"],
+            row["compile"],
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['ratio']:.2f}",
+            f"{row['flops'] / 1e9:,.0f}" if row["flops"] else "",
+            f"{row['flops'] / row['product_flops']:.0%}" if row["flops"] else "",
+            f"{row['first_update_seconds']:.1f}",
+            f"{row['memory_megabytes']:,.0f}",
+        )
+        for row in sorted(
+            result["rows"], key=lambda row: (row["engine"] != OURS, -row.get("tokens_per_second", 0))
+        )
+    ]
+    return "\n".join(markdown.table(header, 3, lines))
+
+
+def main() -> None:
+    """Entry point of `python -m benchmarks.pretraining`."""
+    arguments = parser().parse_args()
+    if arguments.row:
+        from benchmarks.pretraining_rows import measure
+
+        print(json.dumps(measure(arguments, json.loads(arguments.row))))
+        return
+    result = benchmark(arguments)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(result))
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

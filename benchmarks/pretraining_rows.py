@@ -1,0 +1,272 @@
+"""One row of benchmarks.pretraining, in a process of its own: this engine, a plain loop, or transformers.Trainer."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from torch import Tensor, nn
+
+from bertinchamps.config import PretrainConfig, config_dir, load
+from bertinchamps.data.blocks import Blocks
+from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.model.architecture import build_config
+from bertinchamps.model.flops import flops_per_token
+from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.training.runtime import Runtime, build_runtime
+
+BLOCKS = 4096
+CLIPPING = 0.5
+IDS = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "mask_token_id": 4}
+
+
+def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, Any]:
+    """Seconds of updates, memory and FLOP/s of one row."""
+    config = _config(arguments, row)
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = _corpus(arguments, Path(folder))
+        runtime = build_runtime(config.runtime)
+        torch.manual_seed(0)
+        engine, _, family = row["engine"].partition(":")
+        if engine == "bertinchamps":
+            stamps, flops = _ours(config, corpus, runtime)
+        elif engine == "trainer":
+            stamps, flops = _trainer(_peer(family, config), config, corpus, runtime, Path(folder)), 0.0
+        else:
+            stamps, flops = _loop(_peer(engine, config), config, corpus, runtime), 0.0
+    seconds = [after - before for before, after in itertools.pairwise(stamps)]
+    tokens = config.batch.size * config.blocks.sequence_length
+    rate = tokens / statistics.median(seconds[arguments.warmup :])
+    return {
+        "tokens_per_second": rate,
+        "first_update_seconds": seconds[0],
+        "memory_megabytes": _memory(runtime.device),
+        "flops": rate * flops,
+        "product_flops": _product(config, runtime),
+        "peak_flops": runtime.peak_flops,
+    }
+
+
+def _config(arguments: argparse.Namespace, row: Mapping[str, str]) -> PretrainConfig:
+    ConfigStore.instance().store("pretrain_schema", node=PretrainConfig)
+    size = arguments.micro_batch * arguments.accumulate
+    words = [
+        f"arch={arguments.arch}",
+        "data=demo",
+        f"blocks.sequence_length={arguments.sequence_length}",
+        f"objective.mask_rate={arguments.mask_rate}",
+        f"batch.micro_batch={arguments.micro_batch}",
+        f"batch.size={size}",
+        "batch.ramp=0",
+        f"gradient_clipping={CLIPPING}",
+        f"budget.steps={arguments.warmup + arguments.updates}",
+        f"runtime.precision={row['precision']}",
+        f"runtime.compile={row['compile']}",
+        f"tokenizer.vocab_size={arguments.vocabulary}",
+        *([f"runtime.threads={arguments.threads}"] if arguments.threads else []),
+    ]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return load(compose("pretrain", overrides=words), PretrainConfig)
+
+
+def _corpus(arguments: argparse.Namespace, folder: Path) -> Corpus:
+    """Blocks of random tokens."""
+    random = np.random.default_rng(0)
+    file = folder / "train.bin"
+    random.integers(5, arguments.vocabulary, BLOCKS * arguments.sequence_length, dtype=np.uint16).tofile(file)
+    blocks = Blocks(file, arguments.sequence_length)
+    vocabulary = Vocabulary(arguments.vocabulary, (0, 1, 2, 3, 4), 4, 3, (), IDS)
+    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {})
+
+
+def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[list[float], float]:
+    from bertinchamps.objectives import objectives
+    from bertinchamps.training.clock import Clock
+    from bertinchamps.training.hooks import BudgetBar, Logging, MetricsLog
+    from bertinchamps.training.optim import optimizers
+    from bertinchamps.training.schedules import schedules
+    from bertinchamps.training.trackers import trackers
+    from bertinchamps.training.trainer import Hook, Trainer, Update
+
+    model = BertinchampsForMaskedLM(build_config(asdict(config.arch), corpus.vocabulary.size, **IDS)).to(
+        runtime.device
+    )
+    given: dict[str, Any] = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 1}
+    task = objectives.build(**config.objective, **given)
+    flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
+    clock = Clock(config.budget, task.epoch_length(), flops)
+    tracker = trackers.build(name="none", run_dir=corpus.folder, settings={})
+    bar = BudgetBar()
+
+    class Stamps(Hook):
+        def __init__(self) -> None:
+            self.at: list[float] = []
+
+        def before_training(self, trainer: Trainer) -> None:
+            self.at.append(time.perf_counter())
+
+        def after_update(self, trainer: Trainer, update: Update) -> None:
+            self.at.append(_now(runtime.device))
+
+    stamps = Stamps()
+    Trainer(
+        task=task,
+        model=model,
+        optimizer=optimizers.build(**config.optim, model=model),
+        schedule=schedules.build(**config.schedule),
+        batch=config.batch,
+        clock=clock,
+        runtime=runtime,
+        seed=0,
+        gradient_clipping=config.gradient_clipping,
+        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker), bar), stamps],
+    ).fit()
+    return stamps.at, flops
+
+
+def _peer(family: str, config: PretrainConfig) -> nn.Module:
+    """A stock model of the same layers and widths, with random weights."""
+    from transformers import BertConfig, BertForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
+
+    arch = config.arch
+    shared: dict[str, Any] = {
+        "vocab_size": config.tokenizer.vocab_size,
+        "hidden_size": arch.hidden_size,
+        "num_hidden_layers": arch.num_hidden_layers,
+        "num_attention_heads": arch.num_attention_heads,
+        "max_position_embeddings": max(512, config.blocks.sequence_length),
+        "pad_token_id": 0,
+    }
+    if family == "bert":
+        return BertForMaskedLM(
+            BertConfig(
+                **shared,
+                intermediate_size=arch.intermediate_size,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+            )
+        )
+    ids = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    return ModernBertForMaskedLM(
+        ModernBertConfig(
+            **shared, **ids, intermediate_size=arch.intermediate_size // 2, sparse_prediction=True
+        )
+    )
+
+
+def _masked(config: PretrainConfig, corpus: Corpus) -> Iterator[dict[str, Tensor]]:
+    """Micro-batches with as many targets a block as ours: 80 % [MASK], 10 % random, 10 % as they were."""
+    length, rows = config.blocks.sequence_length, config.batch.micro_batch
+    targets = max(1, round(config.objective["mask_rate"] * length))
+    random = np.random.default_rng(0)
+    while True:
+        ids = torch.from_numpy(corpus.train.read(random.integers(0, BLOCKS, rows)).astype(np.int64))  # type: ignore[union-attr]
+        chosen = torch.rand(rows, length).topk(targets, dim=1).indices
+        labels = torch.full_like(ids, -100).scatter(1, chosen, ids.gather(1, chosen))
+        share = torch.rand(rows, targets)
+        drawn = torch.randint(5, config.tokenizer.vocab_size, (rows, targets))
+        new = torch.where(share < 0.8, 4, torch.where(share < 0.9, drawn, ids.gather(1, chosen)))
+        attention = torch.ones_like(ids)
+        yield {"input_ids": ids.scatter(1, chosen, new), "labels": labels, "attention_mask": attention}
+
+
+def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> list[float]:
+    model = model.to(runtime.device).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    called = torch.compile(model) if runtime.compiled else model
+    batches = _masked(config, corpus)
+    accumulated = config.batch.size // config.batch.micro_batch
+    stamps = [time.perf_counter()]
+    for _ in range(int(config.budget.steps or 0)):
+        for _ in range(accumulated):
+            inputs = {name: tensor.to(runtime.device) for name, tensor in next(batches).items()}
+            with runtime.autocast():
+                loss = called(**inputs).loss / accumulated
+            loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIPPING)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        stamps.append(_now(runtime.device))
+    return stamps
+
+
+def _trainer(
+    model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Runtime, folder: Path
+) -> list[float]:
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    stamps: list[float] = []
+
+    class Stamps(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            stamps.append(time.perf_counter())
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            stamps.append(_now(runtime.device))
+
+    class Given(torch.utils.data.IterableDataset[dict[str, Tensor]]):
+        def __iter__(self) -> Iterator[dict[str, Tensor]]:
+            for batch in _masked(config, corpus):
+                for row in range(len(batch["input_ids"])):
+                    yield {name: tensor[row] for name, tensor in batch.items()}
+
+    settings = TrainingArguments(
+        output_dir=str(folder / "trainer"),
+        max_steps=int(config.budget.steps or 0),
+        per_device_train_batch_size=config.batch.micro_batch,
+        gradient_accumulation_steps=config.batch.size // config.batch.micro_batch,
+        bf16=runtime.autocast_dtype is not None,
+        max_grad_norm=CLIPPING,
+        optim="adamw_torch_fused",
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_strategy="no",
+        use_cpu=runtime.device.type == "cpu",
+    )
+    Trainer(model=model, args=settings, train_dataset=Given(), callbacks=[Stamps()]).train()
+    return stamps
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _memory(device: torch.device) -> float:
+    """The peak, in megabytes: of the device, or of this process where there is none."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
+
+
+def _product(config: PretrainConfig, runtime: Runtime) -> float:
+    """FLOP/s of the feed-forward's first product on one micro-batch."""
+    rows = config.batch.micro_batch * config.blocks.sequence_length
+    dtype = runtime.autocast_dtype or torch.float32
+    a = torch.randn(rows, config.arch.hidden_size, device=runtime.device, dtype=dtype)
+    b = torch.randn(
+        config.arch.hidden_size, config.arch.intermediate_size, device=runtime.device, dtype=dtype
+    )
+    seconds = []
+    for _ in range(12):
+        began = _now(runtime.device)
+        a @ b
+        seconds.append(_now(runtime.device) - began)
+    return float(2 * rows * b.numel() / statistics.median(seconds[2:]))
