@@ -37,8 +37,9 @@ from bertinchamps.data.cleaning import (
     stages,
 )
 from bertinchamps.data.sources.readers_bytes import decompressed
-from bertinchamps.data.tokenising import SPLITS, Pass, write_json
+from bertinchamps.data.tokenising import SPLITS, Pass
 from bertinchamps.data.tokenizer import open_tokenizer
+from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
 
 LOOKS_AT_ONCE = 4_096

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import PROGRESS, Tell
 from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
 from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
 
 SECONDS_BETWEEN_NOTES = 10
@@ -220,7 +220,7 @@ class Pass:
         shutil.rmtree(after, ignore_errors=True)
         self._cleaner.save(after)
         for file in after.rglob("*.npy"):
-            _flush_to_disk(file)
+            flush_to_disk(file)
         self.progress.counts = [count.facts() for count in self._cleaner.counts]
         self.progress.out_of_training = dict(self._out_of_training)
         self.progress.seconds = self._seconds()
@@ -266,21 +266,3 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := coming.result()) is not None:
             coming = reader.submit(next, items, None)
             yield item
-
-
-def _flush_to_disk(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write JSON whole or not at all, and onto the disk."""
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=2, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(file)

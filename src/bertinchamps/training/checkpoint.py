@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from bertinchamps.durable import flush_to_disk
 from bertinchamps.errors import UserError
 
 Tensors = dict[str, Any]
@@ -75,18 +75,11 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
     (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     for file in [*files, unfinished / MANIFEST]:
-        _flush_to_disk(file)
+        flush_to_disk(file)
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)
-    _flush_to_disk(folder.parent)
-
-
-def write_file(file: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(file)
+    flush_to_disk(folder.parent)
 
 
 def problems(folder: Path) -> list[str]:
@@ -176,11 +169,3 @@ def _facts(file: Path) -> dict[str, Any]:
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

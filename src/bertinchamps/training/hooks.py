@@ -21,6 +21,7 @@ from rich.text import Text
 from safetensors.torch import load_file, save_file
 
 from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
+from bertinchamps.durable import write_file
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Clock
@@ -43,7 +44,7 @@ class MetricsLog:
     def __init__(self, file: Path, step: int, tracker: Tracker) -> None:
         self._file, self._tracker = file, tracker
         kept = [record for record in read_metrics(file) if record["step"] <= step] if step else []
-        checkpoint.write_file(file, "".join(json.dumps(record) + "\n" for record in kept))
+        write_file(file, "".join(json.dumps(record) + "\n" for record in kept))
 
     def write(self, kind: str, clock: Clock, values: dict[str, float]) -> None:
         """Append a record of a kind ("train" or "held_out"), with what is spent so far."""

@@ -28,6 +28,7 @@ from typing import IO, Any, Protocol, cast
 
 import yaml
 
+from bertinchamps.durable import write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
 
@@ -103,8 +104,8 @@ def open_run(
         raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
     if old is None:
         settings = yaml.safe_dump(_as_dict(config), sort_keys=False, allow_unicode=True)
-        checkpoint.write_file(folder / "config.yaml", settings)
-        _write_json(
+        write_file(folder / "config.yaml", settings)
+        write_json(
             folder / "run.json", {**_facts(command, data_fingerprint), **(settled or {})}
         )  # last: it makes the directory a run
         return Run(folder, command, None, {}, lock)
@@ -121,7 +122,7 @@ def open_run(
 
 def finish(run: Run, summary: dict[str, Any]) -> None:
     """Write the summary, which marks the run as finished."""
-    _write_json(run.folder / SUMMARIES[run.command], summary)
+    write_json(run.folder / SUMMARIES[run.command], summary)
 
 
 def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
@@ -273,7 +274,3 @@ def _lock(folder: Path) -> IO[str] | None:
         stream.close()
         return None
     return stream
-
-
-def _write_json(file: Path, content: dict[str, Any]) -> None:
-    checkpoint.write_file(file, json.dumps(content, indent=2, ensure_ascii=False))
