@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bertinchamps.errors import UserError
+from bertinchamps.training.trainer import Trainer
 from support import QUICK, composed, losses, metrics
 
 STEPS = 24
@@ -27,25 +28,37 @@ def test_two_runs_of_one_seed_are_equal_and_another_seed_differs(quick_run: Call
     assert losses(quick_run(*LONG, "seed=1", name="third"))[0] != first[0]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_run_that_was_stopped_goes_on_exactly(
-    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
-    from bertinchamps.training.trainer import Trainer
-
-    settings = [*LONG, f"optim={optimizer}"]
-    whole = quick_run(*settings, name="whole")
+def broken_off(
+    quick_run: Callable[..., Path], settings: list[str], match: str, end: Callable[[Trainer], None]
+) -> Path:
+    """A run that ends in an error at its tenth update, and then goes on to its end."""
     update = Trainer._update
 
-    def stop_at_ten(self: Trainer, stream: object) -> object:
-        self.stop_requested = self.step == 9
+    def at_ten(self: Trainer, stream: object) -> object:
+        if self.step == 9:
+            end(self)
         return update(self, stream)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Trainer, "_update", stop_at_ten)
-    with pytest.raises(UserError, match="resume="):
-        quick_run(*settings, name="halves")
-    monkeypatch.setattr(Trainer, "_update", update)
-    halves = quick_run(*settings, "resume=auto", name="halves")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_update", at_ten)
+        with pytest.raises(UserError, match=match):
+            quick_run(*settings, name="halves")
+    return quick_run(*settings, "resume=auto", name="halves")
+
+
+def stop(trainer: Trainer) -> None:
+    trainer.stop_requested = True
+
+
+def fail(trainer: Trainer) -> None:
+    raise UserError("the Hub does not answer")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], optimizer: str) -> None:
+    settings = [*LONG, f"optim={optimizer}"]
+    whole = quick_run(*settings, name="whole")
+    halves = broken_off(quick_run, settings, "resume=", stop)
     assert losses(halves) == losses(whole)
     assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
     assert metrics(halves, "held_out")[-1]["loss"] == metrics(whole, "held_out")[-1]["loss"]
@@ -233,44 +246,17 @@ def test_a_run_on_a_stream_goes_on_at_the_exact_document(
 ) -> None:
     """With a window of a few blocks, so that the checkpoint lies windows behind the start."""
     from bertinchamps.data import online
-    from bertinchamps.training.trainer import Trainer
 
     monkeypatch.setattr(online, "WINDOW", 32 * 20)
     settings = [*LONG, "data.online=true", "cleaning=[{name: unicode},{name: length,least: 30}]"]
     whole = quick_run(*settings, name="whole")
-    update = Trainer._update
-
-    def stop_at_ten(self: Trainer, stream: object) -> object:
-        self.stop_requested = self.step == 9
-        return update(self, stream)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_update", stop_at_ten)
-        with pytest.raises(UserError, match="resume="):
-            quick_run(*settings, name="halves")
-    halves = quick_run(*settings, "resume=auto", name="halves")
-    assert losses(halves) == losses(whole)
+    assert losses(broken_off(quick_run, settings, "resume=", stop)) == losses(whole)
     assert losses(quick_run(*LONG, name="prepared")) != losses(whole)
 
 
-def test_documents_that_fail_in_the_middle_cost_no_update(
-    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from bertinchamps.training.trainer import Trainer
-
+def test_documents_that_fail_in_the_middle_cost_no_update(quick_run: Callable[..., Path]) -> None:
     settings = [*LONG, "checkpoint.every_steps=null"]
     whole = quick_run(*settings, name="whole")
-    update = Trainer._update
-
-    def fail_at_ten(self: Trainer, stream: object) -> object:
-        if self.step == 9:
-            raise UserError("the Hub does not answer")
-        return update(self, stream)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_update", fail_at_ten)
-        with pytest.raises(UserError, match="the Hub does not answer"):
-            quick_run(*settings, name="halves")
-    halves = quick_run(*settings, "resume=auto", name="halves")
+    halves = broken_off(quick_run, settings, "the Hub does not answer", fail)
     assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
     assert losses(halves) == losses(whole)

@@ -31,6 +31,11 @@ class Launch:
         return self.rank == 0
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def launched(environment: Mapping[str, str] = os.environ) -> Launch:
     """What torchrun set; without both of its RANK and WORLD_SIZE, a process on its own."""
     if "RANK" not in environment or "WORLD_SIZE" not in environment:

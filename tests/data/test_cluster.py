@@ -188,16 +188,25 @@ def test_slurm_is_given_arrays_of_jobs(
     assert names(tmp_path / "cache" / "corpora") == [corpus.fingerprint]
 
 
+class Later(InTurn):
+    """Submits jobs and does not wait for them; one name is refused."""
+
+    waits = False
+
+    def __init__(self, refused: str = "") -> None:
+        super().__init__(tasks=2)
+        self._refused = refused
+
+    def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
+        if name == self._refused:
+            raise OSError("sbatch: QOS limit")
+        return "job 7"
+
+
 def test_jobs_that_may_still_run_are_not_submitted_again(
     messy: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Later(InTurn):
-        waits = False
-
-        def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
-            return "job 7"
-
-    monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later(2))
+    monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later())
     config = settings(messy[0])
     said: list[str] = []
     assert prepare_on_cluster(config, {"name": "later"}, said.append) is None
@@ -209,15 +218,7 @@ def test_jobs_that_may_still_run_are_not_submitted_again(
 def test_jobs_that_were_submitted_before_one_failed_are_told(
     messy: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Later(InTurn):
-        waits = False
-
-        def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
-            if name == "join":
-                raise OSError("sbatch: QOS limit")
-            return "job 7"
-
-    monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later(2))
+    monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later("join"))
     message = failure(lambda: prepare_on_cluster(settings(messy[0]), {"name": "later"}, lambda _: None))
     assert "OSError: sbatch: QOS limit). Cancel what was submitted (tokenise (job 7) join)" in message
     again = failure(lambda: prepare_on_cluster(settings(messy[0]), {"name": "later"}, lambda _: None))

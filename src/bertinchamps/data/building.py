@@ -1,8 +1,9 @@
 """Directories that take long to fill: whole under their name, resumable until then, never filled twice at once.
 
 PARENT/NAME               whole
-PARENT/.NAME.unfinished   being filled, and locked by the process that does it; or left by one that was interrupted,
-                          if it holds a file PROGRESS, and then filling goes on there
+PARENT/.NAME.lock         locked by the process that fills it
+PARENT/.NAME.unfinished   being filled; or left by a process that was interrupted, and then, if it holds a file
+                          PROGRESS, filling goes on there
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         if folder.is_dir():  # the process that held the lock has done it
             return
         try:
-            unfinished.mkdir(exist_ok=True, mode=0o700)
             if not (unfinished / PROGRESS).exists():
-                _empty(unfinished)
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir(mode=0o700)
             fill(unfinished)
             try:
                 unfinished.rename(folder)
@@ -98,14 +99,6 @@ def _is(file: Path, lock: int) -> bool:
         return os.path.samestat(file.stat(), os.fstat(lock))
     except FileNotFoundError:
         return False
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def _remove_abandoned(parent: Path) -> None:

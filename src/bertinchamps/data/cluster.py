@@ -1,7 +1,8 @@
 """Preparation on many machines: datatrove runs the tasks of `shares.py`, knows which are done, and talks to Slurm.
 
-CACHE/corpora/.FINGERPRINT.cluster/         what the tasks write, until the corpus is whole
-CACHE/corpora/.FINGERPRINT.cluster/logs/    datatrove's
+CACHE/corpora/.FINGERPRINT.cluster-TASKS/   what the tasks write, until the corpus is whole
+    logs/                                   datatrove's
+    submitted.txt                           the jobs, where they run without being waited for
 """
 
 from __future__ import annotations
@@ -200,17 +201,14 @@ def cluster_problems(settings: Mapping[str, Any], data: Mapping[str, Any]) -> li
     """Mistakes in the node `cluster`, and what of the node `data` no cluster can do, in the user's key names."""
     name, arguments = named(dict(settings))
     problems = executors.problems(name, arguments)
+    if not problems:
+        keys = ("tasks", "cpus_per_task", "mem_per_cpu_gb", *(("workers",) if name == "local" else ()))
+        wrong = [key for key in keys if arguments.get(key, 1) < 1]
+        problems = [f"cluster.{key}={arguments[key]}: must be at least 1" for key in wrong]
     if data.get("name") == "mix":
         problems.append("data=mix: its order cannot be divided among tasks; prepare it without +cluster")
     if data.get("max_documents") is not None:
         problems.append("data.max_documents: tasks of a cluster read whole shards; leave it out")
-    if not problems and name == "local" and arguments.get("workers", 1) < 1:
-        problems.append(f"cluster.workers={arguments['workers']}: must be at least 1")
-    problems += [
-        f"cluster.{key}={arguments[key]}: must be at least 1"
-        for key in ("tasks", "cpus_per_task", "mem_per_cpu_gb")
-        if not problems and arguments.get(key, 1) < 1
-    ]
     try:
         import datatrove  # noqa: F401
     except ModuleNotFoundError:

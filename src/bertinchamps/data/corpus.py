@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from bertinchamps.data.tokenizer import (
     vocabulary,
 )
 from bertinchamps.errors import UserError
+from bertinchamps.launch import cores
 
 if TYPE_CHECKING:
     from bertinchamps.data.online import OnlineBlocks
@@ -100,15 +100,31 @@ class Plan:
     folder: Path
 
 
-def plan_corpus(config: PrepareConfig, tell: Tell) -> Plan:
-    """Check the source, build the tokenizer or find it built, and name the corpus by what shapes it."""
+def plan_corpus(
+    config: PrepareConfig, tell: Tell, kind: str = "corpora", quick: bool = False, **more: object
+) -> Plan:
+    """Check the source, build the tokenizer or find it built, and name the corpus by what shapes it.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        tell: shown progress, a line at a time.
+        kind: the folder of the cache.
+        quick: do not read all of the source for its fingerprint.
+        more: facts that shape this kind, too.
+    """
     source = build_source(config.data)
     source.check()
     cache = cache_dir(config.blocks)
-    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(), "cleaning": config.cleaning}
-    tokenizer_folder = build_tokenizer(config, source, facts, cache, tell)
-    facts |= shaping_facts(config, tokenizer_folder)
-    return Plan(source, facts, tokenizer_folder, cache / "corpora" / digest(canonical(facts)))
+    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
+    tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
+    facts |= {
+        "tokenizer": _digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
+        "held_out_share": config.blocks.held_out_share,
+        **more,
+    }
+    if config.blocks.tokens_per_character is not None:
+        facts["tokens_per_character"] = config.blocks.tokens_per_character
+    return Plan(source, facts, tokenizer_folder, cache / kind / _digest(canonical(facts)))
 
 
 def corpus_problems(config: PrepareConfig) -> list[str]:
@@ -165,17 +181,6 @@ def _without_online(node: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key != "online"}
 
 
-def shaping_facts(config: PrepareConfig, tokenizer_folder: Path) -> dict[str, Any]:
-    """What shapes the tokens, beside the source and its cleaning."""
-    facts = {
-        "tokenizer": digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
-        "held_out_share": config.blocks.held_out_share,
-    }
-    if config.blocks.tokens_per_character is not None:
-        facts["tokens_per_character"] = config.blocks.tokens_per_character
-    return facts
-
-
 def cache_dir(config: BlocksConfig) -> Path:
     """Where tokenizers and blocks are kept: its owner's alone, since it holds the documents' words."""
     folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
@@ -188,7 +193,7 @@ def cache_dir(config: BlocksConfig) -> Path:
     return folder
 
 
-def build_tokenizer(
+def _build_tokenizer(
     config: PrepareConfig, source: Source, facts: dict[str, Any], cache: Path, tell: Tell
 ) -> Path:
     """The directory of the tokenizer: the user's own, or one trained on a sample of the source, once.
@@ -204,7 +209,7 @@ def build_tokenizer(
     if settings.path is not None:
         return Path(settings.path).expanduser().resolve()
     shaping = {**vars(settings), **facts, "held_out_share": config.blocks.held_out_share}
-    folder = cache / "tokenizers" / digest(canonical(shaping))
+    folder = cache / "tokenizers" / _digest(canonical(shaping))
 
     def fill(unfinished: Path) -> None:
         tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
@@ -221,7 +226,7 @@ def build_tokenizer(
 
 def processes(config: BlocksConfig) -> int:
     """How many processes clean documents."""
-    return config.workers or len(os.sched_getaffinity(0))
+    return config.workers or cores()
 
 
 def open_corpus(plan: Plan, config: BlocksConfig, tell: Tell) -> Corpus:
@@ -277,6 +282,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def digest(text: str) -> str:
+def _digest(text: str) -> str:
     """The name of something that this text shapes."""
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -23,24 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertinchamps.config import PrepareConfig, canonical
+from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Blocks, Tokens, TokenWriter
 from bertinchamps.data.building import Tell, build_once
-from bertinchamps.data.corpus import (
-    FORMAT_VERSION,
-    Corpus,
-    build_source,
-    build_tokenizer,
-    cache_dir,
-    digest,
-    processes,
-    shaping_facts,
-)
+from bertinchamps.data.corpus import Corpus, plan_corpus, processes
 from bertinchamps.data.loader import permuted
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
+from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
 
 WINDOW = 1 << 20  # tokens shuffled together: some five megabytes of French, read in a few seconds
@@ -205,28 +197,20 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         config.tokenizer, sample_characters=min(config.tokenizer.sample_characters, SAMPLE_CHARACTERS)
     )
     config = replace(config, tokenizer=small)
-    source = build_source(config.data)
-    source.check()
-    cache = cache_dir(config.blocks)
-    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick=True), "cleaning": config.cleaning}
-    unread = copy.deepcopy(
-        source
-    )  # for the other process; it knows which files or commit the fingerprint names
-    tokenizer_folder = build_tokenizer(config, source, facts, cache, tell)
-    tokenizer = open_tokenizer(tokenizer_folder)
-    facts |= {**shaping_facts(config, tokenizer_folder), "online": WINDOW}
-    folder = cache / "online" / digest(canonical(facts))
+    plan = plan_corpus(config, tell, "online", quick=True, online=WINDOW)
+    tokenizer = open_tokenizer(plan.tokenizer_folder)
 
     def fill(unfinished: Path) -> None:
         tell("online: looking for held-out documents")
-        packer = Packer(copy.deepcopy(unread), config, tokenizer, processes(config.blocks))
+        unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
+        packer = Packer(unread, config, tokenizer, processes(config.blocks))
         with TokenWriter(unfinished / "held_out.bin", vocabulary(tokenizer).separator_id) as writer:
             for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
                 writer.add(ids)
         held_out = {"documents": writer.documents, "tokens": writer.tokens}
-        manifest = {"held_out": held_out, "shaped_by": facts}
-        (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        write_json(unfinished / "manifest.json", {"held_out": held_out, "shaped_by": plan.facts})
 
+    folder = plan.folder
     build_once(folder, fill, tell)
     held_out = Blocks(folder / "held_out.bin", config.blocks.sequence_length)
     if not len(held_out):
@@ -237,9 +221,9 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
     tell(f"online: {len(held_out):,} blocks held out; documents are packed while the model trains ({folder})")
     return Corpus(
         folder,
-        tokenizer_folder,
+        plan.tokenizer_folder,
         folder.name,
-        OnlineBlocks(unread, config, tokenizer_folder, folder),
+        OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder),
         held_out,
         vocabulary(tokenizer),
         json.loads((folder / "manifest.json").read_text(encoding="utf-8")),

@@ -30,7 +30,9 @@ from bertinchamps.data.cleaning import (
     Count,
     Dropped,
     Stage,
+    Trace,
     built,
+    dropped,
     fresh,
     groups,
     passages,
@@ -130,8 +132,7 @@ class Look(Task):
             for group in groups(remaining.documents()):
                 found = passages(self._stage, [document.text for document in group])
                 for document, passage in zip(group, found, strict=True):
-                    for count, trace in zip(counts, passage.traces, strict=False):
-                        count.add(*trace)
+                    passage.add_to(counts)
                     if not passage.dropped:
                         texts.write([document.name, passage.text])
                         looks.write(passage.look)
@@ -195,10 +196,8 @@ class Remaining:
         decisions = _read(self._work.folder / f"decisions-{before}" / rank)
         for (name, text), decision in zip(texts, decisions, strict=True):
             outcome = step.apply(text, decision)
-            if isinstance(outcome, Dropped):
-                count.add(len(text), outcome.reason, mended=False)
-            else:
-                count.add(len(text), len(outcome), outcome != text)
+            count.add(Trace.of(text, outcome))
+            if not isinstance(outcome, Dropped):
                 yield Document(outcome, name)
 
     def check(self) -> None:
@@ -280,7 +279,7 @@ class Join(Task):
             **sums,
             "characters": sum(share["characters"] for share in shares),
             "cleaning": [step.facts() for step in steps],
-            "dropped": dict(sum((step.dropped for step in steps), Counter[str]()) + out_of_training),
+            "dropped": dict(dropped(steps) + out_of_training),
             "out_of_training": dict(out_of_training),
             "seconds": round(sum(share["seconds"] for share in shares), 2),
             "shaped_by": self.work.facts,

@@ -20,7 +20,7 @@ import torch
 
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
-from bertinchamps.launch import Launch, launched
+from bertinchamps.launch import Launch, cores, launched
 
 ALONE = Launch()
 SECONDS_FOR_A_BATCH = 5.0
@@ -164,9 +164,8 @@ def can_compile(device: torch.device) -> bool:
 
 
 def _cores(place: Launch) -> int:
-    """The cores that this process may use: its part of the machine's."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // place.local_size)
+    """This process' part of the cores."""
+    return max(1, cores() // place.local_size)
 
 
 def _keep_freed_memory() -> None:

@@ -28,9 +28,7 @@ from bertinchamps.registry import Registry
 CHARACTERS_OF_A_PART = 100_000  # handed to a process together
 CHARACTERS_AT_ONCE = 4_000_000  # cleaned or tokenised together: enough for all cores, little enough to hold
 DOCUMENTS_AT_ONCE = 4_096
-ALONE = (
-    8_000_000  # characters that one process cleans before others are started: a small corpus is done by then
-)
+ALONE = 8_000_000  # characters that one process cleans before others start: a small corpus is done by then
 
 Documents = Iterator[Document]
 
@@ -69,6 +67,27 @@ Step = TextStep | Comparing
 steps: Registry[Step] = Registry("cleaning step", "cleaning", package=__name__)
 
 
+class Trace(NamedTuple):
+    """What a step did to one document.
+
+    Attributes:
+        characters: that it had.
+        outcome: characters that it has now, or the reason why it was dropped.
+        mended: it was changed.
+    """
+
+    characters: int
+    outcome: int | str
+    mended: bool
+
+    @classmethod
+    def of(cls, text: str, outcome: Outcome) -> Trace:
+        """What became of a text."""
+        if isinstance(outcome, Dropped):
+            return cls(len(text), outcome.reason, mended=False)
+        return cls(len(text), len(outcome), mended=outcome != text)
+
+
 @dataclass
 class Count:
     """What a step did.
@@ -91,16 +110,16 @@ class Count:
     dropped: Counter[str] = field(default_factory=Counter)
     mended: int = 0
 
-    def add(self, characters: int, outcome: int | str, mended: bool) -> None:
-        """Count a document of so many characters, which became so many others or was dropped for a reason."""
+    def add(self, trace: Trace) -> None:
+        """Count a document."""
         self.documents_in += 1
-        self.characters_in += characters
-        if isinstance(outcome, str):
-            self.dropped[outcome] += 1
+        self.characters_in += trace.characters
+        if isinstance(trace.outcome, str):
+            self.dropped[trace.outcome] += 1
         else:
             self.documents_out += 1
-            self.characters_out += outcome
-            self.mended += mended
+            self.characters_out += trace.outcome
+            self.mended += trace.mended
 
     def join(self, other: Count) -> None:
         """Add what the same step did to other documents."""
@@ -133,18 +152,22 @@ class Passage(NamedTuple):
 
     Attributes:
         text: what remains of it; empty if it was dropped.
-        traces: for each step that it went through: characters in, characters out or the reason why it was dropped,
-            and whether it was changed.
+        traces: of each step that it went through.
         look: what the comparing step saw.
     """
 
     text: str
-    traces: list[tuple[int, int | str, bool]]
+    traces: list[Trace]
     look: Any
 
     @property
     def dropped(self) -> bool:
-        return bool(self.traces) and isinstance(self.traces[-1][1], str)
+        return bool(self.traces) and isinstance(self.traces[-1].outcome, str)
+
+    def add_to(self, counts: Sequence[Count]) -> None:
+        """Count the document with each step that it went through: where it was dropped, the rest have not seen it."""
+        for count, trace in zip(counts, self.traces, strict=False):
+            count.add(trace)
 
 
 def stages(nodes: Sequence[dict[str, Any]]) -> list[Stage]:
@@ -174,13 +197,12 @@ def passages(stage: Stage, texts: Sequence[str]) -> list[Passage]:
 
 
 def _passage(functions: Sequence[Any], comparing: Any, text: str) -> Passage:
-    traces: list[tuple[int, int | str, bool]] = []
+    traces: list[Trace] = []
     for function in functions:
         outcome = function(text)
+        traces.append(Trace.of(text, outcome))
         if isinstance(outcome, Dropped):
-            traces.append((len(text), outcome.reason, False))
             return Passage("", traces, None)
-        traces.append((len(text), len(outcome), outcome != text))
         text = outcome
     return Passage(text, traces, comparing.look(text) if comparing else None)
 
@@ -220,7 +242,7 @@ class Cleaner:
         self._seen += sum(len(document.text) for document in group)
         counts = iter(self.counts)
         for stage, comparing in zip(self._stages, self._comparing, strict=True):
-            group = self._passed(stage, comparing, group, [next(counts) for _ in stage.functions], counts)
+            group = self._passed(stage, comparing, group, counts)
         return group
 
     def _passed(
@@ -228,13 +250,12 @@ class Cleaner:
         stage: Stage,
         comparing: Comparing | None,
         group: list[Document],
-        counts: list[Count],
-        more: Iterator[Count],
+        counts: Iterator[Count],
     ) -> list[Document]:
         passed = self._passages(stage, [document.text for document in group])
+        own = [next(counts) for _ in stage.functions]
         for passage in passed:
-            for count, trace in zip(counts, passage.traces, strict=False):  # a dropped one has fewer
-                count.add(*trace)
+            passage.add_to(own)
         remaining = [
             (document, passage)
             for document, passage in zip(group, passed, strict=True)
@@ -242,12 +263,12 @@ class Cleaner:
         ]
         if comparing is None:
             return [document._replace(text=passage.text) for document, passage in remaining]
-        count = next(more)
+        count = next(counts)
         kept = []
         decisions = comparing.decide([passage.look for _, passage in remaining])
         for (document, passage), decision in zip(remaining, decisions, strict=True):
             outcome = comparing.apply(passage.text, decision)
-            count.add(*_trace(passage.text, outcome))
+            count.add(Trace.of(passage.text, outcome))
             if not isinstance(outcome, Dropped):
                 kept.append(document._replace(text=outcome))
         return kept
@@ -325,12 +346,6 @@ def groups(documents: Documents) -> Iterator[list[Document]]:
             group, characters = [], 0
     if group:
         yield group
-
-
-def _trace(text: str, outcome: Outcome) -> tuple[int, int | str, bool]:
-    if isinstance(outcome, Dropped):
-        return len(text), outcome.reason, False
-    return len(text), len(outcome), outcome != text
 
 
 def dropped(counts: Sequence[Count]) -> Counter[str]:
