@@ -28,17 +28,18 @@ def test_parameters_of_bert_base_are_the_known_number(arch):
 
 def test_operations_of_crammed_by_hand(arch):
     config = build_config(arch("crammed"), 32768)
-    projections = 2 * 16 * (4 * 768 * 768 + 768 * 3072 + 1536 * 768)
-    attention = 16 * 2 * (128 * 768 + 128 * 768)
+    projections = 2 * (4 * 768 * 768 + 768 * 3072 + 1536 * 768)
+    attention = 2 * (128 * 768 + 128 * 768)
     decoder = 2 * 768 * 32768
-    assert forward_flops_per_token(config, 128, 0.0) == projections + attention
-    assert forward_flops_per_token(config, 128, 1.0) == projections + attention + decoder
-    assert flops_per_token(config, 128, 0.15) == pytest.approx(0.6078e9, rel=1e-4)
+    keys_and_values = 2 * 2 * 768 * 768
+    assert forward_flops_per_token(config, 128, 0.0) == 15 * (projections + attention) + keys_and_values
+    assert forward_flops_per_token(config, 128, 1.0) == 16 * (projections + attention) + decoder
+    assert flops_per_token(config, 128, 0.15) == pytest.approx(0.5827e9, rel=1e-4)
 
 
 def test_a_mlp_and_a_glu_of_one_size_differ_in_the_second_projection(arch):
     wide, gated = (
-        forward_flops_per_token(build_config(arch("crammed") | {"feed_forward": kind}, 64), 128, 0.0)
+        forward_flops_per_token(build_config(arch("crammed") | {"feed_forward": kind}, 64), 128, 1.0)
         for kind in ("mlp", "glu")
     )
     assert wide - gated == 16 * 2 * 1536 * 768

@@ -55,18 +55,27 @@ def test_every_entry_and_switch_learns(small, ids, field, value, autocast):
         assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("name", ["crammed", "bert_base", "modern"])
-def test_gathering_first_equals_decoding_everything(small, random_model, ids, padding, name):
-    model = random_model(small(name))
-    places = torch.tensor([0, 3, 9, 10, 16])
+@pytest.mark.parametrize("name", ["crammed", "bert_base", "modern", "rotary, normed keys"])
+def test_computing_what_is_read_equals_computing_everything(small, random_model, ids, padding, name):
+    """Logits, and the gradient of every parameter."""
+    more = {"positions": "rotary", "query_key_norm": True, "attention_bias": True}
+    model = random_model(small(name) if name != "rotary, normed keys" else small("crammed", **more))
+    places = torch.tensor([[0, 3, 6], [1, 2, 5]])
     logits = model.masked_logits(ids, places, padding)
-    assert logits.shape == (5, 64)
-    torch.testing.assert_close(logits, model(ids, padding).logits.flatten(0, 1)[places], rtol=1e-5, atol=1e-6)
+    assert logits.shape == (2, 3, 64)
+    logits.square().sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    everywhere = model(ids, padding).logits.gather(1, places[:, :, None].expand(-1, -1, 64))
+    torch.testing.assert_close(logits, everywhere, rtol=1e-5, atol=1e-6)
+    everywhere.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_loss_is_the_mean_over_labelled_positions(small, random_model, ids):
     model = random_model(small())
-    places, targets = torch.tensor([4, 12]), torch.tensor([7, 9])
+    places, targets = torch.tensor([[4], [2]]), torch.tensor([[7], [9]])
     labels = torch.full_like(ids, -100)
     labels[0, 4], labels[1, 2] = 7, 9
     everywhere = model(ids, labels=labels)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.model.positions import at
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.mlm import IGNORED, MaskedLanguageModeling, Masking
 
@@ -46,10 +47,8 @@ def text(blocks: int, length: int = LENGTH, pieces: float = 0.4, seed: int = 7) 
 def chosen(masks: Masking, ids: Tensor, positions: Tensor | None = None) -> Tensor:
     """Which tokens [B, S] are targets."""
     positions = torch.arange(len(ids)) if positions is None else positions
-    _, flat, labels = masks(ids, positions)
-    targets = torch.zeros(ids.numel(), dtype=torch.bool)
-    targets[flat[labels != IGNORED]] = True
-    return targets.view_as(ids)
+    _, places, labels = masks(ids, positions)
+    return torch.zeros(ids.shape, dtype=torch.bool).scatter(1, places, labels != IGNORED)
 
 
 def words(row: Tensor) -> list[list[int]]:
@@ -73,13 +72,12 @@ def words(row: Tensor) -> list[list[int]]:
 @pytest.mark.parametrize("whole_word", [False, True])
 def test_a_block_is_masked_alike_in_any_micro_batch(whole_word: bool) -> None:
     masks, ids, positions = masking(whole_word=whole_word), text(12), torch.arange(100, 112)
-    whole, flat, labels = masks(ids, positions)
+    whole, places, labels = masks(ids, positions)
     for size in (1, 5):
         parts = [masks(ids[i : i + size], positions[i : i + size]) for i in range(0, 12, size)]
         assert torch.equal(torch.cat([part[0] for part in parts]), whole)
         assert torch.equal(torch.cat([part[2] for part in parts]), labels)
-        columns = torch.cat([part[1] % LENGTH for part in parts])
-        assert torch.equal(columns, flat % LENGTH)
+        assert torch.equal(torch.cat([part[1] for part in parts]), places)
 
 
 def test_a_block_is_masked_alike_whatever_its_neighbours() -> None:
@@ -142,14 +140,13 @@ def test_every_block_has_the_same_number_of_targets(rate: float, targets: int, w
     assert chosen(masks, ids).sum(1).tolist() == [targets] * 40
 
 
-def test_labels_are_the_true_tokens_at_the_flat_positions() -> None:
+def test_labels_are_the_true_tokens_at_the_positions() -> None:
     ids = text(8)
-    corrupted, flat, labels = masking()(ids, torch.arange(8))
-    assert torch.equal(labels, ids.flatten()[flat])
-    assert len(flat.unique()) == len(flat) == 8 * 16
-    untouched = torch.ones(ids.numel(), dtype=torch.bool)
-    untouched[flat] = False
-    assert torch.equal(corrupted.flatten()[untouched], ids.flatten()[untouched])
+    corrupted, places, labels = masking()(ids, torch.arange(8))
+    assert torch.equal(labels, ids.gather(1, places))
+    assert all(len(row.unique()) == 16 for row in places)
+    untouched = torch.ones(ids.shape, dtype=torch.bool).scatter(1, places, value=False)
+    assert torch.equal(corrupted[untouched], ids[untouched])
 
 
 def test_every_place_is_equally_often_a_target() -> None:
@@ -170,8 +167,8 @@ def test_special_tokens_are_never_targets_and_never_changed(whole_word: bool) ->
 
 def test_targets_become_masks_random_tokens_or_stay_80_10_10() -> None:
     ids = torch.full((4000, LENGTH), 50)
-    corrupted, flat, _ = masking()(ids, torch.arange(4000))
-    there = corrupted.flatten()[flat]
+    corrupted, places, _ = masking()(ids, torch.arange(4000))
+    there = corrupted.gather(1, places)
     assert float((there == MASK).float().mean()) == pytest.approx(0.8, abs=0.01)
     kept = 0.1 + 0.1 / (SIZE - len(SPECIAL))  # a random token is now and then the true one
     assert float((there == 50).float().mean()) == pytest.approx(kept, abs=0.01)
@@ -180,8 +177,8 @@ def test_targets_become_masks_random_tokens_or_stay_80_10_10() -> None:
 def test_random_tokens_are_all_ordinary_ones_and_nothing_else() -> None:
     """Neither special tokens, nor rows by which a model pads its vocabulary beyond the tokenizer's."""
     ids = torch.full((4000, LENGTH), 50)
-    corrupted, flat, _ = masking()(ids, torch.arange(4000))
-    there = corrupted.flatten()[flat]
+    corrupted, places, _ = masking()(ids, torch.arange(4000))
+    there = corrupted.gather(1, places)
     counts = torch.bincount(there[there != MASK], minlength=SIZE)
     assert len(counts) == SIZE
     assert not counts[list(SPECIAL)].any()
@@ -194,13 +191,12 @@ def test_random_tokens_are_all_ordinary_ones_and_nothing_else() -> None:
 def test_a_block_of_few_ordinary_tokens_ignores_the_targets_it_lacks(whole_word: bool) -> None:
     ids = torch.full((2, LENGTH), SEPARATOR)
     ids[0, [3, 20, 21]] = torch.tensor([50, 60, 150])
-    corrupted, flat, labels = masking(whole_word=whole_word)(ids, torch.arange(2))
-    labels = labels.view(2, 16)
+    corrupted, places, labels = masking(whole_word=whole_word)(ids, torch.arange(2))
     assert sorted(labels[0][labels[0] != IGNORED].tolist()) == [50, 60, 150]
     assert (labels[1] == IGNORED).all()
     assert torch.equal(corrupted[1], ids[1])
-    assert len(flat) == 32  # the shape is that of any other batch
-    assert len(flat.unique()) == 32
+    assert places.shape == labels.shape == (2, 16)  # as in any other batch
+    assert all(len(row.unique()) == 16 for row in places)
 
 
 # ------------------------------------------------------------------------------------- whole words
@@ -266,9 +262,9 @@ class TinyModel(nn.Module):
         return self.decode(hidden + hidden.roll(1, dims=1))  # type: ignore[no-any-return]
 
     def masked_logits(self, input_ids: Tensor, masked_positions: Tensor) -> Tensor:
-        """As the project's models do: [M, V]."""
+        """As the project's models do: [B, K, V]."""
         self.asked.append(masked_positions)
-        return self.full_logits(input_ids).flatten(0, 1)[masked_positions]
+        return at(self.full_logits(input_ids), masked_positions)
 
 
 @pytest.fixture
@@ -289,12 +285,11 @@ def objective(corpus: Corpus, seed: int = 0, blocks: int = 70, **settings: Any) 
 def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus) -> None:
     task, model = objective(corpus, mask_rate=0.25), TinyModel()
     batch = next(task.batches(position=85, micro_batch=16))
-    corrupted, flat, _ = masking()(batch.inputs["input_ids"], batch.inputs["positions"])
-    log_probabilities = model.full_logits(corrupted).log_softmax(-1).flatten(0, 1).detach()
-    truth = batch.inputs["input_ids"].flatten()
-    plain = -sum(float(log_probabilities[place, truth[place]]) for place in flat.tolist())
+    corrupted, places, labels = masking()(batch.inputs["input_ids"], batch.inputs["positions"])
+    log_probabilities = at(model.full_logits(corrupted).log_softmax(-1), places).detach()
+    plain = -float(log_probabilities.gather(-1, labels[:, :, None]).sum())
     assert float(task.loss(model, batch.inputs).loss_sum.detach()) == pytest.approx(plain, rel=1e-5)
-    assert batch.targets == len(flat) == 16 * 16
+    assert batch.targets == places.numel() == 16 * 16
     assert task.target_share == 16 / 64
 
 
@@ -326,13 +321,13 @@ def test_an_epoch_is_one_pass_over_the_training_blocks(corpus: Corpus) -> None:
 def test_held_out_scores_are_plain_averages_over_the_targets(corpus: Corpus) -> None:
     model = TinyModel()
     scores = objective(corpus).evaluate(model)
-    asked = torch.cat([flat + start * LENGTH for flat, start in zip(model.asked, (0, 64), strict=True)])
     truth = torch.from_numpy(corpus.held_out.read(np.arange(70)).astype(np.int64))
     held_out = Masking(VOCABULARY, 1915, LENGTH, 0.15, whole_word=False, device=CPU)
-    corrupted, flat, labels = held_out(truth, torch.arange(70))
-    assert torch.equal(asked, flat)
-    logits = model.full_logits(corrupted).flatten(0, 1)[flat]
-    assert scores["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    corrupted, places, labels = held_out(truth, torch.arange(70))
+    assert torch.equal(torch.cat(model.asked), places)
+    logits = at(model.full_logits(corrupted), places)
+    loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten()).detach()
+    assert scores["loss"] == pytest.approx(float(loss), rel=1e-5)
     assert scores["accuracy"] == pytest.approx(float((logits.argmax(-1) == labels).float().mean()))
     assert set(scores) == {"loss", "accuracy"}
 
@@ -345,13 +340,13 @@ def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -
         objective(corpus, seed=9, mask_rate=0.25, whole_word=True).evaluate(model),
     ]
     assert scores[0] == scores[1] == scores[2]
-    assert len(model.asked[0]) == 64 * 10  # 15 % of 64, in each of the first 64 blocks
+    assert model.asked[0].shape == (64, 10)  # 15 % of 64, in each of the first 64 blocks
 
 
 def test_no_more_held_out_blocks_are_scored_than_asked_for(corpus: Corpus) -> None:
     model = TinyModel()
     objective(corpus, blocks=3).evaluate(model)
-    assert [len(flat) for flat in model.asked] == [3 * 10]
+    assert [places.shape for places in model.asked] == [(3, 10)]
 
 
 # ------------------------------------------------------------------------------------- the settings

@@ -1,6 +1,6 @@
 """Multi-head self-attention in both directions (Vaswani et al., 2017).
 
-Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head.
+Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head, K positions that are read.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch.nn import functional
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.initialisation import ResidualLinear
 from bertinchamps.model.norms import RMSNorm
-from bertinchamps.model.positions import Rotation, rotate
+from bertinchamps.model.positions import Rotation, at, rotate, rotation_at
 
 
 def attend(
-    query: torch.Tensor,  # [B, N, S, D], as key and value
-    key: torch.Tensor,
+    query: torch.Tensor,  # [B, N, S or K, D]
+    key: torch.Tensor,  # [B, N, S, D], as value
     value: torch.Tensor,
     mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
     dropout: float,
-) -> torch.Tensor:  # [B, N, S, D]
+) -> torch.Tensor:  # as query
     """Scaled dot-product attention through PyTorch's SDPA, except when training on a CPU.
 
     There SDPA's backward pass takes three times as long as that of the plain formula (docs/log.md), which
@@ -58,15 +58,32 @@ class Attention(nn.Module):
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
         mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
-    ) -> torch.Tensor:  # [B, S, H]
-        batch, length, _ = hidden.shape
-        projected = self.query_key_value(hidden).view(batch, length, 3, self.heads, self.head_size)
-        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # 3 × [B, N, S, D]
+        positions: torch.Tensor | None = None,  # [B, K], of the queries, where others are of no interest
+    ) -> torch.Tensor:  # [B, S or K, H]
+        query, key, value = self._projected(hidden, positions)
         if self.query_norm is not None and self.key_norm is not None:
             # Under autocast the norms return fp32, and the values are bf16.
             query, key = self.query_norm(query).type_as(value), self.key_norm(key).type_as(value)
         if rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
+            query, key = rotate(query, rotation_at(rotation, positions)), rotate(key, rotation)
         read = attend(query, key, value, mask, self.dropout if self.training else 0.0)
-        mixed: torch.Tensor = self.output(read.transpose(1, 2).reshape(batch, length, -1))
+        mixed: torch.Tensor = self.output(read.transpose(1, 2).flatten(2))
         return mixed
+
+    def _projected(
+        self, hidden: torch.Tensor, positions: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # [B, N, S or K, D], and twice [B, N, S, D]
+        if positions is None:
+            query, key, value = self._heads(self.query_key_value(hidden), 3)
+            return query, key, value
+        size = hidden.shape[-1]
+        weight, bias = self.query_key_value.weight, self.query_key_value.bias
+        of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
+        (query,) = self._heads(functional.linear(at(hidden, positions), weight[:size], of_queries), 1)
+        key, value = self._heads(functional.linear(hidden, weight[size:], of_others), 2)
+        return query, key, value
+
+    def _heads(self, projected: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:
+        """[B, S, parts · H] to so many [B, N, S, D]."""
+        apart = projected.view(*projected.shape[:2], parts, self.heads, self.head_size)
+        return tuple(apart.permute(2, 0, 3, 1, 4))

@@ -1,6 +1,6 @@
 """The encoder, the masked-LM model and the classifiers, as classes that Hugging Face can save, find and load.
 
-Shapes: B batch, S sequence, H hidden, V vocabulary, M masked positions of the whole batch, C classes.
+Shapes: B batch, S sequence, H hidden, V vocabulary, K positions of a row that are read, C classes.
 """
 
 from __future__ import annotations
@@ -73,16 +73,21 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         self,
         input_ids: torch.Tensor,  # [B, S]
         attention_mask: torch.Tensor | None = None,  # [B, S], true or nonzero at real tokens
-    ) -> BaseModelOutput:  # last_hidden_state [B, S, H]
+        read_positions: torch.Tensor | None = None,  # [B, K], into S
+    ) -> BaseModelOutput:  # last_hidden_state [B, S, H], or [B, K, H]
         """Encode. Leave the mask out where nothing is padded: attention has a faster path then.
+
+        Where only some positions are read, the last layer computes nothing else; they are the same numbers.
 
         There is no `token_type_ids`: tokenizers of transformers 5 do not return them unless told to.
         """
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]  # [B, 1, 1, S]
         hidden = self.embeddings(input_ids)
         rotation = self.embeddings.positions.rotation(hidden)
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             hidden = layer(hidden, rotation, mask)
+        hidden = last(hidden, rotation, mask, read_positions)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden))
 
 
@@ -108,12 +113,12 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         self,
         input_ids: torch.Tensor,  # [B, S]
         attention_mask: torch.Tensor | None = None,  # [B, S], true or nonzero at real tokens
-        labels: torch.Tensor | None = None,  # [B, S], or [M] beside masked_positions; -100 is ignored
-        masked_positions: torch.Tensor | None = None,  # [M], into B·S
-    ) -> MaskedLMOutput:  # logits [B, S, V], or [M, V]
+        labels: torch.Tensor | None = None,  # [B, S], or [B, K] beside masked_positions; -100 is ignored
+        masked_positions: torch.Tensor | None = None,  # [B, K], into S
+    ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
         """Logits everywhere, or at some positions only; and the mean loss in nats where labels are given."""
-        hidden = self.encoder(input_ids, attention_mask).last_hidden_state
-        logits = self.head(hidden, masked_positions)
+        hidden = self.encoder(input_ids, attention_mask, masked_positions).last_hidden_state
+        logits = self.head(hidden)
         loss = None
         if labels is not None:
             loss = functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten())
@@ -122,9 +127,9 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
     def masked_logits(
         self,
         input_ids: torch.Tensor,  # [B, S]
-        masked_positions: torch.Tensor,  # [M], into B·S
+        masked_positions: torch.Tensor,  # [B, K], into S
         attention_mask: torch.Tensor | None = None,  # [B, S]
-    ) -> torch.Tensor:  # [M, V]
+    ) -> torch.Tensor:  # [B, K, V]
         """Logits at the masked positions only: what pretraining calls.
 
         It goes through `__call__`, so that a model compiled in place (`model.compile()`) runs compiled.

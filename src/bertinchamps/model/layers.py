@@ -1,6 +1,6 @@
 """What the encoder is stacked from: the embeddings at the bottom, and one kind of layer.
 
-Shapes: B batch, S sequence, H hidden.
+Shapes: B batch, S sequence, H hidden, K positions that are read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bertinchamps.model.attention import Attention
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.feed_forward import FEED_FORWARDS
 from bertinchamps.model.norms import build_norm
-from bertinchamps.model.positions import POSITIONS, Rotation
+from bertinchamps.model.positions import POSITIONS, Rotation, at
 
 
 class Embeddings(nn.Module):
@@ -55,11 +55,15 @@ class EncoderLayer(GradientCheckpointingLayer):
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
         mask: torch.Tensor | None,  # [B, 1, 1, S]
-    ) -> torch.Tensor:  # [B, S, H]
+        positions: torch.Tensor | None = None,  # [B, K], where only these outputs are read
+    ) -> torch.Tensor:  # [B, S, H], or [B, K, H]
+        stream = hidden if positions is None else at(hidden, positions)
         if self.pre_norm:
-            hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), rotation, mask))
-            fed: torch.Tensor = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+            read = self.attention(self.attention_norm(hidden), rotation, mask, positions)
+            stream = stream + self.dropout(read)
+            fed: torch.Tensor = stream + self.dropout(self.feed_forward(self.feed_forward_norm(stream)))
             return fed
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, rotation, mask)))
+        read = self.attention(hidden, rotation, mask, positions)
+        hidden = self.attention_norm(stream + self.dropout(read))
         normed: torch.Tensor = self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         return normed

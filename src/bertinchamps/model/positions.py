@@ -3,7 +3,7 @@
 Tables of sines are computed in each forward pass, in fp32, and not kept as buffers: a buffer that is
 not saved holds garbage after `from_pretrained`, which builds the model without memory first, and one
 that is saved fixes the length.
-Shapes: B batch, S sequence, H hidden, D size of a head.
+Shapes: B batch, S sequence, H hidden, D size of a head, K positions that are read.
 """
 
 from __future__ import annotations
@@ -151,6 +151,21 @@ class Rotary(Positions):
         turns = angles(embeddings.shape[-2], self.size, self.theta, embeddings.device)  # [S, D / 2]
         both = torch.cat((turns, turns), dim=-1)  # [S, D]
         return both.cos(), both.sin()
+
+
+def at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The vectors of [B, S, H] at positions [B, K]: [B, K, H]."""
+    batch, length, size = hidden.shape
+    rows = torch.arange(batch, device=hidden.device)[:, None] * length
+    return hidden.flatten(0, 1).index_select(0, (rows + positions).flatten()).view(batch, -1, size)
+
+
+def rotation_at(rotation: Rotation, positions: torch.Tensor | None) -> Rotation:
+    """The rotation of vectors [B, N, K, D] at positions [B, K]; of those at all positions, if these are None."""
+    if positions is None:
+        return rotation
+    cosines, sines = rotation
+    return cosines[positions][:, None], sines[positions][:, None]
 
 
 def rotate(vectors: torch.Tensor, rotation: Rotation) -> torch.Tensor:

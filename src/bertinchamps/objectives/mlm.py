@@ -4,7 +4,7 @@ Which tokens are masked is a pure function of (seed, position of the block in th
 same for any micro-batch size, on any device, in any resumed run. It is integer arithmetic on the
 device, inside the compiled step, so that masking costs next to nothing and shapes stay static.
 
-B batch, S sequence, K targets a block, M = B K targets, V vocabulary.
+B batch, S sequence, K targets a block, V vocabulary.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MasksTokens(Protocol):
     """The model's method that training uses: logits of the masked positions alone."""
 
     def masked_logits(self, input_ids: Tensor, masked_positions: Tensor) -> Tensor:
-        """Flat positions [M] of `input_ids` [B, S] to logits [M, V]."""
+        """Positions [B, K] of `input_ids` [B, S] to logits [B, K, V]."""
 
 
 def mlm_problems(settings: Mapping[str, object]) -> list[str]:
@@ -115,8 +115,9 @@ class MaskedLanguageModeling:
     def _masked_logits(
         self, model: nn.Module, ids: Tensor, positions: Tensor, masking: Masking
     ) -> tuple[Tensor, Tensor]:
-        masked, flat, labels = masking(ids, positions)
-        return cast(MasksTokens, model).masked_logits(masked, flat), labels
+        masked, chosen, labels = masking(ids, positions)
+        logits = cast(MasksTokens, model).masked_logits(masked, chosen)
+        return logits.flatten(0, 1), labels.flatten()
 
 
 class Masking:
@@ -160,7 +161,7 @@ class Masking:
             positions: [B], of the blocks in the stream.
 
         Returns:
-            Corrupted ids [B, S]; flat positions of the targets [M]; their true ids [M], -100 where a
+            Corrupted ids [B, S]; positions of the targets [B, K]; their true ids [B, K], -100 where a
             block has fewer ordinary tokens than targets.
         """
         length = ids.shape[1]
@@ -173,8 +174,7 @@ class Masking:
         originals = ids.gather(1, chosen)
         labels = torch.where(candidates.gather(1, chosen), originals, IGNORED)
         corrupted = self._corrupted(originals, cells.gather(1, chosen), labels)
-        rows = torch.arange(ids.shape[0], device=ids.device)[:, None] * length
-        return ids.scatter(1, chosen, corrupted), (rows + chosen).flatten(), labels.flatten()
+        return ids.scatter(1, chosen, corrupted), chosen, labels
 
     def _corrupted(self, originals: Tensor, cells: Tensor, labels: Tensor) -> Tensor:
         """80 % [MASK], 10 % a random ordinary token, 10 % as it was; [B, K]."""
