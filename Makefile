@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+BENCHMARKS ?= runs/benchmarks
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint benchmarks clean
 
 demo: $(VENV)/ready
 	$(RUN) -m bertinchamps.demo
@@ -16,6 +17,10 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# On a machine that does nothing else: hours. `make benchmarks BENCHMARKS=folder` says where results go.
+benchmarks: $(VENV)/ready
+	$(RUN) -m benchmarks all --folder $(BENCHMARKS)
 
 # The constraints pin what was tested; torch comes first, so that nothing else chooses its build.
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -20,15 +20,11 @@ its vocabulary is small then, and an embedding with few rows flatters the peer.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
-import shlex
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
@@ -38,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
-from benchmarks import markdown
+from benchmarks import figures, markdown, results
 from benchmarks.sentences import documents
 from bertinchamps import command_line, finetune_checks
 from bertinchamps.config import FinetuneConfig, config_dir, load, named
@@ -49,7 +45,7 @@ from bertinchamps.prepare import tell
 if TYPE_CHECKING:  # torch reads the environment when it is imported, which `main` sets first
     from benchmarks.engines import Problem, Timing
 
-PACKAGES = ("bertinchamps", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+PACKAGES = (*results.PACKAGES, "accelerate")
 OURS, PEER = "bertinchamps", "transformers.Trainer"
 
 
@@ -96,9 +92,7 @@ def parser() -> argparse.ArgumentParser:
         default=128,
         help="tokens to which the peer pads; longer sentences are windowed (%(default)s)",
     )
-    words.add_argument(
-        "--output", metavar="FILE", type=Path, default=Path("benchmark.json"), help="(%(default)s)"
-    )
+    results.add_options(words, "benchmark.json", "examples a second of each row")
     words.add_argument(
         "settings",
         nargs="*",
@@ -277,20 +271,10 @@ def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
     config, data = problem.config, problem.task.facts("train")
     lengths = [len(example["input_ids"]) for example in problem.examples]
     _, optimizer = named(config.optim)
+    told = results.facts("finetuning", PACKAGES)
     return {
-        "benchmark": "finetuning",
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join(["python", "-m", "benchmarks.finetuning", *sys.argv[1:]]),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
-        "hardware": {
-            "device": problem.runtime.describe(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "platform": platform.platform(),
-        },
+        **told,
+        "hardware": {**told["hardware"], "device": problem.runtime.describe()},
         "threads": torch.get_num_threads(),
         "task": {
             "title": problem.facts.title,
@@ -317,15 +301,6 @@ def _names(config: FinetuneConfig) -> list[Any]:
     return [config.task[key] for key in ("name", "corpus") if key in config.task]
 
 
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
 def table(result: Mapping[str, Any]) -> str:
     """The rows for people, in Markdown."""
     rows = [
@@ -345,6 +320,19 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def plot(result: Mapping[str, Any], file: Path) -> None:
+    """Examples a second of the rows."""
+    bars = [
+        figures.Bar(
+            f"{row['engine']}, {row['precision']},\npadded to {row['padding']}",
+            row["examples_per_second"],
+            row["engine"] == OURS,
+        )
+        for row in result["rows"]
+    ]
+    figures.draw([figures.Panel("examples a second", bars, "{:,.1f}")], file)
+
+
 def main() -> None:
     """Entry point of `python -m benchmarks.finetuning`."""
     arguments = parser().parse_intermixed_args()
@@ -358,8 +346,7 @@ def main() -> None:
             result = benchmark(arguments, Path(folder))
     except UserError as error:
         sys.exit(f"benchmarks.finetuning: {error}")
-    arguments.output.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    sys.stdout.write(f"{table(result)}\n{arguments.output}\n")
+    results.conclude(result, arguments, table, plot)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import markdown
+from benchmarks import figures, markdown, results
 from benchmarks.sentences import documents
 from bertinchamps.config import TokenizerConfig
 
@@ -44,8 +43,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--repeats", type=int, default=3, help="of each side at each size (%(default)s)")
     words.add_argument("--normalizer", default="french", help="(%(default)s)")
     words.add_argument("--vocab-size", type=int, default=TokenizerConfig().vocab_size, help="(%(default)s)")
-    words.add_argument("--output", type=Path, default=Path("preparation.json"), help="(%(default)s)")
-    words.add_argument("--figure", metavar="PNG", type=Path, help="memory over size")
+    results.add_options(words, "preparation.json", "memory over size")
     return words
 
 
@@ -121,10 +119,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ]
         file.unlink()
     return {
-        "benchmark": "preparation",
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join(["python", "-m", "benchmarks.preparation", *sys.argv[1:]]),
-        "hardware": {"cores": os.cpu_count(), "platform": platform.platform()},
+        **results.facts("preparation"),
         "normalizer": arguments.normalizer,
         "vocab_size": arguments.vocab_size,
         "rows": rows,
@@ -165,21 +160,21 @@ def table(result: Mapping[str, Any]) -> str:
 
 def plot(result: Mapping[str, Any], file: Path) -> None:
     """Memory over the size of the input."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    figure = figures.canvas(6, 3.5)
     axes = figure.subplots()
-    for side in (OURS, PEER):
+    for side, colour in ((OURS, figures.OURS), (PEER, figures.OTHERS)):
         own = [row for row in result["rows"] if row["engine"] == side]
         axes.plot(
             [row["megabytes"] for row in own],
             [row["memory_megabytes"] for row in own],
             marker="o",
+            color=colour,
             label=side,
         )
-    axes.set(xscale="log", xlabel="text (MB)", ylabel="largest resident memory (MB)", ylim=(0, None))
+    axes.set(xscale="log", xlabel="text (MB)", ylabel="largest resident memory (MB)")
+    axes.set_ylim(0, 1.1 * max(row["memory_megabytes"] for row in result["rows"]))
     axes.legend(loc="lower right")
-    figure.savefig(file, dpi=150)
+    figures.save(figure, file)
 
 
 def main() -> None:
@@ -187,10 +182,7 @@ def main() -> None:
     arguments = parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = benchmark(arguments, Path(folder))
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if arguments.figure:
-        plot(result, arguments.figure)
-    print(f"{table(result)}\n{arguments.output}")
+    results.conclude(result, arguments, table, plot)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shlex
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import markdown
+from benchmarks import figures, markdown, pretraining_problem, results
+from bertinchamps.errors import UserError
 
 OURS = "bertinchamps"
 PEERS = ("bert", "modernbert")
@@ -40,12 +37,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    words.add_argument("--arch", default="small", help="of configs/arch/ (%(default)s)")
-    words.add_argument("--micro-batch", type=int, default=64, help="sequences (%(default)s)")
-    words.add_argument("--accumulate", type=int, default=1, help="micro-batches an update (%(default)s)")
-    words.add_argument("--sequence-length", type=int, default=128, help="tokens (%(default)s)")
-    words.add_argument("--vocabulary", type=int, default=32768, help="entries (%(default)s)")
-    words.add_argument("--mask-rate", type=float, default=0.15, help="share of the tokens (%(default)s)")
+    pretraining_problem.add_options(words)
     words.add_argument(
         "--engines", nargs="+", choices=ENGINES, default=list(ENGINES), metavar="ENGINE", help="(all)"
     )
@@ -58,8 +50,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--updates", type=int, default=6, help="measured (%(default)s)")
     words.add_argument("--warmup", type=int, default=3, help="updates before them (%(default)s)")
     words.add_argument("--repeats", type=int, default=3, help="processes of each row (%(default)s)")
-    words.add_argument("--threads", type=int, help="(all cores)")
-    words.add_argument("--output", type=Path, default=Path("pretraining.json"), help="(%(default)s)")
+    results.add_options(words, "pretraining.json", "tokens a second and memory of each row")
     words.add_argument("--row", help=argparse.SUPPRESS)  # of a child: what it measures, as JSON
     return words
 
@@ -101,10 +92,8 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
         if "problem" not in row:
             row["ratio"] = max(ours, default=row["tokens_per_second"]) / row["tokens_per_second"]
     return {
-        "benchmark": "pretraining",
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join(["python", "-m", "benchmarks.pretraining", *sys.argv[1:]]),
-        "hardware": {"cores": os.cpu_count(), "platform": platform.platform()},
+        **results.facts("pretraining"),
+        "shape": {name: getattr(arguments, name) for name in pretraining_problem.SHAPE},
         "rows": done,
     }
 
@@ -150,25 +139,42 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['first_update_seconds']:.1f}",
             f"{row['memory_megabytes']:,.0f}",
         )
-        for row in sorted(
-            result["rows"], key=lambda row: (row["engine"] != OURS, -row.get("tokens_per_second", 0))
-        )
+        for row in _fastest_first(result)
     ]
     return "\n".join(markdown.table(header, 3, lines))
 
 
+def _fastest_first(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows: ours, then the others, each from the fastest to those that failed."""
+    return sorted(result["rows"], key=lambda row: (row["engine"] != OURS, -row.get("tokens_per_second", 0)))
+
+
+def plot(result: Mapping[str, Any], file: Path) -> None:
+    """Tokens a second and memory of the rows that did not fail."""
+    done = [row for row in _fastest_first(result) if "problem" not in row]
+    panels = [
+        figures.Panel(quantity, [figures.Bar(_name(row), row[key], row["engine"] == OURS) for row in done])
+        for quantity, key in (
+            ("tokens a second", "tokens_per_second"),
+            ("peak memory, MB", "memory_megabytes"),
+        )
+    ]
+    figures.draw(panels, file, side_by_side=True)
+
+
 def main() -> None:
     """Entry point of `python -m benchmarks.pretraining`."""
-    arguments = parser().parse_args()
+    arguments = parser().parse_intermixed_args()
     if arguments.row:
         from benchmarks.pretraining_rows import measure
 
         print(json.dumps(measure(arguments, json.loads(arguments.row))))
         return
-    result = benchmark(arguments)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(table(result))
-    print(arguments.output)
+    try:
+        pretraining_problem.composed(arguments, [])
+    except UserError as error:
+        sys.exit(f"benchmarks.pretraining: {error}")
+    results.conclude(benchmark(arguments), arguments, table, plot)
 
 
 if __name__ == "__main__":

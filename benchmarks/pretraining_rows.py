@@ -14,29 +14,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from torch import Tensor, nn
 
-from bertinchamps.config import PretrainConfig, config_dir, load
-from bertinchamps.data.blocks import Blocks
+from benchmarks.devices import now, peak_memory, product_flops
+from benchmarks.pretraining_problem import BLOCKS, CLIPPING, IDS, composed, random_corpus
+from bertinchamps.config import PretrainConfig
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import flops_per_token
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.training.runtime import Runtime, build_runtime
 
-BLOCKS = 4096
-CLIPPING = 0.5
-IDS = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "mask_token_id": 4}
-
 
 def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, Any]:
     """Seconds of updates, memory and FLOP/s of one row."""
-    config = _config(arguments, row)
+    words = [
+        f"budget.steps={arguments.warmup + arguments.updates}",
+        f"runtime.precision={row['precision']}",
+        f"runtime.compile={row['compile']}",
+    ]
+    config = composed(arguments, words)
     with tempfile.TemporaryDirectory() as folder:
-        corpus = _corpus(arguments, Path(folder))
+        corpus = random_corpus(config, Path(folder))
         runtime = build_runtime(config.runtime)
         torch.manual_seed(0)
         engine, _, family = row["engine"].partition(":")
@@ -52,43 +51,11 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
     return {
         "tokens_per_second": rate,
         "first_update_seconds": seconds[0],
-        "memory_megabytes": _memory(runtime.device),
+        "memory_megabytes": peak_memory(runtime.device),
         "flops": rate * flops,
-        "product_flops": _product(config, runtime),
+        "product_flops": product_flops(config, runtime),
         "peak_flops": runtime.peak_flops,
     }
-
-
-def _config(arguments: argparse.Namespace, row: Mapping[str, str]) -> PretrainConfig:
-    ConfigStore.instance().store("pretrain_schema", node=PretrainConfig)
-    size = arguments.micro_batch * arguments.accumulate
-    words = [
-        f"arch={arguments.arch}",
-        "data=demo",
-        f"blocks.sequence_length={arguments.sequence_length}",
-        f"objective.mask_rate={arguments.mask_rate}",
-        f"batch.micro_batch={arguments.micro_batch}",
-        f"batch.size={size}",
-        "batch.ramp=0",
-        f"gradient_clipping={CLIPPING}",
-        f"budget.steps={arguments.warmup + arguments.updates}",
-        f"runtime.precision={row['precision']}",
-        f"runtime.compile={row['compile']}",
-        f"tokenizer.vocab_size={arguments.vocabulary}",
-        *([f"runtime.threads={arguments.threads}"] if arguments.threads else []),
-    ]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return load(compose("pretrain", overrides=words), PretrainConfig)
-
-
-def _corpus(arguments: argparse.Namespace, folder: Path) -> Corpus:
-    """Blocks of random tokens."""
-    random = np.random.default_rng(0)
-    file = folder / "train.bin"
-    random.integers(5, arguments.vocabulary, BLOCKS * arguments.sequence_length, dtype=np.uint16).tofile(file)
-    blocks = Blocks(file, arguments.sequence_length)
-    vocabulary = Vocabulary(arguments.vocabulary, (0, 1, 2, 3, 4), 4, 3, (), IDS)
-    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {})
 
 
 def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[list[float], float]:
@@ -103,6 +70,8 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
     model = BertinchampsForMaskedLM(build_config(asdict(config.arch), corpus.vocabulary.size, **IDS)).to(
         runtime.device
     )
+    if config.runtime.activation_checkpointing:
+        model.gradient_checkpointing_enable()
     given: dict[str, Any] = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 1}
     task = objectives.build(**config.objective, **given)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
@@ -118,7 +87,7 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
             self.at.append(time.perf_counter())
 
         def after_update(self, trainer: Trainer, update: Update) -> None:
-            self.at.append(_now(runtime.device))
+            self.at.append(now(runtime.device))
 
     stamps = Stamps()
     Trainer(
@@ -200,7 +169,7 @@ def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Run
         nn.utils.clip_grad_norm_(model.parameters(), CLIPPING)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        stamps.append(_now(runtime.device))
+        stamps.append(now(runtime.device))
     return stamps
 
 
@@ -216,7 +185,7 @@ def _trainer(
             stamps.append(time.perf_counter())
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            stamps.append(_now(runtime.device))
+            stamps.append(now(runtime.device))
 
     class Given(torch.utils.data.IterableDataset[dict[str, Tensor]]):
         def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -240,33 +209,3 @@ def _trainer(
     )
     Trainer(model=model, args=settings, train_dataset=Given(), callbacks=[Stamps()]).train()
     return stamps
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def _memory(device: torch.device) -> float:
-    """The peak, in megabytes: of the device, or of this process where there is none."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
-
-
-def _product(config: PretrainConfig, runtime: Runtime) -> float:
-    """FLOP/s of the feed-forward's first product on one micro-batch."""
-    rows = config.batch.micro_batch * config.blocks.sequence_length
-    dtype = runtime.autocast_dtype or torch.float32
-    a = torch.randn(rows, config.arch.hidden_size, device=runtime.device, dtype=dtype)
-    b = torch.randn(
-        config.arch.hidden_size, config.arch.intermediate_size, device=runtime.device, dtype=dtype
-    )
-    seconds = []
-    for _ in range(12):
-        began = _now(runtime.device)
-        a @ b
-        seconds.append(_now(runtime.device) - began)
-    return float(2 * rows * b.numel() / statistics.median(seconds[2:]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as all_benchmarks
+from benchmarks import pretraining, pretraining_problem, startup, whole_run
+from bertinchamps.errors import UserError
 from support import ROOT, command
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
@@ -20,10 +25,12 @@ ROW = {
 
 
 def result_of(*words: str, folder: Path) -> dict[str, Any]:
-    output = folder / "benchmark.json"
-    ran = command("benchmarks.finetuning", *TINY, f"--output={output}", *words, cwd=ROOT)
+    output, figure = folder / "benchmark.json", folder / "benchmark.png"
+    files = [f"--output={output}", f"--figure={figure}"]
+    ran = command("benchmarks.finetuning", *TINY, *files, *words, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     assert "| bertinchamps |" in ran.stdout
+    assert figure.stat().st_size > 1000
     result: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return result
 
@@ -89,9 +96,10 @@ def test_preparation_is_timed_on_both_sides(tmp_path: Path) -> None:
 def test_pretraining_is_timed_beside_stock_classes(tmp_path: Path) -> None:
     words = ["--arch=tiny", "--micro-batch=4", "--sequence-length=32", "--vocabulary=300", "--updates=2"]
     words += ["--warmup=1", "--repeats=1", "--threads=1", "--precisions", "fp32", "--compile", "off"]
-    output = tmp_path / "pretraining.json"
-    ran = command("benchmarks.pretraining", *words, f"--output={output}", cwd=ROOT)
+    output, figure = tmp_path / "pretraining.json", tmp_path / "pretraining.png"
+    ran = command("benchmarks.pretraining", *words, f"--output={output}", f"--figure={figure}", cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
+    assert figure.stat().st_size > 1000
     assert "| bertinchamps | fp32 | off |" in ran.stdout
     result = json.loads(output.read_text(encoding="utf-8"))
     assert [row["engine"] for row in result["rows"]] == [
@@ -113,3 +121,150 @@ def test_a_row_that_fails_is_told_and_the_others_are_measured(tmp_path: Path) ->
     ran = command("benchmarks.pretraining", *words, f"--output={tmp_path / 'p.json'}", cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     assert "| bert | fp32 | off | failed: " in ran.stdout
+
+
+def test_settings_reach_our_rows_and_overrule_the_options() -> None:
+    words = [
+        "runtime.activation_checkpointing=true",
+        "arch.num_hidden_layers=3",
+        "--arch=tiny",
+        "--threads=1",
+    ]
+    config = pretraining_problem.composed(pretraining.parser().parse_intermixed_args(words), [])
+    assert config.runtime.activation_checkpointing
+    assert (config.arch.num_hidden_layers, config.arch.hidden_size, config.runtime.threads) == (3, 64, 1)
+    with pytest.raises(UserError, match="activation_checkpoint"):
+        pretraining_problem.composed(
+            pretraining.parser().parse_args(["runtime.activation_checkpoint=true"]), []
+        )
+
+
+def test_a_start_is_timed_to_help_and_to_the_first_update(tmp_path: Path) -> None:
+    output, figure = tmp_path / "startup.json", tmp_path / "startup.png"
+    words = ["--repeats=1", "--commands", "prepare", "--compile", "off", "--arch=tiny", "--micro-batch=4"]
+    ran = command(
+        "benchmarks.startup",
+        *words,
+        "--sequence-length=32",
+        f"--output={output}",
+        f"--figure={figure}",
+        cwd=ROOT,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "| bertinchamps.prepare --help |" in ran.stdout
+    assert figure.stat().st_size > 1000
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert [row["command"] for row in result["help"]] == [*startup.YARDSTICKS, "bertinchamps.prepare --help"]
+    assert all(row["seconds"] > 0 and len(row["repeats"]) == 1 for row in result["help"])
+    (update,) = result["first_update"]
+    assert (update["compile"], update["cache"]) == ("off", "none")
+    assert 0 < update["to_first_batch"] < update["seconds"]
+
+
+def test_a_start_that_fails_is_a_row_that_says_why(tmp_path: Path) -> None:
+    told = startup._first_update(
+        ["data=demo", "budget.steps=1", "arch.hidden_size=-1"], "off", tmp_path, "run"
+    )
+    assert isinstance(told, str)
+    assert "hidden_size" in told
+    row = startup._summary("off", "none", [told])
+    assert "failed: " in startup.table({"help": [], "first_update": [row]})
+
+
+def test_a_line_that_is_half_written_is_no_update_yet(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    assert startup._update_of(metrics) is None
+    metrics.write_text('{"kind": "held_out", "step": 0}\n{"kind": "train", "st', encoding="utf-8")
+    assert startup._update_of(metrics) is None
+    metrics.write_text('{"kind": "held_out"}\n{"kind": "train", "seconds": 2.5}\n', encoding="utf-8")
+    assert startup._update_of(metrics) == {"kind": "train", "seconds": 2.5}
+
+
+def test_every_moment_of_a_run_is_charged_to_a_part(tmp_path: Path) -> None:
+    output, figure = tmp_path / "run.json", tmp_path / "run.png"
+    words = ["--arch=tiny", "--micro-batch=4", "--accumulate=2", "--sequence-length=32", "--vocabulary=300"]
+    words += ["--updates=4", "--threads=1", "--compile=off", "--precision=fp32", "evaluation.blocks=8"]
+    ran = command("benchmarks.whole_run", *words, f"--output={output}", f"--figure={figure}", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert "**not the model**" in ran.stdout
+    assert figure.stat().st_size > 1000
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert result["sum_of_the_parts"] == pytest.approx(result["wall_seconds_of_the_parts"], rel=0.01)
+    parts = {row["part"]: row for row in result["rows"]}
+    assert list(parts) == list(whole_run.PARTS)
+    for part in set(parts) - {whole_run.FIRST}:  # which is below zero where the first update was the fastest
+        assert parts[part]["seconds"] > 0, part
+    for share in ("share", "long_run_share"):
+        assert sum(row[share] for row in result["rows"]) == pytest.approx(1)
+    assert result["rates"]["median update"]["tokens_per_second"] > 0
+    assert result["rates"]["whole run"]["share_of_peak"] > 0
+    assert result["memory_megabytes"] > 50
+
+
+def test_the_parts_of_a_long_run_are_put_together_from_those_of_a_short_one() -> None:
+    update = {whole_run.FORWARD: 1.0, whole_run.BACKWARD: 2.0, whole_run.WAITING: 1.0}
+    seconds = {whole_run.FORWARD: 8.0, whole_run.BACKWARD: 6.0, whole_run.WAITING: 3.0}
+    seconds |= {whole_run.EVALUATION: 10.0, whole_run.CHECKPOINTS: 6.0, whole_run.BUILDING: 4.0}
+    measured = {
+        "updates": [{**update, whole_run.FORWARD: 6.0}, update, update],
+        "seconds": seconds,
+        "evaluations": 5,
+        "checkpoints": 3,
+    }
+    rows = {row["part"]: row for row in whole_run.rows(measured, long_run=3600)}
+    assert rows[whole_run.FIRST]["seconds"] == 5  # compiling
+    assert rows[whole_run.FORWARD]["seconds"] == 3
+    assert rows[whole_run.FORWARD]["median_update_seconds"] == 1
+    once = {part: 3600 * rows[part]["long_run_share"] for part in rows}
+    assert once[whole_run.EVALUATION] == pytest.approx(21 * 2)  # each 5 %, and before the first update
+    assert once[whole_run.CHECKPOINTS] == pytest.approx(5 * 2)  # each 15 minutes, and the model
+    assert once[whole_run.BACKWARD] == pytest.approx((3600 - 42 - 10 - 5 - 4) / 2)
+
+
+def test_all_benchmarks_go_on_one_page_and_one_that_fails_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = all_benchmarks.Job("broken", "preparation", ("--sizes", "no number"))
+    whole = next(job for job in all_benchmarks.QUICK if job.benchmark == "preparation")
+    monkeypatch.setattr(all_benchmarks, "QUICK", (broken, whole))
+    monkeypatch.setattr("sys.argv", ["benchmarks", "all", "--quick", f"--folder={tmp_path / 'results'}"])
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit, match="1"):
+        all_benchmarks.main()
+    page = (tmp_path / "results" / "README.md").read_text(encoding="utf-8")
+    assert page in capsys.readouterr().out
+    assert "Failed:" in page
+    assert "invalid float value: 'no number'" in page
+    assert "| bertinchamps | 0.05 |" in page
+    assert "![preparation](preparation.png)" in page
+    assert str(tmp_path) not in page
+    assert {"README.md", "preparation.json", "preparation.png"} <= {
+        file.name for file in (tmp_path / "results").iterdir()
+    }
+
+
+def test_the_jobs_of_every_machine_have_command_lines_that_are_understood() -> None:
+    parsers: dict[str, Any] = {
+        name: importlib.import_module(f"benchmarks.{name}").parser()
+        for name in all_benchmarks.BENCHMARKS
+        if all_benchmarks._exists(name)
+    }
+    jobs = (*all_benchmarks.ON_A_GPU, *all_benchmarks.ON_A_PROCESSOR, *all_benchmarks.QUICK)
+    for job in jobs:
+        if job.benchmark in parsers:
+            arguments = parsers[job.benchmark].parse_intermixed_args([*job.words, "--output=a", "--figure=b"])
+            assert isinstance(arguments, Namespace)
+            if job.benchmark in ("pretraining", "whole_run"):
+                pretraining_problem.composed(arguments, [])
+    for jobs in (all_benchmarks.ON_A_GPU, all_benchmarks.ON_A_PROCESSOR, all_benchmarks.QUICK):
+        assert len({job.file for job in jobs}) == len(jobs)
+        assert {job.benchmark for job in jobs} == set(all_benchmarks.BENCHMARKS)
+
+
+def test_benchmarks_are_listed() -> None:
+    ran = command("benchmarks", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert "python -m benchmarks.startup" in ran.stdout
+    refused = command("benchmarks", "all", cwd=ROOT)
+    assert refused.returncode == 2
+    assert "--folder" in refused.stderr

@@ -1,0 +1,94 @@
+"""What benchmarks of pretraining train on: a configuration of a given shape, and blocks of random tokens."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+
+from bertinchamps import command_line
+from bertinchamps.config import PretrainConfig, config_dir, load
+from bertinchamps.errors import UserError
+
+if TYPE_CHECKING:  # torch reads the environment when it is imported
+    from bertinchamps.data.corpus import Corpus
+
+BLOCKS = 4096
+CLIPPING = 0.5
+IDS = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "mask_token_id": 4}
+SHAPE = ("arch", "micro_batch", "accumulate", "sequence_length", "vocabulary", "mask_rate", "settings")
+
+
+def add_options(words: argparse.ArgumentParser) -> None:
+    """The options that say what an update computes."""
+    words.add_argument("--arch", default="small", help="of configs/arch/ (%(default)s)")
+    words.add_argument("--micro-batch", type=int, default=64, help="sequences (%(default)s)")
+    words.add_argument("--accumulate", type=int, default=1, help="micro-batches an update (%(default)s)")
+    words.add_argument("--sequence-length", type=int, default=128, help="tokens (%(default)s)")
+    words.add_argument("--vocabulary", type=int, default=32768, help="entries (%(default)s)")
+    words.add_argument("--mask-rate", type=float, default=0.15, help="share of the tokens (%(default)s)")
+    words.add_argument("--threads", type=int, help="(all cores)")
+    words.add_argument(
+        "settings",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="further settings of bertinchamps.pretrain, such as runtime.activation_checkpointing=true; they stand "
+        "before options that take several words",
+    )
+
+
+def words_of(arguments: argparse.Namespace) -> list[str]:
+    """The command line of `bertinchamps.pretrain` that has this shape."""
+    return [
+        f"arch={arguments.arch}",
+        "data=demo",
+        f"blocks.sequence_length={arguments.sequence_length}",
+        f"objective.mask_rate={arguments.mask_rate}",
+        f"batch.micro_batch={arguments.micro_batch}",
+        f"batch.size={arguments.micro_batch * arguments.accumulate}",
+        "batch.ramp=0",
+        f"gradient_clipping={CLIPPING}",
+        f"tokenizer.vocab_size={arguments.vocabulary}",
+        *([f"runtime.threads={arguments.threads}"] if arguments.threads else []),
+    ]
+
+
+def composed(arguments: argparse.Namespace, words: Sequence[str]) -> PretrainConfig:
+    """The configuration of this shape.
+
+    Args:
+        arguments: with what `add_options` added.
+        words: settings of the benchmark; those of the command line overrule them.
+
+    Raises:
+        UserError: a setting that does not exist or has no such value.
+    """
+    ConfigStore.instance().store("pretrain_schema", node=PretrainConfig)
+    problems = command_line.mistakes("pretrain", arguments.settings)
+    if problems:
+        raise UserError("\n".join(problems))
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        overrides = [*words_of(arguments), *words, *arguments.settings]
+        return load(compose("pretrain", overrides=overrides), PretrainConfig)
+
+
+def random_corpus(config: PretrainConfig, folder: Path) -> Corpus:
+    """Blocks of random tokens, and empty files where a tokenizer's would be."""
+    import numpy as np
+
+    from bertinchamps.data.blocks import Blocks
+    from bertinchamps.data.corpus import Corpus
+    from bertinchamps.data.tokenizer import TOKENIZER_FILES, Vocabulary
+
+    size, length = config.tokenizer.vocab_size, config.blocks.sequence_length
+    file = folder / "train.bin"
+    np.random.default_rng(0).integers(5, size, BLOCKS * length, dtype=np.uint16).tofile(file)
+    for name in TOKENIZER_FILES:
+        (folder / name).write_text("{}\n", encoding="utf-8")
+    blocks = Blocks(file, length)
+    vocabulary = Vocabulary(size, (0, 1, 2, 3, 4), 4, 3, (), IDS)
+    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {})
