@@ -92,7 +92,7 @@ QUICK = (
         "finetuning",
         ("arch=tiny", "tokenizer.vocab_size=300", "--sentences", "20", "--epochs", "1", "--repeats", "1"),
     ),
-    Job("prediction", "prediction", ("--repeats", "1")),
+    Job("prediction", "prediction", ("--arch", "tiny", "--sentences", "20", "--repeats", "1")),
 )
 
 

@@ -14,7 +14,7 @@ INCHES_A_BAR = 0.3
 INCHES_AROUND = 0.95  # a panel's title, ticks and the space to the next
 WIDTH = 8.0
 BESIDE_BARS = (0.6, 0.6)  # above the first bar's middle and below the last one's, in bars
-ROOM_FOR_VALUES = 0.22  # right of the longest bar, as a share of it
+ROOM_FOR_VALUES = 0.26  # right of the longest bar, as a share of it
 
 
 class Bar(NamedTuple):

@@ -50,7 +50,7 @@ def hardware() -> dict[str, Any]:
     """Of this machine, asked without starting a GPU in this process."""
     return {
         "device": ", ".join(_gpus()) or "CPU",
-        "processor": _processor(),
+        "processor": processor(),
         "cores": cores(),
         "platform": platform.platform(),
     }
@@ -67,7 +67,7 @@ def _gpus() -> list[str]:
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
