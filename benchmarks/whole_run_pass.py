@@ -171,8 +171,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         corpus = random_corpus(config, folder)
         device = torch.device("cuda" if cuda and config.runtime.device != "cpu" else "cpu")
         run = open_run("pretrain", config, corpus.fingerprint, "whole-run", tell)
-        if device.type == "cuda":
-            torch.cuda.init()  # starting the device is no part of a run that is long
+        now(device)  # starts the device, so that both passes find it started
         clock = functools.partial(now, device) if waits else time.perf_counter
         began = clock()
         parts = Parts(whole_run.BUILDING, clock)
