@@ -145,7 +145,7 @@ class OurStopwatch(Hook, Stopwatch):
     def before_training(self, trainer: Trainer) -> None:
         self.start()
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
+    def observe(self, trainer: Trainer, update: Update) -> None:
         self.losses.append(update.loss)
 
     def after_training(self, trainer: Trainer) -> None:

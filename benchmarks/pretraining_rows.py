@@ -65,7 +65,7 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
     from bertinchamps.training.optim import optimizers
     from bertinchamps.training.schedules import schedules
     from bertinchamps.training.trackers import trackers
-    from bertinchamps.training.trainer import Hook, Trainer, Update
+    from bertinchamps.training.trainer import Hook, Trainer
 
     model = BertinchampsForMaskedLM(build_config(asdict(config.arch), corpus.vocabulary.size, **IDS)).to(
         runtime.device
@@ -86,7 +86,7 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
         def before_training(self, trainer: Trainer) -> None:
             self.at.append(time.perf_counter())
 
-        def after_update(self, trainer: Trainer, update: Update) -> None:
+        def after_update(self, trainer: Trainer) -> None:
             self.at.append(now(runtime.device))
 
     stamps = Stamps()
@@ -163,7 +163,7 @@ def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Run
     for _ in range(int(config.budget.steps or 0)):
         for _ in range(accumulated):
             inputs = {name: tensor.to(runtime.device) for name, tensor in next(batches).items()}
-            with runtime.autocast():
+            with runtime.arithmetic():
                 loss = called(**inputs).loss / accumulated
             loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIPPING)

@@ -131,13 +131,17 @@ class TimedHook(Hook):
         name = next((part for kind, part in kinds if isinstance(hook, kind)), whole_run.LOGGING)
         self._before = parts.wrapped(name, hook.before_training)
         self._after_update = parts.wrapped(name, hook.after_update)
+        self._observe = parts.wrapped(name, hook.observe)
         self._after = parts.wrapped(name, hook.after_training)
 
     def before_training(self, trainer: Trainer) -> None:
         self._before(trainer)
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
-        self._after_update(trainer, update)
+    def after_update(self, trainer: Trainer) -> None:
+        self._after_update(trainer)
+
+    def observe(self, trainer: Trainer, update: Update) -> None:
+        self._observe(trainer, update)
 
     def after_training(self, trainer: Trainer) -> None:
         self._after(trainer)
@@ -153,9 +157,11 @@ class UpdateBorders(Hook):
     def before_training(self, trainer: Trainer) -> None:
         self._parts.begin_updates()
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
-        self.tokens.append(update.tokens)
+    def after_update(self, trainer: Trainer) -> None:
         self._parts.end_update()
+
+    def observe(self, trainer: Trainer, update: Update) -> None:
+        self.tokens.append(update.tokens)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

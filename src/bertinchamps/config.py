@@ -115,7 +115,7 @@ class RuntimeConfig:
     """Where and how the arithmetic runs."""
 
     device: str = knob("auto", "auto, cpu or cuda")
-    precision: str = knob("auto", "auto, fp32 or bf16 (autocast)")
+    precision: str = knob("auto", "auto, fp32, bf16 or, with a scaled loss, fp16 (autocast)")
     compile: str = knob("auto", "auto, on or off: torch.compile")
     threads: int | None = knob(None, "CPU threads (default: all cores)")
     activation_checkpointing: bool = knob(

@@ -142,6 +142,7 @@ def train(
         hooks=[hooks.Logging(log, bar), selection, checkpoints, hooks.StopOnSignal()],
         position=run.state.get("position", 0),
         reserve=run.state.get("reserve"),
+        scaling=run.state.get("scaling"),
     )
     tell(f"run        {run.folder}")
     tell(f"model      {parameters:,} parameters, from {source.name}")
@@ -181,7 +182,7 @@ def _conclude(
     scores = {}
     trainer.model.eval()
     for split in task.splits:
-        with torch.no_grad(), trainer.runtime.autocast():
+        with torch.no_grad(), trainer.runtime.arithmetic():
             predicted = task.predict(trainer.model, split)
         write_predictions(run.folder / "predictions", task, split, predicted)
         if split != "train":

@@ -58,7 +58,7 @@ def predict(config: PredictConfig) -> None:
     runtime = build_runtime(config.runtime)
     model: Any = build_model(facts, EncoderSource(str(folder), with_head=True)).to(runtime.device).eval()
     labeller = build_labeller(facts, open_tokenizer(str(folder)), config.batch, runtime.device)
-    with torch.no_grad(), runtime.autocast():
+    with torch.no_grad(), runtime.arithmetic():
         if isinstance(labeller, TextLabeller):
             encoded = labeller.encoded([(text.text, text.pair) for text in texts])
             _write_classes(config, labeller, labeller.logits(model, encoded), texts)

@@ -138,6 +138,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         hooks=[*records.hooks, signals] if records else [signals],
         position=run.state.get("position", 0),
         reserve=run.state.get("reserve"),
+        scaling=run.state.get("scaling"),
         processes=processes,
     )
     if records:

@@ -83,7 +83,7 @@ class Recorder(Hook):
         self.updates: list[Update] = []
         self.gradients: list[Tensor] = []
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
+    def observe(self, trainer: Trainer, update: Update) -> None:
         self.updates.append(update)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from bertinchamps.config import BudgetConfig
 
@@ -79,6 +79,10 @@ class Clock:
         self._spent.tokens += tokens
         self._spent.positions += positions
         self._spent.flops += tokens * self.flops_per_token
+
+    def rewind(self, spent: Spent) -> None:
+        """Count as spent what was before some updates that did not change the weights; their time stays spent."""
+        self._spent = replace(spent, seconds=self.spent.seconds)
 
     def follow(self, seconds: float, reserve: float) -> None:
         """Take over what another process' clock shows, which counts for all processes of a job."""

@@ -25,7 +25,7 @@ def plot_loss(records: Sequence[dict[str, Any]], title: str, file_stem: Path) ->
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    train = [record for record in records if record["kind"] == "train"]
+    train = [record for record in records if record["kind"] == "train" and "loss" in record]
     held_out = [record for record in records if record["kind"] == "held_out"]
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for panel, axis in zip(panels, ("step", "tokens"), strict=True):

@@ -24,7 +24,7 @@ from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionCon
 from bertinchamps.durable import write_file
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
-from bertinchamps.training.clock import Clock
+from bertinchamps.training.clock import Spent
 from bertinchamps.training.trackers import Tracker
 from bertinchamps.training.trainer import Hook, Trainer, Update
 
@@ -46,9 +46,8 @@ class MetricsLog:
         kept = [record for record in read_metrics(file) if record["step"] <= step] if step else []
         write_file(file, "".join(json.dumps(record) + "\n" for record in kept))
 
-    def write(self, kind: str, clock: Clock, values: dict[str, float]) -> None:
-        """Append a record of a kind ("train" or "held_out"), with what is spent so far."""
-        spent = clock.spent
+    def write(self, kind: str, spent: Spent, values: dict[str, float]) -> None:
+        """Append a record of a kind ("train" or "held_out"), with what was spent then."""
         record = {
             "kind": kind,
             "step": spent.steps,
@@ -81,10 +80,9 @@ class Logging(Hook):
     def before_training(self, trainer: Trainer) -> None:
         self._bar.start()
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
-        runtime, clock = trainer.runtime, trainer.clock
+    def observe(self, trainer: Trainer, update: Update) -> None:
         tokens_per_second = update.tokens / update.seconds
-        share_of_peak = tokens_per_second * clock.flops_per_token / runtime.peak_flops
+        share_of_peak = tokens_per_second * trainer.clock.flops_per_token / trainer.runtime.peak_flops
         values = {
             "loss": update.loss,
             "gradient_norm": update.gradient_norm,
@@ -92,9 +90,11 @@ class Logging(Hook):
             "sequences": update.sequences,
             "tokens_per_second": round(tokens_per_second, 1),
             "share_of_peak_flops": round(share_of_peak, 4),
-            "progress": round(clock.progress(), 6),
+            "progress": round(update.progress, 6),
         }
-        self._log.write("train", clock, values)
+        # JSON has no numbers that are not finite: those of an update that fp16 left out are missing.
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self._log.write("train", update.spent, finite)
         self._bar.show(trainer, update, tokens_per_second, share_of_peak)
 
     def after_training(self, trainer: Trainer) -> None:
@@ -133,7 +133,7 @@ class BudgetBar:
             f"step {update.step} · loss {update.loss:.3f} · lr {update.learning_rate:.1e} · batch {update.sequences}"
             f" · {tokens_per_second:,.0f} tokens/s · {share_of_peak:.0%} of peak"
         )
-        progress = trainer.clock.progress()
+        progress = update.progress
         if self.console.is_terminal:
             self._bar.update(self._task, completed=progress, amount=amount)
             self._status.plain = status
@@ -170,7 +170,7 @@ class Evaluation(Hook):
         if trainer.step == 0:
             self._evaluate(trainer)  # where learning starts from, and how long an evaluation takes
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
+    def after_update(self, trainer: Trainer) -> None:
         mark = self._marks(trainer)
         if mark > self._mark and trainer.clock.progress() < 1.0:  # the last evaluation is after training
             self._mark = mark
@@ -191,7 +191,9 @@ class Evaluation(Hook):
         self.scores = trainer.evaluate()
         seconds = time.perf_counter() - began
         trainer.reserve["evaluation"] = RESERVE_MARGIN * seconds
-        self._log.write("held_out", trainer.clock, {**self.scores, "evaluation_seconds": round(seconds, 3)})
+        self._log.write(
+            "held_out", trainer.clock.spent, {**self.scores, "evaluation_seconds": round(seconds, 3)}
+        )
         shown = " · ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
         self._bar.say(f"step {trainer.step}: held-out {shown}")
 
@@ -238,7 +240,7 @@ class Selection(Hook):
         self._mark = self._marks(trainer)
         trainer.converged = self._converged()
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
+    def after_update(self, trainer: Trainer) -> None:
         mark = self._marks(trainer)
         if mark > self._mark:
             self._mark = mark
@@ -265,7 +267,7 @@ class Selection(Hook):
         scores = trainer.evaluate()
         seconds = time.perf_counter() - began
         trainer.reserve["evaluation"] = RESERVE_MARGIN * seconds
-        self._log.write("dev", trainer.clock, {**scores, "evaluation_seconds": round(seconds, 3)})
+        self._log.write("dev", trainer.clock.spent, {**scores, "evaluation_seconds": round(seconds, 3)})
         better = not self._weights or scores[self.metric] > self.best["value"]
         if better:
             epoch = round(self._epochs(trainer), 3)
@@ -321,9 +323,9 @@ class Checkpoints(Hook):
         if trainer.step > 0:
             self._saved_step = trainer.step  # resumed: this step has a checkpoint already
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
+    def after_update(self, trainer: Trainer) -> None:
         due = time.monotonic() - self._saved_at >= self._config.every_minutes * 60
-        if due or (self._config.every_steps and update.step % self._config.every_steps == 0):
+        if due or (self._config.every_steps and trainer.step % self._config.every_steps == 0):
             try:
                 self.save(trainer)
             except OSError as error:  # a full disk now need not cost the run: the model is written at the end

@@ -21,6 +21,7 @@ import torch
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
 from bertinchamps.launch import Launch, cores, launched
+from bertinchamps.training.float32 import FastLinearMaps, help_here
 
 ALONE = Launch()
 SECONDS_FOR_A_BATCH = 5.0
@@ -45,6 +46,8 @@ class Runtime:
         peak_flops: FLOP/s that count as 100 %, of the devices of all processes.
         peak_origin: "data sheet", or "measured" with a matrix product on this device.
         processes: that train together, each on a device like this one.
+        asynchronous: whether the device works while the program goes on.
+        fast_linear_maps: whether float32 goes through `float32.FastLinearMaps`.
     """
 
     device: torch.device
@@ -53,9 +56,13 @@ class Runtime:
     peak_flops: float = 0.0
     peak_origin: str = ""
     processes: int = 1
+    asynchronous: bool = False
+    fast_linear_maps: bool = False
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def arithmetic(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
+        if self.fast_linear_maps:
+            return FastLinearMaps()
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
@@ -72,6 +79,21 @@ class Runtime:
                 name: tensor.to(self.device, non_blocking=cuda) for name, tensor in batch.inputs.items()
             }
             yield replace(batch, inputs=inputs)
+
+    def fetch(self, numbers: torch.Tensor) -> Callable[[], list[float]]:
+        """Begin to copy numbers [K] from the device. What is returned waits for them, and for no later work."""
+        if self.device.type != "cuda":
+            return numbers.tolist
+        copy = numbers.to("cpu", non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record()
+
+        def wait() -> list[float]:
+            copied.synchronize()
+            arrived: list[float] = copy.tolist()
+            return arrived
+
+        return wait
 
     def describe(self) -> str:
         """One line for people: device, precision, compilation."""
@@ -96,15 +118,24 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     _keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
-    dtype = torch.bfloat16 if config.precision == "bf16" else None
-    if config.precision == "auto" and has_fast_bf16(device):
-        dtype = torch.bfloat16
-    compiled = config.compile == "on" or (config.compile == "auto" and can_compile(device))
+    dtype = _autocast_dtype(config.precision, device)
+    fast_linear_maps = device.type == "cpu" and dtype is None and help_here()
+    # Compiled, these maps are slower than they are by themselves (docs/performance.md).
+    compiled = config.compile == "on" or (
+        config.compile == "auto" and can_compile(device) and not fast_linear_maps
+    )
     # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
     # give one result, bit for bit. On CUDA that would cost too much.
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.set_float32_matmul_precision("high" if dtype is not None else "highest")
-    runtime = Runtime(device, dtype, compiled, processes=place.size)
+    runtime = Runtime(
+        device,
+        dtype,
+        compiled,
+        processes=place.size,
+        asynchronous=device.type == "cuda",
+        fast_linear_maps=fast_linear_maps,
+    )
     peak, origin = _peak_flops(runtime)
     return replace(runtime, peak_flops=peak * place.size, peak_origin=origin)
 
@@ -115,7 +146,7 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
         f"runtime.{key}={value}: one of {', '.join(menu)}"
         for key, value, menu in (
             ("device", config.device, ("auto", "cpu", "cuda")),
-            ("precision", config.precision, ("auto", "fp32", "bf16")),
+            ("precision", config.precision, ("auto", "fp32", "bf16", "fp16")),
             ("compile", config.compile, ("auto", "on", "off")),
         )
         if value not in menu
@@ -146,6 +177,22 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
     return problems
 
 
+def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """What matrix products are computed in; None for float32."""
+    named = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision != "auto":
+        return named.get(precision)
+    if has_fast_bf16(device):
+        return torch.bfloat16
+    # Cards before Ampere, such as the T4, have tensor cores for fp16 alone.
+    return torch.float16 if device.type == "cuda" and has_tensor_cores(device) else None
+
+
+def has_tensor_cores(device: torch.device) -> bool:
+    """Whether a CUDA device multiplies 16-bit matrices in hardware: Volta and later."""
+    return torch.cuda.get_device_capability(device) >= (7, 0)
+
+
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
     if device.type == "cuda":
@@ -158,8 +205,7 @@ def can_compile(device: torch.device) -> bool:
     """Whether torch.compile has what it needs: Python's headers and a C++ compiler, or on CUDA Triton."""
     headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
     if device.type == "cuda":
-        recent = torch.cuda.get_device_capability(device) >= (7, 0)
-        return recent and headers and importlib.util.find_spec("triton") is not None
+        return has_tensor_cores(device) and headers and importlib.util.find_spec("triton") is not None
     return headers and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
 
 

@@ -3,6 +3,8 @@
 A step is an update of the weights, everywhere in this project; what goes through the model at once is
 a micro-batch. Where several processes train, each takes its share of an update's micro-batches, and all
 of them step, stop and drop together.
+
+A GPU is never waited for: its numbers of one update are read when the work of the next one is on its way.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,11 +23,12 @@ from torch import nn
 from bertinchamps.config import BatchConfig
 from bertinchamps.contract import Batch, Output, Task
 from bertinchamps.errors import UserError
-from bertinchamps.training.clock import Clock
+from bertinchamps.training.clock import Clock, Spent
 from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
+from bertinchamps.training.stepping import Stepping
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,13 @@ class Update:
     Attributes:
         step: updates done, this one included.
         loss: mean over the update's targets, in nats.
-        gradient_norm: before clipping.
+        gradient_norm: before clipping. Not finite where fp16 overflowed: the update was left out then.
         learning_rate: of the first parameter group.
         sequences: sequences averaged.
         tokens: tokens read.
         seconds: wall time.
+        spent: of the budget, this update included.
+        progress: through the budget, this update included.
     """
 
     step: int
@@ -49,6 +54,25 @@ class Update:
     sequences: int
     tokens: int
     seconds: float
+    spent: Spent
+    progress: float
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An update whose numbers are still on the device.
+
+    Attributes:
+        numbers: waits for its loss and gradient norm.
+        position: of the data stream before it.
+        spent: before it.
+        update: what is known of it without them.
+    """
+
+    numbers: Callable[[], list[float]]
+    position: int
+    spent: Spent
+    update: Update
 
 
 @dataclass(frozen=True)
@@ -67,8 +91,11 @@ class Hook:
     def before_training(self, trainer: Trainer) -> None:
         """The clock has started; no update yet."""
 
-    def after_update(self, trainer: Trainer, update: Update) -> None:
-        """The weights have just changed."""
+    def after_update(self, trainer: Trainer) -> None:
+        """The weights have just changed, or on a GPU are about to."""
+
+    def observe(self, trainer: Trainer, update: Update) -> None:
+        """What an update was like: at once, or on a GPU when the next one is on its way."""
 
     def after_training(self, trainer: Trainer) -> None:
         """The last update is done."""
@@ -94,6 +121,7 @@ class Trainer:
         hooks: called in this order.
         position: where the data stream goes on.
         reserve: seconds to keep for what comes after the last update, as the run measured them before.
+        scaling: state of fp16's loss scale, as the run left it before.
         processes: among which the micro-batches are dealt out.
     """
 
@@ -111,6 +139,7 @@ class Trainer:
         hooks: Sequence[Hook] = (),
         position: int = 0,
         reserve: Mapping[str, float] | None = None,
+        scaling: Mapping[str, Any] | None = None,
         processes: Processes = ALONE,
     ) -> None:
         self.task, self.model, self.optimizer, self.clock, self.runtime = (
@@ -127,7 +156,8 @@ class Trainer:
         )
         self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
         self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
-        self._clipping = math.inf if gradient_clipping is None else gradient_clipping
+        self._stepping = Stepping(optimizer, runtime, gradient_clipping, scaling)
+        self._waiting: list[_Waiting] = []  # updates whose numbers nobody has read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
         self._round_seconds: collections.deque[float] = collections.deque(maxlen=8)
         self._dealt = 0  # micro-batches, to all processes, since this one started
@@ -153,9 +183,10 @@ class Trainer:
         for hook in self._hooks:
             hook.before_training(self)
         self.processes.share_weights(self.model)
-        while (update := self._update(stream)) is not None:
+        while self._update(stream):
             for hook in self._hooks:
-                hook.after_update(self, update)
+                hook.after_update(self)
+        self.settle()
         for hook in self._hooks:
             hook.after_training(self)
         self.clock.stop()
@@ -167,8 +198,9 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """The task's scores, in evaluation mode and without gradients."""
+        self.settle()
         self.model.eval()
-        with torch.no_grad(), self.runtime.autocast():
+        with torch.no_grad(), self.runtime.arithmetic():
             scores = self.task.evaluate(self.model)
         self.model.train()
         return scores
@@ -177,30 +209,68 @@ class Trainer:
         """Of the first parameter group, as the last update used it."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def _update(self, stream: Generator[Batch]) -> Update | None:
-        """One step of the optimizer, or None where the run is over, or the time ran out within the update."""
+    def settle(self) -> None:
+        """Wait for the device, and tell the hooks of updates that they have not heard of.
+
+        Raises:
+            NonFiniteLoss: in one of them; the run is back where it was before it.
+        """
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            loss, norm = one.numbers()
+            try:
+                self._refuse_non_finite(one.spent.steps + 1, loss, norm)
+            except NonFiniteLoss:
+                self.clock.rewind(one.spent)
+                self.position = one.position
+                raise
+            update = replace(one.update, loss=loss, gradient_norm=norm)
+            for hook in self._hooks:
+                hook.observe(self, update)
+
+    def _update(self, stream: Generator[Batch]) -> bool:
+        """One step of the optimizer; false where the run is over, or the time ran out within the update."""
         began = time.perf_counter()
         progress = self._agreed_progress()
         if progress is None:
-            return None
+            return False
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self._schedule(progress)
         batches, whole = self._deal(stream, micro_batches(self._batch, progress))
         loss = self._accumulate(batches, whole.targets)
         if loss is None:
-            return None
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self._clipping))
-        self._refuse_non_finite(float(loss), norm)
-        self.optimizer.step()
+            return False
+        norm = self._stepping.clip(self.model.parameters())
+        if self._stepping.waits:
+            self._refuse_non_finite(self.step + 1, float(loss), float(norm))
+        self._stepping.step(norm)
         self.optimizer.zero_grad(set_to_none=True)
-        # Time is taken without waiting for the device: what it still has to do, the next update waits for.
+        if not self._stepping.waits:
+            self.settle()  # the update before, while the device is busy with this one
         seconds = time.perf_counter() - began
         self._round_seconds.append(seconds / self._rounds(progress))
-        self.clock.spend(whole.tokens, whole.next_position - self.position)
+        self._count(whole, seconds, self.runtime.fetch(torch.stack([loss, norm])))
+        if self._stepping.waits:
+            self.settle()
+        return True
+
+    def _count(self, whole: _Whole, seconds: float, numbers: Callable[[], list[float]]) -> None:
+        """Charge an update to the budget, and keep what it was like for the hooks."""
+        spent, position = self.clock.spent, self.position
+        self.clock.spend(whole.tokens, whole.next_position - position)
         self.position = whole.next_position
-        return Update(
-            self.step, float(loss), norm, self.learning_rate(), whole.sequences, whole.tokens, seconds
+        update = Update(
+            step=self.step,
+            loss=math.nan,
+            gradient_norm=math.nan,
+            learning_rate=self.learning_rate(),
+            sequences=whole.sequences,
+            tokens=whole.tokens,
+            seconds=seconds,
+            spent=self.clock.spent,
+            progress=self.clock.progress(),
         )
+        self._waiting.append(_Waiting(numbers, position, spent, update))
 
     def _agreed_progress(self) -> float | None:
         """Of the first process, by which all of them take the next update; None where all of them end."""
@@ -246,10 +316,10 @@ class Trainer:
                 break
             # the same for any number of processes, and so that resuming needs no random state
             torch.manual_seed(_mixed(self._seed, self.step, place))
-            with self.runtime.autocast():
+            with self.runtime.arithmetic():
                 output = self._loss(self.model, batch.inputs)
             loss = output.loss_sum / targets
-            loss.backward()  # type: ignore[no-untyped-call]
+            self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         dropped, stop = self.processes.sum(float(drop), float(self.stop_requested))
         if dropped:
@@ -258,11 +328,11 @@ class Trainer:
             return None
         return self.processes.add_up(self.model.parameters(), total)
 
-    def _refuse_non_finite(self, loss: float, norm: float) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
+    def _refuse_non_finite(self, step: int, loss: float, norm: float) -> None:
+        if (math.isfinite(loss) and math.isfinite(norm)) or self._stepping.forgives():
             return
         raise NonFiniteLoss(
-            f"update {self.step + 1}: the loss is {loss} and the gradient's norm {norm}. "
+            f"update {step}: the loss is {loss} and the gradient's norm {norm}. "
             "Training stopped before the weights were touched, and they are in a checkpoint. "
             "Lower optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32."
         )
@@ -279,7 +349,13 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """JSON-able state that a resumed run needs besides weights and optimizer."""
-        return {"spent": vars(self.clock.spent), "position": self.position, "reserve": self.reserve}
+        self.settle()
+        return {
+            "spent": vars(self.clock.spent),
+            "position": self.position,
+            "reserve": self.reserve,
+            "scaling": self._stepping.state(),
+        }
 
 
 def _mixed(seed: int, step: int, place: int) -> int:

@@ -1,0 +1,83 @@
+"""Linear maps in float32 on AMD processors with AVX-512.
+
+PyTorch multiplies float32 matrices with MKL, which has AVX-512 for Intel's processors alone; oneDNN has it for all, and
+takes about half the time for the same sums (docs/performance.md). With gradients it is reached through convolutions, of
+which a linear map is one of width 1; without them through the operator that torch.compile puts for linear maps.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+FEWEST_ROWS = 64  # below them a convolution is slower than MKL
+IMAGES_OF_ONE_THREAD = 16  # with fewer, PyTorch takes convolutions of one thread to MKL, too
+
+
+class FastLinearMaps(TorchFunctionMode):
+    """Within this context, `torch.nn.functional.linear` in float32 on a CPU is computed by oneDNN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images = IMAGES_OF_ONE_THREAD if torch.get_num_threads() == 1 else 1
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Iterable[type],
+        arguments: tuple[Any, ...] = (),
+        named: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Replace the one function, leave all others."""
+        if function is functional.linear:
+            return linear(*arguments, **{**(named or {}), "images": self._images})
+        return function(*arguments, **(named or {}))
+
+
+def linear(
+    input: Tensor,  # [..., I], as torch.nn.functional.linear names it
+    weight: Tensor,  # [O, I]
+    bias: Tensor | None = None,  # [O]
+    images: int = 1,
+) -> Tensor:  # [..., O]
+    """`torch.nn.functional.linear`, by oneDNN where that is possible and faster.
+
+    Args:
+        input: as all that follows named as there.
+        weight: of the map.
+        bias: of the map.
+        images: into which a convolution's rows are dealt; the result does not depend on it.
+    """
+    if input.dtype is not torch.float32 or weight.dtype is not torch.float32 or input.device.type != "cpu":
+        return functional.linear(input, weight, bias)
+    if not torch.is_grad_enabled() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        mapped: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+        return mapped
+    rows = input.numel() // input.shape[-1]
+    if rows < FEWEST_ROWS or rows % images:
+        return functional.linear(input, weight, bias)
+    as_images = input.reshape(images, 1, rows // images, -1).permute(0, 3, 1, 2)  # channels last in memory
+    mapped = functional.conv2d(as_images, weight[:, :, None, None], bias)
+    return mapped.permute(0, 2, 3, 1).reshape(*input.shape[:-1], -1)
+
+
+@functools.cache
+def help_here() -> bool:
+    """Whether this processor is one of those for which oneDNN has AVX-512 and MKL has not."""
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return (
+        "AuthenticAMD" in described
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    )
