@@ -117,7 +117,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         UserError: the settings are wrong, or such that the two sides would not do the same.
     """
     corpus = _corpus(arguments, folder)
-    config = _composed([*_shared(arguments), *corpus, *arguments.settings])
+    config = composed([*_shared(arguments), *corpus, *arguments.settings])
     from bertinchamps.tasks import tasks
 
     _refuse_unequal(config)
@@ -125,7 +125,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if not isinstance(train[0], AnnotatedText):
         raise UserError("task: only tasks of entities are compared")
     if arguments.model is None:
-        config.model = _random_model(config, train, folder / "model")
+        config.model = random_model(config, train, folder / "model")
     from benchmarks.engines import open_problem
 
     title = "own sentences" if _own_sentences(arguments) else "_".join(map(str, _names(config)))
@@ -154,8 +154,8 @@ def _corpus(arguments: argparse.Namespace, folder: Path) -> list[str]:
         from bertinchamps.tasks.formats import spans_jsonl
 
         spans_jsonl.write(folder / "train.jsonl", documents(arguments.sentences))
-        return ["task=ner", _setting("task.train", folder / "train.jsonl")]
-    return ["task=quaero_emea", _setting("task.path", arguments.data)] if arguments.data else []
+        return ["task=ner", setting("task.train", folder / "train.jsonl")]
+    return ["task=quaero_emea", setting("task.path", arguments.data)] if arguments.data else []
 
 
 def _shared(arguments: argparse.Namespace) -> list[str]:
@@ -163,16 +163,17 @@ def _shared(arguments: argparse.Namespace) -> list[str]:
     words = [
         f"budget.epochs={arguments.epochs}",
         f"max_length={arguments.padding}",
-        _setting("model", arguments.model or "scratch"),
+        setting("model", arguments.model or "scratch"),
     ]
     return words + ([f"runtime.threads={arguments.threads}"] if arguments.threads else [])
 
 
-def _setting(key: str, value: object) -> str:
+def setting(key: str, value: object) -> str:
+    """A word of the command line, quoted so that it may hold anything."""
     return f"{key}={json.dumps(str(value), ensure_ascii=False)}"
 
 
-def _composed(words: list[str]) -> FinetuneConfig:
+def composed(words: list[str]) -> FinetuneConfig:
     """The configuration of these words, after all that is wrong with them was told."""
     ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
     problems = command_line.mistakes("finetune", words, finetune_checks.problems)
@@ -195,7 +196,7 @@ def _refuse_unequal(config: FinetuneConfig) -> None:
         raise UserError("\n".join(problems))
 
 
-def _random_model(config: FinetuneConfig, train: Sequence[AnnotatedText], folder: Path) -> str:
+def random_model(config: FinetuneConfig, train: Sequence[AnnotatedText], folder: Path) -> str:
     """Write an untrained model of the configured architecture, with a tokenizer of these texts."""
     import torch
     from transformers import AutoModelForMaskedLM

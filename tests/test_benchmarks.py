@@ -268,3 +268,43 @@ def test_benchmarks_are_listed() -> None:
     refused = command("benchmarks", "all", cwd=ROOT)
     assert refused.returncode == 2
     assert "--folder" in refused.stderr
+
+
+def test_prediction_is_timed_beside_the_pipelines(tmp_path: Path) -> None:
+    output, figure = tmp_path / "prediction.json", tmp_path / "prediction.png"
+    words = ["--arch=tiny", "--sentences=24", "--repeats=1", "--threads=1", "--precisions", "fp32"]
+    ran = command("benchmarks.prediction", *words, f"--output={output}", f"--figure={figure}", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert "| entities | bertinchamps | 64, sorted | float32 |" in ran.stdout
+    assert figure.stat().st_size > 1000
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert result["texts"]["read"] == 24
+    assert [(row["task"], row["engine"], row["batch"]) for row in result["rows"]] == [
+        (task, engine, batch)
+        for task in ("entities", "masked words")
+        for engine, batch in (("bertinchamps", "64, sorted"), ("pipeline", "1"), ("pipeline", "8"))
+    ]
+    for row in result["rows"]:
+        assert row["texts_per_second"] > 0
+        assert 0 <= row["padding"] < 1
+        assert len(row["repeats"]) == 1
+        # same weights, same texts, same precision; of an untrained model's proposals two may be equally likely
+        assert row["agreement"]["words"] >= (1.0 if row["task"] == "entities" else 0.9)
+        assert row["agreement"]["scores"] < 1e-5
+
+
+def test_prediction_reads_texts_of_a_file_and_says_none_of_them(tmp_path: Path) -> None:
+    lines = ["Le patient présente une fièvre. Une toux sèche !", "", "...", "fémur " * 200]
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    output = tmp_path / "prediction.json"
+    words = ["--arch=tiny", "--repeats=1", "--threads=1", "--precisions", "fp32", "--tasks", "entities"]
+    words.append(f"--texts={tmp_path / 'texts.txt'}")
+    ran = command("benchmarks.prediction", *words, f"--output={output}", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    written = output.read_text(encoding="utf-8")
+    result = json.loads(written)
+    assert (result["texts"]["read"], result["texts"]["too_long"]) == (2, 1)
+    assert result["rows"][0]["agreement"]["words"] == 1.0
+    for said in (ran.stdout, ran.stderr, written):
+        assert "fièvre" not in said
+        assert "fémur" not in said

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.config import RuntimeConfig
 from bertinchamps.finetune import finetune
+from bertinchamps.predict import open_reader
+from bertinchamps.tasks import ner
 from bertinchamps.tasks.formats import brat, spans_jsonl
+from bertinchamps.tasks.saved import read_facts
+from bertinchamps.training.runtime import build_runtime
 from support import command, composed
 from test_finetune import QUICK, SCRATCH
 from tiny_corpora import brat_corpus, documents, opinions
@@ -48,6 +53,26 @@ def test_a_folder_becomes_brat_with_the_entities_of_the_evaluation(
     found = brat.read_folder(tmp_path / "labelled")
     assert found == brat.read_folder(tagger / "predictions" / "test" / "brat")
     assert any(document.entities for document in found)
+
+
+@pytest.mark.parametrize("portion", [1, 4, 8192])
+@pytest.mark.parametrize("batch", [1, 64])
+def test_texts_together_get_the_entities_that_they_get_alone(
+    tagger: Path, batch: int, portion: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ner, "WINDOWS_AT_ONCE", portion)
+    folder, runtime = tagger / "model", build_runtime(RuntimeConfig(precision="fp32", threads=1))
+    reader = open_reader(folder, read_facts(folder), batch, runtime)
+    assert isinstance(reader.labeller, ner.EntityLabeller)
+    texts = [(document.name, document.text) for document in documents(12)]
+    texts.insert(5, ("several", " ".join(text for _, text in texts[:4])))
+    texts.insert(7, ("empty", ""))
+    with reader.reading():
+        together = reader.labeller.label(reader.model, texts)
+        alone = [reader.labeller.label(reader.model, [text])[0] for text in texts]
+    assert [(document.name, document.text) for document in together] == texts
+    assert together == alone
+    assert any(document.entities for document in together)
 
 
 def test_standard_input_becomes_json_lines(predict: Callable[..., Any]) -> None:

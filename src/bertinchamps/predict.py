@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertinchamps import command_line
 from bertinchamps.config import PredictConfig
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.prepare import tell
+
+if TYPE_CHECKING:  # they import torch, and a mistake in the command line is to be told at once
+    from bertinchamps.tasks.classification import TextLabeller
+    from bertinchamps.tasks.ner import EntityLabeller
+    from bertinchamps.tasks.saved import TaskFacts
+    from bertinchamps.training.runtime import Runtime
 
 FORMATS = ("auto", "brat", "jsonl", "conll", "html")
 SUFFIXES = {".jsonl": "jsonl", ".conll": "conll", ".tsv": "conll", ".html": "html", "": "brat"}
@@ -27,18 +34,52 @@ class Text(NamedTuple):
     pair: str | None
 
 
+class Reader(NamedTuple):
+    """A fine-tuned model, ready to label texts; `labeller` turns them into its inputs, and its answers into labels."""
+
+    model: Any
+    labeller: EntityLabeller | TextLabeller
+    runtime: Runtime
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """The context in which it labels: no gradients, and the runtime's precision."""
+        import torch
+
+        with torch.inference_mode(), self.runtime.arithmetic():
+            yield
+
+
+def open_reader(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> Reader:
+    """Read a fine-tuned model.
+
+    Args:
+        folder: its directory.
+        facts: what its task.json says.
+        batch: windows or texts that go through it at once.
+        runtime: device and precision.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+    from bertinchamps.tasks.saved import build_labeller, build_model
+
+    model = build_model(facts, EncoderSource(str(folder), with_head=True)).to(runtime.device).eval()
+    labeller = build_labeller(facts, open_tokenizer(str(folder)), batch, runtime.device)
+    return Reader(model, labeller, runtime)
+
+
 def predict(config: PredictConfig) -> None:
     """Label the texts of a file, a folder or standard input.
 
     Raises:
         UserError: something the user can mend; nothing was written then.
     """
-    import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from bertinchamps.model.downstream import EncoderSource, open_tokenizer
     from bertinchamps.tasks.classification import TextLabeller
-    from bertinchamps.tasks.saved import build_labeller, build_model, read_facts
+    from bertinchamps.tasks.saved import read_facts
     from bertinchamps.training.runtime import build_runtime
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -55,20 +96,19 @@ def predict(config: PredictConfig) -> None:
         raise UserError(
             f"input={config.input}: single texts, and the model reads pairs: give a .csv, .tsv or .jsonl with both"
         )
-    runtime = build_runtime(config.runtime)
-    model: Any = build_model(facts, EncoderSource(str(folder), with_head=True)).to(runtime.device).eval()
-    labeller = build_labeller(facts, open_tokenizer(str(folder)), config.batch, runtime.device)
-    with torch.no_grad(), runtime.arithmetic():
+    reader = open_reader(folder, facts, config.batch, build_runtime(config.runtime))
+    labeller = reader.labeller
+    with reader.reading():
         if isinstance(labeller, TextLabeller):
             encoded = labeller.encoded([(text.text, text.pair) for text in texts])
-            _write_classes(config, labeller, labeller.logits(model, encoded), texts)
+            _write_classes(config, labeller, labeller.logits(reader.model, encoded), texts)
             cut = sum(entry.cut for entry in encoded)
             if cut:
                 tell(
                     f"{cut:,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
                 )
         else:
-            labelled = labeller.label(model, [(text.name, text.text) for text in texts])
+            labelled = labeller.label(reader.model, [(text.name, text.text) for text in texts])
             _write_entities(config, form, labelled)
     if config.output != STREAM:
         tell(f"{len(texts):,} texts labelled with {folder}: {config.output}")

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertinchamps.tasks.batching import batches_of, in_length_order
+from bertinchamps.tasks.batching import ENOUGH_PIECES, SHORTEST_SHARE, batches_of, in_length_order
 
 
 def taken(
@@ -56,3 +56,22 @@ def test_length_order_has_all_once() -> None:
     batches = list(in_length_order(LENGTHS, 32))
     assert sorted(itertools.chain.from_iterable(batches)) == list(range(700))
     assert LENGTHS[batches[0][0]] == max(LENGTHS)
+
+
+@given(st.lists(st.integers(1, 512), max_size=200), st.integers(1, 64))
+def test_batches_in_length_order_hold_little_padding(lengths: list[int], size: int) -> None:
+    batches = list(in_length_order(lengths, size))
+    assert sorted(itertools.chain.from_iterable(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert 1 <= len(batch) <= size
+        widest = max(lengths[index] for index in batch)
+        short = [index for index in batch if lengths[index] < SHORTEST_SHARE * widest]
+        assert len(batch) * widest < ENOUGH_PIECES + widest or not short
+
+
+def test_few_examples_of_all_lengths_do_not_share_a_batch() -> None:
+    lengths = [100, 20] * 30
+    padded = sum(
+        len(batch) * max(lengths[index] for index in batch) for batch in in_length_order(lengths, 64)
+    )
+    assert padded == sum(lengths)

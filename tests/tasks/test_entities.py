@@ -17,7 +17,7 @@ from bertinchamps.contract import Entity
 from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten
 from bertinchamps.model.downstream import open_tokenizer
-from bertinchamps.tasks.entities import IGNORED, Flat, Nested, word_tags
+from bertinchamps.tasks.entities import IGNORED, Flat, Nested, _transitions, _viterbi, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, windows_of
 from tiny_encoders import make_encoder
 
@@ -145,6 +145,27 @@ def test_tags_that_cannot_follow_one_another_are_not_read() -> None:
     logits[1, tags["I-DISO"]] = 2.5
     logits[2, tags["O"]] = 1
     assert representation.entities(windows, [logits]) == [Entity("DISO", ((0, 7),))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from([0.1, 3.0]))
+def test_decoded_tags_have_the_highest_sum_of_those_that_are_allowed(
+    seed: int, words: int, preference: float
+) -> None:
+    classes = Flat(("ANAT", "DISO")).classes
+    scores = np.random.default_rng(seed).normal(size=(words, len(classes))).astype(np.float32)
+    scores[:, 0] += preference  # with much of it, each word's best tag is often an allowed one
+    allowed = _transitions(classes)
+    best = max(
+        (
+            sum(scores[place, tag] for place, tag in enumerate(tags))
+            for tags in itertools.product(range(len(classes)), repeat=words)
+            if not any(allowed[before, tag] for before, tag in itertools.pairwise((0, *tags)))
+        ),
+    )
+    chosen = _viterbi(scores, allowed)
+    assert not any(allowed[before, tag] for before, tag in itertools.pairwise((0, *chosen)))
+    assert sum(scores[place, tag] for place, tag in enumerate(chosen)) == pytest.approx(best, abs=1e-4)
 
 
 def test_word_tags() -> None:

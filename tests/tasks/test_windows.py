@@ -32,6 +32,22 @@ def owned_words(windows: list[Window]) -> list[tuple[int, int]]:
     return [word for window in windows for word in window.words[slice(*window.owned)]]
 
 
+def test_texts_together_have_the_windows_that_they_have_alone(
+    tokenizers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["Une toux sèche. Une fièvre. Rien.", "", " \n", "Fracture du col du fémur. " * 4, "Le foie."]
+    for family in FAMILIES:
+        pieces = Pieces(tokenizers[family], 16)
+        alone = [
+            window._replace(document=document)
+            for document, text in enumerate(texts)
+            for window in windows_of([text], pieces)
+        ]
+        for at_once in (1, 2, 256):  # more or fewer sentences than a text has
+            monkeypatch.setattr("bertinchamps.tasks.windows.SENTENCES_AT_ONCE", at_once)
+            assert list(windows_of(texts, pieces)) == alone
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=UNICODE, longest=st.integers(12, 40))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from bertinchamps.data.loader import order
 
 UPDATES_SORTED_TOGETHER = 32
+SHORTEST_SHARE = 0.8  # of the length of a batch's longest example
+ENOUGH_PIECES = 512  # in a batch: matrix products of fewer rows are less than fully fast on a processor
 
 
 def batches_of(
@@ -47,7 +49,19 @@ def batches_of(
 
 
 def in_length_order(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Indices of all examples once, in batches of similar length, the longest first."""
-    by_length = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    for start in range(0, len(by_length), size):
-        yield by_length[start : start + size]
+    """Indices of all examples once, in batches of similar length, the longest first.
+
+    A batch has `size` examples, or fewer where the next ones are much shorter than its first: few examples of all
+    lengths would otherwise share a batch that is half padding.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if batch:
+            longest = lengths[batch[0]]
+            padded = lengths[index] < SHORTEST_SHARE * longest and len(batch) * longest >= ENOUGH_PIECES
+            if padded or len(batch) == size:
+                yield batch
+                batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -304,6 +304,9 @@ def _transitions(classes: Sequence[str]) -> np.ndarray[Any, Any]:
 
 def _viterbi(scores: np.ndarray[Any, Any], allowed: np.ndarray[Any, Any]) -> list[int]:
     """The sequence of tags with the highest sum of scores [W, C] that the transitions [C, C] allow."""
+    alone = scores.argmax(1)
+    if (allowed[np.concatenate([[0], alone[:-1]]), alone] == 0).all():
+        return alone.tolist()  # type: ignore[no-any-return]  # no sum is higher than that of the highest scores
     best = scores[0] + allowed[0]  # nothing before the first word: as after an outside word
     back = np.zeros(scores.shape, dtype=np.int64)
     for index in range(1, len(scores)):

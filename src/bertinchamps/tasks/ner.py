@@ -6,7 +6,7 @@ B windows, S pieces of the longest, W words of the longest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.config import FinetuneBatchConfig
-from bertinchamps.contract import AnnotatedText, Batch, Output
+from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten, strict_scores
@@ -27,6 +27,7 @@ from bertinchamps.tasks.windows import Pieces, Window, windows_of
 Array = np.ndarray[Any, Any]
 # Dev scores that may choose among weights, the higher the better; the head's own one does unless another is asked for.
 METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
+WINDOWS_AT_ONCE = 8192  # in memory, where they take far more than their text; enough to have many of a length
 ROUND_UP_TO = 4  # fewer different shapes, each of which costs a processor's library a little time to prepare
 
 
@@ -37,7 +38,7 @@ class EntityLabeller:
         representation: reads entities off logits.
         pieces: of the model's tokenizer.
         padding: id that fills short windows up.
-        batch: windows that go through the model at once.
+        batch: windows that go through the model at once, at most.
         device: where the model is.
     """
 
@@ -45,12 +46,13 @@ class EntityLabeller:
         self, representation: Representation, pieces: Pieces, padding: int, batch: int, device: torch.device
     ) -> None:
         self.representation, self.pieces, self.padding = representation, pieces, padding
-        self._batch, self._device = batch, device
+        self.batch, self._device = batch, device
 
     def label(self, model: nn.Module, texts: Sequence[tuple[str, str]]) -> list[AnnotatedText]:
         """The texts, given as (name, text), with the entities that the model finds."""
-        windows = list(windows_of([text for _, text in texts], self.pieces))
-        found = self.entities(windows, self.answers(model, windows))
+        found: dict[int, list[Entity]] = {}
+        for windows in _portions(windows_of([text for _, text in texts], self.pieces)):
+            found |= self.entities(windows, self.answers(model, windows))
         return [
             AnnotatedText(name, text, tuple(sorted(found.get(index, ()))))
             for index, (name, text) in enumerate(texts)
@@ -77,7 +79,7 @@ class EntityLabeller:
     def answers(self, model: nn.Module, windows: Sequence[Window]) -> list[Array]:
         """What the head says of each window, as the representation keeps it."""
         answers: list[Array] = [np.empty(0)] * len(windows)
-        for indices in in_length_order([len(window.pieces) for window in windows], self._batch):
+        for indices in in_length_order([len(window.pieces) for window in windows], self.batch):
             inputs = self.inputs([windows[index] for index in indices])
             logits = read(model, {name: tensor.to(self._device) for name, tensor in inputs.items()})
             for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
@@ -92,6 +94,18 @@ class EntityLabeller:
             own, said = zip(*group, strict=True)
             found[document] = self.representation.entities(own, said)
         return found
+
+
+def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
+    """Windows of whole documents, WINDOWS_AT_ONCE of them or as many more as the last document has."""
+    portion: list[Window] = []
+    for _, own in groupby(windows, key=lambda window: window.document):
+        portion += own
+        if len(portion) >= WINDOWS_AT_ONCE:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
 
 
 def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import regex
@@ -17,6 +18,7 @@ from bertinchamps.errors import UserError
 
 # Runs of letters, digits, combining marks and invisible format characters; any other visible character alone.
 WORD = regex.compile(r"[\p{L}\p{M}\p{N}\p{Cf}]+|[^\s\p{L}\p{M}\p{N}\p{Cf}]")
+SENTENCES_AT_ONCE = 256  # handed to the tokenizer together, which takes longer to be called than to split one
 Range = tuple[int, int]
 Words = tuple[Range, ...]
 
@@ -133,17 +135,31 @@ def words_of(text: str, start: int, end: int) -> Words:
 
 def windows_of(texts: Sequence[str], pieces: Pieces) -> Iterator[Window]:
     """The windows of some texts, in order: a sentence each, and several for a sentence that is too long."""
-    for document, text in enumerate(texts):
-        ranges = [(start, end, words_of(text, start, end)) for start, end in sentences(text)]
-        ranges = [entry for entry in ranges if entry[2]]
-        relative = [tuple((a - start, b - start) for a, b in words) for start, _, words in ranges]
-        by_word = pieces.of([text[start:end] for start, end, _ in ranges], relative)
-        for sentence, ((_, _, words), parts) in enumerate(zip(ranges, by_word, strict=True)):
-            parts = [
-                part[: pieces.room] for part in parts
-            ]  # a word longer than a window is read by its beginning
+    found = _sentences_of(texts)
+    while group := list(islice(found, SENTENCES_AT_ONCE)):
+        relative = [tuple((a - entry.start, b - entry.start) for a, b in entry.words) for entry in group]
+        cut = [texts[entry.document][entry.start : entry.end] for entry in group]
+        for (document, sentence, _, _, words), parts in zip(group, pieces.of(cut, relative), strict=True):
+            # a word longer than a window is read by its beginning
+            parts = [part[: pieces.room] for part in parts]
             for (first, last), owned in _spread([len(part) for part in parts], pieces.room):
                 yield _window(document, sentence, words[first:last], parts[first:last], owned, pieces)
+
+
+class _Sentence(NamedTuple):
+    document: int
+    sentence: int
+    start: int
+    end: int
+    words: Words
+
+
+def _sentences_of(texts: Sequence[str]) -> Iterator[_Sentence]:
+    """Those that have words, numbered within their text."""
+    for document, text in enumerate(texts):
+        ranges = ((start, end, words_of(text, start, end)) for start, end in sentences(text))
+        for sentence, (start, end, words) in enumerate(entry for entry in ranges if entry[2]):
+            yield _Sentence(document, sentence, start, end, words)
 
 
 def _window(

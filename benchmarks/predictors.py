@@ -1,0 +1,429 @@
+"""The two sides of `benchmarks.prediction`: this package, and the pipelines of transformers over the same weights.
+
+B texts of a batch, S tokens of the longest, M masked positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import pipeline
+
+from bertinchamps.config import RuntimeConfig
+from bertinchamps.errors import UserError
+from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+from bertinchamps.model.huggingface import load_masked_lm
+from bertinchamps.predict import Reader, open_reader
+from bertinchamps.tasks.batching import in_length_order
+from bertinchamps.tasks.ner import EntityLabeller
+from bertinchamps.tasks.saved import TaskFacts, build_model, read_facts
+from bertinchamps.tasks.windows import windows_of, words_of
+from bertinchamps.training.runtime import Runtime, build_runtime, has_fast_bf16
+
+PEER_BATCHES = (1, 8)
+PROPOSALS = 5  # of a masked word, as the pipeline gives without being asked
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+SHOWN = {"fp32": "float32", "bf16": "bfloat16"}
+Words = list[list[tuple[str, float]]]  # for each text, for each word, its best tag and that tag's probability
+Spans = list[set[tuple[int, int, str]]]  # for each text, its entities
+
+
+class Agreement(NamedTuple):
+    """How far a row's answers are those of the peer in float32, text by text.
+
+    Attributes:
+        words: share of the words with the same tag, or of the texts with the same proposals.
+        scores: largest difference of a probability.
+        entities: share of all entities that both have, or None where there are none.
+    """
+
+    words: float
+    scores: float
+    entities: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to predict.
+
+    Attributes:
+        task: what is predicted.
+        engine: whose.
+        batch: texts at once, in words.
+        precision: of matrix products.
+        ours: whether it is this package.
+        texts: to read.
+        tokens: that these are, special ones included.
+        padding: share of padding in what the model reads.
+        prepare: sets for the process what this side has there.
+        predict: does it once.
+        agreement: compares the answers, and is not measured.
+    """
+
+    task: str
+    engine: str
+    batch: str
+    precision: str
+    ours: bool
+    texts: list[str]
+    tokens: int
+    padding: float
+    prepare: Callable[[], object]
+    predict: Callable[[Sequence[str]], Any]
+    agreement: Callable[[], Agreement]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.engine}, {self.batch}, {self.precision}"
+
+
+class Models:
+    """What both sides are given.
+
+    Attributes:
+        tagger: directory of the model that finds entities.
+        masked: directory of the masked language model.
+        texts: those that fit a window.
+        lengths: tokens of each, special ones included.
+        too_long: how many do not fit.
+        precisions: to measure, float32 first.
+        runtimes: ours, by precision.
+    """
+
+    def __init__(
+        self, tagger: Path, masked: Path, texts: list[str], batch: int, runtimes: dict[str, Runtime]
+    ) -> None:
+        self.tagger, self.masked, self.batch, self.runtimes = tagger, masked, batch, runtimes
+        self.facts = read_facts(tagger)
+        if (self.facts.kind, self.facts.head) != ("ner", "flat"):
+            raise UserError(f"--model {tagger}: the pipeline reads tags only; give one of head=flat")
+        self.tokenizer = open_tokenizer(str(tagger))
+        lengths = [len(ids) for ids in self.tokenizer(texts)["input_ids"]]
+        kept = [index for index, length in enumerate(lengths) if length <= self.facts.max_length]
+        self.texts, self.lengths = [texts[index] for index in kept], [lengths[index] for index in kept]
+        self.too_long = len(texts) - len(kept)
+        if not kept:
+            raise UserError(
+                f"--texts: no sentence is shorter than a window of {self.facts.max_length} tokens"
+            )
+        self.device = next(iter(runtimes.values())).device
+        self.threads = torch.get_num_threads()
+
+
+def open_models(
+    tagger: Path,
+    masked: Path,
+    texts: list[str],
+    batch: int,
+    threads: int | None,
+    precisions: Sequence[str] | None,
+) -> Models:
+    """Choose precisions and read what both sides need.
+
+    Raises:
+        UserError: a model cannot be read, or no text fits its windows.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    names = precisions or ["fp32", *(["bf16"] if has_fast_bf16(device) else [])]
+    configs = {name: RuntimeConfig(precision=name, threads=threads, compile="off") for name in names}
+    return Models(tagger, masked, texts, batch, {name: build_runtime(own) for name, own in configs.items()})
+
+
+def save_untrained_tagger(encoder: Path, labels: tuple[str, ...], longest: int, folder: Path) -> None:
+    """Write a tagger with a random head over an encoder, as finetune would."""
+    facts = TaskFacts("own sentences", "ner", "flat", labels, longest)
+    torch.manual_seed(0)
+    model: Any = build_model(facts, EncoderSource(str(encoder)))
+    folder.mkdir()
+    model.save(folder)
+    open_tokenizer(str(encoder)).save_pretrained(folder)
+    facts.save(folder)
+
+
+def _set_process(runtime: Runtime | None) -> None:
+    """What our runtime sets for the process, or, for the peer, what PyTorch starts with."""
+    torch.use_deterministic_algorithms(runtime is not None and runtime.device.type == "cpu")
+    low = runtime is not None and runtime.autocast_dtype is not None
+    torch.set_float32_matmul_precision("high" if low else "highest")
+
+
+def _padding(lengths: Sequence[int], widths: Sequence[int]) -> float:
+    """Share of padding, where texts of some lengths lie in rows of some widths."""
+    return 1 - sum(lengths) / sum(widths)
+
+
+def _widths(lengths: Sequence[int], batch: int) -> list[int]:
+    """How wide the peer's rows are: as the longest of so many that follow each other."""
+    return [max(lengths[place - place % batch :][:batch]) for place in range(len(lengths))]
+
+
+# --------------------------------------------------------------------------------------- entities
+
+
+def entity_rows(models: Models) -> list[Row]:
+    """Ours and the peers' at each precision; all are compared with the peer in float32, text by text."""
+    reference = Stock(models, "fp32", PEER_BATCHES[0])
+    rows = []
+    for precision, runtime in models.runtimes.items():
+        reader = open_reader(models.tagger, models.facts, models.batch, runtime)
+        ours = Ours(reader)
+        rows.append(
+            Row(
+                "entities",
+                "bertinchamps",
+                f"{models.batch}, sorted",
+                SHOWN[precision],
+                True,
+                models.texts,
+                sum(models.lengths),
+                ours.padding(models.texts),
+                partial(_set_process, runtime),
+                ours.spans,
+                partial(_agreement, ours, reference, models.texts),
+            )
+        )
+        for batch in PEER_BATCHES:
+            peer = Stock(models, precision, batch)
+            padding = _padding(models.lengths, _widths(models.lengths, batch))
+            rows.append(
+                Row(
+                    "entities",
+                    "pipeline",
+                    str(batch),
+                    SHOWN[precision],
+                    False,
+                    models.texts,
+                    sum(models.lengths),
+                    padding,
+                    partial(_set_process, None),
+                    peer.spans,
+                    partial(_agreement, peer, reference, models.texts),
+                )
+            )
+    return rows
+
+
+class Ours:
+    """This package, by what `python -m bertinchamps.predict` calls."""
+
+    def __init__(self, reader: Reader) -> None:
+        assert isinstance(reader.labeller, EntityLabeller)
+        self._reader, self._labeller = reader, reader.labeller
+
+    def spans(self, texts: Sequence[str]) -> Spans:
+        """The entities of each text."""
+        with self._reader.reading():
+            found = self._labeller.label(self._reader.model, [("", text) for text in texts])
+        return [
+            {(entity.start, entity.end, entity.label) for entity in document.entities} for document in found
+        ]
+
+    def tokens(self, texts: Sequence[str]) -> list[dict[int, tuple[str, float]]]:
+        """For each text, by the place of each word's first piece, the best tag and its probability."""
+        windows = list(windows_of(texts, self._labeller.pieces))
+        with self._reader.reading():
+            answers = self._labeller.answers(self._reader.model, windows)
+        found: list[dict[int, tuple[str, float]]] = [{} for _ in texts]
+        for window, logits in zip(windows, answers, strict=True):
+            shares = torch.from_numpy(logits).softmax(-1).numpy()
+            firsts = window.first_pieces[slice(*window.owned)]
+            tags = [self._labeller.representation.classes[index] for index in shares.argmax(-1)]
+            found[window.document] |= dict(
+                zip(firsts, zip(tags, shares.max(-1).tolist(), strict=True), strict=True)
+            )
+        return found
+
+    def padding(self, texts: Sequence[str]) -> float:
+        """Share of padding in what the model reads."""
+        windows = list(windows_of(texts, self._labeller.pieces))
+        lengths = [len(window.pieces) for window in windows]
+        widths = [
+            self._labeller.inputs([windows[index] for index in indices])["input_ids"].shape[1]
+            for indices in in_length_order(lengths, self._labeller.batch)
+            for _ in indices
+        ]
+        return _padding(lengths, widths)
+
+
+class Stock:
+    """The pipeline of transformers over the same weights."""
+
+    def __init__(self, models: Models, precision: str, batch: int) -> None:
+        self._batch = batch
+        self._pipeline: Any = pipeline(
+            "token-classification",
+            model=str(models.tagger),
+            tokenizer=models.tokenizer,
+            aggregation_strategy="simple",
+            device=models.device,
+            dtype=DTYPES[precision],
+        )
+
+    def spans(self, texts: Sequence[str]) -> Spans:
+        """The entities of each text."""
+        found = self._pipeline(list(texts), batch_size=self._batch)
+        return [{(entity["start"], entity["end"], entity["entity_group"]) for entity in own} for own in found]
+
+    def tokens(self, texts: Sequence[str]) -> list[dict[int, tuple[str, float]]]:
+        """For each text, by the place of each token, the best tag and its probability."""
+        found = self._pipeline(
+            list(texts), batch_size=self._batch, aggregation_strategy="none", ignore_labels=[]
+        )
+        return [{token["index"]: (token["entity"], float(token["score"])) for token in own} for own in found]
+
+
+def _agreement(side: Ours | Stock, reference: Stock, texts: Sequence[str]) -> Agreement:
+    same = total = 0
+    largest = 0.0
+    for text, own, other in zip(texts, side.tokens(texts), reference.tokens(texts), strict=True):
+        places = own.keys() & other.keys()
+        # a word that one side has read otherwise has no place there, and counts as another answer
+        total += max(len(places), min(len(words_of(text, 0, len(text))), len(own)))
+        same += sum(own[place][0] == other[place][0] for place in places)
+        largest = max([largest, *(abs(own[place][1] - other[place][1]) for place in places)])
+    pairs = list(zip(side.spans(texts), reference.spans(texts), strict=True))
+    either = sum(len(own | other) for own, other in pairs)
+    both = sum(len(own & other) for own, other in pairs)
+    return Agreement(same / total, largest, both / either if either else 1.0)
+
+
+# ----------------------------------------------------------------------------------- masked words
+
+
+def masked_rows(models: Models) -> list[Row]:
+    """Ours and the peers' at each precision, each text with one word masked."""
+    tokenizer = open_tokenizer(str(models.masked))
+    chance = random.Random(0)
+    texts = [_masked(text, tokenizer.mask_token, chance) for text in models.texts]
+    lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
+    reference = FillMask(models, tokenizer, "fp32", PEER_BATCHES[0])
+    rows = []
+    for precision, runtime in models.runtimes.items():
+        ours = MaskedPositions(models, tokenizer, runtime)
+        order = list(in_length_order(lengths, models.batch))
+        widths = [max(lengths[index] for index in indices) for indices in order for _ in indices]
+        rows.append(
+            Row(
+                "masked words",
+                "bertinchamps",
+                f"{models.batch}, sorted",
+                SHOWN[precision],
+                True,
+                texts,
+                sum(lengths),
+                _padding(lengths, widths),
+                partial(_set_process, runtime),
+                ours.proposals,
+                partial(_masked_agreement, ours, reference, texts),
+            )
+        )
+        for batch in PEER_BATCHES:
+            peer = FillMask(models, tokenizer, precision, batch)
+            rows.append(
+                Row(
+                    "masked words",
+                    "pipeline",
+                    str(batch),
+                    SHOWN[precision],
+                    False,
+                    texts,
+                    sum(lengths),
+                    _padding(lengths, _widths(lengths, batch)),
+                    partial(_set_process, None),
+                    peer.proposals,
+                    partial(_masked_agreement, peer, reference, texts),
+                )
+            )
+    return rows
+
+
+def _masked(text: str, mask: str, chance: random.Random) -> str:
+    start, end = chance.choice(words_of(text, 0, len(text)))
+    return f"{text[:start]}{mask}{text[end:]}"
+
+
+class MaskedPositions:
+    """This package's masked language model, decoded at the masked positions only."""
+
+    def __init__(self, models: Models, tokenizer: Any, runtime: Runtime) -> None:
+        self._tokenizer, self._runtime, self._batch = tokenizer, runtime, models.batch
+        self._model = load_masked_lm(models.masked).to(runtime.device).eval()
+
+    def proposals(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
+        """The likeliest words of each text, each with its score and the text that it makes, as in the pipeline."""
+        encoded = [np.array(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
+        found: list[list[dict[str, Any]]] = [[] for _ in texts]
+        with torch.inference_mode(), self._runtime.arithmetic():
+            for indices in in_length_order([len(ids) for ids in encoded], self._batch):
+                own = [encoded[index] for index in indices]
+                for index, proposals in zip(indices, self._of_batch(own), strict=True):
+                    found[index] = proposals
+        return found
+
+    def _of_batch(self, encoded: Sequence[np.ndarray[Any, Any]]) -> list[list[dict[str, Any]]]:
+        lengths = np.array([len(ids) for ids in encoded])
+        ids = np.full((len(encoded), lengths.max()), self._tokenizer.pad_token_id)  # [B, S]
+        for row, own in enumerate(encoded):
+            ids[row, : len(own)] = own
+        real = np.arange(lengths.max()) < lengths[:, None]
+        places = (ids == self._tokenizer.mask_token_id).argmax(1)[:, None]  # [B, 1], one in each row
+        device = self._runtime.device
+        logits = self._model.masked_logits(
+            torch.from_numpy(ids).to(device),
+            torch.from_numpy(places).to(device),
+            None if real.all() else torch.from_numpy(real).to(device),
+        )  # [B, 1, V]
+        scores, tokens = (part.cpu() for part in logits[:, 0].float().softmax(-1).topk(PROPOSALS))
+        filled = [own for own in encoded for _ in range(PROPOSALS)]
+        filled = [
+            np.where(own == self._tokenizer.mask_token_id, token, own)
+            for own, token in zip(filled, tokens.flatten().tolist(), strict=True)
+        ]
+        sequences = self._tokenizer.batch_decode(filled, skip_special_tokens=True)
+        words = self._tokenizer.batch_decode(tokens.reshape(-1, 1))
+        flat = [
+            {"score": score, "token": token, "token_str": word, "sequence": sequence}
+            for score, token, word, sequence in zip(
+                scores.flatten().tolist(), tokens.flatten().tolist(), words, sequences, strict=True
+            )
+        ]
+        return [flat[start : start + PROPOSALS] for start in range(0, len(flat), PROPOSALS)]
+
+
+class FillMask:
+    """The pipeline of transformers over the same weights."""
+
+    def __init__(self, models: Models, tokenizer: Any, precision: str, batch: int) -> None:
+        self._batch = batch
+        self._pipeline: Any = pipeline(
+            "fill-mask",
+            model=str(models.masked),
+            tokenizer=tokenizer,
+            top_k=PROPOSALS,
+            device=models.device,
+            dtype=DTYPES[precision],
+        )
+
+    def proposals(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
+        """The likeliest words of each text."""
+        found: list[list[dict[str, Any]]] = self._pipeline(list(texts), batch_size=self._batch)
+        return found
+
+
+def _masked_agreement(
+    side: MaskedPositions | FillMask, reference: FillMask, texts: Sequence[str]
+) -> Agreement:
+    same, largest = 0, 0.0
+    for own, other in zip(side.proposals(texts), reference.proposals(texts), strict=True):
+        same += [entry["sequence"] for entry in own] == [entry["sequence"] for entry in other]
+        pairs = zip(own, other, strict=True)
+        largest = max([largest, *(abs(mine["score"] - theirs["score"]) for mine, theirs in pairs)])
+    return Agreement(same / len(texts), largest, None)
