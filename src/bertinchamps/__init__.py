@@ -2,7 +2,7 @@
 
 Importing the package makes transformers' Auto classes open its checkpoints. Neither torch nor
 transformers is imported for that: the modules that register the models are imported right after the
-Auto classes, or at once if those have been.
+Auto classes, or at once if those have been. Nor do our own commands import those classes, which takes seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import cast
 
 
 class _AfterImport(MetaPathFinder, Loader):
-    """Lets one module be imported as ever, then imports another."""
+    """Lets one module be imported as ever, then another one register what it has."""
 
     def __init__(self, module: str, then: str) -> None:
         self._module, self._then = module, then
@@ -40,7 +40,7 @@ class _AfterImport(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        import_module(self._then)
+        import_module(self._then).register()
 
 
 for _module, _then in (
@@ -48,6 +48,6 @@ for _module, _then in (
     ("transformers.models.auto.modeling_auto", "bertinchamps.model.huggingface"),
 ):
     if _module in sys.modules:
-        import_module(_then)
+        import_module(_then).register()
     else:
         sys.meta_path.insert(0, _AfterImport(_module, _then))

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from bertinchamps.errors import UserError
-from bertinchamps.model import stock
+from bertinchamps.model.stock.bert import bert_config, from_bert, to_bert
+from bertinchamps.model.stock.modernbert import from_modernbert, to_modernbert
+from bertinchamps.model.stock.requirements import stock_problems
 
 TWINS = {
-    "modern": (stock.to_modernbert, stock.from_modernbert),
-    "bert_base": (stock.to_bert, stock.from_bert),
+    "modern": (to_modernbert, from_modernbert),
+    "bert_base": (to_bert, from_bert),
 }
 twins = pytest.mark.parametrize("name", TWINS)
 tolerance = {"rtol": 1e-5, "atol": 2e-6}
@@ -63,36 +65,36 @@ def test_there_and_back_changes_no_weight_and_no_setting(small, random_model, na
 def test_every_bias_of_modernbert_has_its_place(small, random_model, ids):
     biases = dict.fromkeys(("norm_bias", "attention_bias", "feed_forward_bias", "head_bias"), True)
     model = random_model(small("modern", rotary_theta=500.0, **biases))
-    torch.testing.assert_close(model(ids).logits, stock.to_modernbert(model)(ids).logits, **tolerance)
+    torch.testing.assert_close(model(ids).logits, to_modernbert(model)(ids).logits, **tolerance)
 
 
 def test_the_twin_keeps_dtype_and_mode(small, random_model):
     model = random_model(small("modern")).bfloat16()
-    twin = stock.to_modernbert(model)
+    twin = to_modernbert(model)
     assert twin.dtype == torch.bfloat16
     assert not twin.training
 
 
 def test_token_type_zero_of_a_stock_bert_is_folded_into_its_positions(small, random_model, ids):
-    twin = stock.to_bert(random_model(small("bert_base")))
+    twin = to_bert(random_model(small("bert_base")))
     with torch.no_grad():
         twin.bert.embeddings.token_type_embeddings.weight.normal_()
-    torch.testing.assert_close(stock.from_bert(twin)(ids).logits, twin(ids).logits, **tolerance)
+    torch.testing.assert_close(from_bert(twin)(ids).logits, twin(ids).logits, **tolerance)
 
 
 def test_every_field_in_the_way_is_named(small):
     config = small("crammed")
-    assert stock.stock_problems(config, "modernbert") == [
+    assert stock_problems(config, "modernbert") == [
         "arch.first_attention_norm=true: arch.stock=modernbert needs false",
         "arch.positions=scaled_sinusoidal: arch.stock=modernbert needs rotary",
         "arch.head_transform=false: arch.stock=modernbert needs true",
     ]
     with pytest.raises(UserError, match=r"arch\.positions=scaled_sinusoidal: arch\.stock=bert needs learned"):
-        stock.bert_config(config)
+        bert_config(config)
 
 
 def test_local_attention_of_a_stock_modernbert_is_refused(small, random_model):
-    twin = stock.to_modernbert(random_model(small("modern")))
+    twin = to_modernbert(random_model(small("modern")))
     twin.config.layer_types = ["full_attention", "sliding_attention", "sliding_attention"]
     with pytest.raises(UserError, match="layer_types"):
-        stock.from_modernbert(twin)
+        from_modernbert(twin)

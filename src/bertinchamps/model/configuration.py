@@ -112,10 +112,7 @@ ARCHITECTURE_FIELDS = tuple(
 
 
 def register() -> None:
-    """Tell transformers' AutoConfig about this configuration. Calling it again changes nothing."""
+    """Tell transformers' AutoConfig about this configuration. The package sees to it; twice does no harm."""
     from transformers import AutoConfig
 
     AutoConfig.register(BertinchampsConfig.model_type, BertinchampsConfig, exist_ok=True)
-
-
-register()  # importing this module is enough, and bertinchamps/__init__.py sees to that

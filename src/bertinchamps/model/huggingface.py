@@ -21,7 +21,6 @@ from transformers.modeling_outputs import (
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.configuration import register as register_config
 from bertinchamps.model.heads import MaskedLanguageModelingHead
 from bertinchamps.model.initialisation import INITS, ResidualLinear
 from bertinchamps.model.layers import Embeddings, EncoderLayer
@@ -197,7 +196,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
 
 
 def register() -> None:
-    """Tell transformers' Auto classes about these models. Calling it again changes nothing."""
+    """Tell transformers' Auto classes about these models. The package sees to it; twice does no harm."""
     from transformers import (
         AutoModel,
         AutoModelForMaskedLM,
@@ -205,7 +204,6 @@ def register() -> None:
         AutoModelForTokenClassification,
     )
 
-    register_config()
     AutoModel.register(BertinchampsConfig, BertinchampsModel, exist_ok=True)
     AutoModelForMaskedLM.register(BertinchampsConfig, BertinchampsForMaskedLM, exist_ok=True)
     AutoModelForTokenClassification.register(
@@ -241,6 +239,3 @@ def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     if wrong:
         raise UserError(f"the weights in {directory} do not fit its config.json: {'; '.join(wrong)}")
     return cast(BertinchampsForMaskedLM, model)
-
-
-register()  # importing this module is enough, and bertinchamps/__init__.py sees to that

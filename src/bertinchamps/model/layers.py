@@ -5,9 +5,11 @@ Shapes: B batch, S sequence, H hidden, K positions that are read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from bertinchamps.model.attention import Attention
 from bertinchamps.model.configuration import BertinchampsConfig
@@ -32,13 +34,18 @@ class Embeddings(nn.Module):
         return embedded
 
 
-class EncoderLayer(GradientCheckpointingLayer):
+class EncoderLayer(nn.Module):
     """Attention, then feed-forward, each around a residual connection.
 
     Args:
         config: the architecture.
         index: the layer's place from the bottom; the first may go without its attention norm.
     """
+
+    # Set by transformers' `gradient_checkpointing_enable`, with the function that recomputes. Its own base class of
+    # such layers takes seconds to import, and all Auto classes with it.
+    gradient_checkpointing = False
+    _gradient_checkpointing_func: Callable[..., torch.Tensor]
 
     def __init__(self, config: BertinchampsConfig, index: int) -> None:
         super().__init__()
@@ -49,6 +56,13 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.feed_forward_norm = build_norm(config)
         self.feed_forward = FEED_FORWARDS.build(config.feed_forward, config=config)
         self.dropout = nn.Dropout(config.dropout)
+
+    def __call__(self, *inputs: Any) -> torch.Tensor:
+        """`forward`, of which nothing but the inputs is kept for the backward pass where that was asked for."""
+        if self.gradient_checkpointing and self.training:
+            return self._gradient_checkpointing_func(super().__call__, *inputs)
+        computed: torch.Tensor = super().__call__(*inputs)
+        return computed
 
     def forward(
         self,

@@ -61,11 +61,13 @@ class Runtime:
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
-        if self.fast_linear_maps:
-            return FastLinearMaps()
         if self.autocast_dtype is None:
-            return nullcontext()
+            return self.recomputation()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+    def recomputation(self) -> AbstractContextManager[Any]:
+        """The context of backward passes, which may compute activations again; those restore autocast themselves."""
+        return FastLinearMaps() if self.fast_linear_maps else nullcontext()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, compiled for static shapes where compilation is on."""
@@ -236,6 +238,8 @@ def _peak_flops(runtime: Runtime) -> tuple[float, str]:
             if part in name:
                 return tflops * 1e12, "data sheet"
     size = 2048 if runtime.device.type == "cpu" else 8192
+    if runtime.device.type == "cpu" and runtime.autocast_dtype is torch.float16:
+        size = 256  # most processors have no fp16, and take minutes for more
     a = torch.randn(size, size, device=runtime.device, dtype=runtime.autocast_dtype or torch.float32)
     best = min(_seconds(lambda: a @ a, runtime.device) for _ in range(4))
     return 2 * size**3 / best, "measured"

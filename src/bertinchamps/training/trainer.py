@@ -319,7 +319,8 @@ class Trainer:
             with self.runtime.arithmetic():
                 output = self._loss(self.model, batch.inputs)
             loss = output.loss_sum / targets
-            self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
+            with self.runtime.recomputation():
+                self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         dropped, stop = self.processes.sum(float(drop), float(self.stop_requested))
         if dropped:

@@ -1,0 +1,193 @@
+"""Steps that are left out, scaled losses, and numbers of a device that is not waited for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from test_trainer import EAGER, Recorder, Regression, trainer_of
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bertinchamps.config import BatchConfig, BudgetConfig
+from bertinchamps.training.clock import Clock
+from bertinchamps.training.optim import optimizers
+from bertinchamps.training.runtime import Runtime
+from bertinchamps.training.stepping import Stepping
+from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+
+AHEAD = replace(EAGER, asynchronous=True)  # a CPU, treated as a device that works on while nobody waits
+FP16 = replace(EAGER, autocast_dtype=torch.float16, fast_linear_maps=False)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read from a tensor, which on a GPU waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+class Told(Hook):
+    """Which updates were done, and which known, in which order."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    def after_update(self, trainer: Trainer) -> None:
+        self.order.append(f"done {trainer.step}")
+
+    def observe(self, trainer: Trainer, update: Update) -> None:
+        assert update.step == update.spent.steps
+        self.order.append(f"known {update.step}")
+
+
+def losses(runtime: Runtime, **more: object) -> list[float]:
+    recorder = Recorder()
+    trainer_of(Regression(), size=8, steps=30, runtime=runtime, clipping=1.0, hooks=[recorder], **more).fit()
+    return [update.loss for update in recorder.updates]
+
+
+def test_not_waiting_changes_no_number() -> None:
+    assert losses(AHEAD) == losses(EAGER)
+
+
+def test_numbers_are_told_at_once_or_one_update_later() -> None:
+    orders = []
+    for runtime in (EAGER, AHEAD):
+        told = Told()
+        trainer_of(Regression(), size=4, steps=3, runtime=runtime, hooks=[told]).fit()
+        orders.append(told.order)
+    assert orders[0] == ["known 1", "done 1", "known 2", "done 2", "known 3", "done 3"]
+    assert orders[1] == ["done 1", "known 1", "done 2", "known 2", "done 3", "known 3"]
+
+
+def test_an_update_of_a_device_reads_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read is read through `fetch`, which waits for the update before alone."""
+    monkeypatch.setattr(Runtime, "fetch", lambda self, numbers: lambda: [0.0, 0.0])
+    counts = {}
+    for name, runtime in (("waiting", EAGER), ("ahead", AHEAD)):
+        trainer = trainer_of(Regression(), size=8, steps=5, runtime=runtime, clipping=1.0)
+        with Reads() as reads:
+            trainer.fit()
+        counts[name] = reads.count
+    assert counts["waiting"] >= 10  # otherwise this test could not fail
+    assert counts["ahead"] == 0
+
+
+def test_after_a_loss_that_is_not_finite_a_device_changes_no_weight() -> None:
+    """The host hears of it an update later; the run is then where it was before the bad update."""
+    told = Told()
+    trainer = trainer_of(Regression(poisoned_step=20), size=4, steps=60, runtime=AHEAD, hooks=[told])
+    good = trainer_of(Regression(), size=4, steps=5, runtime=AHEAD)
+    good.fit()
+    with pytest.raises(NonFiniteLoss, match="update 6"):
+        trainer.fit()
+    assert "known 5" in told.order
+    assert "known 6" not in told.order
+    assert (trainer.step, trainer.position, trainer.clock.spent.tokens) == (5, 20, 20)
+    for mine, theirs in zip(trainer.model.parameters(), good.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert trainer.state()["spent"]["steps"] == 5
+
+
+def test_whoever_asks_for_the_state_gets_a_settled_one() -> None:
+    class Asking(Told):
+        def after_update(self, trainer: Trainer) -> None:
+            super().after_update(trainer)
+            trainer.state()
+            self.order.append("asked")
+
+    told = Asking()
+    trainer_of(Regression(), size=4, steps=2, runtime=AHEAD, hooks=[told]).fit()
+    assert told.order == ["done 1", "known 1", "asked", "done 2", "known 2", "asked"]
+
+
+def test_fp16_learns_what_float32_learns() -> None:
+    gentle = torch.amp.GradScaler("cpu", init_scale=64.0).state_dict()  # no overflow
+    half, full = losses(FP16, scaling=gentle), losses(EAGER)
+    assert half != full  # it was fp16
+    assert half[-1] == pytest.approx(full[-1], rel=0.05)
+
+
+class Overflowing(nn.Module):
+    """A parameter whose gradient is as large as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+
+def stepping_of(model: nn.Module, scaling: dict[str, Any] | None = None) -> tuple[Stepping, Any]:
+    optimizer = optimizers.build("adamw", model=model, learning_rate=0.1)
+    return Stepping(optimizer, FP16, None, scaling), optimizer
+
+
+def step(stepping: Stepping, optimizer: Any, model: Overflowing, gradient: float) -> Tensor:
+    stepping.scaled((model.weight * gradient).sum()).backward()
+    norm = stepping.clip(model.parameters())
+    stepping.step(norm)
+    optimizer.zero_grad()
+    return norm
+
+
+def test_an_overflow_of_fp16_leaves_the_step_out_and_halves_the_scale() -> None:
+    model = Overflowing()
+    stepping, optimizer = stepping_of(model)
+    before = stepping.state()
+    assert before is not None
+    norm = step(stepping, optimizer, model, math.inf)
+    assert not norm.isfinite()
+    assert model.weight.item() == 1.0
+    after = stepping.state()
+    assert after is not None
+    assert after["scale"] == before["scale"] / 2
+    assert stepping.forgives()
+    norm = step(stepping, optimizer, model, 0.5)
+    assert norm.item() == pytest.approx(0.5)  # scaled back
+    assert model.weight.item() < 1.0
+
+
+def test_a_scale_that_has_nowhere_to_go_is_no_longer_forgiven() -> None:
+    model = Overflowing()
+    stepping, optimizer = stepping_of(model)
+    for _ in range(17):  # from 2^16 to below 1
+        step(stepping, optimizer, model, math.inf)
+    assert not stepping.forgives()
+
+
+def test_the_scale_goes_on_where_it_was() -> None:
+    model = Overflowing()
+    stepping, optimizer = stepping_of(model)
+    step(stepping, optimizer, model, math.inf)
+    resumed, _ = stepping_of(model, stepping.state())
+    assert resumed.state() == stepping.state()
+
+
+def test_a_run_in_fp16_survives_an_overflow_and_stops_where_nothing_else_comes() -> None:
+    recorder = Recorder()
+    trainer = trainer_of(Regression(), size=4, steps=4, runtime=FP16, hooks=[recorder])
+    trainer._stepping._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    trainer.fit()
+    assert [math.isfinite(update.gradient_norm) for update in recorder.updates] == [False] * 4
+    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+    poisoned = trainer_of(Regression(poisoned_step=0), size=4, steps=60, runtime=FP16)
+    with pytest.raises(NonFiniteLoss, match="update 17"):
+        poisoned.fit()
+
+
+def test_muon_is_waited_for() -> None:
+    """It cannot leave a step out by itself."""
+    model = nn.ModuleDict({"layers": nn.Linear(3, 3)})
+    clock = Clock(BudgetConfig(steps=1), 100, 1.0)
+    optimizer = optimizers.build("muon", model=model)
+    batch = BatchConfig(micro_batch=4, size=4)
+    trainer = Trainer(Regression(), model, optimizer, lambda p: 1.0, batch, clock, AHEAD, 0, None)
+    assert trainer._stepping.waits
