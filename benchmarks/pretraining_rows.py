@@ -72,7 +72,7 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
         runtime.device
     )
     if config.runtime.activation_checkpointing:
-        model.gradient_checkpointing_enable()
+        runtime.recompute_activations(model)
     given: dict[str, Any] = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 1}
     task = objectives.build(**config.objective, **given)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)

@@ -111,7 +111,7 @@ def train(
     flops = downstream_flops_per_token(model, model.model.config, config.max_length)
     train_rows(model.model, task.train_ids())
     if config.runtime.activation_checkpointing:
-        model.model.gradient_checkpointing_enable()
+        runtime.recompute_activations(model.model)
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))

@@ -106,10 +106,10 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
     from bertinchamps.model.flops import flops_per_token
     from bertinchamps.objectives import objectives
     from bertinchamps.training import checkpoint
-    from bertinchamps.training.clock import Clock, Spent
+    from bertinchamps.training.clock import Clock, Spent, most_flops
     from bertinchamps.training.hooks import StopOnSignal
     from bertinchamps.training.optim import optimizers
-    from bertinchamps.training.runtime import build_runtime
+    from bertinchamps.training.runtime import CPU_FLOPS, build_runtime
     from bertinchamps.training.schedules import schedules
     from bertinchamps.training.trainer import Trainer
 
@@ -122,6 +122,12 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
     given: dict[str, Any] = {"corpus": corpus, "seed": config.seed, "device": runtime.device}
     task = objectives.build(**config.objective, **given, evaluation_blocks=config.evaluation.blocks)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
+    if config.runtime.compile == "auto":
+        tokens = config.blocks.sequence_length
+        sizes = (config.batch.size * tokens, task.epoch_length() * tokens)
+        runtime = runtime.for_run(most_flops(config.budget, CPU_FLOPS, flops, *sizes))
+    if config.runtime.activation_checkpointing:
+        runtime.recompute_activations(model)
     clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
     records = _Records(config, corpus, run, model, clock) if processes.first else None
     signals = StopOnSignal()
@@ -224,8 +230,6 @@ def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForM
         model = BertinchampsForMaskedLM(
             build_config(asdict(config.arch), vocabulary.size, **vocabulary.named_ids)
         )
-    if config.runtime.activation_checkpointing:
-        model.gradient_checkpointing_enable()
     return model
 
 

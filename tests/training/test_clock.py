@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertinchamps.config import BudgetConfig
-from bertinchamps.training.clock import Clock, Spent, budget_problems
+from bertinchamps.training.clock import Clock, Spent, budget_problems, most_flops
 
 
 class FakeTime:
@@ -90,3 +90,17 @@ def test_mistakes_in_a_budget_are_named() -> None:
         "budget.hours=0: must be above zero",
         "budget.steps=-3: must be above zero",
     ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (BudgetConfig(hours=2), 2 * 3600 * 100),
+        (BudgetConfig(steps=7), 7 * 20 * 3),
+        (BudgetConfig(tokens=50), 50 * 3),
+        (BudgetConfig(epochs=0.5), 0.5 * 1000 * 3),
+        (BudgetConfig(flops=10, hours=2, steps=7), 10),
+    ],
+)
+def test_the_most_a_budget_can_buy(budget: BudgetConfig, expected: float) -> None:
+    assert most_flops(budget, 100.0, flops_per_token=3.0, tokens_per_step=20, tokens=1000) == expected

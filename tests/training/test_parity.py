@@ -49,7 +49,7 @@ def curve(corpus: Corpus, precision: str, compiled: str, checkpointing: bool = F
         )
     )
     if checkpointing:
-        model.gradient_checkpointing_enable()
+        runtime.recompute_activations(model)
     recorder = Recorder()
     Trainer(
         task=MaskedLanguageModeling(corpus, 0, 1, runtime.device, mask_rate=0.25),

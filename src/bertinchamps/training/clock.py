@@ -143,6 +143,29 @@ class Clock:
         return name, amount, self.limits[name]
 
 
+def most_flops(
+    budget: BudgetConfig, flops_per_second: float, flops_per_token: float, tokens_per_step: int, tokens: int
+) -> float:
+    """FLOPs that a run can have at the most.
+
+    Args:
+        budget: its limits.
+        flops_per_second: at which hours are counted.
+        flops_per_token: forward and backward.
+        tokens_per_step: at the most.
+        tokens: of an epoch.
+    """
+    worth = {
+        "hours": 3600 * flops_per_second,
+        "steps": tokens_per_step * flops_per_token,
+        "tokens": flops_per_token,
+        "epochs": tokens * flops_per_token,
+        "flops": 1.0,
+    }
+    limits: dict[str, float | None] = {name: getattr(budget, name) for name in worth}
+    return min(limit * worth[name] for name, limit in limits.items() if limit is not None)
+
+
 def budget_problems(budget: BudgetConfig) -> list[str]:
     """Mistakes in a budget, in the user's key names."""
     limits = {f.name: getattr(budget, f.name) for f in fields(budget)}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,7 +23,14 @@ from bertinchamps.contract import Batch
 from bertinchamps.launch import Launch, cores, launched
 from bertinchamps.training.float32 import FastLinearMaps, help_here
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 ALONE = Launch()
+# On a CPU, compiling takes most of a minute before the first update and makes the others a fifth to a third faster
+# (docs/performance.md). Runs of less than a quarter of an hour, at the rate of two cores, do not earn it back.
+CPU_FLOPS = 0.5e12
+EARNS_COMPILING = 900 * CPU_FLOPS
 SECONDS_FOR_A_BATCH = 5.0
 
 # Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
@@ -62,12 +69,16 @@ class Runtime:
     def arithmetic(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
         if self.autocast_dtype is None:
-            return self.recomputation()
+            return FastLinearMaps() if self.fast_linear_maps else nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
-    def recomputation(self) -> AbstractContextManager[Any]:
-        """The context of backward passes, which may compute activations again; those restore autocast themselves."""
-        return FastLinearMaps() if self.fast_linear_maps else nullcontext()
+    def recompute_activations(self, model: PreTrainedModel) -> None:
+        """Let the model's layers keep nothing but their inputs, and compute the rest again in the backward pass."""
+        settings: dict[str, Any] = {"use_reentrant": False}
+        if self.fast_linear_maps and not self.compiled:
+            # Autocast is restored for what is computed again, other contexts are not.
+            settings["context_fn"] = lambda: (nullcontext(), FastLinearMaps())
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, compiled for static shapes where compilation is on."""
@@ -81,6 +92,11 @@ class Runtime:
                 name: tensor.to(self.device, non_blocking=cuda) for name, tensor in batch.inputs.items()
             }
             yield replace(batch, inputs=inputs)
+
+    def for_run(self, most_flops: float) -> Runtime:
+        """The same, without compiling where a run of so many FLOPs would not earn it back."""
+        earns = self.device.type != "cpu" or most_flops >= EARNS_COMPILING
+        return self if earns else replace(self, compiled=False)
 
     def fetch(self, numbers: torch.Tensor) -> Callable[[], list[float]]:
         """Begin to copy numbers [K] from the device. What is returned waits for them, and for no later work."""

@@ -319,8 +319,7 @@ class Trainer:
             with self.runtime.arithmetic():
                 output = self._loss(self.model, batch.inputs)
             loss = output.loss_sum / targets
-            with self.runtime.recomputation():
-                self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
+            self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         dropped, stop = self.processes.sum(float(drop), float(self.stop_requested))
         if dropped:

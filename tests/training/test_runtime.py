@@ -1,0 +1,59 @@
+"""Choices that depend on the device and on how long a run is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bertinchamps.training import runtime
+from bertinchamps.training.runtime import EARNS_COMPILING, Runtime
+
+CPU = Runtime(torch.device("cpu"), None, compiled=True)
+CUDA = replace(CPU, device=torch.device("cuda"))  # described, not used
+
+
+@pytest.mark.parametrize(
+    ("given", "flops", "compiled"),
+    [(CPU, 0.9, False), (CPU, 1.1, True), (CUDA, 0.1, True), (replace(CPU, compiled=False), 9.0, False)],
+)
+def test_a_short_run_on_a_cpu_is_not_compiled(given: Runtime, flops: float, compiled: bool) -> None:
+    assert given.for_run(flops * EARNS_COMPILING).compiled is compiled
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int]], torch.device]:
+    """A CUDA device of a compute capability, as far as questions go."""
+
+    def of(capability: tuple[int, int]) -> torch.device:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: capability >= (8, 0))
+        return torch.device("cuda")
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "expected"),
+    [
+        ((9, 0), "auto", torch.bfloat16),  # H100
+        ((7, 5), "auto", torch.float16),  # T4: tensor cores for fp16 alone
+        ((6, 1), "auto", None),
+        ((9, 0), "fp32", None),
+        ((7, 5), "bf16", torch.bfloat16),
+        ((9, 0), "fp16", torch.float16),
+    ],
+)
+def test_the_precision_of_a_card(
+    card: Callable[[tuple[int, int]], torch.device],
+    capability: tuple[int, int],
+    precision: str,
+    expected: torch.dtype | None,
+) -> None:
+    assert runtime._autocast_dtype(precision, card(capability)) is expected
+
+
+def test_numbers_of_a_cpu_are_there_at_once() -> None:
+    assert CPU.fetch(torch.tensor([1.5, 2.0]))() == [1.5, 2.0]
