@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from test_trainer import Recorder
+from torch._dynamo.utils import counters
 
 from bertinchamps.config import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.data.blocks import Blocks
@@ -39,7 +40,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return Corpus(folder, folder, "f", blocks, blocks, VOCABULARY, {})
 
 
-def curve(corpus: Corpus, precision: str, compiled: str, checkpointing: bool = False) -> np.ndarray:
+def curve(
+    corpus: Corpus, precision: str, compiled: str, checkpointing: bool = False, ramp: float = 0.0
+) -> np.ndarray:
     """Losses of the updates of one run."""
     runtime = build_runtime(RuntimeConfig(device="cpu", precision=precision, compile=compiled, threads=1))
     torch.manual_seed(0)
@@ -56,7 +59,7 @@ def curve(corpus: Corpus, precision: str, compiled: str, checkpointing: bool = F
         model=model,
         optimizer=optimizers.build("adamw", model=model, learning_rate=4e-3),
         schedule=lambda progress: min(1.0, 5 * progress + 0.1),
-        batch=BatchConfig(micro_batch=8, size=16, ramp=0.0),
+        batch=BatchConfig(micro_batch=8, size=16, ramp=ramp),
         clock=Clock(BudgetConfig(steps=UPDATES), 400, 1.0),
         runtime=runtime,
         seed=0,
@@ -85,9 +88,22 @@ def test_recomputed_activations_are_the_same_run(corpus: Corpus, plain: np.ndarr
     np.testing.assert_allclose(curve(corpus, "fp32", "off", checkpointing=True), plain, rtol=1e-3)
 
 
-@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler or Python headers")
+COMPILING = pytest.mark.skipif(
+    not can_compile(torch.device("cpu")), reason="no C++ compiler or Python headers"
+)
+
+
+@COMPILING
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.05)])
 def test_compiled_code_learns_what_eager_code_learns(
     corpus: Corpus, plain: np.ndarray, precision: str, tolerance: float
 ) -> None:
     np.testing.assert_allclose(curve(corpus, precision, "on"), plain, rtol=tolerance)
+
+
+@COMPILING
+def test_a_batch_that_grows_is_compiled_once(corpus: Corpus) -> None:
+    counters.clear()
+    curve(corpus, "bf16", "on", ramp=0.8)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
