@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results
+from bertinchamps import command_line
 from bertinchamps.errors import UserError
 
 OURS = "bertinchamps"
@@ -170,6 +172,7 @@ def main() -> None:
 
         print(json.dumps(measure(arguments, json.loads(arguments.row))))
         return
+    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do, for all rows
     try:
         pretraining_problem.composed(arguments, [])
     except UserError as error:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results
+from bertinchamps import command_line
 from bertinchamps.config import CheckpointConfig, EvaluationConfig
 from bertinchamps.errors import UserError
 
@@ -244,6 +246,7 @@ def main() -> None:
 
         print(json.dumps(measure(arguments)))
         return
+    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do
     try:
         pretraining_problem.composed(arguments, [])
     except UserError as error:
