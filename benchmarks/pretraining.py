@@ -7,8 +7,9 @@ clipping, no dropout; in float32 and, where the device multiplies it in hardware
 
 Every measurement is a process of its own; the rows take turns, and a row's figure is the median of its updates after
 the first ones, then of its repeats. Blocks are random tokens. FLOPs are those of docs/budget.md: matrix products only,
-and only masked positions in the head; the product beside them multiplies [tokens of a micro-batch, hidden] with
-[hidden, intermediate].
+and only masked positions in the last layer and the head; the product beside them multiplies [tokens of a micro-batch,
+hidden] with [hidden, intermediate]. The share of the peak is FLOPs a token · tokens a second ÷ the data sheet's dense
+16-bit rate on a GPU (its MFU), and ÷ a measured square product elsewhere.
 """
 
 from __future__ import annotations
@@ -124,11 +125,11 @@ def _name(row: Mapping[str, Any]) -> str:
 def table(result: Mapping[str, Any]) -> str:
     """The rows for people, in Markdown."""
     header = (
-        "engine", "precision", "compiled", "tokens/s", "ours ÷ it", "GFLOP/s", "of the product", "first update, s",
-        "memory, MB",
+        "engine", "precision", "compiled", "tokens/s", "ours ÷ it", "GFLOP/s", "of the product", "of the peak",
+        "first update, s", "memory, MB",
     )  # fmt: skip
     lines = [
-        (row["engine"], row["precision"], row["compile"], *["failed: " + row["problem"]], *[""] * 5)
+        (row["engine"], row["precision"], row["compile"], *["failed: " + row["problem"]], *[""] * 6)
         if "problem" in row
         else (
             row["engine"],
@@ -138,6 +139,7 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['ratio']:.2f}",
             f"{row['flops'] / 1e9:,.0f}" if row["flops"] else "",
             f"{row['flops'] / row['product_flops']:.0%}" if row["flops"] else "",
+            f"{row['flops'] / row['peak_flops']:.0%}" if row["flops"] else "",
             f"{row['first_update_seconds']:.1f}",
             f"{row['memory_megabytes']:,.0f}",
         )
