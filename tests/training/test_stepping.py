@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bertinchamps.config import BatchConfig, BudgetConfig
+from bertinchamps.contract import Output
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime
@@ -96,6 +98,29 @@ def test_after_a_loss_that_is_not_finite_a_device_changes_no_weight() -> None:
     for mine, theirs in zip(trainer.model.parameters(), good.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     assert trainer.state()["spent"]["steps"] == 5
+
+
+class Offset(Regression):
+    """The loss of one update is infinite, and its gradient is not."""
+
+    def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
+        spoilt = inputs["x"].sum() == self.batch_sum
+        return Output(super().loss(model, inputs).loss_sum + torch.where(spoilt, math.inf, 0.0))
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self.batch_sum = next(self.batches(position, 4)).inputs["x"].sum()
+
+
+@pytest.mark.parametrize("runtime", [EAGER, AHEAD])
+def test_a_loss_that_is_not_finite_is_enough_for_no_weight_to_change(runtime: Runtime) -> None:
+    trainer = trainer_of(Offset(position=20), size=4, steps=60, runtime=runtime)
+    good = trainer_of(Regression(), size=4, steps=5, runtime=runtime)
+    good.fit()
+    with pytest.raises(NonFiniteLoss, match="update 6: the loss is inf"):
+        trainer.fit()
+    for mine, theirs in zip(trainer.model.parameters(), good.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_whoever_asks_for_the_state_gets_a_settled_one() -> None:

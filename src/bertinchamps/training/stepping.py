@@ -60,15 +60,15 @@ class Stepping:
             self._scaler.unscale_(cast(torch.optim.Optimizer, self._optimizer))
         return nn.utils.clip_grad_norm_(parameters, self._clipping)
 
-    def step(self, norm: Tensor) -> None:
-        """Change the weights, unless the norm of the gradients is not a finite number."""
+    def step(self, numbers: Tensor) -> None:
+        """Change the weights; not where one of the numbers [K], loss and gradient norm, is not finite."""
         if self._scaler is not None:
             self._scaler.step(cast(torch.optim.Optimizer, self._optimizer))
             self._scaler.update()
         elif self.waits:
             self._optimizer.step()
         else:
-            self._broken = torch.maximum(self._broken, (~norm.isfinite()).float())
+            self._broken = torch.maximum(self._broken, (~numbers.isfinite().all()).float())
             guarded = cast(Any, self._optimizer)
             guarded.found_inf = self._broken  # what the fused kernel reads, as torch.amp.GradScaler gives it
             self._optimizer.step()

@@ -241,15 +241,17 @@ class Trainer:
         if loss is None:
             return False
         norm = self._stepping.clip(self.model.parameters())
+        numbers = torch.stack([loss, norm])
+        known = self.runtime.fetch(numbers)
         if self._stepping.waits:
-            self._refuse_non_finite(self.step + 1, float(loss), float(norm))
-        self._stepping.step(norm)
+            self._refuse_non_finite(self.step + 1, *known())
+        self._stepping.step(numbers)
         self.optimizer.zero_grad(set_to_none=True)
         if not self._stepping.waits:
             self.settle()  # the update before, while the device is busy with this one
         seconds = time.perf_counter() - began
         self._round_seconds.append(seconds / self._rounds(progress))
-        self._count(whole, seconds, self.runtime.fetch(torch.stack([loss, norm])))
+        self._count(whole, seconds, known)
         if self._stepping.waits:
             self.settle()
         return True
