@@ -132,6 +132,28 @@ def test_any_number_of_processes_gives_the_losses_of_one(
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
+THREADS_AFTER = """
+import os
+from pathlib import Path
+
+from bertinchamps.pretrain import main
+
+main()
+names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
+Path(f"threads.{os.environ['RANK']}").write_text(" ".join(names))
+"""
+
+
+def test_no_thread_of_gloo_outlives_the_work(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(THREADS_AFTER)
+    status, said = start(2, "script.py", *pretraining("budget.steps=2")[2:]).end()
+    assert status == 0, said
+    for rank in range(2):
+        threads = (tmp_path / f"threads.{rank}").read_text()
+        assert "python" in threads
+        assert "gloo" not in threads
+
+
 def test_stopped_by_a_signal_and_resumed_on_another_number(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path
 ) -> None:

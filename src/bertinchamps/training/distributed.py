@@ -10,6 +10,8 @@ device. A process that ends closes its connections, and what the others wait for
 from __future__ import annotations
 
 import functools
+import gc
+import importlib
 import re
 import time
 import uuid
@@ -151,6 +153,8 @@ def join() -> Processes:
     place = launched()
     if place.size == 1:
         return Processes(**vars(place))
+    # Its functions have the group of the moment of import as a default, and would keep it alive beyond leave().
+    importlib.import_module("torch.distributed.nn.functional")
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
     with _needing_the_others():
@@ -166,7 +170,13 @@ def join() -> Processes:
 
 
 def leave() -> None:
-    """Take leave of the other processes, at the end of all work."""
+    """Take leave of the other processes, at the end of all work, and end the threads that talk with them.
+
+    A thread of gloo that lets go of a tensor while the interpreter ends aborts the process. It ends with the last
+    reference to its group, which the cache and reference cycles of finished runs may hold.
+    """
+    join.cache_clear()
+    gc.collect()
     if dist.is_initialized():
         dist.destroy_process_group()
 
