@@ -7,9 +7,15 @@ import time
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
-from bertinchamps.config import PretrainConfig
 from bertinchamps.training.runtime import Runtime
+
+
+def set_process_as_torch_starts() -> None:
+    """For a peer: take back what `Runtime.set_process` sets for ours."""
+    torch.use_deterministic_algorithms(False)
+    torch.set_float32_matmul_precision("highest")
 
 
 def now(device: torch.device) -> float:
@@ -27,17 +33,22 @@ def peak_memory(device: torch.device) -> float:
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
 
 
-def product_flops(config: PretrainConfig, runtime: Runtime) -> float:
-    """FLOP/s of the feed-forward's first product on one micro-batch."""
-    rows = config.batch.micro_batch * config.blocks.sequence_length
+def product_flops(runtime: Runtime, tokens: int, hidden: int, intermediate: int) -> float:
+    """FLOP/s of the feed-forward's first product, in our precision and with our arithmetic.
+
+    Args:
+        runtime: device and precision.
+        tokens: that are multiplied at once.
+        hidden: their width.
+        intermediate: the width of what comes out.
+    """
     dtype = runtime.autocast_dtype or torch.float32
-    a = torch.randn(rows, config.arch.hidden_size, device=runtime.device, dtype=dtype)
-    b = torch.randn(
-        config.arch.hidden_size, config.arch.intermediate_size, device=runtime.device, dtype=dtype
-    )
+    given = torch.randn(tokens, hidden, device=runtime.device, dtype=dtype)
+    weight = torch.randn(intermediate, hidden, device=runtime.device, dtype=dtype)
     seconds = []
-    for _ in range(12):
-        began = now(runtime.device)
-        a @ b
-        seconds.append(now(runtime.device) - began)
-    return float(2 * rows * b.numel() / statistics.median(seconds[2:]))
+    with torch.no_grad(), runtime.arithmetic():
+        for _ in range(12):
+            began = now(runtime.device)
+            functional.linear(given, weight)
+            seconds.append(now(runtime.device) - began)
+    return float(2 * tokens * weight.numel() / statistics.median(seconds[2:]))

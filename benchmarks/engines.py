@@ -22,10 +22,12 @@ from transformers import (
     TrainingArguments,
 )
 
+from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.config import FinetuneConfig, named
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
+from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.tasks.entities import IGNORED
 from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
@@ -92,6 +94,25 @@ def open_problem(config: FinetuneConfig, title: str, train: list[AnnotatedText])
     assert isinstance(labeller, EntityLabeller)
     task = EntityRecognition(splits, labeller, config.batch, config.seed)
     return Problem(config, runtime, tokenizer, facts, task, labelled_pieces(task))
+
+
+def flops_per_example(problem: Problem) -> float:
+    """Mean FLOPs of forward and backward that an example needs, padding left out."""
+    encoder = open_config(problem.config.model)
+    with torch.device("meta"):  # no memory for weights
+        model = build_model(problem.facts, EncoderSource(problem.config.model, encoder))
+    lengths = [len(example["input_ids"]) for example in problem.examples]
+    return sum(length * downstream_flops_per_token(model, encoder, length) for length in lengths) / len(
+        lengths
+    )
+
+
+def product_of_a_batch(problem: Problem) -> float:
+    """FLOP/s of the feed-forward's first product on a mean micro-batch."""
+    encoder = open_config(problem.config.model)
+    mean = sum(len(example["input_ids"]) for example in problem.examples) / len(problem.examples)
+    tokens = round(mean * problem.config.batch.micro_batch)
+    return product_flops(problem.runtime, tokens, encoder.hidden_size, encoder.intermediate_size)
 
 
 def labelled_pieces(task: EntityRecognition) -> list[dict[str, list[int]]]:
@@ -201,9 +222,7 @@ def train_peer(problem: Problem, padding: str, bf16: bool, folder: Path) -> Timi
         folder: the output directory, in which nothing is written.
     """
     config = problem.config
-    # What our runtime sets for the process, back to what PyTorch starts with.
-    torch.use_deterministic_algorithms(False)
-    torch.set_float32_matmul_precision("highest")
+    set_process_as_torch_starts()
     torch.manual_seed(config.seed)
     watch = PeerStopwatch()
     trainer = transformers.Trainer(

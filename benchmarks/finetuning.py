@@ -10,8 +10,12 @@ together, only those rows of the embedding trained that the texts use.
 Measured is the training loop alone, from the first batch to the last update. Outside are, on both sides: importing,
 reading, tokenising, building model, optimizer and engine, evaluating, logging and saving. The sides take turns, in
 an order that rotates; a row's figure is its median. Our last update may go on into the next epoch, by less than a
-batch; an epoch of the peer ends with a smaller one. Two settings of this package help the peer, too, because they
-hold for the process: the C library keeps freed memory, and OpenMP's threads do not spin for long.
+batch; an epoch of the peer ends with a smaller one. FLOPs are those that the examples need, forward and backward,
+counted as in docs/budget.md, none for padding, and so the same on both sides; the product beside them multiplies
+[tokens of a mean micro-batch, hidden] with [hidden, intermediate] in our precision. The share of the peak is FLOP/s ÷
+the data sheet's dense 16-bit rate on a GPU, and ÷ a measured square product elsewhere. Two settings of this package
+help the peer, too, because they hold for the process: the C library keeps freed memory, and OpenMP's threads do not
+spin for long.
 
 Without --data it writes sentences of its own, and without --model a random model with a tokenizer of these texts;
 its vocabulary is small then, and an embedding with few rows flatters the peer.
@@ -23,8 +27,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
@@ -34,7 +36,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
-from benchmarks import figures, markdown, results
+from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
 from bertinchamps import command_line, finetune_checks
 from bertinchamps.config import FinetuneConfig, config_dir, load, named
@@ -68,11 +70,7 @@ class Row(NamedTuple):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    words = argparse.ArgumentParser(
-        prog="python -m benchmarks.finetuning",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = running.parser("finetuning", __doc__)
     words.add_argument("--data", metavar="PATH", help="the QUAERO release; its part EMEA is trained on")
     words.add_argument(
         "--sentences", type=int, default=400, help="to write where there are no data (%(default)s)"
@@ -126,21 +124,21 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         raise UserError("task: only tasks of entities are compared")
     if arguments.model is None:
         config.model = random_model(config, train, folder / "model")
-    from benchmarks.engines import open_problem
+    from benchmarks.engines import flops_per_example, open_problem
 
     title = "own sentences" if _own_sentences(arguments) else "_".join(map(str, _names(config)))
     problem = open_problem(config, title, train)
     rows = _rows(problem, folder)
     timings: list[list[Timing]] = [[] for _ in rows]
     for repeat in range(arguments.repeats):
-        for place in range(len(rows)):
-            index = (place + repeat) % len(rows)
-            timing = rows[index].train()
-            timings[index].append(timing)
-            tell(f"{repeat + 1}/{arguments.repeats} {_name(rows[index]):<60} {timing.seconds:8.2f} s")
+        for row, own in running.rotated(list(zip(rows, timings, strict=True)), repeat):
+            own.append(row.train())
+            tell(f"{repeat + 1}/{arguments.repeats} {_name(row):<60} {own[-1].seconds:8.2f} s")
     measured = [_measured(row, own) for row, own in zip(rows, timings, strict=True)]
-    for row in measured:
-        row["ratio"] = row["seconds"] / measured[0]["seconds"]
+    needed = flops_per_example(problem)
+    for figures_of_one in measured:
+        figures_of_one["ratio"] = figures_of_one["seconds"] / measured[0]["seconds"]
+        figures_of_one["flops"] = needed * figures_of_one["examples_per_second"]
     return {**_facts(arguments, problem), "rows": measured, "fastest": _fastest(measured)}
 
 
@@ -269,6 +267,8 @@ def _seconds(row: Mapping[str, Any]) -> float:
 def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
     import torch
 
+    from benchmarks.engines import product_of_a_batch
+
     config, data = problem.config, problem.task.facts("train")
     lengths = [len(example["input_ids"]) for example in problem.examples]
     _, optimizer = named(config.optim)
@@ -277,6 +277,8 @@ def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
         **told,
         "hardware": {**told["hardware"], "device": problem.runtime.describe()},
         "threads": torch.get_num_threads(),
+        "product_flops": product_of_a_batch(problem),
+        "peak_flops": problem.runtime.peak_flops,
         "task": {
             "title": problem.facts.title,
             **{name: data[name] for name in ("documents", "examples", "windows", "words", "entities")},
@@ -310,10 +312,16 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['seconds']:.2f}",
             f"{row['examples_per_second']:.1f}",
             f"{row['ratio']:.2f}",
+            f"{row['flops'] / 1e9:,.0f}",
+            f"{row['flops'] / result['product_flops']:.0%}",
+            f"{row['flops'] / result['peak_flops']:.0%}",
         )
         for row in result["rows"]
     ]
-    header = ("engine", "padded to", "precision", "seconds", "examples/s", "÷ ours")
+    header = (
+        "engine", "padded to", "precision", "seconds", "examples/s", "÷ ours", "GFLOP/s", "of the product",
+        "of the peak",
+    )  # fmt: skip
     lines = [*markdown.table(header, 3, rows), ""]
     for best in result["fastest"]:
         padding, precision, ratio = best["padding"], best["precision"], best["ratio"]
@@ -342,12 +350,7 @@ def main() -> None:
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # of new heads, which are meant to be
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            result = benchmark(arguments, Path(folder))
-    except UserError as error:
-        sys.exit(f"benchmarks.finetuning: {error}")
-    results.conclude(result, arguments, table, plot)
+    running.run("finetuning", arguments, lambda folder: benchmark(arguments, folder), table, plot)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ weights in bfloat16 with the peer. Texts are one sentence each, since we read se
 text as a whole; those of --texts are cut into sentences before, and those that need more than a window are left out
 and counted.
 
+FLOPs are those that the answers need, counted as in docs/budget.md, and so the same on both sides: none for padding,
+and for masked words the last layer and the head at the masked position only. The product beside them multiplies
+[tokens of our mean batch, hidden] with [hidden, intermediate] in our form of the row's precision. The share of the
+peak is FLOP/s ÷ the data sheet's dense 16-bit rate on a GPU, and ÷ a measured square product elsewhere.
+
 Agreement is with the peer's first row, float32 text by text. "words" is the share of words with the same best tag
 at their first piece, "scores" the largest difference of its probability, "entities" the share of all entities that
 both have. Entities differ even where no score does: we decode a sentence's tags such that IOB2 is kept and take a
@@ -27,14 +32,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import figures, markdown, results
+from benchmarks import figures, markdown, results, running
 from benchmarks.finetuning import composed, random_model, setting
 from benchmarks.sentences import WORDS, documents
 from bertinchamps import command_line
@@ -44,7 +47,6 @@ from bertinchamps.prepare import tell
 if TYPE_CHECKING:  # torch reads the environment when it is imported, which `main` sets first
     from benchmarks.predictors import Agreement, Row
 
-PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "numpy")
 TASKS = ("entities", "masked words")
 WARM_UP = 16  # texts read before the first measurement
 LONGEST = 128  # pieces of a window of an untrained model
@@ -52,11 +54,7 @@ LONGEST = 128  # pieces of a window of an untrained model
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    words = argparse.ArgumentParser(
-        prog="python -m benchmarks.prediction",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = running.parser("prediction", __doc__)
     words.add_argument("--model", metavar="DIR", type=Path, help="a model that finetune made, with head=flat")
     words.add_argument("--masked-model", metavar="DIR", type=Path, help="a model that pretrain made")
     words.add_argument("--texts", metavar="FILE", type=Path, help="a text a line, in UTF-8")
@@ -104,7 +102,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = [row for task in arguments.tasks for row in builders[task](models)]
     seconds = _timed(rows, arguments.repeats)
     agreements = [row.agreement() for row in rows]
-    told = results.facts("prediction", PACKAGES)
+    told = results.facts("prediction")
     return {
         **told,
         "hardware": {**told["hardware"], "device": models.device.type},
@@ -161,14 +159,12 @@ def _timed(rows: Sequence[Row], repeats: int) -> list[list[float]]:
         row.predict(row.texts[:WARM_UP])
     seconds: list[list[float]] = [[] for _ in rows]
     for repeat in range(repeats):
-        for place in range(len(rows)):
-            index = (place + repeat) % len(rows)
-            row = rows[index]
+        for row, own in running.rotated(list(zip(rows, seconds, strict=True)), repeat):
             row.prepare()
             began = time.perf_counter()
             row.predict(row.texts)
-            seconds[index].append(time.perf_counter() - began)
-            tell(f"{repeat + 1}/{repeats} {row.task}, {row.name:<60} {seconds[index][-1]:8.2f} s")
+            own.append(time.perf_counter() - began)
+            tell(f"{repeat + 1}/{repeats} {row.task}, {row.name:<60} {own[-1]:8.2f} s")
     return seconds
 
 
@@ -186,6 +182,9 @@ def _measured(
             "seconds": median,
             "texts_per_second": len(row.texts) / median,
             "tokens_per_second": row.tokens / median,
+            "flops": row.flops / median,
+            "product_flops": row.product_flops,
+            "peak_flops": row.peak_flops,
             "ratio": median / ours[row.task, row.precision],
             "padding": row.padding,
             "agreement": agreement._asdict(),
@@ -198,8 +197,8 @@ def _measured(
 def table(result: Mapping[str, Any]) -> str:
     """The rows for people, in Markdown."""
     header = (
-        "task", "engine", "batch", "precision", "texts/s", "tokens/s", "ours ÷ it", "padding", "words", "scores",
-        "entities",
+        "task", "engine", "batch", "precision", "texts/s", "tokens/s", "ours ÷ it", "GFLOP/s", "of the product",
+        "of the peak", "padding", "words", "scores", "entities",
     )  # fmt: skip
     rows = []
     for row in result["rows"]:
@@ -211,6 +210,9 @@ def table(result: Mapping[str, Any]) -> str:
                 f"{row['texts_per_second']:,.0f}",
                 f"{row['tokens_per_second']:,.0f}",
                 f"{row['ratio']:.2f}",
+                f"{row['flops'] / 1e9:,.0f}",
+                f"{row['flops'] / row['product_flops']:.0%}",
+                f"{row['flops'] / row['peak_flops']:.0%}",
                 f"{row['padding']:.1%}",
                 f"{agreement['words']:.2%}",
                 f"{agreement['scores']:.1e}",
@@ -251,12 +253,7 @@ def main() -> None:
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            result = benchmark(arguments, Path(folder))
-    except UserError as error:
-        sys.exit(f"benchmarks.prediction: {error}")
-    results.conclude(result, arguments, table, plot)
+    running.run("prediction", arguments, lambda folder: benchmark(arguments, folder), table, plot)
 
 
 if __name__ == "__main__":

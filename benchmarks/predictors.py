@@ -6,19 +6,22 @@ B texts of a batch, S tokens of the longest, M masked positions, V vocabulary.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from transformers import pipeline
 
+from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+from bertinchamps.model.downstream import EncoderSource, open_config, open_tokenizer
+from bertinchamps.model.flops import downstream_flops_per_token, forward_flops_per_token
 from bertinchamps.model.huggingface import load_masked_lm
 from bertinchamps.predict import Reader, open_reader
 from bertinchamps.tasks.batching import in_length_order
@@ -61,6 +64,9 @@ class Row:
         ours: whether it is this package.
         texts: to read.
         tokens: that these are, special ones included.
+        flops: that the answers to all texts need, padding left out.
+        product_flops: FLOP/s of the feed-forward's first product on our mean batch, in our form of this precision.
+        peak_flops: of a large square product there, or of the data sheet on a GPU.
         padding: share of padding in what the model reads.
         prepare: sets for the process what this side has there.
         predict: does it once.
@@ -74,6 +80,9 @@ class Row:
     ours: bool
     texts: list[str]
     tokens: int
+    flops: float
+    product_flops: float
+    peak_flops: float
     padding: float
     prepare: Callable[[], object]
     predict: Callable[[Sequence[str]], Any]
@@ -148,13 +157,6 @@ def save_untrained_tagger(encoder: Path, labels: tuple[str, ...], longest: int, 
     facts.save(folder)
 
 
-def _set_process(runtime: Runtime | None) -> None:
-    """What our runtime sets for the process, or, for the peer, what PyTorch starts with."""
-    torch.use_deterministic_algorithms(runtime is not None and runtime.device.type == "cpu")
-    low = runtime is not None and runtime.autocast_dtype is not None
-    torch.set_float32_matmul_precision("high" if low else "highest")
-
-
 def _padding(lengths: Sequence[int], widths: Sequence[int]) -> float:
     """Share of padding, where texts of some lengths lie in rows of some widths."""
     return 1 - sum(lengths) / sum(widths)
@@ -165,50 +167,99 @@ def _widths(lengths: Sequence[int], batch: int) -> list[int]:
     return [max(lengths[place - place % batch :][:batch]) for place in range(len(lengths))]
 
 
+class Side(Protocol):
+    """One of two that answer the same question."""
+
+    def answers(self, texts: Sequence[str]) -> Sequence[Any]:
+        """Of each text."""
+
+
+class OurSide(Side, Protocol):
+    """This package's."""
+
+    def padding(self, texts: Sequence[str]) -> float:
+        """Share of padding in what the model reads."""
+
+
+def _rows(
+    task: str,
+    models: Models,
+    texts: list[str],
+    lengths: Sequence[int],
+    encoder: Any,
+    flops: Callable[[int], float],
+    ours: Callable[[Runtime], OurSide],
+    peer: Callable[[str, int], Side],
+    agreement: Callable[[Any, Any, Sequence[str]], Agreement],
+) -> list[Row]:
+    """Ours and the peers' at each precision.
+
+    Args:
+        task: for people.
+        models: what both sides are given.
+        texts: to answer for.
+        lengths: tokens of each.
+        encoder: its configuration.
+        flops: that a text of so many tokens needs.
+        ours: makes our side with a runtime.
+        peer: makes the peer's with a precision and a batch.
+        agreement: of a side with the peer in float32, text by text.
+    """
+    reference = peer("fp32", PEER_BATCHES[0])
+    needed = sum(number * flops(length) for length, number in Counter(lengths).items())
+    rows = []
+    for precision, runtime in models.runtimes.items():
+        tokens = round(models.batch * sum(lengths) / len(lengths))
+        product = product_flops(runtime, tokens, encoder.hidden_size, encoder.intermediate_size)
+        own = ours(runtime)
+        sides: list[tuple[str, str, Side, float, Callable[[], object]]] = [
+            ("bertinchamps", f"{models.batch}, sorted", own, own.padding(texts), runtime.set_process)
+        ]
+        for batch in PEER_BATCHES:
+            padding = _padding(lengths, _widths(lengths, batch))
+            stock = peer(precision, batch)
+            sides.append(("pipeline", str(batch), stock, padding, set_process_as_torch_starts))
+        rows += [
+            Row(
+                task,
+                engine,
+                batch_in_words,
+                SHOWN[precision],
+                side is own,
+                texts,
+                sum(lengths),
+                needed,
+                product,
+                runtime.peak_flops,
+                padding,
+                prepare,
+                side.answers,
+                partial(agreement, side, reference, texts),
+            )
+            for engine, batch_in_words, side, padding, prepare in sides
+        ]
+    return rows
+
+
 # --------------------------------------------------------------------------------------- entities
 
 
 def entity_rows(models: Models) -> list[Row]:
     """Ours and the peers' at each precision; all are compared with the peer in float32, text by text."""
-    reference = Stock(models, "fp32", PEER_BATCHES[0])
-    rows = []
-    for precision, runtime in models.runtimes.items():
-        reader = open_reader(models.tagger, models.facts, models.batch, runtime)
-        ours = Ours(reader)
-        rows.append(
-            Row(
-                "entities",
-                "bertinchamps",
-                f"{models.batch}, sorted",
-                SHOWN[precision],
-                True,
-                models.texts,
-                sum(models.lengths),
-                ours.padding(models.texts),
-                partial(_set_process, runtime),
-                ours.spans,
-                partial(_agreement, ours, reference, models.texts),
-            )
-        )
-        for batch in PEER_BATCHES:
-            peer = Stock(models, precision, batch)
-            padding = _padding(models.lengths, _widths(models.lengths, batch))
-            rows.append(
-                Row(
-                    "entities",
-                    "pipeline",
-                    str(batch),
-                    SHOWN[precision],
-                    False,
-                    models.texts,
-                    sum(models.lengths),
-                    padding,
-                    partial(_set_process, None),
-                    peer.spans,
-                    partial(_agreement, peer, reference, models.texts),
-                )
-            )
-    return rows
+    encoder = open_config(str(models.tagger))
+    with torch.device("meta"):  # no memory for weights
+        model = build_model(models.facts, EncoderSource(str(models.tagger), encoder))
+    return _rows(
+        "entities",
+        models,
+        models.texts,
+        models.lengths,
+        encoder,
+        lambda length: length * downstream_flops_per_token(model, encoder, length) / 3,  # forward alone
+        lambda runtime: Ours(open_reader(models.tagger, models.facts, models.batch, runtime)),
+        partial(Stock, models),
+        _agreement,
+    )
 
 
 class Ours:
@@ -218,7 +269,7 @@ class Ours:
         assert isinstance(reader.labeller, EntityLabeller)
         self._reader, self._labeller = reader, reader.labeller
 
-    def spans(self, texts: Sequence[str]) -> Spans:
+    def answers(self, texts: Sequence[str]) -> Spans:
         """The entities of each text."""
         with self._reader.reading():
             found = self._labeller.label(self._reader.model, [("", text) for text in texts])
@@ -267,7 +318,7 @@ class Stock:
             dtype=DTYPES[precision],
         )
 
-    def spans(self, texts: Sequence[str]) -> Spans:
+    def answers(self, texts: Sequence[str]) -> Spans:
         """The entities of each text."""
         found = self._pipeline(list(texts), batch_size=self._batch)
         return [{(entity["start"], entity["end"], entity["entity_group"]) for entity in own} for own in found]
@@ -289,7 +340,7 @@ def _agreement(side: Ours | Stock, reference: Stock, texts: Sequence[str]) -> Ag
         total += max(len(places), min(len(words_of(text, 0, len(text))), len(own)))
         same += sum(own[place][0] == other[place][0] for place in places)
         largest = max([largest, *(abs(own[place][1] - other[place][1]) for place in places)])
-    pairs = list(zip(side.spans(texts), reference.spans(texts), strict=True))
+    pairs = list(zip(side.answers(texts), reference.answers(texts), strict=True))
     either = sum(len(own | other) for own, other in pairs)
     both = sum(len(own & other) for own, other in pairs)
     return Agreement(same / total, largest, both / either if either else 1.0)
@@ -304,45 +355,18 @@ def masked_rows(models: Models) -> list[Row]:
     chance = random.Random(0)
     texts = [_masked(text, tokenizer.mask_token, chance) for text in models.texts]
     lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
-    reference = FillMask(models, tokenizer, "fp32", PEER_BATCHES[0])
-    rows = []
-    for precision, runtime in models.runtimes.items():
-        ours = MaskedPositions(models, tokenizer, runtime)
-        order = list(in_length_order(lengths, models.batch))
-        widths = [max(lengths[index] for index in indices) for indices in order for _ in indices]
-        rows.append(
-            Row(
-                "masked words",
-                "bertinchamps",
-                f"{models.batch}, sorted",
-                SHOWN[precision],
-                True,
-                texts,
-                sum(lengths),
-                _padding(lengths, widths),
-                partial(_set_process, runtime),
-                ours.proposals,
-                partial(_masked_agreement, ours, reference, texts),
-            )
-        )
-        for batch in PEER_BATCHES:
-            peer = FillMask(models, tokenizer, precision, batch)
-            rows.append(
-                Row(
-                    "masked words",
-                    "pipeline",
-                    str(batch),
-                    SHOWN[precision],
-                    False,
-                    texts,
-                    sum(lengths),
-                    _padding(lengths, _widths(lengths, batch)),
-                    partial(_set_process, None),
-                    peer.proposals,
-                    partial(_masked_agreement, peer, reference, texts),
-                )
-            )
-    return rows
+    encoder = open_config(str(models.masked))
+    return _rows(
+        "masked words",
+        models,
+        texts,
+        lengths,
+        encoder,
+        lambda length: length * forward_flops_per_token(encoder, length, 1 / length),
+        partial(MaskedPositions, models, tokenizer),
+        partial(FillMask, models, tokenizer),
+        _masked_agreement,
+    )
 
 
 def _masked(text: str, mask: str, chance: random.Random) -> str:
@@ -357,7 +381,7 @@ class MaskedPositions:
         self._tokenizer, self._runtime, self._batch = tokenizer, runtime, models.batch
         self._model = load_masked_lm(models.masked).to(runtime.device).eval()
 
-    def proposals(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
+    def answers(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
         """The likeliest words of each text, each with its score and the text that it makes, as in the pipeline."""
         encoded = [np.array(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
         found: list[list[dict[str, Any]]] = [[] for _ in texts]
@@ -367,6 +391,13 @@ class MaskedPositions:
                 for index, proposals in zip(indices, self._of_batch(own), strict=True):
                     found[index] = proposals
         return found
+
+    def padding(self, texts: Sequence[str]) -> float:
+        """Share of padding in what the model reads."""
+        lengths = [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
+        order = list(in_length_order(lengths, self._batch))
+        widths = [max(lengths[index] for index in indices) for indices in order for _ in indices]
+        return _padding(lengths, widths)
 
     def _of_batch(self, encoded: Sequence[np.ndarray[Any, Any]]) -> list[list[dict[str, Any]]]:
         lengths = np.array([len(ids) for ids in encoded])
@@ -412,7 +443,7 @@ class FillMask:
             dtype=DTYPES[precision],
         )
 
-    def proposals(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
+    def answers(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
         """The likeliest words of each text."""
         found: list[list[dict[str, Any]]] = self._pipeline(list(texts), batch_size=self._batch)
         return found
@@ -422,7 +453,7 @@ def _masked_agreement(
     side: MaskedPositions | FillMask, reference: FillMask, texts: Sequence[str]
 ) -> Agreement:
     same, largest = 0, 0.0
-    for own, other in zip(side.proposals(texts), reference.proposals(texts), strict=True):
+    for own, other in zip(side.answers(texts), reference.answers(texts), strict=True):
         same += [entry["sequence"] for entry in own] == [entry["sequence"] for entry in other]
         pairs = zip(own, other, strict=True)
         largest = max([largest, *(abs(mine["score"] - theirs["score"]) for mine, theirs in pairs)])

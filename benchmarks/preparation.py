@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, markdown, results
+from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
 from bertinchamps.config import TokenizerConfig
 
@@ -33,11 +33,7 @@ LARGEST_FOR_PEER = 100  # megabytes: it holds everything in memory
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    words = argparse.ArgumentParser(
-        prog="python -m benchmarks.preparation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = running.parser("preparation", __doc__)
     words.add_argument("--data", metavar="FILE", type=Path, help="JSON lines with `text`, plain or .zst")
     words.add_argument("--sizes", type=float, nargs="+", default=[3, 30, 300], help="megabytes (%(default)s)")
     words.add_argument("--repeats", type=int, default=3, help="of each side at each size (%(default)s)")
@@ -180,9 +176,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
 def main() -> None:
     """Entry point of `python -m benchmarks.preparation`."""
     arguments = parser().parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = benchmark(arguments, Path(folder))
-    results.conclude(result, arguments, table, plot)
+    running.run("preparation", arguments, lambda folder: benchmark(arguments, folder), table, plot)
 
 
 if __name__ == "__main__":

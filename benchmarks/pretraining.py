@@ -6,10 +6,11 @@ in transformers.Trainer: the same layers, widths, vocabulary, sequences, share o
 clipping, no dropout; in float32 and, where the device multiplies it in hardware, bfloat16; as they are and compiled.
 
 Every measurement is a process of its own; the rows take turns, and a row's figure is the median of its updates after
-the first ones, then of its repeats. Blocks are random tokens. FLOPs are those of docs/budget.md: matrix products only,
-and only masked positions in the last layer and the head; the product beside them multiplies [tokens of a micro-batch,
-hidden] with [hidden, intermediate]. The share of the peak is FLOPs a token · tokens a second ÷ the data sheet's dense
-16-bit rate on a GPU (its MFU), and ÷ a measured square product elsewhere.
+the first ones, then of its repeats. Blocks are random tokens. FLOPs are those that the row's own model needs, counted
+as in docs/budget.md: matrix products only; in the last layer and the head of ours, and in ModernBERT's head, those of
+masked positions only. The product beside them multiplies [tokens of a micro-batch, hidden] with [hidden, intermediate]
+in the same precision. The share of the peak is FLOPs a token · tokens a second ÷ the data sheet's dense 16-bit rate on
+a GPU (its MFU), and ÷ a measured square product elsewhere.
 """
 
 from __future__ import annotations
@@ -18,15 +19,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, markdown, pretraining_problem, results
+from benchmarks import figures, markdown, pretraining_problem, results, running
 from bertinchamps import command_line
-from bertinchamps.errors import UserError
 
 OURS = "bertinchamps"
 PEERS = ("bert", "modernbert")
@@ -35,11 +34,7 @@ ENGINES = (OURS, *PEERS, *(f"trainer:{peer}" for peer in PEERS))
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    words = argparse.ArgumentParser(
-        prog="python -m benchmarks.pretraining",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = running.parser("pretraining", __doc__)
     pretraining_problem.add_options(words)
     words.add_argument(
         "--engines", nargs="+", choices=ENGINES, default=list(ENGINES), metavar="ENGINE", help="(all)"
@@ -79,16 +74,19 @@ def _fast_bf16() -> bool:
 
 
 def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure all rows in turn; returns what goes into the JSON file."""
+    """Measure all rows in turn; returns what goes into the JSON file.
+
+    Raises:
+        UserError: a setting that does not exist or has no such value.
+    """
+    pretraining_problem.composed(arguments, [])  # a mistake is told before anything is measured
     wanted = rows(arguments)
     measured: list[list[dict[str, Any]]] = [[] for _ in wanted]
     for repeat in range(arguments.repeats):
-        for place in range(len(wanted)):
-            index = (place + repeat) % len(wanted)
-            figures = _in_a_process(wanted[index])
-            measured[index].append(figures)
-            said = figures.get("problem") or f"{figures['tokens_per_second']:,.0f} tokens/s"
-            print(f"{repeat + 1}/{arguments.repeats} {_name(wanted[index])}: {said}", file=sys.stderr)
+        for row, own in running.rotated(list(zip(wanted, measured, strict=True)), repeat):
+            own.append(_in_a_process(row))
+            said = own[-1].get("problem") or f"{own[-1]['tokens_per_second']:,.0f} tokens/s"
+            print(f"{repeat + 1}/{arguments.repeats} {_name(row)}: {said}", file=sys.stderr)
     done = [_summary(row, own) for row, own in zip(wanted, measured, strict=True)]
     ours = [row["tokens_per_second"] for row in done if row["engine"] == OURS and "problem" not in row]
     for row in done:
@@ -102,12 +100,10 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _in_a_process(row: Mapping[str, str]) -> dict[str, Any]:
-    words = [sys.executable, "-m", "benchmarks.pretraining", *sys.argv[1:], f"--row={json.dumps(row)}"]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        return {"problem": (ran.stderr.strip().splitlines() or ["no output"])[-1][:200]}
-    figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return figures
+    try:
+        return running.measured_apart("pretraining", f"--row={json.dumps(row)}")
+    except running.ProcessFailed as failure:
+        return {"problem": running.last_line(str(failure))}
 
 
 def _summary(row: Mapping[str, str], repeats: list[dict[str, Any]]) -> dict[str, Any]:
@@ -137,9 +133,9 @@ def table(result: Mapping[str, Any]) -> str:
             row["compile"],
             f"{row['tokens_per_second']:,.0f}",
             f"{row['ratio']:.2f}",
-            f"{row['flops'] / 1e9:,.0f}" if row["flops"] else "",
-            f"{row['flops'] / row['product_flops']:.0%}" if row["flops"] else "",
-            f"{row['flops'] / row['peak_flops']:.0%}" if row["flops"] else "",
+            f"{row['flops'] / 1e9:,.0f}",
+            f"{row['flops'] / row['product_flops']:.0%}",
+            f"{row['flops'] / row['peak_flops']:.0%}",
             f"{row['first_update_seconds']:.1f}",
             f"{row['memory_megabytes']:,.0f}",
         )
@@ -175,11 +171,7 @@ def main() -> None:
         print(json.dumps(measure(arguments, json.loads(arguments.row))))
         return
     os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do, for all rows
-    try:
-        pretraining_problem.composed(arguments, [])
-    except UserError as error:
-        sys.exit(f"benchmarks.pretraining: {error}")
-    results.conclude(benchmark(arguments), arguments, table, plot)
+    running.run("pretraining", arguments, lambda _: benchmark(arguments), table, plot)
 
 
 if __name__ == "__main__":

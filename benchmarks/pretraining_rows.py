@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from benchmarks.pretraining_problem import BLOCKS, CLIPPING, IDS, composed, rand
 from bertinchamps.config import PretrainConfig
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.architecture import build_config
-from bertinchamps.model.flops import flops_per_token
+from bertinchamps.model.flops import downstream_flops_per_token, flops_per_token
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.training.runtime import Runtime, build_runtime
 
@@ -42,10 +41,13 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
         engine, _, family = row["engine"].partition(":")
         if engine == "bertinchamps":
             stamps, flops = _ours(config, corpus, runtime)
-        elif engine == "trainer":
-            stamps, flops = _trainer(_peer(family, config), config, corpus, runtime, Path(folder)), 0.0
         else:
-            stamps, flops = _loop(_peer(engine, config), config, corpus, runtime), 0.0
+            model = _peer(family or engine, config)
+            flops = _peer_flops(model, config)
+            if engine == "trainer":
+                stamps = _trainer(model, config, corpus, runtime, Path(folder))
+            else:
+                stamps = _loop(model, config, corpus, runtime)
     seconds = [after - before for before, after in itertools.pairwise(stamps)]
     tokens = config.batch.size * config.blocks.sequence_length
     rate = tokens / statistics.median(seconds[arguments.warmup :])
@@ -54,7 +56,12 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
         "first_update_seconds": seconds[0],
         "memory_megabytes": peak_memory(runtime.device),
         "flops": rate * flops,
-        "product_flops": product_flops(config, runtime),
+        "product_flops": product_flops(
+            runtime,
+            config.batch.micro_batch * config.blocks.sequence_length,
+            config.arch.hidden_size,
+            config.arch.intermediate_size,
+        ),
         "peak_flops": runtime.peak_flops,
     }
 
@@ -136,10 +143,28 @@ def _peer(family: str, config: PretrainConfig) -> nn.Module:
     )
 
 
+def _peer_flops(model: Any, config: PretrainConfig) -> float:
+    """FLOPs a token of forward and backward, counted as ours are; the decoder's, where it is sparse, for its share."""
+    whole = downstream_flops_per_token(model, model.config, config.blocks.sequence_length)
+    if not getattr(model.config, "sparse_prediction", False):
+        return whole
+    encoder = downstream_flops_per_token(model.model, model.config, config.blocks.sequence_length)
+    return encoder + _target_share(config) * (whole - encoder)
+
+
+def _target_share(config: PretrainConfig) -> float:
+    return _targets(config) / config.blocks.sequence_length
+
+
+def _targets(config: PretrainConfig) -> int:
+    """Masked positions of a block."""
+    return max(1, round(config.objective["mask_rate"] * config.blocks.sequence_length))
+
+
 def _masked(config: PretrainConfig, corpus: Corpus) -> Iterator[dict[str, Tensor]]:
     """Micro-batches with as many targets a block as ours: 80 % [MASK], 10 % random, 10 % as they were."""
     length, rows = config.blocks.sequence_length, config.batch.micro_batch
-    targets = max(1, round(config.objective["mask_rate"] * length))
+    targets = _targets(config)
     random = np.random.default_rng(0)
     while True:
         ids = torch.from_numpy(corpus.train.read(random.integers(0, BLOCKS, rows)).astype(np.int64))  # type: ignore[union-attr]
@@ -152,26 +177,20 @@ def _masked(config: PretrainConfig, corpus: Corpus) -> Iterator[dict[str, Tensor
         yield {"input_ids": ids.scatter(1, chosen, new), "labels": labels, "attention_mask": attention}
 
 
-def _stock_arithmetic(runtime: Runtime) -> contextlib.AbstractContextManager[Any]:
-    """What PyTorch does by itself: our runtime's float32 may be faster than that."""
-    if runtime.autocast_dtype is None:
-        return contextlib.nullcontext()
-    return torch.autocast(runtime.device.type, dtype=runtime.autocast_dtype)
-
-
 def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> list[float]:
     model = model.to(runtime.device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     called = torch.compile(model) if runtime.compiled else model
+    stock = replace(runtime, fast_linear_maps=False)  # what PyTorch does by itself
     batches = _masked(config, corpus)
     accumulated = config.batch.size // config.batch.micro_batch
     stamps = [time.perf_counter()]
     for _ in range(int(config.budget.steps or 0)):
         for _ in range(accumulated):
             inputs = {name: tensor.to(runtime.device) for name, tensor in next(batches).items()}
-            with _stock_arithmetic(runtime):
+            with stock.arithmetic():
                 loss = called(**inputs).loss / accumulated
             loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIPPING)

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import figures, markdown, results
+from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
 
 COMMANDS = ("pretrain", "finetune", "predict", "prepare")
@@ -56,11 +56,7 @@ class FirstUpdate(NamedTuple):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    words = argparse.ArgumentParser(
-        prog="python -m benchmarks.startup",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = running.parser("startup", __doc__)
     words.add_argument("--repeats", type=int, default=5, help="processes of each row (%(default)s)")
     words.add_argument(
         "--commands", nargs="*", choices=COMMANDS, default=COMMANDS, metavar="COMMAND", help="for help (all)"
@@ -100,7 +96,7 @@ def _help_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for repeat in range(arguments.repeats + 1):
-        for name in _rotated(list(commands), repeat):
+        for name in running.rotated(list(commands), repeat):
             taken = _process_seconds(commands[name])
             if repeat:
                 seconds[name].append(taken)
@@ -117,12 +113,6 @@ def _help_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         }
         for name in commands
     ]
-
-
-def _rotated(rows: list[Any], turns: int) -> list[Any]:
-    """The rows in another order each turn, so that none always follows the same one."""
-    first = turns % max(1, len(rows))
-    return rows[first:] + rows[:first]
 
 
 def _process_seconds(command: Sequence[str]) -> float:
@@ -146,7 +136,7 @@ def _first_update_rows(arguments: argparse.Namespace, folder: Path) -> list[dict
         for cache in ("none",) if compiled == "off" else ("empty", "filled"):
             taken[compiled, cache] = []
     for repeat in range(arguments.repeats):
-        for compiled in _rotated(list(arguments.compile), repeat):
+        for compiled in running.rotated(list(arguments.compile), repeat):
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 # What the first row leaves in the cache is what the second one finds.
                 for cache in (own for mode, own in taken if mode == compiled):
@@ -201,7 +191,7 @@ def _first_update(words: Sequence[str], compiled: str, scratch: Path, run: str) 
         process.wait()
     record = record or _update_of(metrics)
     if process.returncode or record is None:
-        return (errors.read_text(encoding="utf-8").strip().splitlines() or ["no output"])[-1][:200]
+        return running.last_line(errors.read_text(encoding="utf-8"))
     return FirstUpdate(seconds, seconds - record["seconds"])
 
 
@@ -283,9 +273,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
 def main() -> None:
     """Entry point of `python -m benchmarks.startup`."""
     arguments = parser().parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = benchmark(arguments, Path(folder))
-    results.conclude(result, arguments, table, plot)
+    running.run("startup", arguments, lambda folder: benchmark(arguments, folder), table, plot)
 
 
 if __name__ == "__main__":

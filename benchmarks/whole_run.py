@@ -20,8 +20,8 @@ second pass work is charged where it is waited for, so its parts are not shown.
     share of the peak     = FLOP/s / runtime.peak_flops
 
 FLOPs a token are those of docs/budget.md: matrix products only, forward and backward, and only masked positions in the
-head. The peak is the data sheet's dense 16-bit rate on GPUs that runtime.py lists, and measured with a square product
-elsewhere.
+last layer and the head. The peak is the data sheet's dense 16-bit rate on GPUs that runtime.py lists, and measured with
+a square product elsewhere.
 """
 
 from __future__ import annotations
@@ -30,16 +30,14 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, markdown, pretraining_problem, results
+from benchmarks import figures, markdown, pretraining_problem, results, running
 from bertinchamps import command_line
 from bertinchamps.config import CheckpointConfig, EvaluationConfig
-from bertinchamps.errors import UserError
 
 BUILDING, FORWARD, BACKWARD, CLIPPING, OPTIMIZER, WAITING, MOVING, LOGGING, EVALUATION, CHECKPOINTS, ELSE, ENDING = (
     "imports, model and optimizer", "forward", "backward", "clipping", "optimizer", "waiting for data", "moving data",
@@ -54,11 +52,7 @@ PARTS = (*OF_UPDATES, FIRST, EVALUATION, CHECKPOINTS, BUILDING, ENDING)
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    words = argparse.ArgumentParser(
-        prog="python -m benchmarks.whole_run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = running.parser("whole_run", __doc__)
     pretraining_problem.add_options(words)
     words.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="(%(default)s)")
     words.add_argument("--compile", choices=("auto", "on", "off"), default="auto", help="(%(default)s)")
@@ -75,8 +69,10 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the passes; returns what goes into the JSON file.
 
     Raises:
+        UserError: a setting that does not exist or has no such value.
         SystemExit: a pass failed.
     """
+    pretraining_problem.composed(arguments, [])  # a mistake is told before anything is measured
     parts = _in_a_process("waiting")
     whole = _in_a_process("free") if parts["cuda"] else parts
     return {
@@ -95,12 +91,11 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _in_a_process(waits: str) -> dict[str, Any]:
-    words = [sys.executable, "-m", "benchmarks.whole_run", *sys.argv[1:], f"--pass={waits}"]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        sys.exit(f"benchmarks.whole_run: a pass failed:\n{ran.stderr}")
+    try:
+        measured = running.measured_apart("whole_run", f"--pass={waits}")
+    except running.ProcessFailed as failure:
+        sys.exit(f"benchmarks.whole_run: a pass failed:\n{failure}")
     print(f"{waits} pass done", file=sys.stderr)
-    measured: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return measured
 
 
@@ -247,11 +242,7 @@ def main() -> None:
         print(json.dumps(measure(arguments)))
         return
     os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do
-    try:
-        pretraining_problem.composed(arguments, [])
-    except UserError as error:
-        sys.exit(f"benchmarks.whole_run: {error}")
-    results.conclude(benchmark(arguments), arguments, table, plot)
+    running.run("whole_run", arguments, lambda _: benchmark(arguments), table, plot)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as all_benchmarks
-from benchmarks import pretraining, pretraining_problem, startup, whole_run
+from benchmarks import pretraining, pretraining_problem, pretraining_rows, startup, whole_run
 from bertinchamps.errors import UserError
 from support import ROOT, command
 from tiny_corpora import brat_corpus
@@ -20,7 +22,7 @@ from tiny_encoders import make_encoder
 TINY = ["--epochs=1", "--repeats=1", "--threads=1", "--padding=48"]
 ROW = {
     "engine", "padding", "precision", "seconds", "examples_per_second", "repeats", "examples", "updates",
-    "mean_training_loss", "ratio",
+    "mean_training_loss", "ratio", "flops",
 }  # fmt: skip
 
 
@@ -46,8 +48,8 @@ def test_finetuning_is_timed_on_both_sides(given: str, tmp_path: Path) -> None:
         words = [f"--model={encoder}", *brat_corpus(tmp_path / "corpus")]
     result = result_of(*words, folder=tmp_path)
     assert set(result) == {
-        "benchmark", "date", "command", "versions", "hardware", "threads", "task", "model", "settings", "rows",
-        "fastest",
+        "benchmark", "date", "command", "versions", "hardware", "threads", "product_flops", "peak_flops", "task",
+        "model", "settings", "rows", "fastest",
     }  # fmt: skip
     assert {"bertinchamps", "torch", "transformers", "accelerate"} < set(result["versions"])
     assert result["threads"] == 1
@@ -59,6 +61,9 @@ def test_finetuning_is_timed_on_both_sides(given: str, tmp_path: Path) -> None:
         assert set(row) == ROW
         assert len(row["repeats"]) == 1
         assert row["updates"] == ours["updates"]
+        needed = row["flops"] / row["examples_per_second"]  # by an example, whoever trains on it
+        assert needed == pytest.approx(ours["flops"] / ours["examples_per_second"])
+        assert 0 < row["flops"] < 100 * result["product_flops"]
         assert result["task"]["windows"] <= row["examples"] < result["task"]["windows"] + 8
     assert [best["padding"] for best in result["fastest"]] == ["48", "longest"]
 
@@ -109,9 +114,28 @@ def test_pretraining_is_timed_beside_stock_classes(tmp_path: Path) -> None:
         assert "problem" not in row, row
         assert row["tokens_per_second"] > 0
         assert row["memory_megabytes"] > 50
+        assert 0 < row["flops"] < 100 * row["product_flops"]
     ours = result["rows"][0]
     assert ours["ratio"] == 1.0
-    assert 0 < ours["flops"] < 100 * ours["product_flops"]
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_the_flops_of_a_peer_are_those_that_torch_counts(family: str) -> None:
+    arguments = pretraining.parser().parse_args(
+        ["--arch=tiny", "--micro-batch=4", "--sequence-length=32", "--vocabulary=300", "--mask-rate=0.25"]
+    )
+    config = pretraining_problem.composed(arguments, ["budget.steps=1"])
+    model = pretraining_rows._peer(family, config)
+    model.set_attn_implementation("eager")  # the kernels that take its place have no formula in torch
+    ids = torch.randint(5, 300, (4, 32))
+    labels = torch.full_like(ids, -100)
+    labels[:, :8] = 7
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, labels=labels).loss.backward()
+    assert counter.get_total_flops() / ids.numel() == pytest.approx(
+        pretraining_rows._peer_flops(model, config),
+        rel=1e-3,  # ModernBERT multiplies angles, too
+    )
 
 
 def test_a_row_that_fails_is_told_and_the_others_are_measured(tmp_path: Path) -> None:
@@ -255,7 +279,7 @@ def test_the_jobs_of_every_machine_have_command_lines_that_are_understood() -> N
             arguments = parsers[job.benchmark].parse_intermixed_args([*job.words, "--output=a", "--figure=b"])
             assert isinstance(arguments, Namespace)
             if job.benchmark in ("pretraining", "whole_run"):
-                pretraining_problem.composed(arguments, [])
+                pretraining_problem.pretraining_problem.composed(arguments, [])
     for jobs in (all_benchmarks.ON_A_GPU, all_benchmarks.ON_A_PROCESSOR, all_benchmarks.QUICK):
         assert len({job.file for job in jobs}) == len(jobs)
         assert {job.benchmark for job in jobs} == set(all_benchmarks.BENCHMARKS)
@@ -288,6 +312,7 @@ def test_prediction_is_timed_beside_the_pipelines(tmp_path: Path) -> None:
         assert row["texts_per_second"] > 0
         assert 0 <= row["padding"] < 1
         assert len(row["repeats"]) == 1
+        assert 0 < row["flops"] < 100 * row["product_flops"]
         # same weights, same texts, same precision; of an untrained model's proposals two may be equally likely
         assert row["agreement"]["words"] >= (1.0 if row["task"] == "entities" else 0.9)
         assert row["agreement"]["scores"] < 1e-5

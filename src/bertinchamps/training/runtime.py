@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
@@ -65,6 +66,13 @@ class Runtime:
     processes: int = 1
     asynchronous: bool = False
     fast_linear_maps: bool = False
+
+    def set_process(self) -> None:
+        """Set what PyTorch keeps for the whole process."""
+        # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
+        # give one result, bit for bit. On CUDA that would cost too much.
+        torch.use_deterministic_algorithms(self.device.type == "cpu")
+        torch.set_float32_matmul_precision("highest" if self.autocast_dtype is None else "high")
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
@@ -142,10 +150,6 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     compiled = config.compile == "on" or (
         config.compile == "auto" and can_compile(device) and not fast_linear_maps
     )
-    # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
-    # give one result, bit for bit. On CUDA that would cost too much.
-    torch.use_deterministic_algorithms(device.type == "cpu")
-    torch.set_float32_matmul_precision("high" if dtype is not None else "highest")
     runtime = Runtime(
         device,
         dtype,
@@ -154,6 +158,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
         asynchronous=device.type == "cuda",
         fast_linear_maps=fast_linear_maps,
     )
+    runtime.set_process()
     peak, origin = _peak_flops(runtime)
     return replace(runtime, peak_flops=peak * place.size, peak_origin=origin)
 
@@ -257,7 +262,8 @@ def _peak_flops(runtime: Runtime) -> tuple[float, str]:
     if runtime.device.type == "cpu" and runtime.autocast_dtype is torch.float16:
         size = 256  # most processors have no fp16, and take minutes for more
     a = torch.randn(size, size, device=runtime.device, dtype=runtime.autocast_dtype or torch.float32)
-    best = min(_seconds(lambda: a @ a, runtime.device) for _ in range(4))
+    with torch.no_grad(), runtime.arithmetic():
+        best = min(_seconds(lambda: functional.linear(a, a), runtime.device) for _ in range(4))
     return 2 * size**3 / best, "measured"
 
 
