@@ -8,7 +8,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -177,20 +178,25 @@ def _masked(config: PretrainConfig, corpus: Corpus) -> Iterator[dict[str, Tensor
         yield {"input_ids": ids.scatter(1, chosen, new), "labels": labels, "attention_mask": attention}
 
 
+def _stock_arithmetic(runtime: Runtime) -> AbstractContextManager[Any]:
+    """What PyTorch does by itself."""
+    dtype = runtime.autocast_dtype
+    return nullcontext() if dtype is None else torch.autocast(runtime.device.type, dtype=dtype)
+
+
 def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> list[float]:
     model = model.to(runtime.device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     called = torch.compile(model) if runtime.compiled else model
-    stock = replace(runtime, fast_linear_maps=False)  # what PyTorch does by itself
     batches = _masked(config, corpus)
     accumulated = config.batch.size // config.batch.micro_batch
     stamps = [time.perf_counter()]
     for _ in range(int(config.budget.steps or 0)):
         for _ in range(accumulated):
             inputs = {name: tensor.to(runtime.device) for name, tensor in next(batches).items()}
-            with stock.arithmetic():
+            with _stock_arithmetic(runtime):
                 loss = called(**inputs).loss / accumulated
             loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIPPING)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from bertinchamps.training import float32, runtime
-from bertinchamps.training.float32 import FastLinearMaps, linear
+from bertinchamps.training.float32 import linear
+from bertinchamps.training.replacing import Replacing
 
 SHAPES = [(64, 24), (2, 48, 24), (1, 24), (24,), (5, 13, 24), (3, 64, 24)]
 
@@ -56,7 +59,7 @@ def test_modules_go_through_it_within_the_context_alone(
     layer = nn.Linear(8, 4)
     layer(torch.randn(64, 8))
     assert asked == []
-    with FastLinearMaps():
+    with Replacing({functional.linear: partial(linear, images=float32.images())}):
         layer(torch.randn(64, 8))
     assert asked == [16 if threads == 1 else 1]
 
@@ -69,12 +72,18 @@ def test_only_processors_that_gain_take_it(monkeypatch: pytest.MonkeyPatch) -> N
         (False, "fp32", False),
         (True, "bf16", False),
     ):
-        monkeypatch.setattr(runtime, "help_here", lambda helps=helps: helps)
+        monkeypatch.setattr(float32, "help_here", lambda helps=helps: helps)
         built = runtime.build_runtime(
             RuntimeConfig(device="cpu", precision=precision, compile="off", threads=1)
         )
         assert built.fast_linear_maps is expected
-        assert isinstance(built.arithmetic(), FastLinearMaps) is expected
+        asked: list[int] = []
+        monkeypatch.setattr(
+            float32, "linear", lambda x, weight, images, asked=asked: asked.append(len(x)) or x
+        )
+        with built.arithmetic():
+            functional.linear(torch.ones(64, 8), torch.ones(4, 8))
+        assert asked == ([64] if expected else [])
 
 
 def test_a_machine_without_a_description_of_its_processor_goes_on(

@@ -8,43 +8,26 @@ which a linear map is one of width 1; without them through the operator that tor
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 FEWEST_ROWS = 64  # below them a convolution is slower than MKL
 IMAGES_OF_ONE_THREAD = 16  # with fewer, PyTorch takes convolutions of one thread to MKL, too
 
 
-class FastLinearMaps(TorchFunctionMode):
-    """Within this context, `torch.nn.functional.linear` in float32 on a CPU is computed by oneDNN."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._images = IMAGES_OF_ONE_THREAD if torch.get_num_threads() == 1 else 1
-
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Iterable[type],
-        arguments: tuple[Any, ...] = (),
-        named: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Replace the one function, leave all others."""
-        if function is functional.linear:
-            return linear(*arguments, **{**(named or {}), "images": self._images})
-        return function(*arguments, **(named or {}))
+def images() -> int:
+    """Into how many images rows should be dealt, with the threads of this process."""
+    return IMAGES_OF_ONE_THREAD if torch.get_num_threads() == 1 else 1
 
 
 def linear(
     input: Tensor,  # [..., I], as torch.nn.functional.linear names it
     weight: Tensor,  # [O, I]
     bias: Tensor | None = None,  # [O]
+    *,
     images: int = 1,
 ) -> Tensor:  # [..., O]
     """`torch.nn.functional.linear`, by oneDNN where that is possible and faster.
@@ -53,7 +36,7 @@ def linear(
         input: as all that follows named as there.
         weight: of the map.
         bias: of the map.
-        images: into which a convolution's rows are dealt; the result does not depend on it.
+        images: into which a convolution's rows are dealt, on which the result does not depend.
     """
     if input.dtype is not torch.float32 or weight.dtype is not torch.float32 or input.device.type != "cpu":
         return functional.linear(input, weight, bias)

@@ -11,8 +11,9 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from torch.nn import functional
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
 from bertinchamps.launch import Launch, cores, launched
-from bertinchamps.training.float32 import FastLinearMaps, help_here
+from bertinchamps.training import dropout, float32
+from bertinchamps.training.replacing import Replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,7 +57,7 @@ class Runtime:
         peak_origin: "data sheet", or "measured" with a matrix product on this device.
         processes: that train together, each on a device like this one.
         asynchronous: whether the device works while the program goes on.
-        fast_linear_maps: whether float32 goes through `float32.FastLinearMaps`.
+        fast_linear_maps: whether float32 goes through `float32.linear`.
     """
 
     device: torch.device
@@ -72,20 +74,36 @@ class Runtime:
         # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
         # give one result, bit for bit. On CUDA that would cost too much.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
+        # Nothing here reads memory that nothing was written to, and filling it takes time.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.set_float32_matmul_precision("highest" if self.autocast_dtype is None else "high")
 
-    def arithmetic(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
         """The context in which forward passes run."""
-        if self.autocast_dtype is None:
-            return FastLinearMaps() if self.fast_linear_maps else nullcontext()
-        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+        with ExitStack() as contexts:
+            if self.autocast_dtype is not None:
+                contexts.enter_context(torch.autocast(self.device.type, dtype=self.autocast_dtype))
+            contexts.enter_context(self._faster_functions())
+            yield
+
+    def _faster_functions(self) -> AbstractContextManager[Any]:
+        functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+        if self.fast_linear_maps:
+            functions[functional.linear] = partial(float32.linear, images=float32.images())
+        if (
+            self.device.type == "cpu" and not self.compiled
+        ):  # the compiler has dropout of its own, in no extra time
+            functions[functional.dropout] = dropout.dropout
+            functions[functional.scaled_dot_product_attention] = dropout.attention
+        return Replacing(functions) if functions else nullcontext()
 
     def recompute_activations(self, model: PreTrainedModel) -> None:
         """Let the model's layers keep nothing but their inputs, and compute the rest again in the backward pass."""
         settings: dict[str, Any] = {"use_reentrant": False}
-        if self.fast_linear_maps and not self.compiled:
+        if self.device.type == "cpu" and not self.compiled:
             # Autocast is restored for what is computed again, other contexts are not.
-            settings["context_fn"] = lambda: (nullcontext(), FastLinearMaps())
+            settings["context_fn"] = lambda: (nullcontext(), self._faster_functions())
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,7 +163,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
     dtype = _autocast_dtype(config.precision, device)
-    fast_linear_maps = device.type == "cpu" and dtype is None and help_here()
+    fast_linear_maps = device.type == "cpu" and dtype is None and float32.help_here()
     # Compiled, these maps are slower than they are by themselves (docs/performance.md).
     compiled = config.compile == "on" or (
         config.compile == "auto" and can_compile(device) and not fast_linear_maps
