@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.devices import now, peak_memory, product_flops
+from benchmarks.devices import now, peak_memory, product_flops, set_process_as_torch_starts
 from benchmarks.pretraining_problem import BLOCKS, CLIPPING, IDS, composed, random_corpus
 from bertinchamps.config import PretrainConfig
 from bertinchamps.data.corpus import Corpus
@@ -43,6 +43,7 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
         if engine == "bertinchamps":
             stamps, flops = _ours(config, corpus, runtime)
         else:
+            set_process_as_torch_starts()
             model = _peer(family or engine, config)
             flops = _peer_flops(model, config)
             if engine == "trainer":

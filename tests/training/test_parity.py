@@ -41,14 +41,24 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def curve(
-    corpus: Corpus, precision: str, compiled: str, checkpointing: bool = False, ramp: float = 0.0
+    corpus: Corpus,
+    precision: str,
+    compiled: str,
+    checkpointing: bool = False,
+    ramp: float = 0.0,
+    dropout: float = 0.0,
 ) -> np.ndarray:
     """Losses of the updates of one run."""
     runtime = build_runtime(RuntimeConfig(device="cpu", precision=precision, compile=compiled, threads=1))
     torch.manual_seed(0)
     model = BertinchampsForMaskedLM(
         BertinchampsConfig(
-            vocab_size=SIZE, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+            vocab_size=SIZE,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            dropout=dropout,
         )
     )
     if checkpointing:
@@ -86,6 +96,14 @@ def test_sixteen_bits_learn_what_float32_learns(corpus: Corpus, plain: np.ndarra
 
 def test_recomputed_activations_are_the_same_run(corpus: Corpus, plain: np.ndarray) -> None:
     np.testing.assert_allclose(curve(corpus, "fp32", "off", checkpointing=True), plain, rtol=1e-3)
+
+
+def test_what_is_computed_again_drops_the_same_elements(corpus: Corpus) -> None:
+    kept, recomputed = (
+        curve(corpus, "fp32", "off", checkpointing=checkpointing, dropout=0.3)
+        for checkpointing in (False, True)
+    )
+    np.testing.assert_allclose(recomputed, kept, rtol=1e-3)
 
 
 COMPILING = pytest.mark.skipif(
