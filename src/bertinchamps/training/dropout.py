@@ -1,7 +1,7 @@
 """Dropout on processors.
 
 PyTorch draws a number of 32 bits for each element there, one after the other; these draw 16 bits, four elements at a
-time, in a fifth of the time (docs/performance.md). The rate is kept to within 1/65,536.
+time, in a quarter of the time (docs/performance.md). The rate is kept to within 1/65,536.
 """
 
 from __future__ import annotations
