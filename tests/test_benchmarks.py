@@ -279,7 +279,7 @@ def test_the_jobs_of_every_machine_have_command_lines_that_are_understood() -> N
             arguments = parsers[job.benchmark].parse_intermixed_args([*job.words, "--output=a", "--figure=b"])
             assert isinstance(arguments, Namespace)
             if job.benchmark in ("pretraining", "whole_run"):
-                pretraining_problem.pretraining_problem.composed(arguments, [])
+                pretraining_problem.composed(arguments, [])
     for jobs in (all_benchmarks.ON_A_GPU, all_benchmarks.ON_A_PROCESSOR, all_benchmarks.QUICK):
         assert len({job.file for job in jobs}) == len(jobs)
         assert {job.benchmark for job in jobs} == set(all_benchmarks.BENCHMARKS)

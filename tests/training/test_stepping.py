@@ -78,7 +78,7 @@ def test_an_update_of_a_device_reads_no_number(monkeypatch: pytest.MonkeyPatch) 
     class Nosy(Regression):
         def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
             output = super().loss(model, inputs)
-            float(output.loss_sum)
+            float(output.loss_sum.detach())
             return output
 
     counts = {}
