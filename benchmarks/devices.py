@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -33,18 +34,17 @@ def peak_memory(device: torch.device) -> float:
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
 
 
-def product_flops(runtime: Runtime, tokens: int, hidden: int, intermediate: int) -> float:
+def product_flops(runtime: Runtime, tokens: int, widths: Any) -> float:
     """FLOP/s of the feed-forward's first product, in our precision and with our arithmetic.
 
     Args:
         runtime: device and precision.
         tokens: that are multiplied at once.
-        hidden: their width.
-        intermediate: the width of what comes out.
+        widths: a configuration with the encoder's `hidden_size` and `intermediate_size`.
     """
     dtype = runtime.autocast_dtype or torch.float32
-    given = torch.randn(tokens, hidden, device=runtime.device, dtype=dtype)
-    weight = torch.randn(intermediate, hidden, device=runtime.device, dtype=dtype)
+    given = torch.randn(tokens, widths.hidden_size, device=runtime.device, dtype=dtype)
+    weight = torch.randn(widths.intermediate_size, widths.hidden_size, device=runtime.device, dtype=dtype)
     seconds = []
     with torch.no_grad(), runtime.arithmetic():
         for _ in range(12):

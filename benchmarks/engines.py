@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import statistics
 import time
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,12 +23,12 @@ from transformers import (
     TrainingArguments,
 )
 
+from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.config import FinetuneConfig, named
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
-from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.tasks.entities import IGNORED
 from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
@@ -76,6 +77,11 @@ class Problem:
     task: EntityRecognition
     examples: list[dict[str, list[int]]]
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example."""
+        return [len(example["input_ids"]) for example in self.examples]
+
 
 def open_problem(config: FinetuneConfig, title: str, train: list[AnnotatedText]) -> Problem:
     """Read the model's tokenizer and cut the training documents into windows.
@@ -98,21 +104,14 @@ def open_problem(config: FinetuneConfig, title: str, train: list[AnnotatedText])
 
 def flops_per_example(problem: Problem) -> float:
     """Mean FLOPs of forward and backward that an example needs, padding left out."""
-    encoder = open_config(problem.config.model)
-    with torch.device("meta"):  # no memory for weights
-        model = build_model(problem.facts, EncoderSource(problem.config.model, encoder))
-    lengths = [len(example["input_ids"]) for example in problem.examples]
-    return sum(length * downstream_flops_per_token(model, encoder, length) for length in lengths) / len(
-        lengths
-    )
+    needed = needed_flops.of_labels(problem.facts, open_config(problem.config.model), problem.lengths)
+    return 3 * needed / len(problem.lengths)
 
 
 def product_of_a_batch(problem: Problem) -> float:
     """FLOP/s of the feed-forward's first product on a mean micro-batch."""
-    encoder = open_config(problem.config.model)
-    mean = sum(len(example["input_ids"]) for example in problem.examples) / len(problem.examples)
-    tokens = round(mean * problem.config.batch.micro_batch)
-    return product_flops(problem.runtime, tokens, encoder.hidden_size, encoder.intermediate_size)
+    tokens = round(statistics.mean(problem.lengths) * problem.config.batch.micro_batch)
+    return product_flops(problem.runtime, tokens, open_config(problem.config.model))
 
 
 def labelled_pieces(task: EntityRecognition) -> list[dict[str, list[int]]]:

@@ -270,7 +270,6 @@ def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
     from benchmarks.engines import product_of_a_batch
 
     config, data = problem.config, problem.task.facts("train")
-    lengths = [len(example["input_ids"]) for example in problem.examples]
     _, optimizer = named(config.optim)
     told = results.facts("finetuning", PACKAGES)
     return {
@@ -283,8 +282,8 @@ def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
             "title": problem.facts.title,
             **{name: data[name] for name in ("documents", "examples", "windows", "words", "entities")},
             "classes": len(problem.task.representation.classes),
-            "mean_tokens": statistics.mean(lengths),
-            "longest": max(lengths),
+            "mean_tokens": statistics.mean(problem.lengths),
+            "longest": max(problem.lengths),
         },
         "model": arguments.model or "random",
         "settings": {
@@ -312,15 +311,12 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['seconds']:.2f}",
             f"{row['examples_per_second']:.1f}",
             f"{row['ratio']:.2f}",
-            f"{row['flops'] / 1e9:,.0f}",
-            f"{row['flops'] / result['product_flops']:.0%}",
-            f"{row['flops'] / result['peak_flops']:.0%}",
+            *markdown.rates(row["flops"], result["product_flops"], result["peak_flops"]),
         )
         for row in result["rows"]
     ]
     header = (
-        "engine", "padded to", "precision", "seconds", "examples/s", "÷ ours", "GFLOP/s", "of the product",
-        "of the peak",
+        "engine", "padded to", "precision", "seconds", "examples/s", "÷ ours", *markdown.RATES,
     )  # fmt: skip
     lines = [*markdown.table(header, 3, rows), ""]
     for best in result["fastest"]:

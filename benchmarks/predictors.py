@@ -6,7 +6,6 @@ B texts of a batch, S tokens of the longest, M masked positions, V vocabulary.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +16,11 @@ import numpy as np
 import torch
 from transformers import pipeline
 
+from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import EncoderSource, open_config, open_tokenizer
-from bertinchamps.model.flops import downstream_flops_per_token, forward_flops_per_token
 from bertinchamps.model.huggingface import load_masked_lm
 from bertinchamps.predict import Reader, open_reader
 from bertinchamps.tasks.batching import in_length_order
@@ -187,7 +186,7 @@ def _rows(
     texts: list[str],
     lengths: Sequence[int],
     encoder: Any,
-    flops: Callable[[int], float],
+    needed: float,
     ours: Callable[[Runtime], OurSide],
     peer: Callable[[str, int], Side],
     agreement: Callable[[Any, Any, Sequence[str]], Agreement],
@@ -200,17 +199,16 @@ def _rows(
         texts: to answer for.
         lengths: tokens of each.
         encoder: its configuration.
-        flops: that a text of so many tokens needs.
+        needed: FLOPs of all answers.
         ours: makes our side with a runtime.
         peer: makes the peer's with a precision and a batch.
         agreement: of a side with the peer in float32, text by text.
     """
     reference = peer("fp32", PEER_BATCHES[0])
-    needed = sum(number * flops(length) for length, number in Counter(lengths).items())
     rows = []
     for precision, runtime in models.runtimes.items():
         tokens = round(models.batch * sum(lengths) / len(lengths))
-        product = product_flops(runtime, tokens, encoder.hidden_size, encoder.intermediate_size)
+        product = product_flops(runtime, tokens, encoder)
         own = ours(runtime)
         sides: list[tuple[str, str, Side, float, Callable[[], object]]] = [
             ("bertinchamps", f"{models.batch}, sorted", own, own.padding(texts), runtime.set_process)
@@ -247,15 +245,13 @@ def _rows(
 def entity_rows(models: Models) -> list[Row]:
     """Ours and the peers' at each precision; all are compared with the peer in float32, text by text."""
     encoder = open_config(str(models.tagger))
-    with torch.device("meta"):  # no memory for weights
-        model = build_model(models.facts, EncoderSource(str(models.tagger), encoder))
     return _rows(
         "entities",
         models,
         models.texts,
         models.lengths,
         encoder,
-        lambda length: length * downstream_flops_per_token(model, encoder, length) / 3,  # forward alone
+        needed_flops.of_labels(models.facts, encoder, models.lengths),
         lambda runtime: Ours(open_reader(models.tagger, models.facts, models.batch, runtime)),
         partial(Stock, models),
         _agreement,
@@ -362,7 +358,7 @@ def masked_rows(models: Models) -> list[Row]:
         texts,
         lengths,
         encoder,
-        lambda length: length * forward_flops_per_token(encoder, length, 1 / length),
+        needed_flops.of_masked_words(encoder, lengths),
         partial(MaskedPositions, models, tokenizer),
         partial(FillMask, models, tokenizer),
         _masked_agreement,

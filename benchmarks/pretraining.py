@@ -121,7 +121,7 @@ def _name(row: Mapping[str, Any]) -> str:
 def table(result: Mapping[str, Any]) -> str:
     """The rows for people, in Markdown."""
     header = (
-        "engine", "precision", "compiled", "tokens/s", "ours ÷ it", "GFLOP/s", "of the product", "of the peak",
+        "engine", "precision", "compiled", "tokens/s", "ours ÷ it", *markdown.RATES,
         "first update, s", "memory, MB",
     )  # fmt: skip
     lines = [
@@ -133,9 +133,7 @@ def table(result: Mapping[str, Any]) -> str:
             row["compile"],
             f"{row['tokens_per_second']:,.0f}",
             f"{row['ratio']:.2f}",
-            f"{row['flops'] / 1e9:,.0f}",
-            f"{row['flops'] / row['product_flops']:.0%}",
-            f"{row['flops'] / row['peak_flops']:.0%}",
+            *markdown.rates(row["flops"], row["product_flops"], row["peak_flops"]),
             f"{row['first_update_seconds']:.1f}",
             f"{row['memory_megabytes']:,.0f}",
         )

@@ -59,10 +59,7 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
         "memory_megabytes": peak_memory(runtime.device),
         "flops": rate * flops,
         "product_flops": product_flops(
-            runtime,
-            config.batch.micro_batch * config.blocks.sequence_length,
-            config.arch.hidden_size,
-            config.arch.intermediate_size,
+            runtime, config.batch.micro_batch * config.blocks.sequence_length, config.arch
         ),
         "peak_flops": runtime.peak_flops,
     }
@@ -151,11 +148,7 @@ def _peer_flops(model: Any, config: PretrainConfig) -> float:
     if not getattr(model.config, "sparse_prediction", False):
         return whole
     encoder = downstream_flops_per_token(model.model, model.config, config.blocks.sequence_length)
-    return encoder + _target_share(config) * (whole - encoder)
-
-
-def _target_share(config: PretrainConfig) -> float:
-    return _targets(config) / config.blocks.sequence_length
+    return encoder + _targets(config) / config.blocks.sequence_length * (whole - encoder)
 
 
 def _targets(config: PretrainConfig) -> int:

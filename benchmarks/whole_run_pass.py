@@ -202,10 +202,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "flops_per_token": made.trainer.clock.flops_per_token,
         "memory_megabytes": peak_memory(device),
         "product_flops": product_flops(
-            runtime,
-            config.batch.micro_batch * config.blocks.sequence_length,
-            config.arch.hidden_size,
-            config.arch.intermediate_size,
+            runtime, config.batch.micro_batch * config.blocks.sequence_length, config.arch
         ),
         "peak_flops": runtime.peak_flops,
         "peak_origin": runtime.peak_origin,

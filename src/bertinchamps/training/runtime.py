@@ -11,7 +11,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -81,19 +81,17 @@ class Runtime:
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """The context in which forward passes run."""
-        with ExitStack() as contexts:
-            if self.autocast_dtype is not None:
-                contexts.enter_context(torch.autocast(self.device.type, dtype=self.autocast_dtype))
-            contexts.enter_context(self._faster_functions())
+        dtype = self.autocast_dtype
+        autocast = nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
+        with autocast, self._faster_functions():
             yield
 
     def _faster_functions(self) -> AbstractContextManager[Any]:
         functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         if self.fast_linear_maps:
             functions[functional.linear] = partial(float32.linear, images=float32.images())
-        if (
-            self.device.type == "cpu" and not self.compiled
-        ):  # the compiler has dropout of its own, in no extra time
+        # Compiled code draws for dropout in its own way, in no extra time.
+        if self.device.type == "cpu" and not self.compiled:
             functions[functional.dropout] = dropout.dropout
             functions[functional.scaled_dot_product_attention] = dropout.attention
         return Replacing(functions) if functions else nullcontext()
@@ -101,7 +99,7 @@ class Runtime:
     def recompute_activations(self, model: PreTrainedModel) -> None:
         """Let the model's layers keep nothing but their inputs, and compute the rest again in the backward pass."""
         settings: dict[str, Any] = {"use_reentrant": False}
-        if self.device.type == "cpu" and not self.compiled:
+        if not self.compiled:
             # Autocast is restored for what is computed again, other contexts are not.
             settings["context_fn"] = lambda: (nullcontext(), self._faster_functions())
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
