@@ -215,11 +215,81 @@ def test_a_run_in_fp16_survives_an_overflow_and_stops_where_nothing_else_comes()
         poisoned.fit()
 
 
-def test_muon_is_waited_for() -> None:
-    """It cannot leave a step out by itself."""
-    model = nn.ModuleDict({"layers": nn.Linear(3, 3)})
-    clock = Clock(BudgetConfig(steps=1), 100, 1.0)
-    optimizer = optimizers.build("muon", model=model)
-    batch = BatchConfig(micro_batch=4, size=4)
-    trainer = Trainer(Regression(), model, optimizer, lambda p: 1.0, batch, clock, AHEAD, 0, None)
-    assert trainer._stepping.waits
+class Layered(nn.Module):
+    """A linear map in a list of layers, and one that is in none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3)])
+        self.last = nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.last(self.layers[0](x))
+        return answer
+
+
+def muon_trainer(task: Regression, steps: int, runtime: Runtime = AHEAD) -> Trainer:
+    torch.manual_seed(0)
+    model = Layered()
+    clock = Clock(BudgetConfig(steps=steps), 100, 1.0)
+    optimizer = optimizers.build("muon", model=model, learning_rate=0.05)
+    return Trainer(task, model, optimizer, lambda p: 1.0, BatchConfig(4, 4, 0.0), clock, runtime, 0, 1.0)
+
+
+def test_muon_too_leaves_a_step_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, good = muon_trainer(Regression(poisoned_step=20), 60), muon_trainer(Regression(), 5)
+    good.fit()
+    with pytest.raises(NonFiniteLoss, match="update 6"):
+        trainer.fit()
+    for mine, theirs in zip(trainer.model.parameters(), good.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    for mine, theirs in zip(momenta(trainer), momenta(good), strict=True):
+        assert torch.equal(mine, theirs)
+    monkeypatch.setattr(Runtime, "fetch", lambda self, numbers: lambda: [0.0, 0.0])
+    with Reads() as reads:
+        muon_trainer(Regression(), 5).fit()
+    assert reads.count == 0
+
+
+def momenta(trainer: Trainer) -> list[Tensor]:
+    """Of Muon's part."""
+    return [state["momentum_buffer"] for state in trainer.optimizer.state_dict()["0"]["state"].values()]
+
+
+def test_muon_in_fp16_leaves_an_overflow_out() -> None:
+    trainer = muon_trainer(Regression(), 4, replace(FP16, asynchronous=True))
+    trainer._stepping._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = [parameter.clone() for parameter in trainer.model.parameters()]
+    trainer.fit()
+    assert all(torch.equal(mine, old) for mine, old in zip(trainer.model.parameters(), before, strict=True))
+
+
+class Machine:
+    """A host, and a device that takes ten seconds for an update: in simulated time, both of them."""
+
+    def __init__(self) -> None:
+        self.now = self.device_free = 0.0
+
+    def fetch(self, runtime: Runtime, numbers: Tensor) -> Any:
+        self.device_free = done = max(self.device_free, self.now) + 10.0
+
+        def wait() -> list[float]:
+            self.now = max(self.now, done)
+            known: list[float] = numbers.tolist()
+            return known
+
+        return wait
+
+
+@pytest.mark.parametrize("runtime", [EAGER, AHEAD])
+def test_a_budget_in_hours_holds_the_update_that_is_still_on_the_device(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, recorder = Machine(), Recorder()
+    monkeypatch.setattr(Runtime, "fetch", lambda self, numbers: machine.fetch(self, numbers))
+    monkeypatch.setattr("time.perf_counter", lambda: machine.now)
+    trainer = trainer_of(Regression(), size=4, steps=100, runtime=runtime, hooks=[recorder])
+    trainer.clock = Clock(BudgetConfig(hours=95.5 / 3600), 100, 1.0, now=lambda: machine.now)
+    trainer.fit()
+    assert machine.now == 90.0
+    assert [update.seconds for update in recorder.updates] == [10.0] * 9

@@ -5,13 +5,15 @@ Each group keeps its own base rate (`base_lr`); the engine multiplies it by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+from bertinchamps.training.muon import Muon
 
 
 class Optimizer(Protocol):
@@ -53,7 +55,7 @@ def muon(
     """Muon (Jordan et al., 2024) for the matrices inside the layers, AdamW for embeddings and vectors.
 
     Args:
-        model: its parameters named `...layers...` with two dimensions get Muon.
+        model: the weights of its linear maps in lists of layers get Muon.
         matrix_learning_rate: Muon's rate, scaled by 0.2 sqrt(max(rows, columns)) for each matrix, which makes
             its updates as large as AdamW's of the same rate (Liu et al., 2025).
         momentum: Nesterov momentum of Muon.
@@ -61,21 +63,29 @@ def muon(
         weight_decay: decoupled decay, for matrices only.
         betas: AdamW's.
         epsilon: AdamW's.
+
+    Raises:
+        UserError: the model has no linear maps in lists of layers.
     """
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in f".{name}"]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    parts: list[Optimizer] = [_adamw(rest, learning_rate, weight_decay, betas, epsilon)]
-    if matrices:
-        matrix_part = torch.optim.Muon(
-            matrices,
-            lr=matrix_learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            adjust_lr_fn="match_rms_adamw",
+    chosen = {id(weight) for weight in _weights_of_layers(model)}
+    matrices = [p for p in model.parameters() if id(p) in chosen]
+    if not matrices:
+        raise UserError(
+            f"optim=muon: {type(model).__name__} has no linear maps in a list of layers, which are what Muon trains; "
+            "use optim=adamw"
         )
-        parts.insert(0, matrix_part)
-    return Together(parts)
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    matrix_part = Muon(matrices, matrix_learning_rate, momentum, weight_decay)
+    return CombinedOptimizer([matrix_part, _adamw(rest, learning_rate, weight_decay, betas, epsilon)])
+
+
+def _weights_of_layers(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Of the linear maps inside every ModuleList, whatever an architecture calls its layers."""
+    for layers in model.modules():
+        if isinstance(layers, nn.ModuleList):
+            for part in layers.modules():
+                if isinstance(part, nn.Linear) and part.weight.requires_grad:
+                    yield part.weight
 
 
 def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
@@ -83,8 +93,6 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
     problems = optimizers.problems(name, settings, given=("model",))
     if problems:
         return problems
-    if name == "muon" and not hasattr(torch.optim, "Muon"):
-        problems.append("optim=muon: this PyTorch has no torch.optim.Muon (2.9 brought it); use optim=adamw")
     for key, value in settings.items():
         numbers = value if isinstance(value, list) else [value]
         if not all(isinstance(number, int | float) and number >= 0 for number in numbers):
@@ -95,11 +103,19 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-class Together:
-    """Several optimizers, each over its own parameters, that step as one."""
+class CombinedOptimizer:
+    """Several optimizers, each over its own parameters, that step as one.
+
+    Attributes:
+        found_inf: scalar tensor, where the caller set it: with a value above zero the step changes nothing.
+    """
 
     def __init__(self, parts: list[Optimizer]) -> None:
         self.parts = parts
+        # torch.amp.GradScaler asks for it, and then sets `found_inf` instead of waiting for the device
+        self._step_supports_amp_scaling = all(
+            getattr(part, "_step_supports_amp_scaling", False) for part in parts
+        )
         for part in parts:
             for group in part.param_groups:
                 group.setdefault("base_lr", group["lr"])
@@ -109,8 +125,12 @@ class Together:
         return [group for part in self.parts for group in part.param_groups]
 
     def step(self) -> None:
+        found_inf = getattr(self, "found_inf", None)
         for part in self.parts:
-            part.step()
+            if found_inf is None:
+                part.step()
+            else:
+                step_unless(found_inf, part)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for part in self.parts:
@@ -122,6 +142,21 @@ class Together:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for index, part in enumerate(self.parts):
             part.load_state_dict(state_dict[str(index)])
+
+
+def step_unless(found_inf: torch.Tensor, optimizer: Optimizer) -> None:
+    """A step that changes nothing where the scalar is above zero, decided on the device: nothing waits for it.
+
+    Args:
+        found_inf: scalar, on the device of the parameters.
+        optimizer: with `_step_supports_amp_scaling`, such as torch's fused ones.
+    """
+    guarded: Any = optimizer
+    guarded.found_inf = found_inf  # as torch.amp.GradScaler hands it over
+    try:
+        optimizer.step()
+    finally:
+        del guarded.found_inf
 
 
 def _adamw(

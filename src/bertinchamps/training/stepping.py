@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bertinchamps.training.optim import Optimizer
+from bertinchamps.training.optim import Optimizer, step_unless
 from bertinchamps.training.runtime import Runtime
 
 SMALLEST_SCALE = 1.0  # below it gradients would lose what fp16 can hold: the loss itself is at fault then
@@ -28,8 +28,9 @@ class Stepping:
         scaling: state of the loss scale that an earlier part of the run left.
 
     Attributes:
-        waits: whether a step may be taken only when its numbers were seen to be finite. On a GPU the device itself
-            leaves out a step with numbers that are not, and all after it, so that nobody has to wait for them.
+        waits: True: the host reads loss and gradient norm before each step, which synchronises. False (CUDA, an
+            optimizer that reads `found_inf`): the optimizer's kernels skip a step whose loss or norm is not finite,
+            and all steps after it.
     """
 
     def __init__(
@@ -46,8 +47,8 @@ class Stepping:
             self._scaler = torch.amp.GradScaler(runtime.device.type)
             if scaling is not None:
                 self._scaler.load_state_dict(dict(scaling))
-        fused = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
-        self.waits = not (runtime.asynchronous and fused)
+        skips = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+        self.waits = not (runtime.asynchronous and skips)
         self._broken = torch.zeros((), device=runtime.device)  # 1 from the first step that was left out on
 
     def scaled(self, loss: Tensor) -> Tensor:
@@ -69,10 +70,7 @@ class Stepping:
             self._optimizer.step()
         else:
             self._broken = torch.maximum(self._broken, (~numbers.isfinite().all()).float())
-            guarded = cast(Any, self._optimizer)
-            guarded.found_inf = self._broken  # what the fused kernel reads, as torch.amp.GradScaler gives it
-            self._optimizer.step()
-            del guarded.found_inf
+            step_unless(self._broken, self._optimizer)
 
     def forgives(self) -> bool:
         """Whether a number that is not finite was only fp16's overflow, which a smaller scale mends. Waits."""

@@ -9,9 +9,7 @@ A GPU is never waited for: its numbers of one update are read when the work of t
 
 from __future__ import annotations
 
-import collections
 import math
-import statistics
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +24,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.training.clock import Clock, Spent
 from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.optim import Optimizer
+from bertinchamps.training.pace import Pace
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
 from bertinchamps.training.stepping import Stepping
@@ -42,7 +41,7 @@ class Update:
         learning_rate: of the first parameter group.
         sequences: sequences averaged.
         tokens: tokens read.
-        seconds: wall time.
+        seconds: from its beginning, or from the end of the update before it if that was later, to its end.
         spent: of the budget, this update included.
         progress: through the budget, this update included.
     """
@@ -66,12 +65,16 @@ class _Waiting:
         numbers: waits for its loss and gradient norm.
         position: of the data stream before it.
         spent: before it.
-        update: what is known of it without them.
+        began: time when its first batch was asked for, in seconds.
+        rounds: micro-batches that this process computed for it, at the most, one after the other.
+        update: what is known of it without its numbers.
     """
 
     numbers: Callable[[], list[float]]
     position: int
     spent: Spent
+    began: float
+    rounds: int
     update: Update
 
 
@@ -159,7 +162,8 @@ class Trainer:
         self._stepping = Stepping(optimizer, runtime, gradient_clipping, scaling)
         self._waiting: list[_Waiting] = []  # updates whose numbers nobody has read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
-        self._round_seconds: collections.deque[float] = collections.deque(maxlen=8)
+        self._pace = Pace(runtime.compiled)
+        self._settled_at = -math.inf  # when the numbers of the latest update were there
         self._dealt = 0  # micro-batches, to all processes, since this one started
 
     @property
@@ -224,7 +228,10 @@ class Trainer:
                 self.clock.rewind(one.spent)
                 self.position = one.position
                 raise
-            update = replace(one.update, loss=loss, gradient_norm=norm)
+            now = time.perf_counter()
+            seconds, self._settled_at = now - max(one.began, self._settled_at), now
+            self._pace.learn(seconds, one.rounds)
+            update = replace(one.update, loss=loss, gradient_norm=norm, seconds=seconds)
             for hook in self._hooks:
                 hook.observe(self, update)
 
@@ -249,14 +256,12 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if not self._stepping.waits:
             self.settle()  # the update before, while the device is busy with this one
-        seconds = time.perf_counter() - began
-        self._round_seconds.append(seconds / self._rounds(progress))
-        self._count(whole, seconds, known)
+        self._count(whole, began, self._rounds(progress), known)
         if self._stepping.waits:
             self.settle()
         return True
 
-    def _count(self, whole: _Whole, seconds: float, numbers: Callable[[], list[float]]) -> None:
+    def _count(self, whole: _Whole, began: float, rounds: int, numbers: Callable[[], list[float]]) -> None:
         """Charge an update to the budget, and keep what it was like for the hooks."""
         spent, position = self.clock.spent, self.position
         self.clock.spend(whole.tokens, whole.next_position - position)
@@ -268,11 +273,11 @@ class Trainer:
             learning_rate=self.learning_rate(),
             sequences=whole.sequences,
             tokens=whole.tokens,
-            seconds=seconds,
+            seconds=math.nan,
             spent=self.clock.spent,
             progress=self.clock.progress(),
         )
-        self._waiting.append(_Waiting(numbers, position, spent, update))
+        self._waiting.append(_Waiting(numbers, position, spent, began, rounds, update))
 
     def _agreed_progress(self) -> float | None:
         """Of the first process, by which all of them take the next update; None where all of them end."""
@@ -312,10 +317,11 @@ class Trainer:
         """
         total = torch.zeros((), device=self.runtime.device)
         drop = False
-        for place, batch in batches.items():
-            drop = self.clock.finished() or self.stop_requested
+        for done, (place, batch) in enumerate(batches.items()):
+            drop = self.clock.finished(self._pace.first_update(len(batches) - done)) or self.stop_requested
             if drop:
                 break
+            began = time.perf_counter()
             # the same for any number of processes, and so that resuming needs no random state
             torch.manual_seed(_mixed(self._seed, self.step, place))
             with self.runtime.arithmetic():
@@ -323,6 +329,8 @@ class Trainer:
             loss = output.loss_sum / targets
             self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+            if not self.runtime.asynchronous:
+                self._pace.learn_first(time.perf_counter() - began)
         dropped, stop = self.processes.sum(float(drop), float(self.stop_requested))
         if dropped:
             self.stop_requested = self.stop_requested or bool(stop)
@@ -340,10 +348,9 @@ class Trainer:
         )
 
     def _expected_seconds(self) -> float:
-        """How long the next update should take; 0 while the first ones, which compile, are no guide."""
-        if len(self._round_seconds) < 3:
-            return 0.0
-        return statistics.median(self._round_seconds) * self._rounds(self.clock.progress())
+        """Until the next update is done: its own time, and that of updates which the device has not finished."""
+        unfinished = sum(one.rounds for one in self._waiting)
+        return self._pace.update(unfinished + self._rounds(self.clock.progress()))
 
     def _rounds(self, progress: float) -> int:
         """Micro-batches one after the other in the update at this progress: at the most, of one process."""
