@@ -37,7 +37,10 @@ def test_every_yaml_starts(file: str, quick_run: Callable[..., Path]) -> None:
 def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
     from bertinchamps.pretrain import problems
 
-    assert problems(composed(f"data={name}", "+budget=24h")) == []
+    given = ["data.folder=missing"] if name == "prepared" else []
+    found = problems(composed(f"data={name}", *given, "+budget=24h"))
+    assert len(found) == len(given)  # the folder of an exported corpus is missing
+    assert all(problem.startswith("data.folder=missing") for problem in found)
 
 
 @pytest.mark.parametrize(("name", "given"), [("local", []), ("slurm", ["cluster.partition=cpu"])])

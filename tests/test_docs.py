@@ -94,6 +94,16 @@ def annotated_files(folder: Path, runs: Path) -> None:
     shutil.copytree(runs / "runs" / "tagger", folder / "runs" / "tagger")
 
 
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus that was prepared with the settings in SMALLER, and exported."""
+    folder = tmp_path_factory.mktemp("exports") / "corpus"
+    shaping = [word for word in QUICK if word.startswith(("data", "tokenizer", "blocks"))]
+    made = command("bertinchamps.prepare", *shaping, f"export={folder}", cwd=folder.parent)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if line.startswith(NOT_OURS):
@@ -108,6 +118,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     words = shlex.split(small, comments=True)
     assert words[:2] == ["python", "-m"], f"{page}: this test does not know how to run: {line}"
     module, settings = words[2], words[3:]
+    if "data.folder=corpus" in settings:
+        shutil.copytree(request.getfixturevalue("export"), tmp_path / "corpus")
     if module.endswith(("finetune", "predict", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if module.endswith("prepare"):

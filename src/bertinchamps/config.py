@@ -8,6 +8,7 @@ Past `load` nobody sees OmegaConf and nobody mutates a dataclass (OmegaConf cann
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -159,6 +160,9 @@ class PrepareCommandConfig(PrepareConfig):
     )
     stats: str | None = knob(
         None, "print statistics of the corpus, and write them as a page into this .html file"
+    )
+    export: str | None = knob(
+        None, "write the corpus into this new folder, compressed, for data=prepared on another machine"
     )
 
 
@@ -322,3 +326,8 @@ def named(node: Node) -> tuple[str, Node]:
 def canonical(value: object) -> str:
     """JSON with sorted keys: the text that fingerprints hash."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def digest(text: str) -> str:
+    """The name of something that this text shapes: 24 hexadecimal digits."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -42,6 +42,10 @@ def prepare(config: PrepareCommandConfig) -> None:
     tell(f"tokenizer {corpus.tokenizer_folder}")
     if config.stats is not None:
         _statistics(config, corpus, Path(config.stats).expanduser())
+    if config.export is not None:
+        from bertinchamps.data.prepared import export_corpus
+
+        export_corpus(corpus, config, Path(config.export).expanduser(), tell)
 
 
 def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> None:
@@ -62,15 +66,34 @@ def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> Non
 
 def command_problems(config: PrepareCommandConfig) -> list[str]:
     """Every mistake in a configuration of this command, in the user's key names."""
+    from bertinchamps.data.prepared import is_prepared
+
     found = problems(config)
     if config.data.get("online"):
         found.append("data.online=true: blocks that are prepared are not packed while training; leave it out")
-    if config.cluster:
+    if is_prepared(config.data):
+        found += _problems_of_prepared(config)
+    elif config.cluster:
         from bertinchamps.data.cluster import cluster_problems
 
         found += cluster_problems(config.cluster, config.data)
-    if config.stats is not None and Path(config.stats).expanduser().exists():
-        found.append(f"stats={config.stats}: is there already, and was not touched; choose another name")
+    for key, value in (("stats", config.stats), ("export", config.export)):
+        if value is not None and Path(value).expanduser().exists():
+            found.append(f"{key}={value}: is there already, and was not touched; choose another name")
+    return found
+
+
+def _problems_of_prepared(config: PrepareCommandConfig) -> list[str]:
+    """What needs the documents, or was done already, where data=prepared."""
+    found = []
+    if config.cluster:
+        found.append("+cluster: a prepared corpus leaves the tasks of a cluster nothing to do; leave it out")
+    if config.stats is not None:
+        found.append(
+            f"stats={config.stats}: reads documents, which a prepared corpus does not bring; give it beside export="
+        )
+    if config.export is not None:
+        found.append(f"export={config.export}: data.folder is an export already; copy that folder")
     return found
 
 

@@ -32,6 +32,17 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
     if folder.is_dir():
         return
     _remove_abandoned(folder.parent)
+    build(folder, fill, tell)
+
+
+def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
+    """Fill a directory that did not exist, or wait for the process that does; nothing beside it is looked at.
+
+    Args:
+        folder: its final name.
+        fill: as of `build_once`.
+        tell: is told of waiting.
+    """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     with locked(folder, tell):
         if folder.is_dir():  # the process that held the lock has done it

@@ -165,7 +165,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
         return None
     for left in plan.folder.parent.glob(f".{plan.folder.name}.cluster-*"):
         shutil.rmtree(left, ignore_errors=True)  # Slurm may still be writing statistics into the logs
-    return open_corpus(plan, config.blocks, tell)
+    return open_corpus(plan.folder, plan.tokenizer_folder, config.blocks, tell)
 
 
 def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:

@@ -10,18 +10,18 @@ that what exists is whole (`building.py`); an interrupted one is gone on with (`
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, named
+from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, digest, named
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build_once
 from bertinchamps.data.cleaning import clean, cleaning_problems, compares
 from bertinchamps.data.file_hashes import cache_folder
+from bertinchamps.data.prepared import is_prepared, prepared_problems, read_export
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenising import Pass, held_out_rule
 from bertinchamps.data.tokenizer import (
@@ -73,6 +73,8 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
     Raises:
         UserError: documents cannot be read, or there are too few for one block of each split.
     """
+    if is_prepared(config.data):
+        return _unpacked(config, tell)
     plan = plan_corpus(config, tell)
     tokenizer = open_tokenizer(plan.tokenizer_folder)
 
@@ -80,7 +82,16 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
         Pass(unfinished, plan.source, config, tokenizer, processes(config.blocks), tell).run(plan.facts)
 
     build_once(plan.folder, fill, tell)
-    return open_corpus(plan, config.blocks, tell)
+    return open_corpus(plan.folder, plan.tokenizer_folder, config.blocks, tell)
+
+
+def _unpacked(config: PrepareConfig, tell: Tell) -> Corpus:
+    """A corpus that was exported elsewhere, unpacked to where it would have been built."""
+    export = read_export(config.data)
+    export.check()
+    folder = cache_dir(config.blocks) / "corpora" / export.fingerprint
+    build_once(folder, lambda unfinished: export.unpack(unfinished, tell), tell)
+    return open_corpus(folder, export.folder, config.blocks, tell)
 
 
 @dataclass(frozen=True)
@@ -118,17 +129,19 @@ def plan_corpus(
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
-        "tokenizer": _digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
+        "tokenizer": digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
         "held_out_share": config.blocks.held_out_share,
         **more,
     }
     if config.blocks.tokens_per_character is not None:
         facts["tokens_per_character"] = config.blocks.tokens_per_character
-    return Plan(source, facts, tokenizer_folder, cache / kind / _digest(canonical(facts)))
+    return Plan(source, facts, tokenizer_folder, cache / kind / digest(canonical(facts)))
 
 
 def corpus_problems(config: PrepareConfig) -> list[str]:
     """Mistakes in the settings of data, cleaning, tokenizer and blocks, in the user's key names."""
+    if is_prepared(config.data):
+        return prepared_problems(config) + _blocks_problems(config.blocks)
     problems = sources.problems(*named(_without_online(config.data)))
     problems += cleaning_problems(config.cleaning) + tokenizer_problems(config.tokenizer)
     undoing = [] if problems or config.data.get("name") != "mix" else compares(config.cleaning)
@@ -140,7 +153,11 @@ def corpus_problems(config: PrepareConfig) -> list[str]:
         problems.append(f"data.online={config.data['online']}: true or false")
     if not problems and config.data.get("online"):
         problems += _online_problems(config)
-    blocks = config.blocks
+    return problems + _blocks_problems(config.blocks)
+
+
+def _blocks_problems(blocks: BlocksConfig) -> list[str]:
+    problems = []
     if blocks.sequence_length < 8:
         problems.append(f"blocks.sequence_length={blocks.sequence_length}: must be at least 8")
     if not 0 < blocks.held_out_share < 1:
@@ -209,7 +226,7 @@ def _build_tokenizer(
     if settings.path is not None:
         return Path(settings.path).expanduser().resolve()
     shaping = {**vars(settings), **facts, "held_out_share": config.blocks.held_out_share}
-    folder = cache / "tokenizers" / _digest(canonical(shaping))
+    folder = cache / "tokenizers" / digest(canonical(shaping))
 
     def fill(unfinished: Path) -> None:
         tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
@@ -229,13 +246,18 @@ def processes(config: BlocksConfig) -> int:
     return config.workers or cores()
 
 
-def open_corpus(plan: Plan, config: BlocksConfig, tell: Tell) -> Corpus:
+def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell: Tell) -> Corpus:
     """The blocks that were built.
+
+    Args:
+        folder: of the blocks, named by the fingerprint.
+        tokenizer_folder: of their tokenizer.
+        config: sequence length.
+        tell: shown what is there.
 
     Raises:
         UserError: something of them is missing or damaged, or there is less than one block of a split.
     """
-    folder = plan.folder
     manifest = _manifest(folder)
     blocks = {}
     for split in ("train", "held_out"):
@@ -264,11 +286,11 @@ def open_corpus(plan: Plan, config: BlocksConfig, tell: Tell) -> Corpus:
     )
     return Corpus(
         folder,
-        plan.tokenizer_folder,
+        tokenizer_folder,
         folder.name,
         blocks["train"],
         blocks["held_out"],
-        vocabulary(open_tokenizer(plan.tokenizer_folder)),
+        vocabulary(open_tokenizer(tokenizer_folder)),
         manifest,
     )
 
@@ -280,8 +302,3 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is missing or damaged; delete {folder} to build it anew") from error
     return manifest
-
-
-def _digest(text: str) -> str:
-    """The name of something that this text shapes."""
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -37,6 +37,11 @@ from bertinchamps.training import checkpoint
 FREE_TO_CHANGE = (
     "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "blocks.workers", "label",
 )  # fmt: skip
+# What the fingerprint of a corpus stands for where a run reads an exported one: it goes on with the original, and
+# the other way round.
+IN_FINGERPRINT = (
+    "data", "cleaning", "tokenizer", "blocks.held_out_share", "blocks.tokens_per_character",
+)  # fmt: skip
 SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
 BEFORE_A_RUN = (".lock", "config.yaml", ".config.yaml.unfinished", ".run.json.unfinished")
@@ -97,7 +102,7 @@ def open_run(
         UserError: the directory is taken, or the run to go on with was started with other settings or
             other data. Nothing on disk has changed then.
     """
-    old = _run_to_resume(command, config, tell)
+    old = _run_to_resume(command, config, data_fingerprint, tell)
     folder = _new_folder(config, label) if old is None else old
     lock = _lock(folder)
     if lock is None:
@@ -146,7 +151,7 @@ def last_finished(runs_dir: str, command: str) -> Path | None:
     return max(runs, key=lambda file: file.stat().st_mtime).parent if runs else None
 
 
-def _run_to_resume(command: str, config: RunConfig, tell: Tell) -> Path | None:
+def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell: Tell) -> Path | None:
     if config.resume == "never":
         return None
     if config.resume != "auto":
@@ -160,9 +165,14 @@ def _run_to_resume(command: str, config: RunConfig, tell: Tell) -> Path | None:
         folder = Path(config.run_dir).expanduser()
         return folder if (folder / "run.json").is_file() else None
     wanted = deciding_settings(config)
+
+    def same(folder: Path) -> bool:
+        before, now = _compared(_settings_of(folder), wanted)
+        return before == now and (now == wanted or read_facts(folder)["data_fingerprint"] == data_fingerprint)
+
     for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
         unfinished = not (file.parent / SUMMARIES[command]).exists()
-        if unfinished and _settings_of(file.parent) == wanted and _lock(file.parent) is not None:
+        if unfinished and same(file.parent) and _lock(file.parent) is not None:
             return file.parent
     tell(f"resume=auto: no unfinished run with these settings in {config.runs_dir}; starting a new one")
     return None
@@ -192,7 +202,7 @@ def _new_folder(config: RunConfig, label: str) -> Path:
 
 
 def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
-    before, now = _settings_of(folder), deciding_settings(config)
+    before, now = _compared(_settings_of(folder), deciding_settings(config))
     changed = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -227,12 +237,23 @@ def _settings_of(folder: Path) -> dict[str, Any]:
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """Flat settings without those that are free to change."""
-    flat = dict(_flat(config))
+    return _without(dict(_flat(config)), FREE_TO_CHANGE)
+
+
+def _without(flat: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Flat settings without those of these names, or below them."""
     return {
-        key: value
-        for key, value in flat.items()
-        if not any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
+        name: value
+        for name, value in flat.items()
+        if not any(name == key or name.startswith(f"{key}.") for key in keys)
     }
+
+
+def _compared(before: dict[str, Any], now: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of a run and those to go on with, without what fingerprints compare if one reads an export."""
+    if "prepared" in (before.get("data.name"), now.get("data.name")):
+        return _without(before, IN_FINGERPRINT), _without(now, IN_FINGERPRINT)
+    return before, now
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
