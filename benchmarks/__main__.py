@@ -22,6 +22,8 @@ from benchmarks import markdown, results
 BENCHMARKS = {
     "startup": "seconds to the end of --help and to the first update, beside importing torch",
     "whole_run": "where the time of a pretraining run goes, and the share of the device's arithmetic it reaches",
+    "device": "minutes of one GPU: compiled updates, beside stock classes, and what CUDA graphs, fp8 and others give",
+    "launches": "what bounds an update on a GPU, estimated without one: launches, products or memory",
     "pretraining": "tokens a second of pretraining updates, beside stock classes and transformers.Trainer",
     "preparation": "seconds and memory from documents to tokens on disk, beside the plainest script",
     "finetuning": "seconds of fine-tuning, beside transformers.Trainer",
@@ -45,16 +47,18 @@ class Job(NamedTuple):
 
 
 GPU_UPDATES = ("--arch", "crammed", "--sequence-length", "128")
-GPU_PRETRAINING = (*GPU_UPDATES, "--precisions", "bf16", "--compile", "on", "off", "--updates", "20")
+# Compiled updates are the device's.
+GPU_PRETRAINING = (*GPU_UPDATES, "--precisions", "bf16", "--compile", "off", "--updates", "20")
 GPU_MEMORY = (
     *GPU_UPDATES, "--micro-batch", "128", "--engines", "bertinchamps", "--precisions", "bf16", "fp32",
     "--updates", "10",
 )  # fmt: skip
 ON_A_GPU = (
     Job("startup", "startup"),
+    Job("device", "device"),
+    Job("launches", "launches"),
     Job("whole_run", "whole_run", (*GPU_UPDATES, "--micro-batch", "128", "--updates", "200")),
     Job("pretraining_128", "pretraining", (*GPU_PRETRAINING, "--micro-batch", "128")),
-    Job("pretraining_256", "pretraining", (*GPU_PRETRAINING, "--micro-batch", "256")),
     Job("memory", "pretraining", GPU_MEMORY),
     Job(
         "memory_activation_checkpointing",
@@ -67,6 +71,7 @@ ON_A_GPU = (
 )
 ON_A_PROCESSOR = (
     Job("startup", "startup"),
+    Job("launches", "launches"),
     Job("whole_run_small", "whole_run", ("--arch", "small", "--micro-batch", "64")),
     Job("pretraining_small", "pretraining", ("--arch", "small", "--micro-batch", "64")),
     Job("pretraining_crammed", "pretraining", ("--arch", "crammed", "--micro-batch", "16")),
@@ -78,6 +83,8 @@ TINY = ("--arch", "tiny", "--micro-batch", "4", "--sequence-length", "32")
 QUICK = (
     Job("startup", "startup", (*TINY, "--repeats", "1", "--compile", "off")),
     Job("whole_run", "whole_run", (*TINY, "--vocabulary", "300", "--updates", "4", "--compile", "off")),
+    Job("device", "device", ("--rehearse",)),
+    Job("launches", "launches", ("--archs", "tiny", "--vocabulary", "300")),
     Job(
         "pretraining",
         "pretraining",

@@ -7,9 +7,10 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ from torch import Tensor, nn
 from benchmarks.devices import now, peak_memory, product_flops, set_process_as_torch_starts
 from benchmarks.pretraining_problem import BLOCKS, CLIPPING, IDS, composed, random_corpus
 from bertinchamps.config import PretrainConfig
+from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import downstream_flops_per_token, flops_per_token
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.objectives import objectives
+from bertinchamps.training.clock import Clock
+from bertinchamps.training.hooks import BudgetBar, Logging, MetricsLog
+from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
+from bertinchamps.training.schedules import schedules
+from bertinchamps.training.trackers import trackers
+from bertinchamps.training.trainer import Hook, Trainer
 
 
 def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, Any]:
@@ -41,11 +50,14 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
         torch.manual_seed(0)
         engine, _, family = row["engine"].partition(":")
         if engine == "bertinchamps":
-            stamps, flops = _ours(config, corpus, runtime)
+            hook = Stamps()
+            trainer = trainer_of(config, corpus, runtime, hook)
+            trainer.fit()
+            stamps, flops = hook.at, trainer.clock.flops_per_token
         else:
             set_process_as_torch_starts()
-            model = _peer(family or engine, config)
-            flops = _peer_flops(model, config)
+            model = peer(family or engine, config)
+            flops = peer_flops(model, config)
             if engine == "trainer":
                 stamps = _trainer(model, config, corpus, runtime, Path(folder))
             else:
@@ -65,15 +77,35 @@ def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[list[float], float]:
-    from bertinchamps.objectives import objectives
-    from bertinchamps.training.clock import Clock
-    from bertinchamps.training.hooks import BudgetBar, Logging, MetricsLog
-    from bertinchamps.training.optim import optimizers
-    from bertinchamps.training.schedules import schedules
-    from bertinchamps.training.trackers import trackers
-    from bertinchamps.training.trainer import Hook, Trainer
+class Stamps(Hook):
+    """The time of each update's end, waited for."""
 
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    def before_training(self, trainer: Trainer) -> None:
+        self.at.append(time.perf_counter())
+
+    def after_update(self, trainer: Trainer) -> None:
+        self.at.append(now(trainer.runtime.device))
+
+
+def trainer_of(
+    config: PretrainConfig,
+    corpus: Corpus,
+    runtime: Runtime,
+    hook: Hook,
+    loss: Callable[..., Output] | None = None,
+) -> Trainer:
+    """This project's trainer, as `python -m bertinchamps.pretrain` builds it.
+
+    Args:
+        config: of the run.
+        corpus: random blocks.
+        runtime: device, precision, compilation.
+        hook: the last one.
+        loss: of task, model and inputs, in place of the task's own.
+    """
     model = BertinchampsForMaskedLM(build_config(asdict(config.arch), corpus.vocabulary.size, **IDS)).to(
         runtime.device
     )
@@ -81,38 +113,25 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
         runtime.recompute_activations(model)
     given: dict[str, Any] = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 1}
     task = objectives.build(**config.objective, **given)
+    if loss is not None:
+        task.loss = partial(loss, task)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
-    clock = Clock(config.budget, task.epoch_length(), flops)
     tracker = trackers.build(name="none", run_dir=corpus.folder, settings={})
-    bar = BudgetBar()
-
-    class Stamps(Hook):
-        def __init__(self) -> None:
-            self.at: list[float] = []
-
-        def before_training(self, trainer: Trainer) -> None:
-            self.at.append(time.perf_counter())
-
-        def after_update(self, trainer: Trainer) -> None:
-            self.at.append(now(runtime.device))
-
-    stamps = Stamps()
-    Trainer(
+    return Trainer(
         task=task,
         model=model,
         optimizer=optimizers.build(**config.optim, model=model),
         schedule=schedules.build(**config.schedule),
         batch=config.batch,
-        clock=clock,
+        clock=Clock(config.budget, task.epoch_length(), flops),
         runtime=runtime,
         seed=0,
         gradient_clipping=config.gradient_clipping,
-        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker), bar), stamps],
-    ).fit()
-    return stamps.at, flops
+        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker), BudgetBar()), hook],
+    )
 
 
-def _peer(family: str, config: PretrainConfig) -> nn.Module:
+def peer(family: str, config: PretrainConfig) -> nn.Module:
     """A stock model of the same layers and widths, with random weights."""
     from transformers import BertConfig, BertForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
 
@@ -142,7 +161,7 @@ def _peer(family: str, config: PretrainConfig) -> nn.Module:
     )
 
 
-def _peer_flops(model: Any, config: PretrainConfig) -> float:
+def peer_flops(model: Any, config: PretrainConfig) -> float:
     """FLOPs a token of forward and backward, counted as ours are; the decoder's, where it is sparse, for its share."""
     whole = downstream_flops_per_token(model, model.config, config.blocks.sequence_length)
     if not getattr(model.config, "sparse_prediction", False):
@@ -156,7 +175,7 @@ def _targets(config: PretrainConfig) -> int:
     return max(1, round(config.objective["mask_rate"] * config.blocks.sequence_length))
 
 
-def _masked(config: PretrainConfig, corpus: Corpus) -> Iterator[dict[str, Tensor]]:
+def masked_batches(config: PretrainConfig, corpus: Corpus) -> Iterator[dict[str, Tensor]]:
     """Micro-batches with as many targets a block as ours: 80 % [MASK], 10 % random, 10 % as they were."""
     length, rows = config.blocks.sequence_length, config.batch.micro_batch
     targets = _targets(config)
@@ -180,14 +199,41 @@ def _stock_arithmetic(runtime: Runtime) -> AbstractContextManager[Any]:
 
 def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> list[float]:
     model = model.to(runtime.device).train()
+    called = torch.compile(model) if runtime.compiled else model
+    accumulated, updates = config.batch.size // config.batch.micro_batch, int(config.budget.steps or 0)
+    stamps: list[float] = []
+
+    def go_on() -> bool:
+        stamps.append(now(runtime.device))
+        return len(stamps) < updates
+
+    began = time.perf_counter()
+    plain_updates(model, called, runtime, masked_batches(config, corpus), accumulated, go_on)
+    return [began, *stamps]
+
+
+def plain_updates(
+    model: nn.Module,
+    called: Callable[..., Any],
+    runtime: Runtime,
+    batches: Iterator[dict[str, Tensor]],
+    accumulated: int,
+    go_on: Callable[[], bool],
+) -> None:
+    """Train a stock model in a plain loop: AdamW (fused) and clipping.
+
+    Args:
+        model: with a loss of its own, on the device.
+        called: the model, or compiled.
+        runtime: device and precision.
+        batches: micro-batches, moved to the device where they are not there.
+        accumulated: micro-batches an update.
+        go_on: asked after each update.
+    """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
-    called = torch.compile(model) if runtime.compiled else model
-    batches = _masked(config, corpus)
-    accumulated = config.batch.size // config.batch.micro_batch
-    stamps = [time.perf_counter()]
-    for _ in range(int(config.budget.steps or 0)):
+    while True:
         for _ in range(accumulated):
             inputs = {name: tensor.to(runtime.device) for name, tensor in next(batches).items()}
             with _stock_arithmetic(runtime):
@@ -196,8 +242,8 @@ def _loop(model: nn.Module, config: PretrainConfig, corpus: Corpus, runtime: Run
         nn.utils.clip_grad_norm_(model.parameters(), CLIPPING)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        stamps.append(now(runtime.device))
-    return stamps
+        if not go_on():
+            return
 
 
 def _trainer(
@@ -216,7 +262,7 @@ def _trainer(
 
     class Given(torch.utils.data.IterableDataset[dict[str, Tensor]]):
         def __iter__(self) -> Iterator[dict[str, Tensor]]:
-            for batch in _masked(config, corpus):
+            for batch in masked_batches(config, corpus):
                 for row in range(len(batch["input_ids"])):
                     yield {name: tensor[row] for name, tensor in batch.items()}
 
