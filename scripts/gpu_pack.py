@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Builds what a GPU machine without a network needs besides the checkout: Python wheels that it lacks, and data.
 
-    scripts/gpu_pack.py --out PACK --quaero QUAERO_FrenchMed_brat.zip -- data=files 'data.files=[notes/*.jsonl.zst]'
-    scripts/gpu_pack.py --out PACK --corpus EXPORT      a corpus that `prepare export=EXPORT` wrote
-    scripts/gpu_pack.py --out PACK                      the wheels alone
+    python scripts/gpu_pack.py --out PACK --quaero QUAERO.zip -- data=files 'data.files=[notes/*.jsonl.zst]'
+    python scripts/gpu_pack.py --out PACK --corpus EXPORT      a corpus that `prepare export=EXPORT` wrote
+    python scripts/gpu_pack.py --out PACK                      the wheels alone
 
 PACK/wheels/   *.whl, manifest.json
 PACK/data/     corpus/ QUAERO_FrenchMed_brat.zip labelled/ manifest.json
