@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,6 +189,19 @@ def test_stages_without_time_are_told(place: Place) -> None:
     status, written = climb(place, Python(place, "right"), Python(place, "scores"), seconds=1.0)
     assert status == 1
     assert "| scores | not reached |" in written
+
+
+def test_stages_see_this_checkout_no_network_and_in_a_rehearsal_no_gpu(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/wheels")
+    around = place.environment()
+    assert around["PYTHONPATH"].split(os.pathsep) == [str(place.root / "src"), str(place.root), "/wheels"]
+    assert around["HF_HUB_OFFLINE"] == "1"
+    assert around["BERTINCHAMPS_CACHE"] == str(place.work / "cache")
+    assert "BERTINCHAMPS_GPU_REHEARSAL" not in around
+    rehearsed = replace(place, rehearsal=True).environment()
+    assert (rehearsed["BERTINCHAMPS_GPU_REHEARSAL"], rehearsed["CUDA_VISIBLE_DEVICES"]) == ("1", "")
 
 
 @pytest.mark.parametrize("cut", ["rows are missing", "in the middle of a row", "not there"])

@@ -56,7 +56,7 @@ class Place:
         """Of the stages: this checkout's sources first, and no network."""
         paths = [str(self.root / "src"), str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         own = {"BERTINCHAMPS_CACHE": str(self.work / "cache"), "PYTHONUNBUFFERED": "1"}
-        rehearsed = {REHEARSED_TESTS: "1"} if self.rehearsal else {}
+        rehearsed = {REHEARSED_TESTS: "1", "CUDA_VISIBLE_DEVICES": ""} if self.rehearsal else {}
         offline = dict.fromkeys(OFFLINE, "1")
         return {
             **os.environ, "PYTHONPATH": os.pathsep.join(paths), **own, **offline, **rehearsed,
