@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import markdown
+from benchmarks import device
 from benchmarks.gpu_minutes import files
 from benchmarks.gpu_minutes.place import Place
 from benchmarks.gpu_minutes.processes import Command
@@ -58,45 +58,7 @@ def short(result: dict[str, Any]) -> str:
 
 
 def section(result: dict[str, Any]) -> list[str]:
-    """Markdown: the benchmark's own table; where that cannot be made, the rows as they are."""
-    if result.get("table"):
-        return str(result["table"]).splitlines()
-    rows = result.get("rows", [])
-    if not rows:
+    """Markdown: the benchmark's own tables."""
+    if not result.get("rows"):
         return ["No row was reached."]
-    header = ("what", "micro-batch", "tokens/s", "MFU", "memory, MB", "first update, s")
-    lines = markdown.table(header, 1, [_row(row) for row in rows])
-    kernels = [
-        (
-            f"`{kernel['name'][:80]}`",
-            f"{kernel['microseconds']:,.0f}",
-            kernel["calls"],
-            f"{kernel['share']:.1%}",
-        )
-        for kernel in result.get("kernels", [])
-    ]
-    if kernels:
-        lines += ["", *markdown.table(("kernel", "µs", "calls", "share"), 1, kernels)]
-    return lines
-
-
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
-    if row.get("problem"):
-        return (
-            row["name"],
-            row.get("micro_batch", ""),
-            f"failed: {files.inline(row['problem'])}",
-            "",
-            "",
-            "",
-        )
-    shown = {
-        name: form.format(row[name]) if row.get(name) is not None else ""
-        for name, form in (
-            ("tokens_per_second", "{:,.0f}"),
-            ("mfu", "{:.1%}"),
-            ("memory_megabytes", "{:,.0f}"),
-            ("first_update_seconds", "{:.1f}"),
-        )
-    }
-    return (row["name"], row.get("micro_batch", ""), *shown.values())
+    return device.table(result).splitlines()
