@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -410,6 +413,17 @@ def test_mistakes_on_the_command_line_are_told_before_anything_starts(
     assert ran.returncode == 2
     assert said in ran.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_calls_of_the_docs_are_understood() -> None:
+    parser = runpy.run_path(str(SCRIPT))["parser"]()
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^.*python3? scripts/gpu_minutes\.py(.*)$", text, re.MULTILINE)
+    assert len(calls) >= 5
+    for call in calls:
+        arguments = parser.parse_args(shlex.split(call))
+        assert set(arguments.stages) <= set(page.ORDER)
+        assert arguments.seconds < 600
 
 
 def test_the_parent_of_the_stages_does_not_import_torch(place: Place) -> None:
