@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Minutes of a GPU become figures: tests, rates, a pretrained model, its scores, and one page.
 
-    python3 scripts/gpu_minutes.py --pack PACK --out OUT --work WORK
+    python3 scripts/gpu_minutes.py --pack PACK/data --out OUT --work WORK
     python3 scripts/gpu_minutes.py --out OUT --rehearse              the same on the CPU, with tiny sizes
-    python3 scripts/gpu_minutes.py --pack PACK --out OUT --work WORK --stages scores     of a model that is in WORK
+    python3 scripts/gpu_minutes.py --pack PACK/data --out OUT --work WORK --stages scores     of a model that is in WORK
 
 Each stage is killed at its limit, and the next one starts. OUT gets at most eight files; page.md is written anew after
 each stage. What the stages are, and how to bring all of it to a machine without a network: docs/gpu.md.
@@ -40,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     words.add_argument("--out", metavar="DIR", type=Path, required=True, help="for what is brought back")
-    words.add_argument(
-        "--pack", metavar="DIR", type=Path, help="corpus/ and QUAERO's zip (scripts/gpu_pack.py)"
-    )
+    words.add_argument("--pack", metavar="DIR", type=Path, help="data/ of what scripts/gpu_pack.py wrote")
     words.add_argument(
         "--work", metavar="DIR", type=Path, help="for runs and models; kept (default: a temporary one)"
     )
