@@ -42,8 +42,15 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Of Python and of packages."""
     return {
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: _version(name) for name in packages},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "not installed"
 
 
 def hardware() -> dict[str, Any]:

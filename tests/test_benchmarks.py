@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as all_benchmarks
-from benchmarks import pretraining, pretraining_problem, pretraining_rows, startup, whole_run
+from benchmarks import pretraining, pretraining_problem, pretraining_rows, results, startup, whole_run
 from bertinchamps.errors import UserError
 from support import ROOT, command
 from tiny_corpora import brat_corpus
@@ -265,6 +265,10 @@ def test_all_benchmarks_go_on_one_page_and_one_that_fails_stops_no_other(
     assert {"README.md", "preparation.json", "preparation.png"} <= {
         file.name for file in (tmp_path / "results").iterdir()
     }
+
+
+def test_versions_are_told_of_packages_that_are_not_installed() -> None:
+    assert results.versions(("no-such-package",))["no-such-package"] == "not installed"
 
 
 def test_the_jobs_of_every_machine_have_command_lines_that_are_understood() -> None:

@@ -1,0 +1,91 @@
+"""What the stages found, as one page of Markdown and as a short table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks import markdown
+from benchmarks.gpu_minutes import fast, files, learns, right, scores
+
+ORDER = ("right", "fast", "learns", "scores")
+SHORT = {"right": right.short, "fast": fast.short, "learns": learns.short, "scores": scores.short}
+SECTIONS = {"right": right.section, "fast": fast.section, "learns": learns.section, "scores": scores.section}
+TITLES = {"right": "Right", "fast": "Fast", "learns": "Learns", "scores": "Scores"}
+
+
+def results(folder: Path) -> dict[str, dict[str, Any]]:
+    """Of the stages that have left one, by name, in order."""
+    found = {name: files.read_json(folder / f"{name}.json") for name in ORDER}
+    return {name: result for name, result in found.items() if result}
+
+
+def page(folder: Path) -> str:
+    """One page.
+
+    Args:
+        folder: with the stages' results and the figure.
+    """
+    found = results(folder)
+    stages = {name: result["stage"] for name, result in found.items() if "stage" in result}
+    lines = ["# Minutes of a GPU", ""]
+    if any(stage["rehearsal"] for stage in stages.values()):
+        lines += ["**A rehearsal on a CPU with tiny sizes: no figure on this page says anything.**", ""]
+    lines += markdown.table(("what", "on this page"), 2, _facts(list(stages.values())))
+    lines += ["", *markdown.table(("stage", "came", "found", "seconds", "of"), 3, _stages(found))]
+    for name, result in found.items():
+        lines += ["", f"## {TITLES[name]}", "", *_section(name, result)]
+        if name == "learns" and (folder / "loss.png").is_file():
+            lines += ["", "![Loss over updates and tokens](loss.png)"]
+        if name in stages:
+            lines += _how(stages[name])
+    return "\n".join(lines) + "\n"
+
+
+def short_table(folder: Path) -> str:
+    """The stages, a line each, for whoever sees the end of the output alone."""
+    return "\n".join(markdown.table(("stage", "came", "found", "seconds", "of"), 3, _stages(results(folder))))
+
+
+def _facts(stages: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What is the same for all stages once; what differs between calls, each."""
+    names = dict.fromkeys(name for stage in stages for name in stage["call"])
+    return [
+        (name, files.inline("; ".join(dict.fromkeys(str(stage["call"].get(name, "")) for stage in stages))))
+        for name in names
+    ]
+
+
+def _stages(found: dict[str, dict[str, Any]]) -> list[tuple[object, ...]]:
+    rows = []
+    for name, result in found.items():
+        stage = result.get("stage", {"came": "cut off", "seconds": 0, "limit": 0})
+        times = f"{stage['seconds']:.0f}", f"{stage['limit']:.0f}"
+        rows.append((name, stage["came"], _short(name, result), *times))
+    return rows
+
+
+def _short(name: str, result: dict[str, Any]) -> str:
+    try:
+        return SHORT[name](result)
+    except Exception as error:  # a result that is half there must not cost the page
+        return f"unreadable: {type(error).__name__}"
+
+
+def _section(name: str, result: dict[str, Any]) -> list[str]:
+    try:
+        return SECTIONS[name](result)
+    except Exception as error:
+        return [f"The result is there and cannot be shown: {type(error).__name__} {error}."]
+
+
+def _how(stage: dict[str, Any]) -> list[str]:
+    """The commands, and of those that failed the last lines."""
+    lines = ["", *_block(stage["commands"])] if stage["commands"] else []
+    if stage["problem"]:
+        lines += ["", "The last lines of what failed:", "", *_block(stage["problem"])]
+    return lines
+
+
+def _block(lines: list[str]) -> list[str]:
+    return ["```text", *(line.replace("```", "'''") for line in lines), "```"]
