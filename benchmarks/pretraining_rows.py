@@ -107,7 +107,7 @@ def _ours(config: PretrainConfig, corpus: Corpus, runtime: Runtime) -> tuple[lis
         runtime=runtime,
         seed=0,
         gradient_clipping=config.gradient_clipping,
-        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker), bar), stamps],
+        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker, bar.say), bar), stamps],
     ).fit()
     return stamps.at, flops
 

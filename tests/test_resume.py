@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -64,10 +65,26 @@ def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], 
     assert metrics(halves, "held_out")[-1]["loss"] == metrics(whole, "held_out")[-1]["loss"]
 
 
+def _steps(file: Path) -> int:
+    """Updates that a run has told of; the last line may be cut."""
+    lines = file.read_text(encoding="utf-8").splitlines()[:-1] if file.exists() else []
+    return max((record["step"] for record in map(json.loads, lines) if record["kind"] == "train"), default=0)
+
+
+def _updates_seen(process: subprocess.Popen[bytes], file: Path, before: int) -> int:
+    """Wait until a process has told of an update of its own; returns that update."""
+    began = time.time()
+    while process.poll() is None:
+        if file.exists() and file.stat().st_mtime > began and _steps(file) > before:
+            return _steps(file)
+        time.sleep(0.002)
+    raise AssertionError("the run ended before it made an update")
+
+
 def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
     quick_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=1", "batch.size=64"]
+    settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=3", "batch.size=64"]
     expected = losses(quick_run(*settings, name="whole"))
     words = [
         sys.executable,
@@ -80,24 +97,20 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     dice = random.Random(20231)
-    kills = 0
-    while kills < 4:
+    file, ends = tmp_path / "killed" / "metrics.jsonl", []
+    for _ in range(4):
         process = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-        file = tmp_path / "killed" / "metrics.jsonl"
-        deadline = time.monotonic() + 60
-        before = file.stat().st_size if file.exists() else 0
-        while (not file.exists() or file.stat().st_size == before) and time.monotonic() < deadline:
-            time.sleep(0.02)
-            if process.poll() is not None:
-                break
-        time.sleep(dice.random() * 0.6)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        else:
-            break
-        process.wait()
-    assert kills >= 2, "the run was too fast to be killed; the test proves nothing"
+        first = _updates_seen(process, file, ends[-1] if ends else 0)
+        until = first + dice.randrange(3)
+        while _steps(file) < until and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(dice.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, (
+            "the run ended by itself: it was not killed while it trained"
+        )
+        ends.append(_steps(file))
+    assert ends[-1] < 60
     assert (
         subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True).returncode == 0
     )
@@ -147,7 +160,7 @@ def test_resume_auto_finds_the_latest_unfinished_run_of_the_same_settings(
     assert len(losses(unfinished)) == 6
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("sweep", [[], ["--multirun", "optim.learning_rate=1e-3,1e-4"]])
 def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: int, sweep: list[str]
@@ -171,15 +184,19 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
 
 
 def test_the_weights_before_a_non_finite_loss_are_saved(
-    quick_run: Callable[..., Path], tmp_path: Path
+    quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from safetensors.torch import load_file
 
     from bertinchamps.training.trainer import NonFiniteLoss
 
-    with pytest.raises(NonFiniteLoss, match="they are in a checkpoint"):
+    with pytest.raises(NonFiniteLoss, match="before the weights were touched"):
         quick_run("budget.steps=50", "optim.learning_rate=1e30", "gradient_clipping=null")
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert (
+        f"are in a checkpoint. The same command with resume={tmp_path / 'run'} goes on"
+        in capsys.readouterr().err
+    )
     assert all(tensor.isfinite().all() for tensor in load_file(saved / "model.safetensors").values())
 
 

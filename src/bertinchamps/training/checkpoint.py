@@ -68,14 +68,18 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        fill(unfinished)
-    except (SafetensorError, RuntimeError) as error:  # how safetensors and torch tell of a full disk
-        raise OSError(f"{unfinished}: {error}") from error
-    files = sorted(file for file in unfinished.rglob("*") if file.is_file())
-    manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
-    (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    for file in [*files, unfinished / MANIFEST]:
-        flush_to_disk(file)
+        try:
+            fill(unfinished)
+        except (SafetensorError, RuntimeError) as error:  # how safetensors and torch tell of a full disk
+            raise OSError(f"{unfinished}: {error}") from error
+        files = sorted(file for file in unfinished.rglob("*") if file.is_file())
+        manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        for file in [*files, unfinished / MANIFEST]:
+            flush_to_disk(file)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)  # or the next one has no room for the same reason
+        raise
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)

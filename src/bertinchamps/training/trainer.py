@@ -103,6 +103,9 @@ class Hook:
     def after_training(self, trainer: Trainer) -> None:
         """The last update is done."""
 
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
+        """Training breaks off with an error, which is raised again when every hook has heard of it."""
+
 
 class NonFiniteLoss(UserError):
     """A loss or gradient that is not a finite number; raised before the weights are touched."""
@@ -157,6 +160,7 @@ class Trainer:
         self.converged = (
             False  # a hook saw that more updates would not help: the run ends as if the budget did
         )
+        self.consistent = True  # weights, clock and position are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
         self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
         self._stepping = Stepping(optimizer, runtime, gradient_clipping, scaling)
@@ -175,9 +179,19 @@ class Trainer:
         """Update until the budget ends, the time runs out within an update, a hook sees convergence, or a stop
         is requested.
 
+        May be called off the main thread, and again.
+
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
+        try:
+            self._fit()
+        except BaseException as error:
+            for hook in self._hooks:
+                hook.after_failure(self, error)
+            raise
+
+    def _fit(self) -> None:
         ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
         rank, size = self.processes.rank, self.processes.size
         batches = self.task.batches(self.position, self._batch.micro_batch, rank, size)
@@ -227,6 +241,7 @@ class Trainer:
             except NonFiniteLoss:
                 self.clock.rewind(one.spent)
                 self.position = one.position
+                self.consistent = True  # the device skipped this step and all after it
                 raise
             now = time.perf_counter()
             seconds, self._settled_at = now - max(one.began, self._settled_at), now
@@ -252,6 +267,7 @@ class Trainer:
         known = self.runtime.fetch(numbers)
         if self._stepping.waits:
             self._refuse_non_finite(self.step + 1, *known())
+        self.consistent = False
         self._stepping.step(numbers)
         self.optimizer.zero_grad(set_to_none=True)
         if not self._stepping.waits:
@@ -278,6 +294,7 @@ class Trainer:
             progress=self.clock.progress(),
         )
         self._waiting.append(_Waiting(numbers, position, spent, began, rounds, update))
+        self.consistent = True
 
     def _agreed_progress(self) -> float | None:
         """Of the first process, by which all of them take the next update; None where all of them end."""
@@ -343,8 +360,8 @@ class Trainer:
             return
         raise NonFiniteLoss(
             f"update {step}: the loss is {loss} and the gradient's norm {norm}. "
-            "Training stopped before the weights were touched, and they are in a checkpoint. "
-            "Lower optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32."
+            "Training stopped before the weights were touched. Lower optim.learning_rate, set gradient_clipping, "
+            "or try runtime.precision=fp32."
         )
 
     def _expected_seconds(self) -> float:
