@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import signal
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from bertinchamps.training.hooks import (
     BudgetBar,
     Checkpoints,
     Evaluation,
+    Logging,
     MetricsLog,
     StopOnSignal,
     read_metrics,
@@ -246,3 +249,28 @@ def test_a_terminal_that_was_closed_costs_no_run() -> None:
     bar.start()
     bar.say("hello")
     bar.stop()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.02, True), (0.0, False)])
+def test_an_optimizer_that_takes_more_time_than_its_model_is_told_of_once(
+    tmp_path: Path, seconds: float, told: bool
+) -> None:
+    bar = Heard()
+    trainer = trainer_of(Regression(), size=4, steps=12, hooks=[Logging(metrics_log(tmp_path)[0], bar)])
+    trainer.runtime = replace(trainer.runtime, peak_flops=1.0)
+    step, loss = trainer.optimizer.step, trainer._loss
+
+    def slow_step() -> None:
+        time.sleep(seconds)
+        step()
+
+    def slow_loss(*given: Any) -> Any:
+        time.sleep(0.005)
+        return loss(*given)
+
+    trainer.optimizer.step, trainer._loss = slow_step, slow_loss  # type: ignore[method-assign]
+    trainer.fit()
+    assert [line for line in bar.said if "the optimizer takes" in line] == [
+        line for line in bar.said if "optim=adamw steps faster" in line
+    ]
+    assert sum("the optimizer takes" in line for line in bar.said) == told

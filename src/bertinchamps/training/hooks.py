@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from bertinchamps.training.trackers import Tracker
 from bertinchamps.training.trainer import Hook, Trainer, Update
 
 RESERVE_MARGIN = 1.3  # the last evaluation and checkpoint may take so much longer than the ones measured
+UPDATES_WATCHED = 5  # before it is judged where their time goes
 NOT_SCORES = ("kind", "step", "tokens", "seconds", "flops", "evaluation_seconds")  # of an evaluation's record
 DISK_BYTES_PER_SECOND = 200e6  # for the time of the first checkpoint, before one was measured
 
@@ -121,6 +123,7 @@ class Logging(Hook):
 
     def __init__(self, log: MetricsLog, bar: BudgetBar) -> None:
         self._log, self._bar = log, bar
+        self._in_optimizer: list[float] = []  # share of the time of each update, until enough are known
 
     def before_training(self, trainer: Trainer) -> None:
         self._bar.start()
@@ -141,6 +144,18 @@ class Logging(Hook):
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         self._log.write("train", update.spent, finite)
         self._bar.show(trainer, update, tokens_per_second, share_of_peak)
+        self._watch_optimizer(update)
+
+    def _watch_optimizer(self, update: Update) -> None:
+        """Say once if the optimizer takes more time than the model."""
+        if update.optimizer_seconds is None or len(self._in_optimizer) == UPDATES_WATCHED:
+            return
+        self._in_optimizer.append(update.optimizer_seconds / update.seconds)
+        if len(self._in_optimizer) == UPDATES_WATCHED and statistics.median(self._in_optimizer) > 0.5:
+            self._bar.say(
+                f"the optimizer takes {statistics.median(self._in_optimizer):.0%} of the time of an update: "
+                "optim=adamw steps faster, and a larger batch.size steps less often"
+            )
 
     def after_training(self, trainer: Trainer) -> None:
         self._bar.stop()

@@ -42,6 +42,7 @@ class Update:
         sequences: sequences averaged.
         tokens: tokens read.
         seconds: from its beginning, or from the end of the update before it if that was later, to its end.
+        optimizer_seconds: of them, in the optimizer's step; None on a GPU, where nobody waits for it.
         spent: of the budget, this update included.
         progress: through the budget, this update included.
     """
@@ -53,6 +54,7 @@ class Update:
     sequences: int
     tokens: int
     seconds: float
+    optimizer_seconds: float | None
     spent: Spent
     progress: float
 
@@ -268,16 +270,25 @@ class Trainer:
         if self._stepping.waits:
             self._refuse_non_finite(self.step + 1, *known())
         self.consistent = False
+        stepped_from = time.perf_counter()
         self._stepping.step(numbers)
+        in_step = None if self.runtime.asynchronous else time.perf_counter() - stepped_from
         self.optimizer.zero_grad(set_to_none=True)
         if not self._stepping.waits:
             self.settle()  # the update before, while the device is busy with this one
-        self._count(whole, began, self._rounds(progress), known)
+        self._count(whole, began, self._rounds(progress), known, in_step)
         if self._stepping.waits:
             self.settle()
         return True
 
-    def _count(self, whole: _Whole, began: float, rounds: int, numbers: Callable[[], list[float]]) -> None:
+    def _count(
+        self,
+        whole: _Whole,
+        began: float,
+        rounds: int,
+        numbers: Callable[[], list[float]],
+        optimizer_seconds: float | None,
+    ) -> None:
         """Charge an update to the budget, and keep what it was like for the hooks."""
         spent, position = self.clock.spent, self.position
         self.clock.spend(whole.tokens, whole.next_position - position)
@@ -290,6 +301,7 @@ class Trainer:
             sequences=whole.sequences,
             tokens=whole.tokens,
             seconds=math.nan,
+            optimizer_seconds=optimizer_seconds,
             spent=self.clock.spent,
             progress=self.clock.progress(),
         )
