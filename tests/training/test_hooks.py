@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +256,6 @@ def test_an_optimizer_that_takes_more_time_than_its_model_is_told_of_once(
 ) -> None:
     bar = Heard()
     trainer = trainer_of(Regression(), size=4, steps=12, hooks=[Logging(metrics_log(tmp_path)[0], bar)])
-    trainer.runtime = replace(trainer.runtime, peak_flops=1.0)
     step, loss = trainer.optimizer.step, trainer._loss
 
     def slow_step() -> None:
