@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -239,3 +241,74 @@ def test_a_misspelt_task_hides_no_other_mistake() -> None:
     assert "did you mean 'classification'" in found[0]
     assert "did you mean 'seed'" in found[1]
     assert found[2].startswith("budget.epoch: no such key")
+
+
+EVIL = """
+from pathlib import Path
+from hydra.experimental.callback import Callback
+
+class Evil(Callback):
+    def __init__(self, **given):
+        Path("it_ran").touch()
+"""
+
+
+@pytest.mark.parametrize(
+    "hydra",
+    [
+        "callbacks: {evil: {_target_: evil.Evil}}",
+        "job_logging: {handlers: {evil: {(): evil.Evil}}, root: {handlers: [evil]}}",
+        "hydra_logging: {handlers: {evil: {(): evil.Evil}}, root: {handlers: [evil]}}",
+        "launcher: {_target_: evil.Evil}",
+        "sweeper: {_target_: evil.Evil}",
+        "job: {env_set: {LD_PRELOAD: evil.so}}",
+    ],
+)
+def test_a_yaml_file_names_no_code_to_run(hydra: str, tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text(EVIL)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "evil.yaml").write_text(f"# @package _global_\nhydra:\n  {hydra}\n")
+    words = ["bertinchamps.pretrain", *QUICK, "budget.steps=1", "--config-dir", "own", "experiment=evil"]
+    ended = command(*words, cwd=tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert ended.returncode == 2
+    assert "in a yaml file of --config-dir: not taken: a configuration names no code to run" in ended.stderr
+    assert not (tmp_path / "it_ran").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "+hydra.callbacks.evil._target_=evil.Evil",
+        "hydra/launcher=basic",
+        "+hydra.job_logging.handlers.evil.()=evil.Evil",
+        "hydra.searchpath=[pkg://evil]",
+        "hydra.job.env_set.PATH=/",
+    ],
+)
+def test_a_command_line_names_no_code_to_run(word: str) -> None:
+    (told,) = mistakes(*QUICK, "budget.steps=1", word)
+    assert word in told
+    assert "not taken" in told or "not of the form" in told
+
+
+def test_where_a_sweep_is_written_may_be_said() -> None:
+    assert mistakes(*QUICK, "budget.steps=1", "hydra.sweep.dir=sweeps") == []
+
+
+@pytest.mark.parametrize(
+    "option", ["--config-path=own", "--config-name=evil", "--experimental-rerun=job.pickle"]
+)
+def test_another_configuration_than_the_commands_is_not_read(option: str, tmp_path: Path) -> None:
+    ended = command("bertinchamps.pretrain", *QUICK, "budget.steps=1", option, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert f"{option}: not taken" in ended.stderr
+
+
+def test_options_may_stand_between_settings(tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    words = [*QUICK, "--config-dir", "own", "budget.steps=1", "--cfg", "job", "experiment=mine"]
+    ended = command("bertinchamps.pretrain", *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "seed: 7" in ended.stdout

@@ -50,6 +50,19 @@ FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchru
 # Groups outside the defaults list, appended with a plus: whose they are.
 APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
+NO_CODE = "not taken: a configuration names no code to run, and no environment"
+SET_IN_HYDRA = ("hydra.sweep.dir", "hydra.verbose")
+NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
+STOCK_HYDRA: dict[str, Any] = {
+    "callbacks": {},
+    "job_logging": NO_LOGGING,
+    "hydra_logging": NO_LOGGING,
+    "launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
+    "sweeper._target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "env": {},
+    "job.env_set": {},
+    "job.env_copy": [],
+}
 # In a value, what Hydra reads without quotes goes on to one of these, quoted strings apart.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
@@ -80,7 +93,7 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
     own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
         stop(command, [] if several_processes else _several_processes())
-        stop(command, _shared_directory(arguments))
+        stop(command, [*_shared_directory(arguments), *_other_configurations(arguments)])
         stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
@@ -149,8 +162,9 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
 
 def _readable(words: list[str]) -> list[str]:
     """The command line as Hydra's grammar has it: options first, and letters beyond ASCII in quotes."""
-    options = [word for word in words if word in ("--multirun", "-m")]
-    return options + [_quoted(word) for word in words if word not in options]
+    quoted = [_quoted(word) for word in words]
+    settings = get_args_parser().parse_intermixed_args(quoted).overrides
+    return [word for word in quoted if word not in settings] + settings
 
 
 def _quoted(word: str) -> str:
@@ -187,6 +201,20 @@ def _shared_directory(arguments: Any) -> list[str]:
     ]
 
 
+def _other_configurations(arguments: Any) -> list[str]:
+    """Options of Hydra that would read another configuration than the command's, unchecked."""
+    given = {
+        "--config-path": arguments.config_path,
+        "--config-name": arguments.config_name,
+        "--experimental-rerun": arguments.experimental_rerun,  # it would unpickle a file
+    }
+    return [
+        f"{option}={value}: not taken; --config-dir DIR adds yaml files of yours to the command's own"
+        for option, value in given.items()
+        if value
+    ]
+
+
 # ------------------------------------------------------------------------------ all mistakes at once
 
 
@@ -202,6 +230,8 @@ def mistakes(
         own: a directory of yaml files of the user's own.
     """
     overrides, problems = _parse(arguments)
+    problems += [f"{word}: {NO_CODE}" for word in _of_hydra(overrides)]
+    overrides = [override for override in overrides if not override.key_or_group.startswith("hydra")]
     folders = [config_dir(), *([own] if own else [])]
     search_path = [f"hydra.searchpath=[file://{own}]"] if own else []
     groups = [override for override in overrides if _is_group(folders, override)]
@@ -222,6 +252,7 @@ def mistakes(
             base, check = compose(command, overrides=[*words, *stand_ins]), None
             inside = tuple(f"{override.key_or_group}." for override in unknown)
             values = [override for override in values if not override.key_or_group.startswith(inside)]
+        problems += _code_in_yaml(compose(command, overrides=words, return_hydra_config=True)) if own else []
         value_problems = {id(override): _value_problems(base, override) for override in values}
         good_values = [override for override in values if not value_problems[id(override)]]
         problems += [problem for found in value_problems.values() for problem in found]
@@ -240,7 +271,24 @@ def _parse(arguments: list[str]) -> tuple[list[Override], list[str]]:
                 f"{argument}: not of the form key=value (quote it for the shell if the value has spaces, "
                 "commas or brackets: 'data.files=[a.txt,b.txt]')"
             )
-    return [override for override in overrides if not override.key_or_group.startswith("hydra")], problems
+    return overrides, problems
+
+
+def _of_hydra(overrides: list[Override]) -> list[str]:
+    """Words that set what Hydra itself does, other than where a sweep is written."""
+    keys = [override for override in overrides if override.key_or_group.startswith("hydra")]
+    return [str(override.input_line) for override in keys if override.key_or_group not in SET_IN_HYDRA]
+
+
+def _code_in_yaml(composed: DictConfig) -> list[str]:
+    """What the user's own yaml files would make Hydra run or set: its callbacks, loggers and launchers name classes."""
+    problems = []
+    for key, stock in STOCK_HYDRA.items():
+        node = OmegaConf.select(composed, f"hydra.{key}")
+        found = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+        if found != stock:
+            problems.append(f"hydra.{key} in a yaml file of --config-dir: {NO_CODE}")
+    return problems
 
 
 def _is_group(folders: list[Path], override: Override) -> bool:
