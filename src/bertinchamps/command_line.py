@@ -163,7 +163,7 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
 def _readable(words: list[str]) -> list[str]:
     """The command line as Hydra's grammar has it: options first, and letters beyond ASCII in quotes."""
     quoted = [_quoted(word) for word in words]
-    settings = get_args_parser().parse_intermixed_args(quoted).overrides
+    settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
     return [word for word in quoted if word not in settings] + settings
 
 

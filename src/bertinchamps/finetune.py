@@ -173,7 +173,7 @@ def _conclude(
     import torch
 
     from bertinchamps.tasks.outputs import write_predictions
-    from bertinchamps.training.run import finish, read_facts
+    from bertinchamps.training.run import finish, read_facts, settings_but_the_seed
 
     scores = {}
     trainer.model.eval()
@@ -192,6 +192,7 @@ def _conclude(
         "model_label": config.label or _model_label(config, begun["encoder"]),
         "parameters": known["parameters"],
         "seed": config.seed,
+        "settings": {"model": begun["encoder"], **settings_but_the_seed(asdict(config))},
         "command": begun["command"],
         "versions": {"python": begun["python"], **begun["versions"]},
         "data_fingerprint": begun["data_fingerprint"],

@@ -225,6 +225,21 @@ def _settings_of(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
+    """Flat settings in which two runs of one row of a report agree: all that decide, but the seed.
+
+    The examples are told by their fingerprint and the encoder by what `model` meant, so neither's place is among them.
+
+    Args:
+        config: as config.yaml has it.
+    """
+    return {
+        key: value
+        for key, value in _settings(config).items()
+        if key not in ("seed", "model") and not key.startswith("task.")
+    }
+
+
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """Flat settings without those that are free to change."""
     flat = dict(_flat(config))
