@@ -211,6 +211,11 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
             else "a C++ compiler and Python's headers (g++, python3-dev)"
         )
         problems.append(f"runtime.compile=on: needs {needs}; runtime.compile=auto does without")
+    if config.precision == "fp16" and not cuda:
+        problems.append(
+            "runtime.precision=fp16: it is for GPUs; a processor emulates it, and takes minutes for what float32 takes "
+            "a second for: runtime.precision=auto takes what this one multiplies fast"
+        )
     if config.threads is not None and config.threads < 1:
         problems.append(f"runtime.threads={config.threads}: must be at least 1")
     return problems

@@ -6,6 +6,7 @@ together and each with its remedy, before anything that takes long is imported o
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import json
@@ -16,9 +17,8 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -32,6 +32,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bertinchamps.command_line.help import APPENDED, help_text
 from bertinchamps.config import COMMANDS, config_dir, load
 from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
 from bertinchamps.launch import launched
@@ -47,8 +48,6 @@ MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each j
 SPIN_COUNT = "3000"
 FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
 FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
-# Groups outside the defaults list, appended with a plus: whose they are.
-APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
 NO_CODE = "not taken: a configuration names no code to run, and no environment"
 SET_IN_HYDRA = ("hydra.sweep.dir", "hydra.verbose")
@@ -82,10 +81,12 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
     for name, schema in COMMANDS.items():
         ConfigStore.instance().store(f"{name}_schema", node=schema)
+    stop(command, _unknown_options(sys.argv[1:]))
     sys.argv[1:] = _readable(sys.argv[1:])
     arguments = get_args_parser().parse_args()
     if arguments.help:
-        print(help_text(command))  # noqa: T201
+        with contextlib.suppress(BrokenPipeError):  # whoever reads it may have seen enough
+            print(help_text(command, arguments.overrides), flush=True)  # noqa: T201
         return
     composing_only = bool(
         arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
@@ -93,7 +94,14 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
     own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
         stop(command, [] if several_processes else _several_processes())
-        stop(command, [*_shared_directory(arguments), *_other_configurations(arguments)])
+        stop(
+            command,
+            [
+                *_shared_directory(arguments),
+                *_other_configurations(arguments),
+                *_sweeps_of_one_job(arguments),
+            ],
+        )
         stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
@@ -162,9 +170,18 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
 
 def _readable(words: list[str]) -> list[str]:
     """The command line as Hydra's grammar has it: options first, and letters beyond ASCII in quotes."""
-    quoted = [_quoted(word) for word in words]
+    quoted = [part for word in words for part in _with_budget(_quoted(word))]
     settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
     return [word for word in quoted if word not in settings] + settings
+
+
+def _with_budget(word: str) -> list[str]:
+    """A budget of any length, such as +budget=5m, as the preset whose recipe it has and a number of hours."""
+    length = re.fullmatch(r"\+budget=(\d+(?:\.\d+)?)([smhd])", word)
+    if length is None or (config_dir() / "budget" / f"{word.partition('=')[2]}.yaml").is_file():
+        return [word]
+    hours = float(length[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[length[2]]
+    return [f"+budget={'10m' if hours < 1 else '24h'}", f"budget.hours={hours:.10g}"]
 
 
 def _quoted(word: str) -> str:
@@ -199,6 +216,33 @@ def _shared_directory(arguments: Any) -> list[str]:
         for override in overrides
         if override.key_or_group == "run_dir" and not override.is_sweep_override()
     ]
+
+
+def _unknown_options(words: list[str]) -> list[str]:
+    """Settings written as options."""
+    known = get_args_parser()._option_string_actions
+    problems = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if re.match(r"--?[A-Za-z]", word) and name not in known:
+            value = value if equals or "=" in following or following.startswith("-") else following
+            setting = f"{name.lstrip('-').replace('-', '_')}={value or '…'}"
+            problems.append(f"{word}: no such option; settings are written key=value, such as {setting}")
+    return problems
+
+
+def _sweeps_of_one_job(arguments: Any) -> list[str]:
+    """Several values of a key without --multirun; with two numbers, a decimal comma may be meant."""
+    if arguments.multirun:
+        return []
+    problems = []
+    for override in _parse(arguments.overrides)[0]:
+        if override.is_sweep_override():
+            key, _, value = str(override.input_line).partition("=")
+            decimal = re.fullmatch(r"\d+,\d+", value)
+            meant = f", or {key}={value.replace(',', '.')} if a decimal number is meant" if decimal else ""
+            problems.append(f"{key}={value}: several values are several jobs: add --multirun{meant}")
+    return problems
 
 
 def _other_configurations(arguments: Any) -> list[str]:
@@ -306,13 +350,18 @@ def _group_problem(command: str, folders: list[Path], override: Override) -> str
         )
         return f"+{group}={_plain(override)}: {remedy}"
     if override.type == OverrideType.CHANGE and appended:
-        return f"{group}={_plain(override)}: write +{group}={_plain(override)}, with a plus"
+        written = _plain(override)
+        if group == "budget" and re.fullmatch(r"\d+(\.\d+)?", written):
+            return f"budget={written}: of what? Give a length of time, such as +budget={written}m or +budget={written}h"
+        return f"{group}={written}: write +{group}={written}, with a plus"
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
         return f"+{group}={_plain(override)}: write {group}={_plain(override)}, without the plus"
     menu = _menu(folders, group)
     for choice in _choices(override):
         name = choice.partition("=")[2]
         if name not in menu:
+            if group == "budget":
+                return f"{choice}: a length of time is a number and s, m, h or d, such as +budget=5m"
             return f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
     return None
 
@@ -418,47 +467,4 @@ def _values(override: Override) -> list[Any]:
 
 
 def _plain(override: Override) -> str:
-    return override.get_value_element_as_str()
-
-
-# --------------------------------------------------------------------------------------------- help
-
-
-def help_text(command: str) -> str:
-    """What `--help` prints: usage, the choices of each group, every key with its default and meaning."""
-    groups = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
-    schema = COMMANDS[command]
-    used = {knob.name for knob in fields(schema)}
-    appended = {group for group, owner in APPENDED.items() if owner == command}
-    used = (used - set(APPENDED)) | appended | ({"experiment"} if command == "pretrain" else set())
-    lines = [
-        (schema.__doc__ or "").splitlines()[0],
-        "",
-        f"Usage: python -m bertinchamps.{command} [KEY=VALUE …]",
-        "",
-    ]
-    lines += ["Whole choices (a file of configs/, GROUP=CHOICE):"]
-    for folder in groups:
-        if folder.name in used:
-            choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            name = f"+{folder.name}" if folder.name in APPENDED else folder.name
-            lines += textwrap.wrap(choices, 90, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
-    lines += ["", "Single settings (KEY=VALUE; the default shown is overruled by the choices above):"]
-    lines += _help_of(schema, "")
-    lines += [
-        "",
-        "Lists are written 'key=[a,b]'; several values with --multirun, key=a,b, run one job each.",
-        "--cfg job prints the configuration of a command line; --config-dir DIR adds yaml files of yours.",
-    ]
-    return "\n".join(lines)
-
-
-def _help_of(schema: type, prefix: str) -> Iterator[str]:
-    for knob in fields(cast(Any, schema)):
-        nested = knob.default_factory
-        if isinstance(nested, type) and is_dataclass(nested):
-            yield f"  {prefix}{knob.name}: {(nested.__doc__ or '').splitlines()[0]}"
-            yield from _help_of(nested, f"{prefix}{knob.name}.")
-        else:
-            default = "" if callable(nested) else f" [{'null' if knob.default is None else knob.default}]"
-            yield f"    {prefix + knob.name:<34} {knob.metadata['help']}{default}"
+    return str(override.input_line).partition("=")[2]
