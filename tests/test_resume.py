@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from bertinchamps.config import PretrainConfig
 from bertinchamps.errors import UserError
+from bertinchamps.pretrain import pretrain, problems
 from bertinchamps.training.trainer import Trainer
-from support import QUICK, composed, losses, metrics
+from support import QUICK, command, composed, losses, metrics
 
 STEPS = 24
 LONG = [f"budget.steps={STEPS}", "checkpoint.every_steps=4", "arch.dropout=0.1", "batch.ramp=0.5"]
@@ -228,13 +230,21 @@ def test_a_finished_run_is_not_trained_again(quick_run: Callable[..., Path]) -> 
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
 
 
+def refused(config: PretrainConfig) -> str:
+    """What is said of a configuration that does not start."""
+    with pytest.raises(UserError) as error:
+        pretrain(config)
+    return str(error.value)
+
+
 def test_a_taken_directory_and_other_settings_are_refused_and_nothing_is_lost(
     quick_run: Callable[..., Path],
 ) -> None:
     run = quick_run("budget.steps=2")
     content = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
-    with pytest.raises(UserError, match="not empty, and nothing in it was touched"):
-        quick_run("budget.steps=2")
+    settings = composed(*QUICK, "budget.steps=2", f"run_dir={run}")
+    for refuse in (lambda: "\n".join(problems(settings)), lambda: refused(settings)):
+        assert "not empty, and nothing in it was touched" in refuse()
     with pytest.raises(UserError, match=r"optim\.learning_rate was 0\.001 and is now 0\.1"):
         quick_run("budget.steps=2", "optim.learning_rate=0.1", "resume=auto")
     assert {f: f.read_bytes() for f in run.rglob("*") if f.is_file()} == content
@@ -277,3 +287,73 @@ def test_documents_that_fail_in_the_middle_cost_no_update(quick_run: Callable[..
     halves = broken_off(quick_run, settings, "the Hub does not answer", fail)
     assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
     assert losses(halves) == losses(whole)
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/dev/null", "file", "file/below"])
+@pytest.mark.parametrize("key", ["run_dir", "runs_dir"])
+def test_a_place_where_no_run_can_be_is_told_before_anything_else(
+    key: str, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    wanted = place if place.startswith("/") else str(tmp_path / place)
+    (told,) = problems(composed(*QUICK, "budget.steps=2", f"{key}={wanted}"))
+    assert told.startswith(f"{key}={wanted}: no directory can be made in ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+DAMAGES = (b"", b"{", b"[]", b"\xff\xfe", b"null", b"{}", b"[" * 100_000)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
+@pytest.mark.parametrize("name", ["run.json", "config.yaml", "summary.json"])
+def test_a_damaged_file_of_a_run_is_named(
+    name: str, damage: bytes, quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = quick_run("budget.steps=2", "checkpoint.every_steps=1")
+    if name != "summary.json":
+        (run / "summary.json").unlink()
+    (run / name).write_bytes(damage)
+    assert f"{run / name}: " in refused(composed(*QUICK, "budget.steps=2", f"run_dir={run}", "resume=auto"))
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
+def test_another_runs_damaged_configuration_is_no_obstacle(
+    damage: bytes, quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = quick_run("budget.steps=1", name="z_other")
+    (other / "summary.json").unlink()
+    (other / "config.yaml").write_bytes(damage)
+    assert (
+        pretrain(composed(*QUICK, "budget.steps=1", f"runs_dir={tmp_path}", "resume=auto")).parent == tmp_path
+    )
+
+
+def test_what_a_run_writes_is_its_owners_alone(tmp_path: Path) -> None:
+    words = ["task=demo", "task.documents=20", "runtime=eager", "runtime.compile=off", "budget.epochs=0.2"]
+    shape = ["model=scratch", "arch=tiny", "tokenizer.vocab_size=200", "run_dir=run"]
+    old = os.umask(0o022)
+    try:
+        ended = command("bertinchamps.finetune", *words, *shape, cwd=tmp_path)
+    finally:
+        os.umask(old)
+    assert ended.returncode == 0, ended.stderr
+    open_to_others = [path for path in tmp_path.rglob("*") if path.stat().st_mode & 0o077]
+    assert open_to_others == []
+    assert list(tmp_path.rglob("predictions/*"))
+
+
+def test_a_pipe_that_nobody_reads_and_a_full_disk_end_without_a_traceback(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "bertinchamps.pretrain", *QUICK, "budget.steps=2", "--cfg", "job"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 2
+    assert "the output cannot be written (No space left on device)" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(words, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert ended.returncode == 128 + signal.SIGPIPE
+    assert ended.stderr == ""

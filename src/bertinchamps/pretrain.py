@@ -261,6 +261,7 @@ def problems(config: PretrainConfig) -> list[str]:
     from bertinchamps.objectives import objectives
     from bertinchamps.training.clock import budget_problems
     from bertinchamps.training.optim import optimizer_problems
+    from bertinchamps.training.run import place_problems
     from bertinchamps.training.runtime import runtime_problems
     from bertinchamps.training.schedules import batch_problems, schedule_problems
     from bertinchamps.training.trackers import tracker_problems
@@ -276,6 +277,7 @@ def problems(config: PretrainConfig) -> list[str]:
     found += batch_problems(config.batch)
     found += runtime_problems(config.runtime)
     found += tracker_problems(*named(config.tracker))
+    found += place_problems(config)
     if config.arch.positions == "learned" and length > config.arch.max_positions:
         found.append(
             f"blocks.sequence_length={length}: learned positions end at arch.max_positions={config.arch.max_positions}"

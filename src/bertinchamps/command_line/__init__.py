@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import itertools
 import json
 import math
 import os
 import re
+import signal
 import sys
 import textwrap
 import time
@@ -48,6 +50,9 @@ MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each j
 SPIN_COUNT = "3000"
 FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
 FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
+FOR_OTHERS = (
+    "report",
+)  # what these write is meant to be passed on, and has the permissions that the user chose
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
 NO_CODE = "not taken: a configuration names no code to run, and no environment"
 SET_IN_HYDRA = ("hydra.sweep.dir", "hydra.verbose")
@@ -79,6 +84,9 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
         SystemExit: with status 2 after printing what is wrong, as argument parsers do.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed by Hydra
+    if command not in FOR_OTHERS:
+        os.umask(os.umask(0o077) | 0o077)  # runs, predictions, tokenizers and caches come from documents
     for name, schema in COMMANDS.items():
         ConfigStore.instance().store(f"{name}_schema", node=schema)
     stop(command, _unknown_options(sys.argv[1:]))
@@ -106,11 +114,27 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
         stop(command, [str(error)])
+    except OSError as error:
+        _stop_for_output(command, error)
     if len(scores) > 1 and launched().first:
         rows = [f"{score:<9.4f} {what}" for what, score in scores]
         print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
     if any(math.isnan(score) for _, score in scores):
         raise SystemExit(2)
+
+
+def _stop_for_output(command: str, error: OSError) -> None:
+    """Where nobody reads the output any more, or it cannot be written, leave without a traceback.
+
+    Raises:
+        OSError: it is about something else.
+    """
+    if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to write at the end would fail again
+    if isinstance(error, BrokenPipeError):
+        raise SystemExit(128 + signal.SIGPIPE) from error
+    stop(command, [f"the output cannot be written ({error.strerror})"])
 
 
 def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:

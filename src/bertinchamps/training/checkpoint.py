@@ -108,6 +108,20 @@ def problems(folder: Path) -> list[str]:
     return found
 
 
+def refuse_damaged(folder: Path) -> None:
+    """Look at every byte of a model that this program wrote; a directory without a manifest is somebody else's.
+
+    Raises:
+        UserError: a file is missing, cut or altered.
+    """
+    found = problems(folder) if (folder / MANIFEST).is_file() else []
+    if found:
+        raise UserError(
+            f"{'; '.join(found)}. It is not read: restore it from a copy, or, if you changed it on purpose, delete "
+            f"{folder / MANIFEST}"
+        )
+
+
 def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
     """The newest whole checkpoint, or None where there is none. Those refused get another name.
 
