@@ -30,6 +30,7 @@ import yaml
 
 from bertinchamps.durable import read_json, write_file, write_json
 from bertinchamps.errors import UserError
+from bertinchamps.launch import launched
 from bertinchamps.training import checkpoint
 
 # What may differ when a run goes on: where things are and how they are computed. Another precision, device or
@@ -248,7 +249,8 @@ def place_problems(config: RunConfig) -> list[str]:
     """Why no directory can be made for a run, in the user's key names: told before any long work."""
     key = "runs_dir" if config.run_dir is None else "run_dir"
     place = Path(getattr(config, key)).expanduser()
-    if config.run_dir is not None and config.resume == "never":
+    # torchrun may have begun a job of several processes again, which goes on then
+    if config.run_dir is not None and config.resume == "never" and launched().size == 1:
         try:
             _refuse_taken(place, config.run_dir)
         except UserError as error:
