@@ -25,9 +25,12 @@ benchmarks: $(VENV)/ready
 # The constraints pin what was tested; torch comes first, so that nothing else chooses its build.
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	@echo 'Setting up $(VENV): about 140 packages; with a slow network some ten minutes, the first time only.'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo 'PyTorch …'
+	$(VENV)/bin/pip install --quiet --progress-bar on --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	@echo 'All else …'
+	$(VENV)/bin/pip install --progress-bar off --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:

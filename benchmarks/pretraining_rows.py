@@ -116,7 +116,7 @@ def trainer_of(
     if loss is not None:
         task.loss = partial(loss, task)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
-    tracker = trackers.build(name="none", run_dir=corpus.folder, settings={})
+    tracker, bar = trackers.build(name="none", run_dir=corpus.folder, settings={}), BudgetBar()
     return Trainer(
         task=task,
         model=model,
@@ -127,7 +127,7 @@ def trainer_of(
         runtime=runtime,
         seed=0,
         gradient_clipping=config.gradient_clipping,
-        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker), BudgetBar()), hook],
+        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker, bar.say), bar), hook],
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -239,3 +241,173 @@ def test_a_misspelt_task_hides_no_other_mistake() -> None:
     assert "did you mean 'classification'" in found[0]
     assert "did you mean 'seed'" in found[1]
     assert found[2].startswith("budget.epoch: no such key")
+
+
+EVIL = """
+from pathlib import Path
+from hydra.experimental.callback import Callback
+
+class Evil(Callback):
+    def __init__(self, **given):
+        Path("it_ran").touch()
+"""
+
+
+@pytest.mark.parametrize(
+    "hydra",
+    [
+        "callbacks: {evil: {_target_: evil.Evil}}",
+        "job_logging: {handlers: {evil: {(): evil.Evil}}, root: {handlers: [evil]}}",
+        "hydra_logging: {handlers: {evil: {(): evil.Evil}}, root: {handlers: [evil]}}",
+        "launcher: {_target_: evil.Evil}",
+        "sweeper: {_target_: evil.Evil}",
+        "job: {env_set: {LD_PRELOAD: evil.so}}",
+    ],
+)
+def test_a_yaml_file_names_no_code_to_run(hydra: str, tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text(EVIL)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "evil.yaml").write_text(f"# @package _global_\nhydra:\n  {hydra}\n")
+    words = ["bertinchamps.pretrain", *QUICK, "budget.steps=1", "--config-dir", "own", "experiment=evil"]
+    ended = command(*words, cwd=tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert ended.returncode == 2
+    assert "in a yaml file of --config-dir: not taken: a configuration names no code to run" in ended.stderr
+    assert not (tmp_path / "it_ran").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "+hydra.callbacks.evil._target_=evil.Evil",
+        "hydra/launcher=basic",
+        "+hydra.job_logging.handlers.evil.()=evil.Evil",
+        "hydra.searchpath=[pkg://evil]",
+        "hydra.job.env_set.PATH=/",
+    ],
+)
+def test_a_command_line_names_no_code_to_run(word: str) -> None:
+    (told,) = mistakes(*QUICK, "budget.steps=1", word)
+    assert word in told
+    assert "not taken" in told or "not of the form" in told
+
+
+def test_where_a_sweep_is_written_may_be_said() -> None:
+    assert mistakes(*QUICK, "budget.steps=1", "hydra.sweep.dir=sweeps") == []
+
+
+@pytest.mark.parametrize(
+    "option", ["--config-path=own", "--config-name=evil", "--experimental-rerun=job.pickle"]
+)
+def test_another_configuration_than_the_commands_is_not_read(option: str, tmp_path: Path) -> None:
+    ended = command("bertinchamps.pretrain", *QUICK, "budget.steps=1", option, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert f"{option}: not taken" in ended.stderr
+
+
+def test_options_may_stand_between_settings(tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    words = [*QUICK, "--config-dir", "own", "budget.steps=1", "--cfg", "job", "experiment=mine"]
+    ended = command("bertinchamps.pretrain", *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "seed: 7" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["budget=10"], "budget=10: of what? Give a length of time, such as +budget=10m or +budget=10h"),
+        (["+budget=10"], "+budget=10: a length of time is a number and s, m, h or d, such as +budget=5m"),
+        (["budget.hours=1,5"], "add --multirun, or budget.hours=1.5 if a decimal number is meant"),
+        (["arch=tiny,small"], "arch=tiny,small: several values are several jobs: add --multirun"),
+        (["--data", "demo"], "--data: no such option; settings are written key=value, such as data=demo"),
+        (["--learning-rate=1e-3"], "--learning-rate=1e-3: no such option; settings are written key=value, such as "
+                                   "learning_rate=1e-3"),
+        (["runtime.precision=fp16", "runtime.device=cpu", "budget.steps=1"], "runtime.precision=fp16: it is for GPUs"),
+    ],
+)  # fmt: skip
+def test_a_newcomers_mistakes_are_answered(words: list[str], told: str, tmp_path: Path) -> None:
+    ended = command("bertinchamps.pretrain", "data=demo", *words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "hours", "recipe"),
+    [
+        ("+budget=5m", 5 / 60, 32),
+        ("+budget=90s", 0.025, 32),
+        ("+budget=2d", 48.0, 4096),
+        ("+budget=1.5h", 1.5, 4096),
+    ],
+)
+def test_a_budget_of_any_length_brings_the_recipe_of_such_budgets(
+    word: str, hours: float, recipe: int
+) -> None:
+    from support import composed
+
+    config = composed(*command_line._readable(["data=demo", word]))
+    assert config.budget.hours == pytest.approx(hours)
+    assert config.batch.size == recipe
+    assert command_line._readable(["+budget=10m"]) == ["+budget=10m"]  # a preset stays one
+
+
+def test_help_shows_the_keys_of_the_choice_that_is_made(tmp_path: Path) -> None:
+    help_of = {
+        words: command("bertinchamps.finetune", "--help", *words.split(), cwd=tmp_path).stdout
+        for words in ("", "task=classification", "task=quaero_emea optim=muon")
+    }
+    assert "those of a choice are shown by task=CHOICE --help" in help_of[""]
+    assert (
+        "task.separator                     between the classes of a multi-label cell"
+        in help_of["task=classification"]
+    )
+    assert "task.corpus                        or MEDLINE [EMEA]" in help_of["task=quaero_emea optim=muon"]
+    assert "optim.matrix_learning_rate" in help_of["task=quaero_emea optim=muon"]
+    assert "optim.matrix_learning_rate" not in help_of["task=classification"]
+    pretrain = command("bertinchamps.pretrain", "--help", "data=files", cwd=tmp_path).stdout
+    for said in (
+        "data.held_out_files",
+        "schedule.falloff",
+        "{name: length, least: 0, most: None}",
+        "+budget=5m",
+    ):
+        assert said in pretrain
+
+
+def test_every_key_that_help_shows_is_one(tmp_path: Path) -> None:
+    """The lines of every choice, read from its yaml, are keys of the composed configuration."""
+    from omegaconf import OmegaConf
+
+    from bertinchamps.command_line.help import _keys_of_yaml, _open_groups
+    from bertinchamps.config import COMMANDS, config_dir
+
+    shown = 0
+    for group in {group for name in COMMANDS for group in _open_groups(name)}:
+        for file in (config_dir() / group).glob("*.yaml"):
+            node = OmegaConf.load(file)
+            own = node[group] if "@package _global_" in file.read_text(encoding="utf-8") else node
+            keys = {
+                line.split()[0].removeprefix(f"{group}.")
+                for line in _keys_of_yaml(file.read_text(encoding="utf-8"), group)
+            }
+            assert keys == {str(key) for key in own} - {"name", "defaults"}, file
+            shown += len(keys)
+    assert shown > 50
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--help"], 0, "pretrain   documents"),
+        ([], 0, "Usage: bertinchamps COMMAND"),
+        (["--version"], 0, "bertinchamps"),
+        (["pretrian"], 2, "no such command: pretrian; did you mean 'pretrain'?"),
+    ],
+)
+def test_the_console_script_answers(words: list[str], code: int, told: str, tmp_path: Path) -> None:
+    ended = command("bertinchamps", *words, cwd=tmp_path)
+    assert ended.returncode == code
+    assert told in ended.stdout + ended.stderr

@@ -342,3 +342,43 @@ def test_a_name_below_a_folder_that_is_here_is_not_looked_up_elsewhere(
     words = brat_corpus(tmp_path / "corpus")
     (problem,) = problems(composed(*words, "model=runs/nope", command="finetune"))
     assert "model=runs/nope: no model there" in problem
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_flipped_bit_of_a_pretrained_model_is_named_and_nothing_is_trained_on_it(
+    file: str, tmp_path: Path
+) -> None:
+    from bertinchamps.training.checkpoint import write_directory
+
+    encoder = tmp_path / "encoder"
+    write_directory(encoder, lambda folder: make_encoder("bert", folder))
+    content = bytearray((encoder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (encoder / file).write_bytes(content)
+    words = [*QUICK, *brat_corpus(tmp_path / "corpus"), f"model={encoder}", f"runs_dir={tmp_path / 'runs'}"]
+    config = composed(*words, command="finetune")
+    with pytest.raises(UserError, match=f"{file} was altered after it was written.*restore it from a copy"):
+        finetune(config)
+    assert not (tmp_path / "runs").exists()
+    (encoder / "manifest.json").unlink()  # as the message says of what was changed on purpose
+    if file == "model.safetensors":
+        finetune(composed(*words, "budget.epochs=0.2", command="finetune"))
+
+
+def test_a_flipped_bit_of_a_fine_tuned_model_labels_no_text(run: Any, tmp_path: Path) -> None:
+    from bertinchamps.config import PredictConfig
+    from bertinchamps.predict import predict
+
+    folder, _ = run(*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=0.2", "head=nested")
+    (tmp_path / "note.txt").write_text("Un cancer du foie.")
+    weights = folder / "model" / "head.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 16
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match=r"head\.safetensors was altered"):
+        predict(
+            PredictConfig(
+                model=str(folder), input=str(tmp_path / "note.txt"), output=str(tmp_path / "out.jsonl")
+            )
+        )
+    assert not (tmp_path / "out.jsonl").exists()

@@ -19,6 +19,11 @@ LEVELS = {
 }  # fmt: skip
 
 
+def _file_of(room: str) -> Path:
+    package = PACKAGE / room / "__init__.py"
+    return package if package.exists() else PACKAGE / f"{room}.py"
+
+
 def room_of(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -64,7 +69,7 @@ def test_starting_up_imports_no_torch() -> None:
         "predict",
         "report",
     ):
-        tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+        tree = ast.parse(_file_of(name).read_text(encoding="utf-8"))
         top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         names = {alias.name for node in top for alias in node.names} | {getattr(n, "module", "") for n in top}
         assert not any(str(n).split(".")[0] in ("torch", "transformers", "datasets") for n in names), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from bertinchamps.config import PretrainConfig
 from bertinchamps.errors import UserError
+from bertinchamps.pretrain import pretrain, problems
 from bertinchamps.training.trainer import Trainer
-from support import QUICK, composed, losses, metrics
+from support import QUICK, command, composed, losses, metrics
 
 STEPS = 24
 LONG = [f"budget.steps={STEPS}", "checkpoint.every_steps=4", "arch.dropout=0.1", "batch.ramp=0.5"]
@@ -64,10 +67,26 @@ def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], 
     assert metrics(halves, "held_out")[-1]["loss"] == metrics(whole, "held_out")[-1]["loss"]
 
 
+def _steps(file: Path) -> int:
+    """Updates that a run has told of; the last line may be cut."""
+    lines = file.read_text(encoding="utf-8").splitlines()[:-1] if file.exists() else []
+    return max((record["step"] for record in map(json.loads, lines) if record["kind"] == "train"), default=0)
+
+
+def _updates_seen(process: subprocess.Popen[bytes], file: Path, before: int) -> int:
+    """Wait until a process has told of an update of its own; returns that update."""
+    began = time.time()
+    while process.poll() is None:
+        if file.exists() and file.stat().st_mtime > began and _steps(file) > before:
+            return _steps(file)
+        time.sleep(0.002)
+    raise AssertionError("the run ended before it made an update")
+
+
 def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
     quick_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=1", "batch.size=64"]
+    settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=3", "batch.size=64"]
     expected = losses(quick_run(*settings, name="whole"))
     words = [
         sys.executable,
@@ -80,24 +99,20 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     dice = random.Random(20231)
-    kills = 0
-    while kills < 4:
+    file, ends = tmp_path / "killed" / "metrics.jsonl", []
+    for _ in range(4):
         process = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-        file = tmp_path / "killed" / "metrics.jsonl"
-        deadline = time.monotonic() + 60
-        before = file.stat().st_size if file.exists() else 0
-        while (not file.exists() or file.stat().st_size == before) and time.monotonic() < deadline:
-            time.sleep(0.02)
-            if process.poll() is not None:
-                break
-        time.sleep(dice.random() * 0.6)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        else:
-            break
-        process.wait()
-    assert kills >= 2, "the run was too fast to be killed; the test proves nothing"
+        first = _updates_seen(process, file, ends[-1] if ends else 0)
+        until = first + dice.randrange(3)
+        while _steps(file) < until and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(dice.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, (
+            "the run ended by itself: it was not killed while it trained"
+        )
+        ends.append(_steps(file))
+    assert ends[-1] < 60
     assert (
         subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True).returncode == 0
     )
@@ -147,7 +162,7 @@ def test_resume_auto_finds_the_latest_unfinished_run_of_the_same_settings(
     assert len(losses(unfinished)) == 6
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("sweep", [[], ["--multirun", "optim.learning_rate=1e-3,1e-4"]])
 def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: int, sweep: list[str]
@@ -171,15 +186,19 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
 
 
 def test_the_weights_before_a_non_finite_loss_are_saved(
-    quick_run: Callable[..., Path], tmp_path: Path
+    quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from safetensors.torch import load_file
 
     from bertinchamps.training.trainer import NonFiniteLoss
 
-    with pytest.raises(NonFiniteLoss, match="they are in a checkpoint"):
+    with pytest.raises(NonFiniteLoss, match="before the weights were touched"):
         quick_run("budget.steps=50", "optim.learning_rate=1e30", "gradient_clipping=null")
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert (
+        f"are in a checkpoint. The same command with resume={tmp_path / 'run'} goes on"
+        in capsys.readouterr().err
+    )
     assert all(tensor.isfinite().all() for tensor in load_file(saved / "model.safetensors").values())
 
 
@@ -211,13 +230,21 @@ def test_a_finished_run_is_not_trained_again(quick_run: Callable[..., Path]) -> 
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
 
 
+def refused(config: PretrainConfig) -> str:
+    """What is said of a configuration that does not start."""
+    with pytest.raises(UserError) as error:
+        pretrain(config)
+    return str(error.value)
+
+
 def test_a_taken_directory_and_other_settings_are_refused_and_nothing_is_lost(
     quick_run: Callable[..., Path],
 ) -> None:
     run = quick_run("budget.steps=2")
     content = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
-    with pytest.raises(UserError, match="not empty, and nothing in it was touched"):
-        quick_run("budget.steps=2")
+    settings = composed(*QUICK, "budget.steps=2", f"run_dir={run}")
+    for refuse in (lambda: "\n".join(problems(settings)), lambda: refused(settings)):
+        assert "not empty, and nothing in it was touched" in refuse()
     with pytest.raises(UserError, match=r"optim\.learning_rate was 0\.001 and is now 0\.1"):
         quick_run("budget.steps=2", "optim.learning_rate=0.1", "resume=auto")
     assert {f: f.read_bytes() for f in run.rglob("*") if f.is_file()} == content
@@ -260,3 +287,73 @@ def test_documents_that_fail_in_the_middle_cost_no_update(quick_run: Callable[..
     halves = broken_off(quick_run, settings, "the Hub does not answer", fail)
     assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
     assert losses(halves) == losses(whole)
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/dev/null", "file", "file/below"])
+@pytest.mark.parametrize("key", ["run_dir", "runs_dir"])
+def test_a_place_where_no_run_can_be_is_told_before_anything_else(
+    key: str, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    wanted = place if place.startswith("/") else str(tmp_path / place)
+    (told,) = problems(composed(*QUICK, "budget.steps=2", f"{key}={wanted}"))
+    assert told.startswith(f"{key}={wanted}: no directory can be made in ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+DAMAGES = (b"", b"{", b"[]", b"\xff\xfe", b"null", b"{}", b"[" * 100_000)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
+@pytest.mark.parametrize("name", ["run.json", "config.yaml", "summary.json"])
+def test_a_damaged_file_of_a_run_is_named(
+    name: str, damage: bytes, quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = quick_run("budget.steps=2", "checkpoint.every_steps=1")
+    if name != "summary.json":
+        (run / "summary.json").unlink()
+    (run / name).write_bytes(damage)
+    assert f"{run / name}: " in refused(composed(*QUICK, "budget.steps=2", f"run_dir={run}", "resume=auto"))
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
+def test_another_runs_damaged_configuration_is_no_obstacle(
+    damage: bytes, quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = quick_run("budget.steps=1", name="z_other")
+    (other / "summary.json").unlink()
+    (other / "config.yaml").write_bytes(damage)
+    assert (
+        pretrain(composed(*QUICK, "budget.steps=1", f"runs_dir={tmp_path}", "resume=auto")).parent == tmp_path
+    )
+
+
+def test_what_a_run_writes_is_its_owners_alone(tmp_path: Path) -> None:
+    words = ["task=demo", "task.documents=20", "runtime=eager", "runtime.compile=off", "budget.epochs=0.2"]
+    shape = ["model=scratch", "arch=tiny", "tokenizer.vocab_size=200", "run_dir=run"]
+    old = os.umask(0o022)
+    try:
+        ended = command("bertinchamps.finetune", *words, *shape, cwd=tmp_path)
+    finally:
+        os.umask(old)
+    assert ended.returncode == 0, ended.stderr
+    open_to_others = [path for path in tmp_path.rglob("*") if path.stat().st_mode & 0o077]
+    assert open_to_others == []
+    assert list(tmp_path.rglob("predictions/*"))
+
+
+def test_a_pipe_that_nobody_reads_and_a_full_disk_end_without_a_traceback(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "bertinchamps.pretrain", *QUICK, "budget.steps=2", "--cfg", "job"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 2
+    assert "the output cannot be written (No space left on device)" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(words, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert ended.returncode == 128 + signal.SIGPIPE
+    assert ended.stderr == ""

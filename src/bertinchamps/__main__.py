@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
-from bertinchamps.config import COMMANDS
 from bertinchamps.registry import closest
+
+ABOUT = {
+    "demo": "three minutes on a toy corpus: see what all of this does",
+    "prepare": "documents → a tokenizer and tokens on disk",
+    "pretrain": "documents → a French masked language model, within a budget",
+    "finetune": "an encoder and examples → a model, its predictions and scores",
+    "predict": "new text → entities or classes",
+    "report": "finished runs → tables",
+}
 
 
 def main() -> None:
     """Hand the rest of the command line to the module of that name."""
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
-    if command not in COMMANDS:
-        wrong = f"no such command: {command}{closest(command, COMMANDS)}\n" if command.strip("-h") else ""
-        sys.stderr.write(
-            f"{wrong}Usage: bertinchamps {{{','.join(COMMANDS)}}} [KEY=VALUE …]; --help after a command\n"
-        )
-        raise SystemExit(2 if wrong else 0)
-    del sys.argv[1]
-    importlib.import_module(f"bertinchamps.{command}").main()
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in ("--version", "-V"):
+        try:
+            sys.stdout.write(f"bertinchamps {version('bertinchamps')}\n")
+        except PackageNotFoundError:
+            sys.stdout.write("bertinchamps, from a source tree that is not installed\n")
+    elif command in ("--help", "-h", "help"):
+        sys.stdout.write(usage())
+    elif command in ABOUT:
+        del sys.argv[1]
+        importlib.import_module(f"bertinchamps.{command}").main()
+    else:
+        sys.stderr.write(f"bertinchamps: no such command: {command}{closest(command, ABOUT)}\n{usage()}")
+        raise SystemExit(2)
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    lines = [f"  {name:<10} {about}" for name, about in ABOUT.items()]
+    return "\n".join(
+        [
+            "Usage: bertinchamps COMMAND [KEY=VALUE …]",
+            *lines,
+            "bertinchamps COMMAND --help explains every key.",
+            "",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bertinchamps.errors import UserError
+
 
 def write_file(file: Path, text: str) -> None:
     """Write a file beside its place, onto the disk, and move it to its name.
@@ -24,6 +26,32 @@ def write_file(file: Path, text: str) -> None:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, indented for people, as `write_file` does."""
     write_file(file, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def read_json(file: Path, *keys: str) -> dict[str, Any]:
+    """A JSON object that this program wrote.
+
+    Args:
+        file: its path.
+        keys: that it must have; "spent.steps" is one inside another.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(file.read_bytes())
+        for key in keys:
+            node: Any = content
+            for part in key.split("."):
+                node = node[part]
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{file}: damaged, not as it was written ({type(error).__name__}); restore it from a copy, or start a new "
+            "run"
+        ) from error
+    return content
 
 
 def flush_to_disk(path: Path) -> None:

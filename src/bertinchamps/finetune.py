@@ -97,7 +97,7 @@ def train(
     from bertinchamps.training.runtime import build_runtime
     from bertinchamps.training.schedules import schedules
     from bertinchamps.training.trackers import trackers
-    from bertinchamps.training.trainer import NonFiniteLoss, Trainer
+    from bertinchamps.training.trainer import Trainer
 
     began = time.perf_counter()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into ours
@@ -118,7 +118,7 @@ def train(
     clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
     tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
     bar = hooks.BudgetBar(lines_every=1.0)
-    log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, tracker)
+    log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, tracker, bar.say)
     selection = hooks.Selection(
         config.selection, config.selection.metric or task.metric, log, bar, run.resumed_from
     )
@@ -151,11 +151,7 @@ def train(
     tell(f"device     {runtime.describe()}")
     try:
         trainer.fit()
-    except NonFiniteLoss:
-        checkpoints.save(trainer)  # the weights are those before the update that was refused
-        raise
     finally:
-        bar.stop()
         tracker.close()
     if trainer.stop_requested:
         raise Stopped(f"stopped at step {trainer.step}; the same command with resume={run.folder} goes on")
@@ -177,7 +173,7 @@ def _conclude(
     import torch
 
     from bertinchamps.tasks.outputs import write_predictions
-    from bertinchamps.training.run import finish, read_facts
+    from bertinchamps.training.run import finish, read_facts, settings_but_the_seed
 
     scores = {}
     trainer.model.eval()
@@ -196,6 +192,7 @@ def _conclude(
         "model_label": config.label or _model_label(config, begun["encoder"]),
         "parameters": known["parameters"],
         "seed": config.seed,
+        "settings": {"model": begun["encoder"], **settings_but_the_seed(asdict(config))},
         "command": begun["command"],
         "versions": {"python": begun["python"], **begun["versions"]},
         "data_fingerprint": begun["data_fingerprint"],

@@ -20,6 +20,7 @@ def problems(config: FinetuneConfig) -> list[str]:
     from bertinchamps.tasks.entities import representations
     from bertinchamps.training.clock import budget_problems
     from bertinchamps.training.optim import optimizer_problems
+    from bertinchamps.training.run import place_problems
     from bertinchamps.training.runtime import runtime_problems
     from bertinchamps.training.schedules import batch_problems, schedule_problems
     from bertinchamps.training.trackers import tracker_problems
@@ -54,6 +55,7 @@ def problems(config: FinetuneConfig) -> list[str]:
     found += batch_problems(config.batch)
     found += runtime_problems(config.runtime)
     found += tracker_problems(*named(config.tracker))
+    found += place_problems(config)
     return found + _number_problems(config)
 
 
@@ -98,6 +100,7 @@ def unusable_inputs(
     """What is wrong with these examples and this encoder, told before a directory is made."""
     from bertinchamps.model.downstream import longest_input, open_config, open_tokenizer
     from bertinchamps.tasks.formats import brat
+    from bertinchamps.training.checkpoint import refuse_damaged
 
     found = brat.label_problems(labels) if kind == "ner" else []
     no_choice = "in the dev split, so no score could choose among weights: give another one (task.dev)"
@@ -111,6 +114,7 @@ def unusable_inputs(
         found.append(f"task: only one number {no_choice}, or raise selection.dev_share")
     if encoder != "scratch":
         try:
+            refuse_damaged(Path(encoder))
             longest = longest_input(open_config(encoder))
             open_tokenizer(encoder)
         except UserError as error:

@@ -80,10 +80,12 @@ def predict(config: PredictConfig) -> None:
 
     from bertinchamps.tasks.classification import TextLabeller
     from bertinchamps.tasks.saved import read_facts
+    from bertinchamps.training.checkpoint import refuse_damaged
     from bertinchamps.training.runtime import build_runtime
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = _model_folder(config)
+    refuse_damaged(folder)
     facts = read_facts(folder)
     form = _format(config, facts.kind)
     if (config.pair_field is not None) != facts.pairs:

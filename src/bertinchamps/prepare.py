@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,8 @@ def problems(config: PrepareConfig) -> list[str]:
 
 def tell(message: str) -> None:
     """Say something about the work to the user; never text of documents."""
-    sys.stderr.write(message + "\n")
+    with contextlib.suppress(OSError):  # a terminal that was closed, or a full disk behind it, costs no run
+        sys.stderr.write(message + "\n")
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PretrainConfig, named
-from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
 from bertinchamps.launch import launched
 from bertinchamps.prepare import problems as data_problems
 from bertinchamps.prepare import tell
@@ -130,7 +129,6 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         runtime.recompute_activations(model)
     clock = Clock(config.budget, task.epoch_length(), flops, Spent(**run.state.get("spent", {})))
     records = _Records(config, corpus, run, model, clock) if processes.first else None
-    signals = StopOnSignal()
     trainer = Trainer(
         task=task,
         model=model,
@@ -141,7 +139,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         runtime=runtime,
         seed=config.seed,
         gradient_clipping=config.gradient_clipping,
-        hooks=[*records.hooks, signals] if records else [signals],
+        hooks=[*(records.hooks if records else []), StopOnSignal()],
         position=run.state.get("position", 0),
         reserve=run.state.get("reserve"),
         scaling=run.state.get("scaling"),
@@ -154,12 +152,8 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         )
         tell(f"device     {runtime.describe()}")
     try:
-        _fit(trainer, records, run)
-    except ProcessEnded:
-        signals.ignore()  # torchrun's is on its way, and must not cut short what is said of this
-        raise
+        _fit(trainer, run)
     finally:
-        signals.restore()
         if records:
             records.close()
     processes.from_first(lambda: _conclude(run, trainer, records))
@@ -176,7 +170,7 @@ class _Records:
 
         self._bar = hooks.BudgetBar()
         self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=asdict(config))
-        log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, self._tracker)
+        log = hooks.MetricsLog(run.folder / "metrics.jsonl", clock.spent.steps, self._tracker, self._bar.say)
         save = _saver(model, corpus.tokenizer_folder)
         self.evaluation = hooks.Evaluation(config.evaluation, log, self._bar)
         self.checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
@@ -188,31 +182,24 @@ class _Records:
         self._tracker.close()
 
 
-def _fit(trainer: Trainer, records: _Records | None, run: Run) -> None:
+def _fit(trainer: Trainer, run: Run) -> None:
     """Train; where that breaks off, the weights after the last whole update are in a checkpoint."""
     from bertinchamps.training.trainer import NonFiniteLoss
-
-    def save() -> None:
-        if records:
-            records.checkpoints.save(trainer)
 
     try:
         trainer.fit()
     except NonFiniteLoss as error:
-        trainer.processes.from_first(save)
-        if not records:
+        trainer.processes.from_first(
+            lambda: None
+        )  # all of them have it, and wait for the first one's checkpoint
+        if not trainer.processes.first:
             raise ToldByFirst(str(error)) from error
         raise
     except ProcessEnded as error:
-        save()
         raise ProcessEnded(
             f"{error}. The weights after update {trainer.step} are in a checkpoint: the same command with "
             f"resume={run.folder} goes on, and torchrun --max-restarts=N does so by itself"
         ) from error
-    except UserError:
-        with contextlib.suppress(OSError):  # if the disk is full, that is what is told
-            save()
-        raise
 
 
 def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForMaskedLM:
@@ -274,6 +261,7 @@ def problems(config: PretrainConfig) -> list[str]:
     from bertinchamps.objectives import objectives
     from bertinchamps.training.clock import budget_problems
     from bertinchamps.training.optim import optimizer_problems
+    from bertinchamps.training.run import place_problems
     from bertinchamps.training.runtime import runtime_problems
     from bertinchamps.training.schedules import batch_problems, schedule_problems
     from bertinchamps.training.trackers import tracker_problems
@@ -289,6 +277,7 @@ def problems(config: PretrainConfig) -> list[str]:
     found += batch_problems(config.batch)
     found += runtime_problems(config.runtime)
     found += tracker_problems(*named(config.tracker))
+    found += place_problems(config)
     if config.arch.positions == "learned" and length > config.arch.max_positions:
         found.append(
             f"blocks.sequence_length={length}: learned positions end at arch.max_positions={config.arch.max_positions}"

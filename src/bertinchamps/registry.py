@@ -100,6 +100,11 @@ class Registry(Generic[T]):
                 importlib.import_module(f"{package}.{module.name}")
         return sorted(self._builders)
 
+    def builder(self, name: str) -> Callable[..., T]:
+        """The class or function filed under a name of the menu."""
+        self.names()
+        return self._builders[name]
+
     def problems(
         self, name: object, arguments: Mapping[str, Any] = {}, given: tuple[str, ...] = ()
     ) -> list[str]:

@@ -14,8 +14,8 @@ import pytest
 
 from bertinchamps.config import ReportConfig
 from bertinchamps.errors import UserError
+from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.report import problems, report
-from bertinchamps.reporting.protocols import PROTOCOLS
 from bertinchamps.reporting.published import published
 from support import command
 
@@ -199,13 +199,72 @@ def test_the_same_seed_twice_is_no_second_sample(runs: Path) -> None:
     write_run(runs / "new", ner(0.6), finished="2026-11-21T12:00:00+0000")
     page = page_of(runs)
     assert table_under(page, "entities, strict")[2][4] == "60.0"
-    assert re.search(r"- `old`: same setting and seed as .*new", page)
+    assert re.search(r"- `old`: same settings and seed as .*new", page)
+
+
+def with_settings(**settings: Any) -> dict[str, Any]:
+    return {"settings": {"model": "runs/a", "optim.learning_rate": 1e-4, "budget.epochs": 12, **settings}}
+
+
+def test_runs_of_other_settings_are_neither_dropped_nor_averaged(runs: Path) -> None:
+    """Two rates with one seed are no repetition, and with two seeds no mean."""
+    fast = with_settings(**{"optim.learning_rate": 3e-3})
+    write_run(runs / "fast_0", ner(0.9), **fast)
+    write_run(runs / "slow_0", ner(0.1), **with_settings())
+    write_run(runs / "slow_1", ner(0.3), seed=1, **with_settings())
+    page = page_of(runs)
+    rows = table_under(page, "entities, strict")[2:]
+    assert [(row[0], row[4], row[5]) for row in rows if row[5].startswith("ours")] == [
+        ("small, 0.7 h, flat (optim.learning_rate=0.0001)", "20.0 ± 14.1", "ours, 2 seeds: 0, 1"),
+        ("small, 0.7 h, flat (optim.learning_rate=0.003)", "90.0", "ours, 1 seed: 0"),
+    ]
+    assert "## Left out" not in page
+    assert (
+        len({row["settings_digest"] for row in rows_of(runs, "quaero_emea_strict") if row["from"] == "ours"})
+        == 2
+    )
+
+
+def test_a_label_that_is_alone_tells_no_settings(runs: Path) -> None:
+    for seed in (0, 1):
+        write_run(runs / str(seed), ner(0.5), seed=seed, **with_settings())
+    assert table_under(page_of(runs), "entities, strict")[2][0] == "small, 0.7 h, flat"
+
+
+def test_results_without_settings_are_told_apart_by_their_config_or_command(runs: Path) -> None:
+    """As versions before wrote them."""
+    for name, rate in (("a", "1e-3"), ("b", "1e-5")):
+        folder = write_run(runs / name, ner(0.5), model_label="old")
+        (folder / "config.yaml").write_text(
+            f"optim: {{learning_rate: {rate}}}\nseed: 0\nrun_dir: runs/{name}\n"
+        )
+    for seed, rate in ((0, "1e-3"), (1, "1e-3"), (0, "1e-5")):
+        words = f"python -m bertinchamps.finetune optim.learning_rate={rate} seed={seed} run_dir=runs/{seed}{rate}"
+        write_run(runs / f"c{seed}{rate}", ner(0.5), seed=seed, command=words, model_label="older")
+    labels = [(row[0], row[5]) for row in table_under(page_of(runs), "entities, strict")[2:]]
+    assert labels[:4] == [
+        ("old, flat (optim.learning_rate=1e-3)", "ours, 1 seed: 0"),
+        ("old, flat (optim.learning_rate=1e-5)", "ours, 1 seed: 0"),
+        ("older, flat (optim.learning_rate=1e-3)", "ours, 2 seeds: 0, 1"),
+        ("older, flat (optim.learning_rate=1e-5)", "ours, 1 seed: 0"),
+    ]
+
+
+def test_labels_are_text_and_neither_html_nor_links(runs: Path) -> None:
+    evil = "<img src=x onerror=alert(1)> [here](http://example.org)"
+    scores = ner(0.5)
+    scores["strict"]["types"] = {evil: scores["strict"]["types"]["CHEM"]}
+    write_run(runs / "a", scores, model_label=evil, remarks=[evil])
+    page = page_of(runs)
+    assert "<img" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt; \\[here](http://example.org)" in page
 
 
 OTHER_TASKS = {
     "classes": {"accuracy": 0.8, "macro_f1": 0.7, "classes": {"yes|no": {"precision": 0.5, "recall": 0.5, "f1": 0.5,
                                                                         "support": 3}}},
-    "multi_label": {"micro_f1": 0.8, "macro_f1": 0.7, "exact_match": 0.6},
+    "multi_label": {"micro_f1": 0.8, "macro_f1": 0.7, "exact_match": 0.6,
+                    "classes": {"C34": {"precision": 0.5, "recall": 0.5, "f1": 0.25, "support": 3}}},
     "number": {"pearson": 0.8, "spearman": 0.7, "mean_absolute_error": 1.25, "root_mean_squared_error": 2.5},
 }  # fmt: skip
 
@@ -220,6 +279,8 @@ def test_tasks_of_ones_own_have_tables_of_the_same_shape(runs: Path, protocol: s
     assert table[2][0] == "small, 0.7 h"
     assert table[2][2] == ("0.800" if protocol == "number" else "80.0")
     assert rows_of(runs, f"my_topics_{protocol}")
+    if protocol == "multi_label":
+        assert table_under(page, "F1 by class, protocol multi_label")[2] == ["C34", "3", "25.0"]
 
 
 def test_remarks_of_runs_are_printed_once_in_their_section(runs: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bertinchamps.training import runtime
-from bertinchamps.training.runtime import EARNS_COMPILING, Runtime
+from bertinchamps.config import RuntimeConfig
+from bertinchamps.training import peak, runtime
+from bertinchamps.training.runtime import EARNS_COMPILING, Runtime, build_runtime
 
 CPU = Runtime(torch.device("cpu"), None, compiled=True)
 CUDA = replace(CPU, device=torch.device("cuda"))  # described, not used
@@ -57,3 +58,35 @@ def test_the_precision_of_a_card(
 
 def test_numbers_of_a_cpu_are_there_at_once() -> None:
     assert CPU.fetch(torch.tensor([1.5, 2.0]))() == [1.5, 2.0]
+
+
+def test_float32_on_a_processor_is_not_compiled_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "can_compile", lambda device: True)
+    chosen = {
+        (precision, compiled): build_runtime(RuntimeConfig("cpu", precision, compiled, threads=1)).compiled
+        for precision in ("fp32", "bf16")
+        for compiled in ("auto", "on")
+    }
+    assert chosen == {
+        ("fp32", "auto"): False, ("bf16", "auto"): True, ("fp32", "on"): True, ("bf16", "on"): True,
+    }  # fmt: skip
+
+
+def test_the_peak_is_measured_when_it_is_asked_for_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    monkeypatch.setattr(peak, "_seconds", lambda function, device: measured.append(device) or 0.001)
+    peak.peak_of.cache_clear()
+    first, second = (build_runtime(RuntimeConfig("cpu", "fp32", "off", threads=1)) for _ in range(2))
+    assert measured == []
+    state = torch.random.get_rng_state()
+    assert first.peak_flops == second.peak_flops == 2 * peak.SIZE**3 / 0.001
+    assert len(measured) == peak.TIMES
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert replace(first, processes=3).peak_flops == 3 * first.peak_flops
+    assert first.peak_origin == "measured"
+    peak.peak_of.cache_clear()
+
+
+def test_a_cards_peak_is_that_of_its_data_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
+    assert peak.peak_of(torch.device("cuda"), torch.bfloat16, 1, False) == (989e12, "data sheet")

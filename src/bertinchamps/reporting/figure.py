@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bertinchamps.reporting.protocols import PROTOCOLS
+from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.reporting.scores import NAMES
 from bertinchamps.reporting.sections import Mean, Section
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,9 +67,9 @@ def _introduction(gathered: Gathered, runs_dir: Path) -> list[str]:
 
 
 def _section_lines(section: Section, output: Path) -> Iterator[str]:
-    yield from (f"## {section.title}", "")
+    yield from (f"## {_shown(section.title)}", "")
     for note in section.notes:
-        yield from (_one_line(note), "")
+        yield from (_shown(note), "")
     for table in score_tables(section):
         yield from _table_lines(table, output)
 
@@ -77,12 +78,12 @@ def _table_lines(table: Table, output: Path) -> Iterator[str]:
     """The table as Markdown; its CSV file is written on the way."""
     file = output / (re.sub(r"[^\w.-]+", "_", table.file_stem) + ".csv")
     _write_csv(table, file)
-    yield from (f"### {_one_line(table.title)}", "")
+    yield from (f"### {_shown(table.title)}", "")
     for row in (table.header, ["---"] * len(table.header), *table.rows):
-        yield "| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in row) + " |"
+        yield "| " + " | ".join(_shown(cell).replace("|", "\\|") for cell in row) + " |"
     yield ""
     for note in table.notes:
-        yield from (_one_line(note), "")
+        yield from (_shown(note), "")
     yield from (f"[{file.name}]({file.name})", "")
 
 
@@ -103,6 +104,11 @@ def _command_lines(runs: Sequence[FinetuningRun | PretrainingRun], runs_dir: Pat
 
 def _name(folder: Path, runs_dir: Path) -> str:
     return str(folder.relative_to(runs_dir))
+
+
+def _shown(text: str) -> str:
+    """What a file or a user named, as text: no HTML and no link of Markdown, whatever a label holds."""
+    return html.escape(_one_line(text), quote=False).replace("[", "\\[")
 
 
 def _one_line(text: str) -> str:

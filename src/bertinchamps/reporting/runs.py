@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from bertinchamps.config import canonical
 from bertinchamps.errors import UserError
-from bertinchamps.reporting.protocols import PART_METRICS, PROTOCOLS
+from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
+from bertinchamps.training.run import settings_but_the_seed
 
 COSTS = ("seconds", "steps", "tokens", "flops", "epochs")
 FINETUNING_KEYS = {
@@ -32,6 +36,7 @@ class FinetuningRun:
     model_label: str
     parameters: int
     seed: int
+    settings: Mapping[str, Any]
     data_fingerprint: str
     command: str
     hardware: str
@@ -40,6 +45,11 @@ class FinetuningRun:
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     data: Mapping[str, Mapping[str, Any]]
     remarks: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names all that decides a run but its seed and its data: runs of one digest are repetitions."""
+        return hashlib.blake2b(canonical(self.settings).encode(), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -112,9 +122,9 @@ def _leave_out_repetitions(gathered: Gathered) -> None:
     """Of runs with the same setting and seed keep the last: twice the same seed is no second sample."""
     last: dict[tuple[object, ...], FinetuningRun] = {}
     for run in sorted(gathered.finetuning, key=lambda run: (run.finished, run.folder)):
-        key = (run.task, run.head, run.model_label, run.data_fingerprint, run.seed)
+        key = (run.task, run.head, run.model_label, run.data_fingerprint, run.digest, run.seed)
         if key in last:
-            reason = f"same setting and seed as {run.folder}, which finished later"
+            reason = f"same settings and seed as {run.folder}, which finished later"
             gathered.left_out.append(LeftOut(last[key].folder, reason))
         last[key] = run
     kept = {run.folder for run in last.values()}
@@ -133,7 +143,27 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
     if problems:
         raise _Unreadable(f"results.json: {'; '.join(problems)}")
     kept = {key: found[key] for key in FINETUNING_KEYS}
-    return FinetuningRun(folder, head=found.get("head"), **{**kept, "remarks": tuple(found["remarks"])})
+    settings = (
+        found["settings"] if isinstance(found.get("settings"), dict) else _older_settings(folder, found)
+    )
+    return FinetuningRun(
+        folder, head=found.get("head"), settings=settings, **{**kept, "remarks": tuple(found["remarks"])}
+    )
+
+
+def _older_settings(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a results.json without settings: by the config.yaml beside it, or at the least by the words of its command."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return {"model": results.get("model"), **settings_but_the_seed(config)}
+    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        words = [word.partition("=") for word in shlex.split(results["command"])]
+        given = {key.lstrip("+"): value for key, equals, value in words if equals}
+        return {
+            key: value
+            for key, value in settings_but_the_seed(given).items()
+            if key != "task" or value != results["task"]
+        }
 
 
 def _score_problems(scores: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bertinchamps.reporting.protocols import PART_METRICS, PROTOCOLS, Protocol
+from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol
 from bertinchamps.reporting.published import Figure
 from bertinchamps.reporting.sections import Mean, Section, Setting
 from bertinchamps.reporting.tables import Record, Table, identity_columns, mean_columns, with_deviation

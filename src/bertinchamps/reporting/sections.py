@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from bertinchamps.config import canonical
 from bertinchamps.reporting.published import Figure, Published
 from bertinchamps.reporting.runs import FinetuningRun
+
+MOST_TOLD = 3  # settings in a label
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Setting:
     """Runs that differ in their seed only.
 
     Attributes:
-        label: the model, and the head where the task has one.
+        label: the model, the head where the task has one, and what sets it apart from others of that name.
         runs: one a seed, by seed.
     """
 
@@ -125,13 +128,28 @@ def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Sectio
 
 
 def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
+    """Runs of the same settings; where two have one label, each tells what it has different."""
+
     def label(run: FinetuningRun) -> str:
         return run.model_label if run.head is None else f"{run.model_label}, {run.head}"
 
-    return tuple(
-        Setting(name, tuple(sorted(of_setting, key=lambda run: run.seed)))
-        for name, of_setting in _grouped(runs, label)
-    )
+    found = []
+    for name, of_label in _grouped(runs, label):
+        by_digest = _grouped(of_label, lambda run: run.digest)
+        for _, of_setting in by_digest:
+            told = _difference(of_setting[0], [others[0] for _, others in by_digest])
+            found.append(Setting(f"{name}{told}", tuple(sorted(of_setting, key=lambda run: run.seed))))
+    return tuple(sorted(found, key=lambda setting: setting.label))
+
+
+def _difference(run: FinetuningRun, beside: list[FinetuningRun]) -> str:
+    """What a run's settings have that others of its label have not, in brackets; nothing if it is the only one."""
+    keys = sorted({key for other in beside for key in other.settings})
+    differing = [key for key in keys if len({canonical(other.settings.get(key)) for other in beside}) > 1]
+    told = [f"{key}={run.settings.get(key)}" for key in differing[:MOST_TOLD]]
+    if len(differing) > MOST_TOLD:
+        told.append(f"… {run.digest}")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:

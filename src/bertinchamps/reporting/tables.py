@@ -39,6 +39,8 @@ def identity_columns(section: Section, setting: Setting, split: str) -> Record:
         "from": "ours",
         "model": run.model_label,
         "head": run.head or "",
+        "setting": setting.label,
+        "settings_digest": run.digest,
         "parameters": run.parameters,
         "data_fingerprint": section.data_fingerprint,
         "split": split,

@@ -18,18 +18,14 @@ from torch import Tensor, nn
 from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import Batch, LabelledText, Output
 from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.tasks.batching import batches_of, in_length_order
 
 Target = tuple[str, ...] | float
 Integers = NDArray[np.int32] | NDArray[np.int8]
 TEXTS_AT_ONCE = 4096  # handed to the tokenizer together, whose own answers take far more memory than ids
-# Dev scores that may choose among weights, the higher the better; the first does unless another is asked for.
-METRICS = {
-    "single_label": ("accuracy", "macro_f1", "weighted_f1"),
-    "multi_label": ("micro_f1", "macro_f1", "exact_match"),
-    "number": ("spearman", "pearson"),
-}
 PROTOCOL = {"single_label": "classes", "multi_label": "multi_label", "number": "number"}
+METRICS = {kind: PROTOCOLS[name].choosing for kind, name in PROTOCOL.items()}
 
 
 class Encoded(NamedTuple):

@@ -68,14 +68,18 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        fill(unfinished)
-    except (SafetensorError, RuntimeError) as error:  # how safetensors and torch tell of a full disk
-        raise OSError(f"{unfinished}: {error}") from error
-    files = sorted(file for file in unfinished.rglob("*") if file.is_file())
-    manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
-    (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    for file in [*files, unfinished / MANIFEST]:
-        flush_to_disk(file)
+        try:
+            fill(unfinished)
+        except (SafetensorError, RuntimeError) as error:  # how safetensors and torch tell of a full disk
+            raise OSError(f"{unfinished}: {error}") from error
+        files = sorted(file for file in unfinished.rglob("*") if file.is_file())
+        manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        for file in [*files, unfinished / MANIFEST]:
+            flush_to_disk(file)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)  # or the next one has no room for the same reason
+        raise
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)
@@ -102,6 +106,20 @@ def problems(folder: Path) -> list[str]:
         elif _digest(file) != digest:
             found.append(f"{file} was altered after it was written")
     return found
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Look at every byte of a model that this program wrote; a directory without a manifest is somebody else's.
+
+    Raises:
+        UserError: a file is missing, cut or altered.
+    """
+    found = problems(folder) if (folder / MANIFEST).is_file() else []
+    if found:
+        raise UserError(
+            f"{'; '.join(found)}. It is not read: restore it from a copy, or, if you changed it on purpose, delete "
+            f"{folder / MANIFEST}"
+        )
 
 
 def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:

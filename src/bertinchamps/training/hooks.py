@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import shutil
 import signal
+import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,29 +26,42 @@ from safetensors.torch import load_file, save_file
 
 from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
 from bertinchamps.durable import write_file
-from bertinchamps.errors import UserError
+from bertinchamps.errors import ProcessEnded, UserError
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.trackers import Tracker
 from bertinchamps.training.trainer import Hook, Trainer, Update
 
 RESERVE_MARGIN = 1.3  # the last evaluation and checkpoint may take so much longer than the ones measured
+UPDATES_WATCHED = 5  # before it is judged where their time goes
+NOT_SCORES = ("kind", "step", "tokens", "seconds", "flops", "evaluation_seconds")  # of an evaluation's record
 DISK_BYTES_PER_SECOND = 200e6  # for the time of the first checkpoint, before one was measured
 
 
 class MetricsLog:
     """RUN/metrics.jsonl: one JSON object a line, numbers only; survives being killed at any moment.
 
+    Where the disk is full, records are kept in memory until there is room again: training goes on.
+
     Args:
         file: its path.
         step: where a resumed run goes on; later records, of updates that will be done again, are dropped.
         tracker: is told the same.
+        warn: is told of records that cannot be written or read.
     """
 
-    def __init__(self, file: Path, step: int, tracker: Tracker) -> None:
-        self._file, self._tracker = file, tracker
-        kept = [record for record in read_metrics(file) if record["step"] <= step] if step else []
-        write_file(file, "".join(json.dumps(record) + "\n" for record in kept))
+    def __init__(self, file: Path, step: int, tracker: Tracker, warn: Callable[[str], None]) -> None:
+        self._file, self._tracker, self._warn = file, tracker, warn
+        self._unwritten: list[str] = []
+        self._kept: list[dict[str, Any]] = []
+        if step:
+            records, damaged = _read_records(file)
+            self._kept = [record for record in records if record["step"] <= step]
+            if damaged:
+                aside = file.with_name(f"{file.name}.damaged")
+                shutil.copyfile(file, aside)
+                warn(f"{file}: {damaged} damaged lines were left out; the file as it was is {aside.name}")
+        write_file(file, "".join(json.dumps(record) + "\n" for record in self._kept))
 
     def write(self, kind: str, spent: Spent, values: dict[str, float]) -> None:
         """Append a record of a kind ("train" or "held_out"), with what was spent then."""
@@ -55,20 +72,50 @@ class MetricsLog:
             "seconds": round(spent.seconds, 3),
         }
         record |= {"flops": spent.flops, **values}
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        self._unwritten.append(json.dumps(record) + "\n")
+        self._append()
         self._tracker.log(spent.steps, {f"{kind}/{name}": value for name, value in values.items()})
+
+    def _append(self) -> None:
+        size = self._file.stat().st_size if self._file.exists() else 0
+        try:
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.writelines(self._unwritten)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self._file, size)  # half a line would spoil the next one
+            if len(self._unwritten) == 1:
+                self._warn(
+                    f"{self._file}: cannot be written ({error.strerror or error}); training goes on, and what it "
+                    "should hold is kept in memory until there is room"
+                )
+        else:
+            self._unwritten.clear()
+
+    def scores_at(self, kind: str, step: int) -> dict[str, float] | None:
+        """What an evaluation of this step wrote before the run was resumed, or None."""
+        for record in reversed(self._kept):
+            if record["kind"] == kind and record["step"] == step:
+                return {name: value for name, value in record.items() if name not in NOT_SCORES}
+        return None
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a last line that a kill cut short is left out."""
-    records = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+    """The records of a metrics.jsonl; damaged lines, such as a last one that a kill cut short, are left out."""
+    return _read_records(file)[0]
+
+
+def _read_records(file: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records, and how many lines before the last one are damaged."""
+    lines = file.read_bytes().split(b"\n") if file.exists() else []
+    records, damaged = [], 0
+    for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
+            record = json.loads(line)
+            records.append({"kind": str(record["kind"]), "step": int(record["step"])} | record)
+        except (ValueError, KeyError, TypeError):
+            damaged += bool(line) and number < len(lines)
+    return records, damaged
 
 
 class Logging(Hook):
@@ -76,6 +123,7 @@ class Logging(Hook):
 
     def __init__(self, log: MetricsLog, bar: BudgetBar) -> None:
         self._log, self._bar = log, bar
+        self._in_optimizer: list[float] = []  # share of the time of each update, until enough are known
 
     def before_training(self, trainer: Trainer) -> None:
         self._bar.start()
@@ -96,8 +144,23 @@ class Logging(Hook):
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         self._log.write("train", update.spent, finite)
         self._bar.show(trainer, update, tokens_per_second, share_of_peak)
+        self._watch_optimizer(update)
+
+    def _watch_optimizer(self, update: Update) -> None:
+        """Say once if the optimizer takes more time than the model."""
+        if update.optimizer_seconds is None or len(self._in_optimizer) == UPDATES_WATCHED:
+            return
+        self._in_optimizer.append(update.optimizer_seconds / update.seconds)
+        if len(self._in_optimizer) == UPDATES_WATCHED and statistics.median(self._in_optimizer) > 0.5:
+            self._bar.say(
+                f"the optimizer takes {statistics.median(self._in_optimizer):.0%} of the time of an update: "
+                "optim=adamw steps faster, and a larger batch.size steps less often"
+            )
 
     def after_training(self, trainer: Trainer) -> None:
+        self._bar.stop()
+
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
         self._bar.stop()
 
 
@@ -124,7 +187,8 @@ class BudgetBar:
 
     def start(self) -> None:
         if self.console.is_terminal:
-            self._live.start()
+            with contextlib.suppress(OSError):  # here and below: a terminal that was closed costs no run
+                self._live.start()
 
     def show(self, trainer: Trainer, update: Update, tokens_per_second: float, share_of_peak: float) -> None:
         name, spent, limit = trainer.clock.binding()
@@ -138,15 +202,17 @@ class BudgetBar:
             self._bar.update(self._task, completed=progress, amount=amount)
             self._status.plain = status
         elif progress >= self._next_line:
-            self.console.print(f"{progress:>6.1%} {amount} · {status}")
+            self.say(f"{progress:>6.1%} {amount} · {status}")
             self._next_line = math.floor(progress / self._lines_every + 1) * self._lines_every
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
-        self.console.print(message)
+        with contextlib.suppress(OSError):
+            self.console.print(message)
 
     def stop(self) -> None:
-        self._live.stop()
+        with contextlib.suppress(OSError):
+            self._live.stop()
 
 
 def _amount(limit: str, value: float) -> str:
@@ -167,6 +233,9 @@ class Evaluation(Hook):
 
     def before_training(self, trainer: Trainer) -> None:
         self._mark = self._marks(trainer)
+        known = self._log.scores_at("held_out", trainer.step)
+        if known is not None:  # written before the run was resumed
+            self.scores, self._scored_step = known, trainer.step
         if trainer.step == 0:
             self._evaluate(trainer)  # where learning starts from, and how long an evaluation takes
 
@@ -238,6 +307,8 @@ class Selection(Hook):
 
     def before_training(self, trainer: Trainer) -> None:
         self._mark = self._marks(trainer)
+        if self._log.scores_at("dev", trainer.step) is not None and self._weights:
+            self._scored_step = trainer.step  # before the run was resumed
         trainer.converged = self._converged()
 
     def after_update(self, trainer: Trainer) -> None:
@@ -329,19 +400,54 @@ class Checkpoints(Hook):
             try:
                 self.save(trainer)
             except OSError as error:  # a full disk now need not cost the run: the model is written at the end
-                self._bar.say(f"no checkpoint at step {trainer.step}: {error.strerror or error}; going on")
+                self._bar.say(f"no checkpoint at step {trainer.step}: {_said(error)}; training goes on")
 
     def after_training(self, trainer: Trainer) -> None:
         if trainer.stop_requested:
-            self.save(trainer)
+            try:
+                self.save(trainer)
+            except OSError as error:
+                raise UserError(
+                    f"no checkpoint at step {trainer.step}: {_said(error)}. {self._ways_on()}"
+                ) from error
             return
         try:
-            checkpoint.write_directory(self._folder / "model", self._save_model)
+            self._write_model()
         except OSError as error:
             raise UserError(
-                f"{self._folder / 'model'}: cannot be written ({error.strerror or error}). Make room, then the same "
-                f"command with resume={self._folder} goes on from the last checkpoint"
+                f"{self._folder / 'model'}: cannot be written ({_said(error)}). Make room. {self._ways_on()}"
             ) from error
+
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
+        """The weights after the last whole update are kept, whatever the reason; what is said of it is true."""
+        if not isinstance(error, Exception) or not trainer.consistent or trainer.step == 0:
+            return
+        try:
+            self.save(trainer)
+        except Exception as second:  # the first error is the one to be told
+            self._bar.say(f"no checkpoint at step {trainer.step}: {_said(second)}. {self._ways_on()}")
+        else:
+            self._bar.say(f"the weights after update {trainer.step} are in a checkpoint. {self._ways_on()}")
+
+    def _write_model(self) -> None:
+        """The finished model; where it does not fit, old checkpoints make room."""
+        try:
+            checkpoint.write_directory(self._folder / "model", self._save_model)
+        except OSError:
+            if len(checkpoint.all_of(self._folder / "checkpoints")) < 2:
+                raise
+            self._bar.say(
+                "the finished model does not fit on the disk: all checkpoints but the last are deleted"
+            )
+            checkpoint.keep_latest(self._folder / "checkpoints", 1)
+            checkpoint.write_directory(self._folder / "model", self._save_model)
+
+    def _ways_on(self) -> str:
+        """What the same command would go on from."""
+        whole = checkpoint.all_of(self._folder / "checkpoints")
+        if not whole:
+            return "The run has no checkpoint: it would start over"
+        return f"The same command with resume={self._folder} goes on from {whole[-1].name}"
 
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint now, unless this step has one."""
@@ -359,11 +465,18 @@ class Checkpoints(Hook):
         self._saved_at, self._saved_step = time.monotonic(), trainer.step
 
 
-class StopOnSignal(Hook):
-    """SIGTERM or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once.
+def _said(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
-    Where several processes train, each listens: they agree to stop, whichever was told.
+
+class StopOnSignal(Hook):
+    """SIGTERM, SIGHUP or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once.
+
+    Where several processes train, each listens: they agree to stop, whichever was told. Python hands signals to the
+    main thread alone: `fit` on another one does not listen, and `trainer.stop_requested` ends it.
     """
+
+    NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
@@ -371,26 +484,29 @@ class StopOnSignal(Hook):
     def before_training(self, trainer: Trainer) -> None:
         def request(number: int, frame: FrameType | None) -> None:
             del frame
-            if trainer.stop_requested:
+            if trainer.stop_requested and number != signal.SIGHUP:  # a closed terminal may tell of it twice
                 os._exit(128 + number)
             trainer.stop_requested = True
             if trainer.processes.first:
-                sys.stderr.write("\nstopping after this update; once more to leave at once\n")
+                with contextlib.suppress(OSError):  # the terminal may be gone
+                    sys.stderr.write("\nstopping after this update; once more to leave at once\n")
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, request)
+        if threading.current_thread() is threading.main_thread():
+            for number in self.NUMBERS:
+                self._before[number] = signal.signal(number, request)
 
     def after_training(self, trainer: Trainer) -> None:
-        self.restore()
+        self._restore()
 
-    def ignore(self) -> None:
-        """Be deaf from now on, in a process that is about to leave."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_IGN)
-        self._before.clear()
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
+        if isinstance(error, ProcessEnded):
+            # torchrun's signal is on its way, and must not cut short what is said of this
+            for number in self._before:
+                signal.signal(number, signal.SIG_IGN)
+            self._before.clear()
+        self._restore()
 
-    def restore(self) -> None:
-        """Leave signals to whoever had them before; more than once does no harm."""
+    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

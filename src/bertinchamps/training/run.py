@@ -15,10 +15,10 @@ RUN/
 from __future__ import annotations
 
 import fcntl
-import json
 import platform
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,8 +28,9 @@ from typing import IO, Any, Protocol, cast
 
 import yaml
 
-from bertinchamps.durable import write_file, write_json
+from bertinchamps.durable import read_json, write_file, write_json
 from bertinchamps.errors import UserError
+from bertinchamps.launch import launched
 from bertinchamps.training import checkpoint
 
 # What may differ when a run goes on: where things are and how they are computed. Another precision, device or
@@ -43,6 +44,13 @@ IN_FINGERPRINT = (
     "data", "cleaning", "tokenizer", "blocks.held_out_share", "blocks.tokens_per_character",
 )  # fmt: skip
 SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
+SUMMARY_KEYS = {
+    "pretrain": (
+        "held_out.loss", "held_out.accuracy", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
+        "tokens_per_second", "share_of_peak_flops", "peak_flops", "peak_origin",
+    ),
+    "finetune": ("scores", "selection.value"),
+}  # fmt: skip
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
 BEFORE_A_RUN = (".lock", "config.yaml", ".config.yaml.unfinished", ".run.json.unfinished")
 Tell = Callable[[str], None]
@@ -131,15 +139,21 @@ def finish(run: Run, summary: dict[str, Any]) -> None:
 
 
 def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
-    """The summary of a finished run's directory."""
-    summary: dict[str, Any] = json.loads((folder / SUMMARIES[command]).read_text(encoding="utf-8"))
-    return summary
+    """The summary of a finished run's directory.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command])
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What a run's directory says of its beginning: command, versions, fingerprint of the data."""
-    facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return facts
+    """What a run's directory says of its beginning: command, versions, fingerprint of the data.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_json(folder / "run.json", "command", "data_fingerprint", "versions")
 
 
 def last_finished(runs_dir: str, command: str) -> Path | None:
@@ -167,8 +181,12 @@ def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell:
     wanted = deciding_settings(config)
 
     def same(folder: Path) -> bool:
-        before, now = _compared(_settings_of(folder), wanted)
-        return before == now and (now == wanted or read_facts(folder)["data_fingerprint"] == data_fingerprint)
+        settings = _settings_of(folder)
+        if settings is None:
+            tell(f"{folder / 'config.yaml'} is missing or damaged: that run is passed over")
+            return False
+        before, now = _compared(settings, wanted)
+        return before == now and (now == wanted or _fingerprint_of(folder) == data_fingerprint)
 
     for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
         unfinished = not (file.parent / SUMMARIES[command]).exists()
@@ -181,12 +199,7 @@ def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell:
 def _new_folder(config: RunConfig, label: str) -> Path:
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
-        # what a process leaves that is killed while it makes the directory is no run yet, and is written anew
-        if folder.exists() and any(file.name not in BEFORE_A_RUN for file in folder.iterdir()):
-            raise UserError(
-                f"run_dir={config.run_dir}: not empty, and nothing in it was touched. "
-                "Add resume=auto to go on with that run, or choose another directory."
-            )
+        _refuse_taken(folder, config.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     parent = Path(config.runs_dir).expanduser()
@@ -202,7 +215,13 @@ def _new_folder(config: RunConfig, label: str) -> Path:
 
 
 def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
-    before, now = _compared(_settings_of(folder), deciding_settings(config))
+    settings = _settings_of(folder)
+    if settings is None:
+        raise UserError(
+            f"{folder / 'config.yaml'}: missing or damaged, so nobody can tell whether the run would go on with the "
+            "same settings; restore it from a copy, or start a new run without resume"
+        )
+    before, now = _compared(settings, deciding_settings(config))
     changed = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -228,11 +247,63 @@ def deciding_settings(config: RunConfig) -> dict[str, Any]:
     return _settings(_as_dict(config))
 
 
-def _settings_of(folder: Path) -> dict[str, Any]:
+def _settings_of(folder: Path) -> dict[str, Any] | None:
+    """The deciding settings of a run's directory; None where its config.yaml is missing or damaged."""
     try:
-        return _settings(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, AttributeError):
-        return {}
+        config = yaml.safe_load((folder / "config.yaml").read_bytes())
+        return _settings(config) if isinstance(config, dict) and config else None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def _fingerprint_of(folder: Path) -> str | None:
+    """Of the data of a run; None where its run.json is damaged."""
+    try:
+        return str(read_facts(folder)["data_fingerprint"])
+    except UserError:
+        return None
+
+
+def place_problems(config: RunConfig) -> list[str]:
+    """Why no directory can be made for a run, in the user's key names: told before any long work."""
+    key = "runs_dir" if config.run_dir is None else "run_dir"
+    place = Path(getattr(config, key)).expanduser()
+    # torchrun may have begun a job of several processes again, which goes on then
+    if config.run_dir is not None and config.resume == "never" and launched().size == 1:
+        try:
+            _refuse_taken(place, config.run_dir)
+        except UserError as error:
+            return [str(error)]
+    parent = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+    try:
+        Path(tempfile.mkdtemp(dir=parent, prefix=".bertinchamps.")).rmdir()
+    except OSError as error:
+        return [f"{key}={getattr(config, key)}: no directory can be made in {parent} ({error.strerror})"]
+    return []
+
+
+def _refuse_taken(folder: Path, given: str) -> None:
+    # what a process leaves that is killed while it makes the directory is no run yet, and is written anew
+    if folder.is_dir() and any(file.name not in BEFORE_A_RUN for file in folder.iterdir()):
+        raise UserError(
+            f"run_dir={given}: not empty, and nothing in it was touched. "
+            "Add resume=auto to go on with that run, or choose another directory."
+        )
+
+
+def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
+    """Flat settings in which two runs of one row of a report agree: all that decide, but the seed.
+
+    The examples are told by their fingerprint and the encoder by what `model` meant, so neither's place is among them.
+
+    Args:
+        config: as config.yaml has it.
+    """
+    return {
+        key: value
+        for key, value in _settings(config).items()
+        if key not in ("seed", "model") and not key.startswith("task.")
+    }
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

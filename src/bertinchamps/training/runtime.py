@@ -1,4 +1,4 @@
-"""Where and how the arithmetic runs: device, precision, compilation, threads, and their peak rate."""
+"""Where and how the arithmetic runs: device, precision, compilation, threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import queue
 import shutil
 import sysconfig
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
 from bertinchamps.launch import Launch, cores, launched
 from bertinchamps.training import dropout, float32
+from bertinchamps.training.peak import Peak, peak_of
 from bertinchamps.training.replacing import Replacing
 
 if TYPE_CHECKING:
@@ -36,14 +36,6 @@ CPU_FLOPS = 0.5e12
 EARNS_COMPILING = 900 * CPU_FLOPS
 SECONDS_FOR_A_BATCH = 5.0
 
-# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
-# the first match counts.
-DATA_SHEET_TFLOPS = {
-    "H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
-    "RTX 4090": 165, "RTX 3090": 71, "RTX A6000": 155, "RTX A4000": 77, "A40": 150, "A10": 125,
-    "V100": 125, "T4": 65,
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Runtime:
@@ -53,8 +45,6 @@ class Runtime:
         device: where the model lives.
         autocast_dtype: the type of matrix products, or None for plain float32.
         compiled: whether functions go through torch.compile.
-        peak_flops: FLOP/s that count as 100 %, of the devices of all processes.
-        peak_origin: "data sheet", or "measured" with a matrix product on this device.
         processes: that train together, each on a device like this one.
         asynchronous: whether the device works while the program goes on.
         fast_linear_maps: whether float32 goes through `float32.linear`.
@@ -63,11 +53,23 @@ class Runtime:
     device: torch.device
     autocast_dtype: torch.dtype | None
     compiled: bool
-    peak_flops: float = 0.0
-    peak_origin: str = ""
     processes: int = 1
     asynchronous: bool = False
     fast_linear_maps: bool = False
+
+    @property
+    def peak_flops(self) -> float:
+        """FLOP/s that count as 100 %, of the devices of all processes; the first look may measure them."""
+        return self._peak.flops * self.processes
+
+    @property
+    def peak_origin(self) -> str:
+        """ "data sheet", or "measured" with a matrix product on this device."""
+        return self._peak.origin
+
+    @property
+    def _peak(self) -> Peak:
+        return peak_of(self.device, self.autocast_dtype, torch.get_num_threads(), self.fast_linear_maps)
 
     def set_process(self) -> None:
         """Set what PyTorch keeps for the whole process."""
@@ -149,7 +151,7 @@ class Runtime:
 
 
 def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
-    """Resolve every `auto` on this machine and measure or look up the peak rate (under a second).
+    """Resolve every `auto` on this machine.
 
     Args:
         config: the choices.
@@ -162,10 +164,9 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
     dtype = _autocast_dtype(config.precision, device)
     fast_linear_maps = device.type == "cpu" and dtype is None and float32.help_here()
-    # Compiled, these maps are slower than they are by themselves (docs/performance.md).
-    compiled = config.compile == "on" or (
-        config.compile == "auto" and can_compile(device) and not fast_linear_maps
-    )
+    # On processors, compiled float32 is slower than eager where it was measured (docs/performance.md).
+    pays = device.type != "cpu" or dtype is not None
+    compiled = config.compile == "on" or (config.compile == "auto" and pays and can_compile(device))
     runtime = Runtime(
         device,
         dtype,
@@ -175,8 +176,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
         fast_linear_maps=fast_linear_maps,
     )
     runtime.set_process()
-    peak, origin = _peak_flops(runtime)
-    return replace(runtime, peak_flops=peak * place.size, peak_origin=origin)
+    return runtime
 
 
 def runtime_problems(config: RuntimeConfig) -> list[str]:
@@ -211,6 +211,11 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
             else "a C++ compiler and Python's headers (g++, python3-dev)"
         )
         problems.append(f"runtime.compile=on: needs {needs}; runtime.compile=auto does without")
+    if config.precision == "fp16" and not cuda:
+        problems.append(
+            "runtime.precision=fp16: it is for GPUs; a processor emulates it, and takes minutes for what float32 takes "
+            "a second for: runtime.precision=auto takes what this one multiplies fast"
+        )
     if config.threads is not None and config.threads < 1:
         problems.append(f"runtime.threads={config.threads}: must be at least 1")
     return problems
@@ -266,29 +271,6 @@ def _keep_freed_memory() -> None:
         return
     for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
         set_option(option, value)
-
-
-def _peak_flops(runtime: Runtime) -> tuple[float, str]:
-    if runtime.device.type == "cuda" and runtime.autocast_dtype is not None:
-        name = torch.cuda.get_device_name(runtime.device)
-        for part, tflops in DATA_SHEET_TFLOPS.items():
-            if part in name:
-                return tflops * 1e12, "data sheet"
-    size = 2048 if runtime.device.type == "cpu" else 8192
-    if runtime.device.type == "cpu" and runtime.autocast_dtype is torch.float16:
-        size = 256  # most processors have no fp16, and take minutes for more
-    a = torch.randn(size, size, device=runtime.device, dtype=runtime.autocast_dtype or torch.float32)
-    with torch.no_grad(), runtime.arithmetic():
-        best = min(_seconds(lambda: functional.linear(a, a), runtime.device) for _ in range(4))
-    return 2 * size**3 / best, "measured"
-
-
-def _seconds(function: Callable[[], Any], device: torch.device) -> float:
-    began = time.perf_counter()
-    function()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
 
 
 def _read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Batch]:

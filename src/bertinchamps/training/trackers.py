@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +64,10 @@ class WeightsAndBiases:
     def __init__(
         self, run_dir: Path, settings: Mapping[str, Any], project: str = "bertinchamps", mode: str = "offline"
     ) -> None:
+        # Before the import, which reads it: settings of the process, such as of its telemetry and its look-ups of
+        # names, stay online where only this run is told to be offline.
+        os.environ["WANDB_MODE"] = mode
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         wandb = _imported("wandb", extra="wandb")
         self._run = wandb.init(
             project=project,

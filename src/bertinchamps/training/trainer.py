@@ -42,6 +42,7 @@ class Update:
         sequences: sequences averaged.
         tokens: tokens read.
         seconds: from its beginning, or from the end of the update before it if that was later, to its end.
+        optimizer_seconds: of them, in the optimizer's step; None on a GPU, where nobody waits for it.
         spent: of the budget, this update included.
         progress: through the budget, this update included.
     """
@@ -53,6 +54,7 @@ class Update:
     sequences: int
     tokens: int
     seconds: float
+    optimizer_seconds: float | None
     spent: Spent
     progress: float
 
@@ -102,6 +104,9 @@ class Hook:
 
     def after_training(self, trainer: Trainer) -> None:
         """The last update is done."""
+
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
+        """Training breaks off with an error, which is raised again when every hook has heard of it."""
 
 
 class NonFiniteLoss(UserError):
@@ -157,6 +162,7 @@ class Trainer:
         self.converged = (
             False  # a hook saw that more updates would not help: the run ends as if the budget did
         )
+        self.consistent = True  # weights, clock and position are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
         self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
         self._stepping = Stepping(optimizer, runtime, gradient_clipping, scaling)
@@ -175,9 +181,19 @@ class Trainer:
         """Update until the budget ends, the time runs out within an update, a hook sees convergence, or a stop
         is requested.
 
+        May be called off the main thread, and again.
+
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
+        try:
+            self._fit()
+        except BaseException as error:
+            for hook in self._hooks:
+                hook.after_failure(self, error)
+            raise
+
+    def _fit(self) -> None:
         ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
         rank, size = self.processes.rank, self.processes.size
         batches = self.task.batches(self.position, self._batch.micro_batch, rank, size)
@@ -227,6 +243,7 @@ class Trainer:
             except NonFiniteLoss:
                 self.clock.rewind(one.spent)
                 self.position = one.position
+                self.consistent = True  # the device skipped this step and all after it
                 raise
             now = time.perf_counter()
             seconds, self._settled_at = now - max(one.began, self._settled_at), now
@@ -252,16 +269,26 @@ class Trainer:
         known = self.runtime.fetch(numbers)
         if self._stepping.waits:
             self._refuse_non_finite(self.step + 1, *known())
+        self.consistent = False
+        stepped_from = time.perf_counter()
         self._stepping.step(numbers)
+        in_step = None if self.runtime.asynchronous else time.perf_counter() - stepped_from
         self.optimizer.zero_grad(set_to_none=True)
         if not self._stepping.waits:
             self.settle()  # the update before, while the device is busy with this one
-        self._count(whole, began, self._rounds(progress), known)
+        self._count(whole, began, self._rounds(progress), known, in_step)
         if self._stepping.waits:
             self.settle()
         return True
 
-    def _count(self, whole: _Whole, began: float, rounds: int, numbers: Callable[[], list[float]]) -> None:
+    def _count(
+        self,
+        whole: _Whole,
+        began: float,
+        rounds: int,
+        numbers: Callable[[], list[float]],
+        optimizer_seconds: float | None,
+    ) -> None:
         """Charge an update to the budget, and keep what it was like for the hooks."""
         spent, position = self.clock.spent, self.position
         self.clock.spend(whole.tokens, whole.next_position - position)
@@ -274,10 +301,12 @@ class Trainer:
             sequences=whole.sequences,
             tokens=whole.tokens,
             seconds=math.nan,
+            optimizer_seconds=optimizer_seconds,
             spent=self.clock.spent,
             progress=self.clock.progress(),
         )
         self._waiting.append(_Waiting(numbers, position, spent, began, rounds, update))
+        self.consistent = True
 
     def _agreed_progress(self) -> float | None:
         """Of the first process, by which all of them take the next update; None where all of them end."""
@@ -343,8 +372,8 @@ class Trainer:
             return
         raise NonFiniteLoss(
             f"update {step}: the loss is {loss} and the gradient's norm {norm}. "
-            "Training stopped before the weights were touched, and they are in a checkpoint. "
-            "Lower optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32."
+            "Training stopped before the weights were touched. Lower optim.learning_rate, set gradient_clipping, "
+            "or try runtime.precision=fp32."
         )
 
     def _expected_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The ways of scoring that results.json may hold: which numbers, and what they mean."""
+"""The ways of scoring that results.json may hold: which numbers, and what they mean. Said here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ class Protocol:
         metrics: the numbers of a whole split, in the order of the columns.
         headline: the one that the figure shows.
         parts: the key of scores by type, tag or class, each with precision, recall, f1 and support; or empty.
+        choosing: the numbers that may choose among weights on dev, the higher the better; the first does unless
+            another is asked for.
         percent: shares of 1, shown as percentages; otherwise shown as they are.
         remark: printed under each of its tables.
     """
@@ -22,6 +24,7 @@ class Protocol:
     metrics: tuple[str, ...]
     headline: str
     parts: str = ""
+    choosing: tuple[str, ...] = ()
     percent: bool = True
     remark: str | None = None
 
@@ -49,17 +52,25 @@ PROTOCOLS = {
         remark="It scores tags one by one, and O, the commonest and easiest of them, is one of the classes: "
         "far above entity F1, and not comparable with it.",
     ),
-    "classes": Protocol("one class a text", ("accuracy", "macro_f1"), headline="accuracy", parts="classes"),
+    "classes": Protocol(
+        "one class a text",
+        ("accuracy", "macro_f1"),
+        headline="accuracy",
+        parts="classes",
+        choosing=("accuracy", "macro_f1", "weighted_f1"),
+    ),
     "multi_label": Protocol(
         "any number of labels a text",
         ("micro_f1", "macro_f1", "exact_match"),
         headline="micro_f1",
-        parts="labels",
+        parts="classes",
+        choosing=("micro_f1", "macro_f1", "exact_match"),
     ),
     "number": Protocol(
         "a number a text",
         ("pearson", "spearman", "mean_absolute_error", "root_mean_squared_error"),
         headline="spearman",
+        choosing=("spearman", "pearson"),
         percent=False,
     ),
 }

@@ -6,19 +6,21 @@ together and each with its remedy, before anything that takes long is imported o
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import itertools
 import json
 import math
 import os
 import re
+import signal
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -32,6 +34,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bertinchamps.command_line.help import APPENDED, help_text
 from bertinchamps.config import COMMANDS, config_dir, load
 from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
 from bertinchamps.launch import launched
@@ -47,9 +50,23 @@ MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each j
 SPIN_COUNT = "3000"
 FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
 FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
-# Groups outside the defaults list, appended with a plus: whose they are.
-APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
+FOR_OTHERS = (
+    "report",
+)  # what these write is meant to be passed on, and has the permissions that the user chose
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
+NO_CODE = "not taken: a configuration names no code to run, and no environment"
+SET_IN_HYDRA = ("hydra.sweep.dir", "hydra.verbose")
+NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
+STOCK_HYDRA: dict[str, Any] = {
+    "callbacks": {},
+    "job_logging": NO_LOGGING,
+    "hydra_logging": NO_LOGGING,
+    "launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
+    "sweeper._target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "env": {},
+    "job.env_set": {},
+    "job.env_copy": [],
+}
 # In a value, what Hydra reads without quotes goes on to one of these, quoted strings apart.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
@@ -67,12 +84,17 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
         SystemExit: with status 2 after printing what is wrong, as argument parsers do.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed by Hydra
+    if command not in FOR_OTHERS:
+        os.umask(os.umask(0o077) | 0o077)  # runs, predictions, tokenizers and caches come from documents
     for name, schema in COMMANDS.items():
         ConfigStore.instance().store(f"{name}_schema", node=schema)
+    stop(command, _unknown_options(sys.argv[1:]))
     sys.argv[1:] = _readable(sys.argv[1:])
     arguments = get_args_parser().parse_args()
     if arguments.help:
-        print(help_text(command))  # noqa: T201
+        with contextlib.suppress(BrokenPipeError):  # whoever reads it may have seen enough
+            print(help_text(command, arguments.overrides), flush=True)  # noqa: T201
         return
     composing_only = bool(
         arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
@@ -80,16 +102,39 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
     own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
         stop(command, [] if several_processes else _several_processes())
-        stop(command, _shared_directory(arguments))
+        stop(
+            command,
+            [
+                *_shared_directory(arguments),
+                *_other_configurations(arguments),
+                *_sweeps_of_one_job(arguments),
+            ],
+        )
         stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
         scores = _run_with_hydra(command, job, check)
     except UserError as error:
         stop(command, [str(error)])
+    except OSError as error:
+        _stop_for_output(command, error)
     if len(scores) > 1 and launched().first:
         rows = [f"{score:<9.4f} {what}" for what, score in scores]
         print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
     if any(math.isnan(score) for _, score in scores):
         raise SystemExit(2)
+
+
+def _stop_for_output(command: str, error: OSError) -> None:
+    """Where nobody reads the output any more, or it cannot be written, leave without a traceback.
+
+    Raises:
+        OSError: it is about something else.
+    """
+    if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to write at the end would fail again
+    if isinstance(error, BrokenPipeError):
+        raise SystemExit(128 + signal.SIGPIPE) from error
+    stop(command, [f"the output cannot be written ({error.strerror})"])
 
 
 def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
@@ -149,8 +194,18 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
 
 def _readable(words: list[str]) -> list[str]:
     """The command line as Hydra's grammar has it: options first, and letters beyond ASCII in quotes."""
-    options = [word for word in words if word in ("--multirun", "-m")]
-    return options + [_quoted(word) for word in words if word not in options]
+    quoted = [part for word in words for part in _with_budget(_quoted(word))]
+    settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
+    return [word for word in quoted if word not in settings] + settings
+
+
+def _with_budget(word: str) -> list[str]:
+    """A budget of any length, such as +budget=5m, as the preset whose recipe it has and a number of hours."""
+    length = re.fullmatch(r"\+budget=(\d+(?:\.\d+)?)([smhd])", word)
+    if length is None or (config_dir() / "budget" / f"{word.partition('=')[2]}.yaml").is_file():
+        return [word]
+    hours = float(length[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[length[2]]
+    return [f"+budget={'10m' if hours < 1 else '24h'}", f"budget.hours={hours:.10g}"]
 
 
 def _quoted(word: str) -> str:
@@ -187,6 +242,47 @@ def _shared_directory(arguments: Any) -> list[str]:
     ]
 
 
+def _unknown_options(words: list[str]) -> list[str]:
+    """Settings written as options."""
+    known = get_args_parser()._option_string_actions
+    problems = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if re.match(r"--?[A-Za-z]", word) and name not in known:
+            value = value if equals or "=" in following or following.startswith("-") else following
+            setting = f"{name.lstrip('-').replace('-', '_')}={value or '…'}"
+            problems.append(f"{word}: no such option; settings are written key=value, such as {setting}")
+    return problems
+
+
+def _sweeps_of_one_job(arguments: Any) -> list[str]:
+    """Several values of a key without --multirun; with two numbers, a decimal comma may be meant."""
+    if arguments.multirun:
+        return []
+    problems = []
+    for override in _parse(arguments.overrides)[0]:
+        if override.is_sweep_override():
+            key, _, value = str(override.input_line).partition("=")
+            decimal = re.fullmatch(r"\d+,\d+", value)
+            meant = f", or {key}={value.replace(',', '.')} if a decimal number is meant" if decimal else ""
+            problems.append(f"{key}={value}: several values are several jobs: add --multirun{meant}")
+    return problems
+
+
+def _other_configurations(arguments: Any) -> list[str]:
+    """Options of Hydra that would read another configuration than the command's, unchecked."""
+    given = {
+        "--config-path": arguments.config_path,
+        "--config-name": arguments.config_name,
+        "--experimental-rerun": arguments.experimental_rerun,  # it would unpickle a file
+    }
+    return [
+        f"{option}={value}: not taken; --config-dir DIR adds yaml files of yours to the command's own"
+        for option, value in given.items()
+        if value
+    ]
+
+
 # ------------------------------------------------------------------------------ all mistakes at once
 
 
@@ -202,6 +298,8 @@ def mistakes(
         own: a directory of yaml files of the user's own.
     """
     overrides, problems = _parse(arguments)
+    problems += [f"{word}: {NO_CODE}" for word in _of_hydra(overrides)]
+    overrides = [override for override in overrides if not override.key_or_group.startswith("hydra")]
     folders = [config_dir(), *([own] if own else [])]
     search_path = [f"hydra.searchpath=[file://{own}]"] if own else []
     groups = [override for override in overrides if _is_group(folders, override)]
@@ -222,6 +320,7 @@ def mistakes(
             base, check = compose(command, overrides=[*words, *stand_ins]), None
             inside = tuple(f"{override.key_or_group}." for override in unknown)
             values = [override for override in values if not override.key_or_group.startswith(inside)]
+        problems += _code_in_yaml(compose(command, overrides=words, return_hydra_config=True)) if own else []
         value_problems = {id(override): _value_problems(base, override) for override in values}
         good_values = [override for override in values if not value_problems[id(override)]]
         problems += [problem for found in value_problems.values() for problem in found]
@@ -240,7 +339,24 @@ def _parse(arguments: list[str]) -> tuple[list[Override], list[str]]:
                 f"{argument}: not of the form key=value (quote it for the shell if the value has spaces, "
                 "commas or brackets: 'data.files=[a.txt,b.txt]')"
             )
-    return [override for override in overrides if not override.key_or_group.startswith("hydra")], problems
+    return overrides, problems
+
+
+def _of_hydra(overrides: list[Override]) -> list[str]:
+    """Words that set what Hydra itself does, other than where a sweep is written."""
+    keys = [override for override in overrides if override.key_or_group.startswith("hydra")]
+    return [str(override.input_line) for override in keys if override.key_or_group not in SET_IN_HYDRA]
+
+
+def _code_in_yaml(composed: DictConfig) -> list[str]:
+    """What the user's own yaml files would make Hydra run or set: its callbacks, loggers and launchers name classes."""
+    problems = []
+    for key, stock in STOCK_HYDRA.items():
+        node = OmegaConf.select(composed, f"hydra.{key}")
+        found = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+        if found != stock:
+            problems.append(f"hydra.{key} in a yaml file of --config-dir: {NO_CODE}")
+    return problems
 
 
 def _is_group(folders: list[Path], override: Override) -> bool:
@@ -258,13 +374,18 @@ def _group_problem(command: str, folders: list[Path], override: Override) -> str
         )
         return f"+{group}={_plain(override)}: {remedy}"
     if override.type == OverrideType.CHANGE and appended:
-        return f"{group}={_plain(override)}: write +{group}={_plain(override)}, with a plus"
+        written = _plain(override)
+        if group == "budget" and re.fullmatch(r"\d+(\.\d+)?", written):
+            return f"budget={written}: of what? Give a length of time, such as +budget={written}m or +budget={written}h"
+        return f"{group}={written}: write +{group}={written}, with a plus"
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
         return f"+{group}={_plain(override)}: write {group}={_plain(override)}, without the plus"
     menu = _menu(folders, group)
     for choice in _choices(override):
         name = choice.partition("=")[2]
         if name not in menu:
+            if group == "budget":
+                return f"{choice}: a length of time is a number and s, m, h or d, such as +budget=5m"
             return f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
     return None
 
@@ -370,47 +491,4 @@ def _values(override: Override) -> list[Any]:
 
 
 def _plain(override: Override) -> str:
-    return override.get_value_element_as_str()
-
-
-# --------------------------------------------------------------------------------------------- help
-
-
-def help_text(command: str) -> str:
-    """What `--help` prints: usage, the choices of each group, every key with its default and meaning."""
-    groups = sorted(folder for folder in config_dir().iterdir() if folder.is_dir())
-    schema = COMMANDS[command]
-    used = {knob.name for knob in fields(schema)}
-    appended = {group for group, owner in APPENDED.items() if owner == command}
-    used = (used - set(APPENDED)) | appended | ({"experiment"} if command == "pretrain" else set())
-    lines = [
-        (schema.__doc__ or "").splitlines()[0],
-        "",
-        f"Usage: python -m bertinchamps.{command} [KEY=VALUE …]",
-        "",
-    ]
-    lines += ["Whole choices (a file of configs/, GROUP=CHOICE):"]
-    for folder in groups:
-        if folder.name in used:
-            choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            name = f"+{folder.name}" if folder.name in APPENDED else folder.name
-            lines += textwrap.wrap(choices, 90, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
-    lines += ["", "Single settings (KEY=VALUE; the default shown is overruled by the choices above):"]
-    lines += _help_of(schema, "")
-    lines += [
-        "",
-        "Lists are written 'key=[a,b]'; several values with --multirun, key=a,b, run one job each.",
-        "--cfg job prints the configuration of a command line; --config-dir DIR adds yaml files of yours.",
-    ]
-    return "\n".join(lines)
-
-
-def _help_of(schema: type, prefix: str) -> Iterator[str]:
-    for knob in fields(cast(Any, schema)):
-        nested = knob.default_factory
-        if isinstance(nested, type) and is_dataclass(nested):
-            yield f"  {prefix}{knob.name}: {(nested.__doc__ or '').splitlines()[0]}"
-            yield from _help_of(nested, f"{prefix}{knob.name}.")
-        else:
-            default = "" if callable(nested) else f" [{'null' if knob.default is None else knob.default}]"
-            yield f"    {prefix + knob.name:<34} {knob.metadata['help']}{default}"
+    return str(override.input_line).partition("=")[2]

@@ -1,0 +1,37 @@
+"""What is said of a protocol is what its scores hold, so that no table stays empty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
+from bertinchamps.metrics.strict_spans import strict_scores
+from bertinchamps.metrics.token_labels import token_label_scores
+
+ENTITIES = (Entity("DISO", ((3, 17),)), Entity("ANAT", ((13, 17),)))
+DOCUMENTS = [AnnotatedText("a", "Le cancer du foie.", ENTITIES)]
+SCORES: dict[str, dict[str, Any]] = {
+    "strict": strict_scores(DOCUMENTS, DOCUMENTS),
+    "nested_exact": nested_exact_scores(DOCUMENTS, DOCUMENTS),
+    "paper": token_label_scores([["O", "B-DISO"]], [["O", "B-DISO"]]),
+    "classes": class_scores(["a", "b"], ["a", "b"]),
+    "multi_label": multi_label_scores([("a",), ("a", "b")], [("a",), ("b",)]),
+    "number": number_scores([1.0, 2.0], [1.0, 2.5]),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_scores_hold_what_their_protocol_says(name: str) -> None:
+    protocol, scores = PROTOCOLS[name], SCORES[name]
+    for metric in (*protocol.metrics, protocol.headline, *protocol.choosing):
+        assert isinstance(scores[metric], float), metric
+    if protocol.parts:
+        assert scores[protocol.parts]
+        assert all(set(PART_METRICS) <= set(part) for part in scores[protocol.parts].values())
+    else:
+        assert not any(isinstance(value, dict) for value in scores.values())

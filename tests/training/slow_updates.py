@@ -1,0 +1,27 @@
+"""Run by torchrun: pretraining whose updates 20 to 60 take their time, so that a test can break it off among them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bertinchamps.pretrain import main
+from bertinchamps.training.trainer import Trainer
+
+SLOW = range(20, 60)
+
+
+def slow_down() -> None:
+    """Replace the update of the engine by one that waits first."""
+    update = Trainer._update
+
+    def slow(self: Trainer, stream: Any) -> bool:
+        time.sleep(0.05 if self.step in SLOW else 0.0)
+        return update(self, stream)
+
+    Trainer._update = slow  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    slow_down()
+    main()
