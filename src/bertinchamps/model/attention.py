@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.initialisation import ResidualLinear
+from bertinchamps.model.initialisation import residual_linear
 from bertinchamps.model.norms import RMSNorm
 from bertinchamps.model.positions import Rotation, at, rotate, rotation_at
 
@@ -38,6 +38,22 @@ def attend(
     return shares.to(value.dtype) @ value
 
 
+def _is_plain(linear: nn.Module) -> bool:
+    """Whether calling a module multiplies by its weight, adds its bias, and does nothing else.
+
+    Adapters and quantisation put modules or weights of other classes in its place, parametrisations change its class,
+    `accelerate` its forward, and hooks want to be called.
+    """
+    return (
+        type(linear) is nn.Linear
+        and type(linear.weight) is nn.Parameter
+        and "forward" not in linear.__dict__
+        and not (linear._forward_hooks or linear._forward_pre_hooks)
+        and not (linear._backward_hooks or linear._backward_pre_hooks)
+        and not nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    )
+
+
 class Attention(nn.Module):
     """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection."""
 
@@ -47,7 +63,7 @@ class Attention(nn.Module):
         self.heads, self.head_size = config.num_attention_heads, config.head_size
         self.dropout = config.dropout
         self.query_key_value = nn.Linear(size, 3 * size, bias=config.attention_bias)
-        self.output = ResidualLinear(size, size, bias=config.attention_bias)
+        self.output = residual_linear(size, size, bias=config.attention_bias)
         self.query_norm = self.key_norm = None
         if config.query_key_norm:
             self.query_norm = RMSNorm(self.head_size, eps=config.norm_epsilon)
@@ -77,10 +93,16 @@ class Attention(nn.Module):
             query, key, value = self._heads(self.query_key_value(hidden), 3)
             return query, key, value
         size = hidden.shape[-1]
-        weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
-        (query,) = self._heads(functional.linear(at(hidden, positions), weight[:size], of_queries), 1)
-        key, value = self._heads(functional.linear(hidden, weight[size:], of_others), 2)
+        if _is_plain(self.query_key_value):  # then slices of its weight compute the same, and less
+            weight, bias = self.query_key_value.weight, self.query_key_value.bias
+            of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
+            queries = functional.linear(at(hidden, positions), weight[:size], of_queries)
+            others = functional.linear(hidden, weight[size:], of_others)
+        else:
+            projected = self.query_key_value(hidden)
+            queries, others = at(projected[..., :size], positions), projected[..., size:]
+        (query,) = self._heads(queries, 1)
+        key, value = self._heads(others, 2)
         return query, key, value
 
     def _heads(self, projected: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:

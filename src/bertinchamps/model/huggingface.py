@@ -22,7 +22,7 @@ from transformers.modeling_outputs import (
 from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads import MaskedLanguageModelingHead
-from bertinchamps.model.initialisation import INITS, ResidualLinear
+from bertinchamps.model.initialisation import INITS, is_residual
 from bertinchamps.model.layers import Embeddings, EncoderLayer
 from bertinchamps.model.norms import build_norm
 from bertinchamps.model.positions import Positions
@@ -43,7 +43,7 @@ class BertinchampsPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-c
         """Fill one module's own parameters; transformers calls it for each module left uninitialised."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             fill = INITS.build(self.config.init, config=self.config)
-            fill(module.weight, isinstance(module, ResidualLinear))
+            fill(module.weight, is_residual(module))
             if isinstance(module, nn.Linear) and module.bias is not None:
                 initialization.zeros_(module.bias)
         elif isinstance(module, Positions):
