@@ -5,8 +5,6 @@ Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head, K posi
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -27,15 +25,26 @@ def attend(
     """Scaled dot-product attention through PyTorch's SDPA, except when training on a CPU.
 
     There SDPA's backward pass takes three times as long as that of the plain formula (docs/log.md), which
-    is the same function.
+    is the same function as long as each query may read a key. One that may read none gets zeros or a mean of values.
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # [B, N, S, S]
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     shares = functional.dropout(scores.softmax(-1), dropout)
     return shares.to(value.dtype) @ value
+
+
+def readable_keys(attention_mask: torch.Tensor | None) -> torch.Tensor | None:  # [B, S] -> [B, 1, 1, S]
+    """True where a key may be read, of a mask that is true or nonzero at real tokens.
+
+    Where a row has none, which is padding from end to end, all may be: attention to nothing is 0 / 0.
+    """
+    if attention_mask is None:
+        return None
+    real = attention_mask.bool()
+    return (real | ~real.any(-1, keepdim=True))[:, None, None, :]
 
 
 def _is_plain(linear: nn.Module) -> bool:

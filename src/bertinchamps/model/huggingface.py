@@ -20,6 +20,7 @@ from transformers.modeling_outputs import (
 )
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.attention import readable_keys
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads import MaskedLanguageModelingHead
 from bertinchamps.model.initialisation import INITS, is_residual
@@ -80,7 +81,7 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
 
         There is no `token_type_ids`: tokenizers of transformers 5 do not return them unless told to.
         """
-        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]  # [B, 1, 1, S]
+        mask = readable_keys(attention_mask)
         hidden = self.embeddings(input_ids)
         rotation = self.embeddings.positions.rotation(hidden)
         *layers, last = self.layers
@@ -189,7 +190,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
             pooled = hidden.mean(1)
         else:
             weights = attention_mask[:, :, None].to(hidden.dtype)
-            pooled = (hidden * weights).sum(1) / weights.sum(1)
+            pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
         logits = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
         loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)  # type: ignore[arg-type]
