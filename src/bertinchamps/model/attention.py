@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.initialisation import residual_linear
@@ -29,11 +30,22 @@ def attend(
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    return attend_plainly(query, key, value, mask, dropout)[0]
+
+
+def attend_plainly(
+    query: torch.Tensor,  # [B, N, S or K, D]
+    key: torch.Tensor,  # [B, N, S, D], as value
+    value: torch.Tensor,
+    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
+    dropout: float,
+) -> tuple[torch.Tensor, torch.Tensor]:  # as query; [B, N, S or K, S]
+    """The formula of attention as it is written, and the share of each key in what a query reads."""
     scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # [B, N, S, S]
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    shares = functional.dropout(scores.softmax(-1), dropout)
-    return shares.to(value.dtype) @ value
+    shares = functional.dropout(scores.softmax(-1), dropout).to(value.dtype)
+    return shares @ value, shares
 
 
 def readable_keys(attention_mask: torch.Tensor | None) -> torch.Tensor | None:  # [B, S] -> [B, 1, 1, S]
@@ -64,10 +76,17 @@ def _is_plain(linear: nn.Module) -> bool:
 
 
 class Attention(nn.Module):
-    """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection."""
+    """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection.
+
+    What computes it is the config's `attn_implementation`: `sdpa` is `attend`, `eager` `attend_plainly`, which can tell
+    its shares; any other name is a function that was registered with transformers.
+    """
+
+    is_causal = False  # read by functions of transformers
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
+        self.config = config
         size = config.hidden_size
         self.heads, self.head_size = config.num_attention_heads, config.head_size
         self.dropout = config.dropout
@@ -84,16 +103,28 @@ class Attention(nn.Module):
         rotation: Rotation | None,
         mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
         positions: torch.Tensor | None = None,  # [B, K], of the queries, where others are of no interest
-    ) -> torch.Tensor:  # [B, S or K, H]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # [B, S or K, H]; [B, N, S or K, S] of `eager`
         query, key, value = self._projected(hidden, positions)
         if self.query_norm is not None and self.key_norm is not None:
             # Under autocast the norms return fp32, and the values are bf16.
             query, key = self.query_norm(query).type_as(value), self.key_norm(key).type_as(value)
         if rotation is not None:
             query, key = rotate(query, rotation_at(rotation, positions)), rotate(key, rotation)
-        read = attend(query, key, value, mask, self.dropout if self.training else 0.0)
-        mixed: torch.Tensor = self.output(read.transpose(1, 2).flatten(2))
-        return mixed
+        read, shares = self._read(query, key, value, mask)
+        return self.output(read.transpose(1, 2).flatten(2)), shares
+
+    def _read(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # as query; [B, N, S or K, S]
+        rate = self.dropout if self.training else 0.0
+        implementation = self.config._attn_implementation or "sdpa"
+        if implementation == "sdpa":
+            return attend(query, key, value, mask, rate), None
+        if implementation == "eager":
+            return attend_plainly(query, key, value, mask, rate)
+        registered = ALL_ATTENTION_FUNCTIONS[implementation]
+        read, shares = registered(self, query, key, value, mask, dropout=rate, scaling=self.head_size**-0.5)
+        return read.transpose(1, 2), shares
 
     def _projected(
         self, hidden: torch.Tensor, positions: torch.Tensor | None

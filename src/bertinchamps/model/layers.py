@@ -29,8 +29,14 @@ class Embeddings(nn.Module):
         self.norm = build_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # [B, S] -> [B, S, H]
-        embedded: torch.Tensor = self.dropout(self.norm(self.positions(self.tokens(input_ids))))
+    def forward(
+        self,
+        input_ids: torch.Tensor | None,  # [B, S]
+        places: torch.Tensor,  # [S] or [R, S], with R = 1 or B: the position of each token
+        inputs_embeds: torch.Tensor | None = None,  # [B, S, H], in place of the tokens' vectors
+    ) -> torch.Tensor:  # [B, S, H]
+        tokens = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        embedded: torch.Tensor = self.dropout(self.norm(self.positions(tokens, places)))
         return embedded
 
 
@@ -73,11 +79,11 @@ class EncoderLayer(nn.Module):
     ) -> torch.Tensor:  # [B, S, H], or [B, K, H]
         stream = hidden if positions is None else at(hidden, positions)
         if self.pre_norm:
-            read = self.attention(self.attention_norm(hidden), rotation, mask, positions)
+            read, _ = self.attention(self.attention_norm(hidden), rotation, mask, positions)
             stream = stream + self.dropout(read)
             fed: torch.Tensor = stream + self.dropout(self.feed_forward(self.feed_forward_norm(stream)))
             return fed
-        read = self.attention(hidden, rotation, mask, positions)
+        read, _ = self.attention(hidden, rotation, mask, positions)
         hidden = self.attention_norm(stream + self.dropout(read))
         normed: torch.Tensor = self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         return normed
