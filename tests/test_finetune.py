@@ -225,7 +225,10 @@ def test_weights_that_do_not_fit_are_refused(run: Any, tmp_path: Path) -> None:
 
 def test_a_window_longer_than_the_encoder_reads_is_refused(run: Any, tmp_path: Path) -> None:
     encoder = make_encoder("camembert", tmp_path / "camembert")
-    with pytest.raises(UserError, match="max_length=65: this encoder reads at most 64 tokens"):
+    with pytest.raises(
+        UserError,
+        match=r"max_length=65: this encoder reads at most 64 tokens at once; set max_length=64 or less",
+    ):
         run(*brat_corpus(tmp_path / "corpus"), f"model={encoder}", "max_length=65")
 
 

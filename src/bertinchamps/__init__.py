@@ -1,8 +1,9 @@
 """BERTinchamps: pretrain a crammed French BERT within a budget.
 
-Importing the package makes transformers' Auto classes open its checkpoints. Neither torch nor
-transformers is imported for that: the modules that register the models are imported right after the
-Auto classes, or at once if those have been. Nor do our own commands import those classes, which takes seconds.
+Importing the package makes transformers' Auto classes open its checkpoints, and gives its layers the base class that
+transformers looks for. Neither torch nor transformers is imported for that: the modules that register the models are
+imported right after those classes, or at once if those have been. Nor do our own commands import those classes, which
+takes seconds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class _AfterImport(MetaPathFinder, Loader):
 for _module, _then in (
     ("transformers.models.auto.configuration_auto", "bertinchamps.model.configuration"),
     ("transformers.models.auto.modeling_auto", "bertinchamps.model.huggingface"),
+    ("transformers.modeling_layers", "bertinchamps.model.layers"),
 ):
     if _module in sys.modules:
         import_module(_then).register()

@@ -120,7 +120,10 @@ def unusable_inputs(
         except UserError as error:
             return [*found, str(error)]
         if config.max_length > longest:
-            found.append(f"max_length={config.max_length}: this encoder reads at most {longest} tokens")
+            found.append(
+                f"max_length={config.max_length}: this encoder reads at most {longest} tokens at once; set "
+                f"max_length={longest} or less"
+            )
     return found
 
 

@@ -103,8 +103,3 @@ def test_resizing_the_vocabulary_keeps_old_logits(small, random_model, ids, tied
     assert after.shape[-1] == 70
     torch.testing.assert_close(after[..., :64], before)
     assert (model.head.decoder.weight is model.encoder.embeddings.tokens.weight) == tied
-
-
-def test_arguments_that_would_be_ignored_are_refused(small, random_model, ids):
-    with pytest.raises(TypeError, match="token_type_ids"):
-        random_model(small())(ids, token_type_ids=torch.ones_like(ids))

@@ -5,14 +5,13 @@ Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head, K posi
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.initialisation import ResidualLinear
+from bertinchamps.model.initialisation import residual_linear
 from bertinchamps.model.norms import RMSNorm
 from bertinchamps.model.positions import Rotation, at, rotate, rotation_at
 
@@ -27,27 +26,72 @@ def attend(
     """Scaled dot-product attention through PyTorch's SDPA, except when training on a CPU.
 
     There SDPA's backward pass takes three times as long as that of the plain formula (docs/log.md), which
-    is the same function.
+    is the same function as long as each query may read a key. One that may read none gets zeros or a mean of values.
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    return attend_plainly(query, key, value, mask, dropout)[0]
+
+
+def attend_plainly(
+    query: torch.Tensor,  # [B, N, S or K, D]
+    key: torch.Tensor,  # [B, N, S, D], as value
+    value: torch.Tensor,
+    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
+    dropout: float,
+) -> tuple[torch.Tensor, torch.Tensor]:  # as query; [B, N, S or K, S]
+    """The formula of attention as it is written, and the share of each key in what a query reads."""
     scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # [B, N, S, S]
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    shares = functional.dropout(scores.softmax(-1), dropout)
-    return shares.to(value.dtype) @ value
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    shares = functional.dropout(scores.softmax(-1), dropout).to(value.dtype)
+    return shares @ value, shares
+
+
+def readable_keys(attention_mask: torch.Tensor | None) -> torch.Tensor | None:  # [B, S] -> [B, 1, 1, S]
+    """True where a key may be read, of a mask that is true or nonzero at real tokens.
+
+    Where a row has none, which is padding from end to end, all may be: attention to nothing is 0 / 0.
+    """
+    if attention_mask is None:
+        return None
+    real = attention_mask.bool()
+    return (real | ~real.any(-1, keepdim=True))[:, None, None, :]
+
+
+def _is_plain(linear: nn.Module) -> bool:
+    """Whether calling a module multiplies by its weight, adds its bias, and does nothing else.
+
+    Adapters and quantisation put modules or weights of other classes in its place, parametrisations change its class,
+    `accelerate` its forward, and hooks want to be called.
+    """
+    return (
+        type(linear) is nn.Linear
+        and type(linear.weight) is nn.Parameter
+        and "forward" not in linear.__dict__
+        and not (linear._forward_hooks or linear._forward_pre_hooks)
+        and not (linear._backward_hooks or linear._backward_pre_hooks)
+        and not nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    )
 
 
 class Attention(nn.Module):
-    """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection."""
+    """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection.
+
+    What computes it is the config's `attn_implementation`: `sdpa` is `attend`, `eager` `attend_plainly`, which can tell
+    its shares; any other name is a function that was registered with transformers.
+    """
+
+    is_causal = False  # read by functions of transformers
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
+        self.config = config
         size = config.hidden_size
         self.heads, self.head_size = config.num_attention_heads, config.head_size
         self.dropout = config.dropout
         self.query_key_value = nn.Linear(size, 3 * size, bias=config.attention_bias)
-        self.output = ResidualLinear(size, size, bias=config.attention_bias)
+        self.output = residual_linear(size, size, bias=config.attention_bias)
         self.query_norm = self.key_norm = None
         if config.query_key_norm:
             self.query_norm = RMSNorm(self.head_size, eps=config.norm_epsilon)
@@ -59,16 +103,28 @@ class Attention(nn.Module):
         rotation: Rotation | None,
         mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
         positions: torch.Tensor | None = None,  # [B, K], of the queries, where others are of no interest
-    ) -> torch.Tensor:  # [B, S or K, H]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # [B, S or K, H]; [B, N, S or K, S] of `eager`
         query, key, value = self._projected(hidden, positions)
         if self.query_norm is not None and self.key_norm is not None:
             # Under autocast the norms return fp32, and the values are bf16.
             query, key = self.query_norm(query).type_as(value), self.key_norm(key).type_as(value)
         if rotation is not None:
             query, key = rotate(query, rotation_at(rotation, positions)), rotate(key, rotation)
-        read = attend(query, key, value, mask, self.dropout if self.training else 0.0)
-        mixed: torch.Tensor = self.output(read.transpose(1, 2).flatten(2))
-        return mixed
+        read, shares = self._read(query, key, value, mask)
+        return self.output(read.transpose(1, 2).flatten(2)), shares
+
+    def _read(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # as query; [B, N, S or K, S]
+        rate = self.dropout if self.training else 0.0
+        implementation = self.config._attn_implementation or "sdpa"
+        if implementation == "sdpa":
+            return attend(query, key, value, mask, rate), None
+        if implementation == "eager":
+            return attend_plainly(query, key, value, mask, rate)
+        registered = ALL_ATTENTION_FUNCTIONS[implementation]
+        read, shares = registered(self, query, key, value, mask, dropout=rate, scaling=self.head_size**-0.5)
+        return read.transpose(1, 2), shares
 
     def _projected(
         self, hidden: torch.Tensor, positions: torch.Tensor | None
@@ -77,10 +133,16 @@ class Attention(nn.Module):
             query, key, value = self._heads(self.query_key_value(hidden), 3)
             return query, key, value
         size = hidden.shape[-1]
-        weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
-        (query,) = self._heads(functional.linear(at(hidden, positions), weight[:size], of_queries), 1)
-        key, value = self._heads(functional.linear(hidden, weight[size:], of_others), 2)
+        if _is_plain(self.query_key_value):  # then slices of its weight compute the same, and less
+            weight, bias = self.query_key_value.weight, self.query_key_value.bias
+            of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
+            queries = functional.linear(at(hidden, positions), weight[:size], of_queries)
+            others = functional.linear(hidden, weight[size:], of_others)
+        else:
+            projected = self.query_key_value(hidden)
+            queries, others = at(projected[..., :size], positions), projected[..., size:]
+        (query,) = self._heads(queries, 1)
+        key, value = self._heads(others, 2)
         return query, key, value
 
     def _heads(self, projected: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:

@@ -176,15 +176,29 @@ def open_config(source: str) -> Any:
 def longest_input(config: Any) -> int:
     """Tokens that the encoder can read at once, special ones included; 10⁹ where nothing limits it."""
     limit = getattr(config, "max_position_embeddings", None)
-    if limit is None or getattr(config, "positions", "learned") != "learned":
+    computed = getattr(config, "positions", "learned") != "learned"  # of our own encoders
+    if limit is None or limit < 1 or computed:  # XLNet says -1
         return 10**9
-    # RoBERTa's family counts positions from the padding index on
-    offset = (
-        (config.pad_token_id or 0) + 1
-        if "roberta" in config.model_type or "camembert" in config.model_type
-        else 0
-    )
-    return int(limit) - offset
+    return int(limit) - _positions_left_out(config, limit)
+
+
+def _positions_left_out(config: Any, limit: int) -> int:
+    """Of a table of positions, those that no token of a text gets.
+
+    RoBERTa's family counts from the padding's id on, and shows it by a table with a row for padding.
+    """
+    from transformers import AutoModel
+
+    try:
+        with _quietly(), torch.device("meta"):  # no memory for weights
+            model = AutoModel.from_config(copy.deepcopy(config))  # type: ignore[no-untyped-call]
+    except Exception:  # whoever opens the model tells what is wrong with it
+        return 0
+    for name, module in model.named_modules():
+        padding: Any = getattr(module, "padding_idx", None)
+        if padding is not None and "position" in name and module.weight.shape[0] == limit:
+            return int(padding) + 1
+    return 0
 
 
 def _with_head(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:

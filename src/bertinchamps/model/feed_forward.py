@@ -12,7 +12,7 @@ from torch import nn
 from bertinchamps.errors import UserError
 from bertinchamps.model.activations import ACTIVATIONS
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.initialisation import ResidualLinear
+from bertinchamps.model.initialisation import residual_linear
 from bertinchamps.registry import Registry
 
 FEED_FORWARDS: Registry[nn.Module] = Registry("feed-forward", "arch.feed_forward")
@@ -27,7 +27,7 @@ class Mlp(nn.Module):
         bias = config.feed_forward_bias
         self.input = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
         self.activation = ACTIVATIONS.build(config.activation)
-        self.output = ResidualLinear(config.intermediate_size, config.hidden_size, bias=bias)
+        self.output = residual_linear(config.intermediate_size, config.hidden_size, bias=bias)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
         mixed: torch.Tensor = self.output(self.activation(self.input(hidden)))
@@ -51,7 +51,7 @@ class Glu(nn.Module):
             raise UserError(f"arch.intermediate_size={width}: glu splits it into two halves; make it even")
         self.input = nn.Linear(config.hidden_size, width, bias=bias)
         self.activation = ACTIVATIONS.build(config.activation)
-        self.output = ResidualLinear(width // 2, config.hidden_size, bias=bias)
+        self.output = residual_linear(width // 2, config.hidden_size, bias=bias)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
         activated, gate = self.input(hidden).chunk(2, dim=-1)  # 2 × [B, S, I / 2]

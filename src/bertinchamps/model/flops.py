@@ -14,16 +14,23 @@ The head is counted for the fraction of positions that are decoded, and so is th
 its keys and values, 2 · (2 · H · H): nothing else of it is computed elsewhere. Looking up embeddings costs
 nothing. The backward pass costs twice the forward pass: one product for the gradient of the input and one
 for that of the weights.
+
+Encoders of other architectures have no such formula: `downstream_flops_per_token` counts them.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
-from transformers import PreTrainedConfig
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.huggingface import BertinchampsForMaskedLM, BertinchampsPreTrainedModel
 
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
@@ -72,10 +79,54 @@ def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fra
 def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, sequence_length: int) -> float:
     """Operations per token of forward and backward of any encoder with its head, which counts as part of it.
 
+    Our own encoders are counted by the formula, others by what PyTorch sees them multiply in one row: layers may share
+    their weights (ALBERT), attention may be local, or be computed from more than queries and keys (DeBERTa).
+
     Args:
-        model: its linear maps are counted, whatever the architecture.
+        model: a model of transformers, or one of `downstream`.
         config: of the encoder.
         sequence_length: S, tokens of a typical row.
     """
-    attention: int = 4 * sequence_length * config.hidden_size * config.num_hidden_layers
-    return 3.0 * (2 * _matrix_entries(model) + attention)
+    encoder = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), None)
+    if encoder is None or isinstance(encoder, BertinchampsPreTrainedModel):
+        attention: int = 4 * sequence_length * config.hidden_size * config.num_hidden_layers
+        return 3.0 * (2 * _matrix_entries(model) + attention)
+    head = _matrix_entries(model) - _matrix_entries(encoder)
+    return 3.0 * (2 * head + _counted_flops(encoder, sequence_length) / sequence_length)
+
+
+def _counted_flops(encoder: PreTrainedModel, sequence_length: int) -> int:
+    """Operations of a forward pass of one row, with attention as plain products, which are those that are counted."""
+    with _left_as_it_was(encoder):
+        try:
+            with torch.device("meta"):  # no memory and no arithmetic
+                config = copy.deepcopy(encoder.config)
+                skeleton = type(encoder)._from_config(config, attn_implementation="eager")  # type: ignore[no-untyped-call]
+            return _flops_of_a_row(skeleton, sequence_length)
+        except Exception:
+            # It looks at numbers (FlauBERT at lengths, Longformer at its mask), so it gets some.
+            encoder.set_attn_implementation("eager")
+            return _flops_of_a_row(encoder, sequence_length)
+
+
+def _flops_of_a_row(encoder: PreTrainedModel, sequence_length: int) -> int:
+    nn.Module.eval(encoder)  # no draws for dropout
+    token = 1 if encoder.config.pad_token_id == 0 else 0
+    ids = torch.full((1, sequence_length), token, device=encoder.device)
+    # The counter follows modules by hooks on gradients, and DeBERTa's scripted ones fail without them.
+    with FlopCounterMode(display=False) as counter, torch.enable_grad():
+        encoder(input_ids=ids)
+    return int(counter.get_total_flops())
+
+
+@contextmanager
+def _left_as_it_was(encoder: PreTrainedModel) -> Iterator[None]:
+    """Restores how attention is computed, and which modules train: some activations are one module for all models."""
+    implementation = encoder.config._attn_implementation
+    training = [module for module in encoder.modules() if module.training]
+    try:
+        yield
+    finally:
+        encoder.set_attn_implementation(implementation)
+        for module in training:
+            module.training = True

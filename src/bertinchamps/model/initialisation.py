@@ -17,13 +17,26 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.registry import Registry
 
 Initialiser = Callable[[torch.Tensor, bool], object]
-"""Fills one weight matrix in place; the flag says that it belongs to a `ResidualLinear`."""
+"""Fills one weight matrix in place; the flag says that it is that of a `residual_linear`."""
+
+_RESIDUAL = "writes_to_residual_stream"
 
 INITS: Registry[Initialiser] = Registry("initialisation", "arch.init")
 
 
-class ResidualLinear(nn.Linear):
-    """A linear map whose output is added to the residual stream; some initialisations treat it apart."""
+def residual_linear(inputs: int, outputs: int, bias: bool) -> nn.Linear:
+    """A linear map whose output is added to the residual stream; some initialisations treat it apart.
+
+    It is told apart by a mark, not by its class: quantisation replaces modules of exactly the class `nn.Linear`.
+    """
+    linear = nn.Linear(inputs, outputs, bias=bias)
+    linear.__dict__[_RESIDUAL] = True
+    return linear
+
+
+def is_residual(module: nn.Module) -> bool:
+    """Whether a module was made by `residual_linear`."""
+    return _RESIDUAL in module.__dict__
 
 
 def _draws(deviation: float, residual_deviation: float) -> Initialiser:

@@ -5,9 +5,6 @@ Shapes: B batch, S sequence, H hidden, K positions that are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -29,23 +26,27 @@ class Embeddings(nn.Module):
         self.norm = build_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # [B, S] -> [B, S, H]
-        embedded: torch.Tensor = self.dropout(self.norm(self.positions(self.tokens(input_ids))))
+    def forward(
+        self,
+        input_ids: torch.Tensor | None,  # [B, S]
+        places: torch.Tensor,  # [S] or [R, S], with R = 1 or B: the position of each token
+        inputs_embeds: torch.Tensor | None = None,  # [B, S, H], in place of the tokens' vectors
+    ) -> torch.Tensor:  # [B, S, H]
+        tokens = self.tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        embedded: torch.Tensor = self.dropout(self.norm(self.positions(tokens, places)))
         return embedded
 
 
 class EncoderLayer(nn.Module):
     """Attention, then feed-forward, each around a residual connection.
 
+    It is a `GradientCheckpointingLayer` of transformers from when that class is first imported, which
+    `gradient_checkpointing_enable` does: see `register`.
+
     Args:
         config: the architecture.
         index: the layer's place from the bottom; the first may go without its attention norm.
     """
-
-    # Set by transformers' `gradient_checkpointing_enable`, with the function that recomputes. Its own base class of
-    # such layers takes seconds to import, and all Auto classes with it.
-    gradient_checkpointing = False
-    _gradient_checkpointing_func: Callable[..., torch.Tensor]
 
     def __init__(self, config: BertinchampsConfig, index: int) -> None:
         super().__init__()
@@ -57,13 +58,6 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FEED_FORWARDS.build(config.feed_forward, config=config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def __call__(self, *inputs: Any) -> torch.Tensor:
-        """`forward`, of which nothing but the inputs is kept for the backward pass where that was asked for."""
-        if self.gradient_checkpointing and self.training:
-            return self._gradient_checkpointing_func(super().__call__, *inputs)
-        computed: torch.Tensor = super().__call__(*inputs)
-        return computed
-
     def forward(
         self,
         hidden: torch.Tensor,  # [B, S, H]
@@ -73,11 +67,22 @@ class EncoderLayer(nn.Module):
     ) -> torch.Tensor:  # [B, S, H], or [B, K, H]
         stream = hidden if positions is None else at(hidden, positions)
         if self.pre_norm:
-            read = self.attention(self.attention_norm(hidden), rotation, mask, positions)
+            read, _ = self.attention(self.attention_norm(hidden), rotation, mask, positions)
             stream = stream + self.dropout(read)
             fed: torch.Tensor = stream + self.dropout(self.feed_forward(self.feed_forward_norm(stream)))
             return fed
-        read = self.attention(hidden, rotation, mask, positions)
+        read, _ = self.attention(hidden, rotation, mask, positions)
         hidden = self.attention_norm(stream + self.dropout(read))
         normed: torch.Tensor = self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         return normed
+
+
+def register() -> None:
+    """Give layers the base class by which transformers knows what can be computed again in the backward pass.
+
+    The package calls this once that class is imported. Its module imports all Auto classes, generation and
+    scikit-learn, seconds of every start, so it is not imported to define a layer; nothing else asks for checkpoints.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    EncoderLayer.__bases__ = (GradientCheckpointingLayer,)

@@ -3,7 +3,7 @@
 Tables of sines are computed in each forward pass, in fp32, and not kept as buffers: a buffer that is
 not saved holds garbage after `from_pretrained`, which builds the model without memory first, and one
 that is saved fixes the length.
-Shapes: B batch, S sequence, H hidden, D size of a head, K positions that are read.
+Shapes: B batch, S sequence, H hidden, D size of a head, K positions that are read, R rows: B or 1 for all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.registry import Registry
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
-"""Cosines and sines, each [S, D], fp32."""
+"""Cosines and sines, each [R, 1, S, D], fp32."""
 
 
 class Positions(nn.Module):
@@ -32,26 +32,29 @@ class Positions(nn.Module):
     def initialise(self) -> None:
         """Fill parameters that are neither linear maps nor embeddings nor norms."""
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
+    def forward(
+        self,
+        embeddings: torch.Tensor,  # [B, S, H]
+        places: torch.Tensor,  # [S], or [R, S] where they were given: the position of each token
+    ) -> torch.Tensor:  # [B, S, H]
         """The embeddings with what the encoding adds to them."""
         return embeddings
 
-    def rotation(self, embeddings: torch.Tensor) -> Rotation | None:
-        """The rotation of queries and keys for embeddings [B, S, H], or None."""
+    def rotation(self, places: torch.Tensor) -> Rotation | None:  # [S] or [R, S]
+        """The rotation of queries and keys at these positions, or None."""
         return None
 
 
 POSITIONS: Registry[Positions] = Registry("position encoding", "arch.positions")
 
 
-def angles(length: int, size: int, base: float, device: torch.device) -> torch.Tensor:
-    """p · base^(−2i / size), for positions p and pairs of dimensions i: [length, size / 2], fp32.
+def angles(places: torch.Tensor, size: int, base: float) -> torch.Tensor:
+    """p · base^(−2i / size), for positions p [..., S] and pairs of dimensions i: [..., S, size / 2], fp32.
 
     Vaswani et al. (2017), section 3.5. The geometric ladder of wavelengths runs from 2π to 2π · base.
     """
-    exponents = torch.arange(0, size, 2, device=device, dtype=torch.float32) / size
-    places = torch.arange(length, device=device, dtype=torch.float32)
-    return torch.outer(places, 1.0 / base**exponents)
+    exponents = torch.arange(0, size, 2, device=places.device, dtype=torch.float32) / size
+    return places.to(torch.float32)[..., None] * (1.0 / base**exponents)
 
 
 @POSITIONS.register("none")
@@ -75,14 +78,13 @@ class Sinusoidal(Positions):
                 f"{config.positions} come in pairs; make it even"
             )
 
-    def table(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """The encoding [S, H] for embeddings [B, S, H], fp32."""
-        length, size = embeddings.shape[-2:]
-        turns = angles(length, size, 10000.0, embeddings.device)  # [S, H / 2]
+    def table(self, embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """The encoding [..., S, H] of positions [..., S] for embeddings [B, S, H], fp32."""
+        turns = angles(places, embeddings.shape[-1], 10000.0)  # [..., S, H / 2]
         return torch.stack((turns.sin(), turns.cos()), dim=-1).flatten(-2)
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
-        return embeddings + self.table(embeddings).to(embeddings.dtype)
+    def forward(self, embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return embeddings + self.table(embeddings, places).to(embeddings.dtype)
 
 
 @POSITIONS.register("scaled_sinusoidal")
@@ -103,8 +105,8 @@ class ScaledSinusoidal(Sinusoidal):
     def initialise(self) -> None:
         initialization.constant_(self.scale, self.start)
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
-        return embeddings + (self.scale * self.table(embeddings)).to(embeddings.dtype)
+    def forward(self, embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return embeddings + (self.scale * self.table(embeddings, places)).to(embeddings.dtype)
 
 
 @POSITIONS.register("learned")
@@ -115,15 +117,15 @@ class Learned(Positions):
         super().__init__(config)
         self.vectors = nn.Embedding(config.max_positions, config.hidden_size)
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:  # [B, S, H] -> [B, S, H]
-        """Raises UserError if the sequence is longer than the table."""
+    def forward(self, embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Raises UserError if the sequence is longer than the table, IndexError if a given position is not in it."""
         length = embeddings.shape[-2]
-        if length > self.vectors.num_embeddings:
+        if places.dim() == 1 and length > self.vectors.num_embeddings:
             raise UserError(
                 f"a sequence of {length} tokens exceeds arch.max_positions={self.vectors.num_embeddings},"
                 " where learned positions end; cut the text, or train with a higher limit"
             )
-        added: torch.Tensor = self.vectors(torch.arange(length, device=embeddings.device))  # [S, H]
+        added: torch.Tensor = self.vectors(places)  # [..., S, H]
         return embeddings + added.to(embeddings.dtype)
 
 
@@ -147,9 +149,9 @@ class Rotary(Positions):
                 " rotation takes dimensions in pairs, so make it even"
             )
 
-    def rotation(self, embeddings: torch.Tensor) -> Rotation:
-        turns = angles(embeddings.shape[-2], self.size, self.theta, embeddings.device)  # [S, D / 2]
-        both = torch.cat((turns, turns), dim=-1)  # [S, D]
+    def rotation(self, places: torch.Tensor) -> Rotation:
+        turns = angles(places.view(-1, 1, places.shape[-1]), self.size, self.theta)  # [R, 1, S, D / 2]
+        both = torch.cat((turns, turns), dim=-1)
         return both.cos(), both.sin()
 
 
@@ -165,7 +167,8 @@ def rotation_at(rotation: Rotation, positions: torch.Tensor | None) -> Rotation:
     if positions is None:
         return rotation
     cosines, sines = rotation
-    return cosines[positions][:, None], sines[positions][:, None]
+    rows = torch.arange(len(cosines), device=positions.device)[:, None]  # [R, 1]
+    return cosines[rows, 0, positions][:, None], sines[rows, 0, positions][:, None]
 
 
 def rotate(vectors: torch.Tensor, rotation: Rotation) -> torch.Tensor:
