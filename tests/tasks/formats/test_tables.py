@@ -85,9 +85,63 @@ def test_texts_alone_and_compressed(tmp_path: Path) -> None:
         ("a.txt", "a", Columns(), "a.txt: unknown kind of file; known are .csv .tsv .jsonl"),
         ("a.csv", "", Columns(), "no row in it"),
         ("a.csv", "text,label\n", Columns(), "no row in it"),
-        ("a.csv", f"note,label\n{SECRET},x\n", Columns(), "line 2: no column 'text' (found: note, label)"),
-        ("a.csv", f"{SECRET},x\n{SECRET},x\n", Columns(), "found: (one of 21 characters), x"),
+        (
+            "a.csv",
+            f"note,label\n{SECRET},x\n",
+            Columns(),
+            "line 1: no column 'text' (found: 2 by other names)",
+        ),
+        (
+            "a.csv",
+            f"{SECRET},x\n{SECRET},x\n",
+            Columns(),
+            "line 1: no column 'text' (found: 2 by other names)",
+        ),
         ("a.csv", f"text,cat\n{SECRET},x\n", Columns(), "name the right one with task.label=NAME"),
+        (
+            "a.csv",
+            f"Text ,label\n{SECRET},x\n",
+            Columns(),
+            "number 1 differs in capitals, quotes or blanks alone",
+        ),
+        (
+            "a.csv",
+            f"text,label,label\n{SECRET},x,y\n",
+            Columns(),
+            "are called 'label': number 2 and number 3;",
+        ),
+        ("a.csv", f"text,label\r{SECRET},x\r", Columns(), "line 1: not valid"),
+        ("a.tsv", f'"text"\t"label"\n"{SECRET}"\t"x"\n', Columns(), "call the file .csv"),
+        (
+            "a.jsonl",
+            f'{{"text": "{SECRET}"}}',
+            Columns(),
+            "line 1: no key 'label' (found: 1 by another name)",
+        ),
+        (
+            "a.jsonl",
+            f'{{"text": "a", "{SECRET}": 1, "label": 1, "text": "b"}}',
+            Columns(),
+            "keys number 1 and 4 are",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\r{"text": "b", "label": 2}\r',
+            Columns(),
+            "some end in \\r alone",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": "\\ud800"}',
+            Columns(),
+            "column 'label': holds half a surrogate pair",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": ["b", "\\udc00"]}',
+            MULTI,
+            "column 'label': holds half a surrogate pair",
+        ),
         ("a.csv", f"text,label\n{SECRET},x\n", Columns(pair="b"), "the right one with task.pair=NAME"),
         ("a.csv", f"text,label\na,x\n{SECRET},x,y\n", Columns(), "line 3: 3 columns where the header has 2"),
         ("a.csv", f'text,label\na,x\n"{SECRET},x\n', Columns(), "line 3: not valid"),
@@ -106,6 +160,11 @@ def test_texts_alone_and_compressed(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named(tmp_path: Path, name: str, content: str, columns: Columns, what: str) -> None:
     assert what in refused(tmp_path, name, content, columns)
+
+
+def test_other_columns_may_stand_twice(tmp_path: Path) -> None:
+    rows = read(tmp_path, "a.csv", "text;;label;\nUn;;x;\n")
+    assert rows == [LabelledText("a.csv, line 2", "Un", None, ("x",))]
 
 
 CLASSES = st.text("abé 1,;\"'", min_size=1).map(str.strip).filter(bool)

@@ -74,7 +74,7 @@ def _item(entity: Entity) -> dict[str, Any]:
 def _entities(item: Mapping[str, Any], text: str, where: str) -> list[Entity]:
     keys = [key for key in LISTS if key in item]
     if len(keys) != 1:
-        found = field_names(keys or sorted(item))
+        found = ", ".join(keys) or field_names(list(item))
         raise UserError(
             f"{where}: exactly one of the keys {', '.join(LISTS)} must list the entities (found: {found})"
         )

@@ -3,8 +3,8 @@
     text;label                                        {"text": "La vis est serrée.", "label": ["vis", "outil"]}
     "La vis est serrée ; le bras tient.";vis|outil    {"text": "Le bras tient.", "label": []}
 
-The separator of a `.csv` is a comma or a semicolon, and fields may be quoted; in a `.tsv` a quote is a character like
-any other. Each may be `.gz` or `.zst`.
+The separator of a `.csv` is a comma, a semicolon or a tab, and fields may be quoted; in a `.tsv` a quote is a character
+like any other. Each may be `.gz` or `.zst`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_records import field_names
-from bertinchamps.data.sources.readers_tables import LARGEST_FIELD
+from bertinchamps.data.sources.readers_tables import CSV, TSV, open_table
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import json_lines
 
@@ -47,6 +46,14 @@ class Columns(NamedTuple):
     separator: str = "|"
     setting: str = "task.{}"
 
+    def wanted(self) -> dict[str, str]:
+        """The columns that must be there, each with the key of the command line that names it."""
+        return {
+            column: self.setting.format(key)
+            for key, column in (("text", self.text), ("pair", self.pair), ("label", self.label))
+            if column
+        }
+
 
 Row = tuple[str, Mapping[str, Any]]  # where it is ("line 12"), column → value
 
@@ -68,9 +75,8 @@ def read(path: Path, columns: Columns) -> Iterator[LabelledText]:
         raise UserError(
             f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
         )
-    rows = _json_rows(path) if kind == ".jsonl" else _table_rows(path, kind, columns.text)
     some = False
-    for where, row in rows:
+    for where, row in _rows(path, kind, columns.wanted()):
         some = True
         yield _record(path, where, row, columns)
     if not some:
@@ -132,65 +138,33 @@ def _joined(record: LabelledText, columns: Columns) -> str:
     return columns.separator.join(record.target)
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
-    for number, item in json_lines.read(path):
-        yield f"line {number}", item
-
-
-def _table_rows(path: Path, kind: str, text_column: str) -> Iterator[Row]:
-    csv.field_size_limit(max(LARGEST_FIELD, csv.field_size_limit()))
-    texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
-    if not (header := next(texts, "")):
+def _rows(path: Path, kind: str, wanted: Mapping[str, str]) -> Iterator[Row]:
+    """The rows; columns that are wanted (column → setting) are there, and each once."""
+    if kind == ".jsonl":
+        for number, item in json_lines.read(path):
+            for key, setting in wanted.items():
+                json_lines.check_key(item, key, f"{path}: line {number}", setting)
+            yield f"line {number}", item
         return
-    quoting: Any = csv.QUOTE_NONE if kind == ".tsv" else csv.QUOTE_MINIMAL
-    choices = {
-        mark: next(csv.reader([header], delimiter=mark, quoting=quoting), [])
-        for mark in ("\t" if kind == ".tsv" else ",;")
-    }
-    separator, names = max(choices.items(), key=lambda choice: (text_column in choice[1], len(choice[1])))
-    line = 2
-    try:
-        reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)
-        for row in reader:
-            if row and len(row) != len(names):
-                raise UserError(
-                    f"{path}: line {line}: {len(row)} columns where the header has {len(names)};"
-                    f" quote fields that hold the separator or a line end (.csv), or use .jsonl"
-                )
-            if row:
-                yield f"line {line}", dict(zip(names, row, strict=True))
-            line = reader.line_num + 2  # the reader has not seen the header
-    except csv.Error:
-        raise UserError(
-            f"{path}: line {line}: not valid (a quote is never closed, text follows one, or a stray \\r)"
-        ) from None
+    texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
+    table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted)
+    if table is None:
+        return
+    for number, cells in table.rows:
+        yield f"line {number}", dict(zip(table.names, cells, strict=True))
 
 
 def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) -> LabelledText:
     place = f"{path}: {where}"
     return LabelledText(
         f"{path.name}, {where}",
-        _text(row, columns.text, place, columns.setting.format("text")),
-        _text(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
+        json_lines.string(row, columns.text, place, columns.setting.format("text")),
+        json_lines.string(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
         _target(row, columns.label, columns, place) if columns.label else (),
     )
 
 
-def _text(row: Mapping[str, Any], column: str, place: str, setting: str) -> str:
-    _present(row, column, place, setting)
-    return json_lines.string(row, column, place, setting)
-
-
-def _present(row: Mapping[str, Any], column: str, place: str, setting: str) -> None:
-    if column not in row:
-        raise UserError(
-            f"{place}: no column {column!r} (found: {field_names(list(row))});"
-            f" name the right one with {setting}=NAME"
-        )
-
-
 def _target(row: Mapping[str, Any], column: str, columns: Columns, place: str) -> tuple[str, ...] | float:
-    _present(row, column, place, columns.setting.format("label"))
     value = row[column]
     if columns.target == "number":
         return _number(value, f"{place}: column {column!r}")
@@ -217,6 +191,8 @@ def _class(value: Any, place: str) -> str:
         raise UserError(f"{place}: a list of classes; task.target=multi reads them")
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{place}: no class (empty, null, or neither a text nor a whole number)")
+    if not json_lines.is_text(value):
+        raise UserError(f"{place}: {json_lines.HALF}")
     return value.strip()
 
 
