@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
-from bertinchamps.contract import AnnotatedText
+from bertinchamps.contract import AnnotatedText, Entity
 
 Fragments = tuple[tuple[int, int], ...]
 
@@ -33,6 +33,27 @@ def joined(text: str, fragments: Fragments) -> Fragments:
         else:
             whole.append((start, end))
     return tuple(whole)
+
+
+def visible(text: str, entity: Entity) -> Entity:
+    """The entity without blanks and invisible characters at the edges of its fragments, which are then `joined`.
+
+    One in which nothing can be seen stays as it is.
+    """
+    kept = []
+    for start, end in entity.fragments:
+        while start < end and is_unseen(text[end - 1 : end] or "?"):
+            end -= 1
+        while start < end and is_unseen(text[start : start + 1] or "?"):
+            start += 1
+        if start < end:
+            kept.append((start, end))
+    return entity._replace(fragments=joined(text, tuple(kept))) if kept else entity
+
+
+def can_be_seen(text: str, entity: Entity) -> bool:
+    """Whether one of its characters is neither a blank nor invisible."""
+    return any(not all(map(is_unseen, text[start:end])) for start, end in entity.fragments)
 
 
 def with_joined_fragments(document: AnnotatedText) -> AnnotatedText:

@@ -135,6 +135,22 @@ def test_ner_tells_the_formats_and_how_a_broken_file_was_read(tmp_path: Path) ->
     assert "task.train=missing: no such file or folder" in refused("ner", train="missing")
 
 
+def test_what_is_left_out_of_entities_is_remarked(tmp_path: Path) -> None:
+    rows = [{"text": "La rougeole", "spans": [[3, 11, "DISO"], [2, 3, "DISO"]]}]
+    rows += [{"text": "La grippe", "spans": [], "answer": "reject"}] * 2
+    train = write(tmp_path / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write(tmp_path / "dev" / "n.ann", "T1\tDISO 3 11\trougeole\nT2\tDISO 3 3\t\n")
+    dev = str(Path(write(tmp_path / "dev" / "n.txt", "La rougeole")).parent)
+    reader = tasks.build("ner", train=train, dev=dev)
+    splits = reader.read()
+    assert [len(split) for split in splits.values()] == [1, 1]
+    assert reader.remarks == (
+        "left out of task.train: entities in which nothing can be seen (1)",
+        "left out of task.train: lines that the annotation tool marked as rejected (2)",
+        "left out of task.dev: entities without a character (1)",
+    )
+
+
 # --- the real data
 
 

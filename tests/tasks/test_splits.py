@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.splits import label_names, with_dev
+from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
 
 
 def texts(count: int, *targets: tuple[str, ...] | float) -> list[LabelledText]:
@@ -115,6 +115,12 @@ def test_a_class_that_only_test_has_is_an_error_that_tells_where_and_not_what() 
         label_names({"train": texts(2, ("foot",)), "test": test})
     assert test[0].name in str(raised.value)
     assert "tousse" not in str(raised.value)
+
+
+def test_blanks_at_the_edges_of_entities_are_remarked() -> None:
+    edged = AnnotatedText("n", "la toux ici", (Entity("a", ((2, 7),)), Entity("a", ((3, 7),))))
+    (remark,) = split_remarks({"train": notes("a"), "test": [edged]})
+    assert "entities of test that begin or end with a blank or an invisible character (1)" in remark
 
 
 def test_training_examples_without_any_label_are_an_error() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.windows import Pieces, Window, sentences, windows_of, words_of
 from tiny_encoders import FAMILIES, make_encoder
 
@@ -60,7 +61,8 @@ def test_every_visible_character_is_in_one_owned_word(
     assert words == sorted(words)
     covered = [place for start, end in words for place in range(start, end)]
     assert len(covered) == len(set(covered))
-    assert set(covered) >= {place for place, letter in enumerate(text) if not letter.isspace()}
+    assert set(covered) >= {place for place, letter in enumerate(text) if not is_unseen(letter)}
+    assert not any(is_unseen(text[place]) for word in words for place in (word[0], word[1] - 1))
     for window in windows:
         assert len(window.pieces) <= longest
         assert len(window.first_pieces) == len(window.words)
@@ -99,6 +101,32 @@ def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
     (window,) = windows_of(["dose de 500 β par jour"], Pieces(tokenizer, 64))
     assert [end - start for start, end in window.words] == [4, 2, 3, 1, 3, 4]
     assert window.pieces[window.first_pieces[3]] == tokenizer.unk_token_id
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\ufeff", "\u200d\u200b"])
+def test_an_invisible_character_at_an_edge_is_of_no_word_and_its_pieces_stand_for_none(
+    tokenizers: dict[str, Any], family: str, mark: str
+) -> None:
+    pieces = Pieces(tokenizers[family], 64)
+    text = f"{mark}Prise de{mark} l'{mark}aspirine{mark}, le soir{mark}"
+    (window,) = windows_of([text], pieces)
+    assert [text[start:end] for start, end in window.words] == [
+        "Prise", "de", "l", "'", "aspirine", ",", "le", "soir",
+    ]  # fmt: skip
+    (plain,) = windows_of(["Prise de l'aspirine"], pieces)
+    firsts = [window.pieces[first] for first in window.first_pieces]
+    assert firsts[1] == plain.pieces[plain.first_pieces[1]]  # not that of the mark behind it
+
+
+def test_an_invisible_character_inside_of_a_word_parts_it_only_where_it_is_a_space() -> None:
+    for text, words in (
+        ("aspi\u00adrine", 1),
+        ("aspi\ufeffrine", 1),
+        ("aspi\u200brine", 2),
+        ("\u200b\ufeff", 0),
+    ):
+        assert len(words_of(text, 0, len(text))) == words
 
 
 def test_a_long_sentence_is_windowed_and_not_cut(tokenizers: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ text,label                                      {"text": "Fracture du col", "spa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,10 @@ class Ner:
     """
 
     kind = "ner"
-    remarks = ()
 
     def __init__(self, train: str, dev: str | None = None, test: str | None = None) -> None:
         self._settings = {"train": train, "dev": dev, "test": test}
+        self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Look for the files, and whether their names tell a format."""
@@ -113,8 +114,16 @@ class Ner:
             _format(split, path)
 
     def read(self) -> dict[str, list[AnnotatedText]]:
-        """The documents of each file or folder that is given."""
-        return {split: _read(split, path) for split, path in _given(**self._settings).items()}
+        """The documents of each file or folder that is given; what was left out becomes remarks."""
+        splits, remarks = {}, []
+        for split, path in _given(**self._settings).items():
+            left_out: Counter[str] = Counter()
+            splits[split] = _read(split, path, left_out)
+            remarks += [
+                f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(left_out.items())
+            ]
+        self.remarks = tuple(remarks)
+        return splits
 
 
 def _format(split: str, path: Path) -> str:
@@ -130,14 +139,11 @@ def _format(split: str, path: Path) -> str:
     raise UserError(f"task.{split}={path}: the name tells no known format: {FORMATS}")
 
 
-def _read(split: str, path: Path) -> list[AnnotatedText]:
-    readers = {
-        "brat": brat.read_folder,
-        "JSON lines with spans": spans_jsonl.read,
-        "CoNLL columns": conll.read,
-    }
+def _read(split: str, path: Path, left_out: Counter[str]) -> list[AnnotatedText]:
     kind = _format(split, path)
     try:
-        return readers[kind](path)
+        if kind == "brat":
+            return brat.read_folder(path, left_out=left_out)
+        return spans_jsonl.read(path, left_out=left_out) if kind.startswith("JSON") else conll.read(path)
     except UserError as error:
         raise UserError(f"{error}\n(task.{split}={path} is read as {kind}: {FORMATS})") from error

@@ -18,8 +18,9 @@ from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten, strict_scores
+from bertinchamps.metrics.strict_spans import flat_entities, strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
+from bertinchamps.spans import visible
 from bertinchamps.tasks.batching import batches_of, in_length_order
 from bertinchamps.tasks.entities import Representation, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, windows_of
@@ -153,7 +154,11 @@ class EntityRecognition:
         held = {document: list(group) for document, group in by_document}
         for index, document in enumerate(self.splits[split]):
             windows = held.get(index, [])
-            entities = [entity for entity in document.entities if entity.label in self.representation.labels]
+            entities = [
+                visible(document.text, entity)
+                for entity in document.entities
+                if entity.label in self.representation.labels
+            ]
             kept = self.representation.kept(entities, windows)
             self.lost[split] += kept.lost
             unknown = len(document.entities) - len(entities)
@@ -226,7 +231,7 @@ class EntityRecognition:
 
     def piece_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
         """IOB2 tags of each window's own pieces, entities inside one another resolved to the longest."""
-        flat = [ByPlace(flatten(document.entities)) for document in documents]
+        flat = [ByPlace(flat_entities(document)) for document in documents]
         rows = []
         for window in self.windows[split]:
             tags = word_tags(window.words, flat[window.document])

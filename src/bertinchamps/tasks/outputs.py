@@ -17,7 +17,7 @@ from typing import Any
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.metrics.error_analysis import error_analysis
 from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten
+from bertinchamps.metrics.strict_spans import flat_entities
 from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.entities import word_tags
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
@@ -59,7 +59,7 @@ def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
 def tagged(documents: Sequence[AnnotatedText]) -> Iterator[conll.TaggedText]:
     """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag."""
     for document in documents:
-        flat = ByPlace(flatten(document.entities))
+        flat = ByPlace(flat_entities(document))
         for start, end in sentences(document.text):
             words = words_of(document.text, start, end)
             if words:

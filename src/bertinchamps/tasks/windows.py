@@ -16,8 +16,11 @@ import regex
 
 from bertinchamps.errors import UserError
 
-# Runs of letters, digits, combining marks and invisible format characters; any other visible character alone.
-WORD = regex.compile(r"[\p{L}\p{M}\p{N}\p{Cf}]+|[^\s\p{L}\p{M}\p{N}\p{Cf}]")
+# Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a
+# word but not at its edge, and a zero-width space parts two words.
+WORD = regex.compile(
+    r"[\p{L}\p{M}\p{N}]+(?:(?:(?!\u200b)\p{Cf})+[\p{L}\p{M}\p{N}]+)*|[^\s\x1c-\x1f\p{L}\p{M}\p{N}\p{Cf}]"
+)
 SENTENCES_AT_ONCE = 256  # handed to the tokenizer together, which takes longer to be called than to split one
 Range = tuple[int, int]
 Words = tuple[Range, ...]
@@ -74,8 +77,9 @@ class Pieces:
         """For each text, for each of its words, the ids of its pieces; the first of them stands for it.
 
         A piece that reaches over several words belongs to the first of them, and stands for the others
-        unless they have pieces of their own: they have none here. A word of which a normaliser leaves
-        nothing gets the unknown token, so that every word can be read and labelled.
+        unless they have pieces of their own: they have none here. A piece of an invisible character between
+        two words belongs to the one before it. A word of which a normaliser leaves nothing gets the unknown
+        token, so that every word can be read and labelled.
         """
         if not texts:
             return []
@@ -83,19 +87,24 @@ class Pieces:
             list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
         return [
-            self._by_word(ids, offsets, ranges)
-            for ids, offsets, ranges in zip(
-                encoded["input_ids"], encoded["offset_mapping"], words, strict=True
+            self._by_word(text, ids, offsets, ranges)
+            for text, ids, offsets, ranges in zip(
+                texts, encoded["input_ids"], encoded["offset_mapping"], words, strict=True
             )
         ]
 
-    def _by_word(self, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
+    def _by_word(self, text: str, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
         ends = [end for _, end in words]
         pieces: list[list[int]] = [[] for _ in words]
         read = [False] * len(words)
         for piece, (start, end) in zip(ids, offsets, strict=True):
+            if end <= start:
+                continue
             index = bisect_right(ends, start)  # the first word that ends after the piece starts
-            if end > start and index < len(words):
+            in_no_word = index == len(words) or end <= words[index][0]
+            if in_no_word and index and not text[start:end].isspace():
+                pieces[index - 1].append(piece)
+            elif index < len(words):
                 pieces[index].append(piece)
                 while index < len(words) and words[index][0] < end:
                     read[index] = True

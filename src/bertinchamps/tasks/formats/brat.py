@@ -146,7 +146,7 @@ def read_document(
             if fragments:
                 entities.append(Entity(label, fragments))
             else:
-                left_out["entities without a character (brat)"] += 1
+                left_out["entities without a character"] += 1
         elif line.strip() and not OTHERS.fullmatch(line):
             raise UserError(f"{where}: {_wrong(line)}")
     return AnnotatedText(PurePosixPath(name).name, text, tuple(sorted(entities)))

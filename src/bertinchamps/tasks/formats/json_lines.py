@@ -65,6 +65,15 @@ def _with_places(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return doubled
 
 
+# How annotation tools say that a line does not count: Prodigy, Label Studio, Argilla.
+REJECTED = (("answer", ("reject", "ignore")), ("was_cancelled", (True,)), ("status", ("discarded",)))
+
+
+def is_rejected(item: Mapping[str, Any]) -> bool:
+    """Whether an annotation tool marked the object as one that does not count."""
+    return any(item.get(key) in values for key, values in REJECTED)
+
+
 def write(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
     """One object a line, in UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
