@@ -51,6 +51,13 @@ def visible(text: str, entity: Entity) -> Entity:
     return entity._replace(fragments=joined(text, tuple(kept))) if kept else entity
 
 
+def without_edges(document: AnnotatedText) -> tuple[Entity, ...]:
+    """The document's entities as they are learnt: `visible`, or as they are where the file says what is a word."""
+    if document.words is not None:
+        return document.entities
+    return tuple(visible(document.text, entity) for entity in document.entities)
+
+
 def can_be_seen(text: str, entity: Entity) -> bool:
     """Whether one of its characters is neither a blank nor invisible."""
     return any(not all(map(is_unseen, text[start:end])) for start, end in entity.fragments)

@@ -110,7 +110,7 @@ def test_ner_in_every_format(tmp_path: Path, kind: str) -> None:
     reader = tasks.build("ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip"))
     reader.check()
     splits = reader.read()
-    assert [document[1:] for document in splits["train"]] == [EXPECTED[0][1:]]
+    assert [document[1:3] for document in splits["train"]] == [EXPECTED[0][1:3]]
     assert splits["test"] == EXPECTED
     assert (reader.kind, list(splits)) == ("ner", ["train", "test"])
 

@@ -140,6 +140,18 @@ def test_a_long_sentence_is_windowed_and_not_cut(tokenizers: dict[str, Any]) -> 
         assert len(before.words) - edge > 2  # and what is near the edge is left to the other
 
 
+def test_words_that_are_given_are_the_words_of_one_sentence(tokenizers: dict[str, Any]) -> None:
+    text = "Dr . Martin n' aujourd'hui 10 000 mg/j"
+    given = ((0, 2), (3, 4), (5, 11), (12, 14), (15, 26), (27, 33), (34, 38))
+    texts, own = [text, "Une toux. Rien.", ""], [given, None, ()]
+    for family in FAMILIES:
+        pieces = Pieces(tokenizers[family], 64)
+        first, *others = windows_of(texts, pieces, own)
+        assert (first.words, first.owned, first.sentence) == (given, (0, 7), 0)
+        assert first.pieces == tuple(tokenizers[family](text)["input_ids"])
+        assert others == list(windows_of(texts, pieces))[-2:]
+
+
 def test_sentences_are_those_of_the_paper() -> None:
     text = "Une toux sèche. Pas de fièvre !\nRetour à domicile"
     assert [text[start:end].strip() for start, end in sentences(text)] == [

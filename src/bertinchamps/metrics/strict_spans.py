@@ -22,7 +22,7 @@ from bertinchamps.metrics.evaluate_module import (
     on_records,
     register_evaluate_module,
 )
-from bertinchamps.spans import visible
+from bertinchamps.spans import without_edges
 
 
 def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
@@ -46,7 +46,7 @@ def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
 
 def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
     """Those of `flatten`, without blanks and invisible characters at their edges."""
-    return flatten(visible(document.text, entity) for entity in document.entities)
+    return flatten(without_edges(document))
 
 
 def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from bertinchamps.tasks.archives import is_archive
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
 
 KINDS = {"single": "single_label", "multi": "multi_label", "number": "number"}
-CONLL_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt")
-COMPRESSIONS = (".gz", ".zst")
+CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
+BRAT, SPANS, CONLL = "brat", "JSON lines with spans", "CoNLL columns"
 FORMATS = (
     "a folder, .zip or .tar.gz is read as brat, .jsonl as JSON lines with spans,"
     f" {' '.join(CONLL_SUFFIXES)} as CoNLL columns; files may be .gz or .zst"
@@ -92,7 +92,18 @@ class Classification:
         }
 
 
-@tasks.register("ner")
+def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
+    columns = {key: settings[key] for key in ("word_column", "label_column") if settings.get(key) is not None}
+    wrong = [f"task.{key}={value}: columns count from 1" for key, value in columns.items() if value < 1]
+    if len(set(columns.values())) < len(columns):
+        wrong.append("task.word_column, task.label_column: the same column cannot be both")
+    scheme = settings.get("scheme", conll.FIRST_AND_LAST.scheme)
+    if scheme not in conll.TAGS:
+        wrong.append(f"task.scheme={scheme}: one of {', '.join(conll.TAGS)}")
+    return wrong
+
+
+@tasks.register("ner", check=_ner_problems)
 class Ner:
     """Texts with entities: brat folders or archives, CoNLL files, or JSON lines with spans, told by their names.
 
@@ -100,25 +111,41 @@ class Ner:
         train: the training examples.
         dev: the dev examples, or None.
         test: the test examples, or None.
+        word_column: of CoNLL files, the column of words, counted from 1.
+        label_column: of CoNLL files, the column of tags, counted from 1; None: the last one.
+        scheme: of CoNLL files, how tags spell entities: auto (IOB2 or BIOES), iob2, bioes, iob1 or io.
     """
 
     kind = "ner"
 
-    def __init__(self, train: str, dev: str | None = None, test: str | None = None) -> None:
+    def __init__(
+        self,
+        train: str,
+        dev: str | None = None,
+        test: str | None = None,
+        word_column: int = 1,
+        label_column: int | None = None,
+        scheme: str = "auto",
+    ) -> None:
         self._settings = {"train": train, "dev": dev, "test": test}
+        self._layout = conll.Layout(word_column, label_column, scheme)
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Look for the files, and whether their names tell a format."""
-        for split, path in _given(**self._settings).items():
-            _format(split, path)
+        formats = {_format(split, path) for split, path in _given(**self._settings).items()}
+        if self._layout != conll.FIRST_AND_LAST and CONLL not in formats:
+            raise UserError(
+                "task.word_column, task.label_column, task.scheme: only CoNLL files have columns and tags, and none of"
+                f" these files is one: {FORMATS}"
+            )
 
     def read(self) -> dict[str, list[AnnotatedText]]:
         """The documents of each file or folder that is given; what was left out becomes remarks."""
         splits, remarks = {}, []
         for split, path in _given(**self._settings).items():
             left_out: Counter[str] = Counter()
-            splits[split] = _read(split, path, left_out)
+            splits[split] = _read(split, path, self._layout, left_out)
             remarks += [
                 f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(left_out.items())
             ]
@@ -128,22 +155,22 @@ class Ner:
 
 def _format(split: str, path: Path) -> str:
     name = path.name.lower()
-    for compression in COMPRESSIONS:
+    for compression in conll.COMPRESSIONS:
         name = name.removesuffix(compression)
     if path.is_dir() or is_archive(path):
-        return "brat"
+        return BRAT
     if name.endswith(".jsonl"):
-        return "JSON lines with spans"
+        return SPANS
     if name.endswith(CONLL_SUFFIXES):
-        return "CoNLL columns"
+        return CONLL
     raise UserError(f"task.{split}={path}: the name tells no known format: {FORMATS}")
 
 
-def _read(split: str, path: Path, left_out: Counter[str]) -> list[AnnotatedText]:
+def _read(split: str, path: Path, layout: conll.Layout, left_out: Counter[str]) -> list[AnnotatedText]:
     kind = _format(split, path)
     try:
-        if kind == "brat":
+        if kind == BRAT:
             return brat.read_folder(path, left_out=left_out)
-        return spans_jsonl.read(path, left_out=left_out) if kind.startswith("JSON") else conll.read(path)
+        return spans_jsonl.read(path, left_out=left_out) if kind == SPANS else conll.read(path, layout)
     except UserError as error:
         raise UserError(f"{error}\n(task.{split}={path} is read as {kind}: {FORMATS})") from error

@@ -57,9 +57,15 @@ def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
 
 
 def tagged(documents: Sequence[AnnotatedText]) -> Iterator[conll.TaggedText]:
-    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag."""
+    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag.
+
+    Sentences and words are those of the file that the document is from, where it said them.
+    """
     for document in documents:
         flat = ByPlace(flat_entities(document))
+        if document.words is not None:
+            yield conll.TaggedText(document.text, document.words, word_tags(document.words, flat))
+            continue
         for start, end in sentences(document.text):
             words = words_of(document.text, start, end)
             if words:

@@ -9,7 +9,7 @@ from typing import cast
 
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.spans import visible
+from bertinchamps.spans import without_edges
 from bertinchamps.tasks import Splits
 
 Record = AnnotatedText | LabelledText
@@ -135,10 +135,10 @@ def split_remarks(splits: Splits) -> list[str]:
 def _with_blank_edges(records: Sequence[Record]) -> int:
     """Entities that begin or end with what cannot be seen."""
     return sum(
-        visible(record.text, entity) != entity
+        learnt != entity
         for record in records
         if isinstance(record, AnnotatedText)
-        for entity in record.entities
+        for learnt, entity in zip(without_edges(record), record.entities, strict=True)
     )
 
 

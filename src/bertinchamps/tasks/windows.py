@@ -142,9 +142,17 @@ def words_of(text: str, start: int, end: int) -> Words:
     return tuple(match.span() for match in WORD.finditer(text, start, end))
 
 
-def windows_of(texts: Sequence[str], pieces: Pieces) -> Iterator[Window]:
-    """The windows of some texts, in order: a sentence each, and several for a sentence that is too long."""
-    found = _sentences_of(texts)
+def windows_of(
+    texts: Sequence[str], pieces: Pieces, given: Sequence[Words | None] | None = None
+) -> Iterator[Window]:
+    """The windows of some texts, in order: a sentence each, and several for a sentence that is too long.
+
+    Args:
+        texts: the texts.
+        pieces: of the model's tokenizer.
+        given: for each text the words of its one sentence, or None where both are to be found in it.
+    """
+    found = _sentences_of(texts, given or [None] * len(texts))
     while group := list(islice(found, SENTENCES_AT_ONCE)):
         relative = [tuple((a - entry.start, b - entry.start) for a, b in entry.words) for entry in group]
         cut = [texts[entry.document][entry.start : entry.end] for entry in group]
@@ -163,9 +171,13 @@ class _Sentence(NamedTuple):
     words: Words
 
 
-def _sentences_of(texts: Sequence[str]) -> Iterator[_Sentence]:
+def _sentences_of(texts: Sequence[str], given: Sequence[Words | None]) -> Iterator[_Sentence]:
     """Those that have words, numbered within their text."""
-    for document, text in enumerate(texts):
+    for document, (text, own) in enumerate(zip(texts, given, strict=True)):
+        if own is not None:
+            if own:
+                yield _Sentence(document, 0, own[0][0], own[-1][1], own)
+            continue
         ranges = ((start, end, words_of(text, start, end)) for start, end in sentences(text))
         for sentence, (start, end, words) in enumerate(entry for entry in ranges if entry[2]):
             yield _Sentence(document, sentence, start, end, words)

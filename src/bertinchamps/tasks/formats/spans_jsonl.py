@@ -77,7 +77,7 @@ def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
 
 def as_item(document: AnnotatedText) -> dict[str, Any]:
     """The object of a document's line."""
-    name, text, entities = document
+    name, text, entities, _ = document
     return {"id": name, "text": text, "entities": [_item(entity) for entity in sorted(entities, key=_place)]}
 
 
