@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import open_tokenizer
 from bertinchamps.spans import is_unseen
-from bertinchamps.tasks.windows import Pieces, Window, sentences, windows_of, words_of
+from bertinchamps.tasks.sentences import sentences
+from bertinchamps.tasks.windows import Pieces, Window, windows_of, words_of
 from tiny_encoders import FAMILIES, make_encoder
 
 UNICODE = st.text(

@@ -22,7 +22,8 @@ from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.entities import word_tags
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.ner import EntityRecognition
-from bertinchamps.tasks.windows import sentences, words_of
+from bertinchamps.tasks.sentences import sentences
+from bertinchamps.tasks.windows import words_of
 
 
 def write_predictions(

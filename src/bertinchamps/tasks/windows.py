@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 import regex
 
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.sentences import Range, sentences
 
 # Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a
 # word but not at its edge, and a zero-width space parts two words.
@@ -22,7 +22,6 @@ WORD = regex.compile(
     r"[\p{L}\p{M}\p{N}]+(?:(?:(?!\u200b)\p{Cf})+[\p{L}\p{M}\p{N}]+)*|[^\s\x1c-\x1f\p{L}\p{M}\p{N}\p{Cf}]"
 )
 SENTENCES_AT_ONCE = 256  # handed to the tokenizer together, which takes longer to be called than to split one
-Range = tuple[int, int]
 Words = tuple[Range, ...]
 
 
@@ -120,21 +119,6 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
         if whole[start : start + len(bare)] == bare:
             return whole[:start], whole[start + len(bare) :]
     return [], []
-
-
-@lru_cache(maxsize=1)
-def _french() -> Any:
-    import spacy
-
-    french = spacy.blank("fr")
-    french.add_pipe("sentencizer")
-    french.max_length = 10**9  # the limit protects parsers, and there is none here
-    return french
-
-
-def sentences(text: str) -> list[Range]:
-    """Character ranges of the sentences, by spaCy's blank French pipeline with its sentencizer (the paper's)."""
-    return [(sentence.start_char, sentence.end_char) for sentence in _french()(text).sents]
 
 
 def words_of(text: str, start: int, end: int) -> Words:
