@@ -202,6 +202,59 @@ def test_tsv_is_written_where_it_can_hold_the_text(tmp_path: Path) -> None:
             tables.write(path, [LabelledText("n", text, None, ("x",))], columns)
 
 
-def test_a_class_with_the_separator_is_refused_in_csv(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a class holds the separator '\|'; use \.jsonl"):
-        tables.write(tmp_path / "a.csv", [LabelledText("n", "t", None, ("a|b",))], MULTI)
+@pytest.mark.parametrize(
+    "classes", [("a|b",), ("a|b", "c"), ("[x]",), ("['x']", "y"), ("{'x'}",), ("(x",), ()]
+)
+def test_classes_that_a_joined_text_would_lose_are_written_as_a_list(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    tables.write(tmp_path / "a.csv", [LabelledText("n", "t", None, classes)], MULTI)
+    (row,) = tables.read(tmp_path / "a.csv", MULTI)
+    assert row.target == classes
+
+
+def cell(value: str, name: str) -> str:
+    """A file whose one label is this text."""
+    return json.dumps({"text": "t", "label": value}) if name == "a.jsonl" else f"text\tlabel\nt\t{value}\n"
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [
+        ('["vis", "outil"]', ("vis", "outil")),
+        (" [] ", ()),
+        ('["vis|vis", 2]', ("vis|vis", "2")),
+        ("[x", ("[x",)),
+        ("(x)|{y}", ("(x)", "{y}")),
+    ],
+)
+def test_a_cell_may_hold_a_list_of_classes(
+    tmp_path: Path, name: str, value: str, classes: tuple[str, ...]
+) -> None:
+    assert read(tmp_path, name, cell(value, name), MULTI)[0].target == classes
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
+@pytest.mark.parametrize("target", ["single", "multi"])
+@pytest.mark.parametrize(
+    "value", ["['vis', 'outil']", "['vis']", "('vis', 'outil')", "{'vis',}", '("vis", \'a\', "b")']
+)
+def test_a_list_as_python_prints_it_is_refused_with_a_way_out(
+    tmp_path: Path, name: str, target: str, value: str
+) -> None:
+    told = refused(tmp_path, name, cell(value, name), Columns(target=target))
+    assert "column 'label': a list that is not JSON" in told
+    assert "json.dumps" in told
+    assert "'|' between them" in told
+    assert "outil']" not in told
+
+
+@pytest.mark.parametrize("value", ['["vis"]', "[]", "[1]"])
+def test_a_list_is_no_single_class(tmp_path: Path, value: str) -> None:
+    assert "task.target=multi reads them" in refused(tmp_path, "a.tsv", cell(value, "a.tsv"))
+
+
+def test_a_class_may_stand_in_brackets(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.tsv", cell("[autre]", "a.tsv"))[0].target == ("[autre]",)
+    assert "a list that is not JSON" in refused(tmp_path, "a.tsv", cell("[autre]", "a.tsv"), MULTI)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,10 @@ from bertinchamps.tasks.formats import json_lines
 
 TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
+EXAMPLE = '["vis", "outil"]'
+PYTHON_LIST = re.compile(
+    r"""\[\s*'.*'\s*,?\s*\]|\(\s*(['"]).*\1\s*,?\s*\)|\{\s*(['"]).*\2\s*,?\s*\}""", re.DOTALL
+)
 NAME = "name"  # the column of names in files that `write` makes
 
 
@@ -35,7 +40,7 @@ class Columns(NamedTuple):
         pair: the second text, or None.
         label: what is to be predicted, or None to read texts alone.
         target: "single" (one class), "multi" (any number of classes) or "number".
-        separator: between the classes of a multi-label row; a JSON list needs none.
+        separator: between the classes of a multi-label row; a JSON list, of which a cell may hold the text, needs none.
         setting: the key of the command line that names a column, for messages; {} is "text", "pair" or "label".
     """
 
@@ -87,7 +92,7 @@ def write(path: Path, records: Iterable[LabelledText], columns: Columns) -> None
     """One record a row: its name, its texts and its target, under the names of the columns.
 
     Raises:
-        UserError: a `.tsv` cannot hold a text with a tab or a line end; a class holds the separator.
+        UserError: a `.tsv` cannot hold a text with a tab or a line end.
     """
     kind = format_of(path)
     if kind == ".jsonl":
@@ -133,9 +138,11 @@ def _plain(target: tuple[str, ...] | float, columns: Columns) -> Any:
 def _joined(record: LabelledText, columns: Columns) -> str:
     if not isinstance(record.target, tuple):
         return repr(float(record.target))
-    if columns.target == "multi" and any(columns.separator in name for name in record.target):
-        raise UserError(f"{record.name}: a class holds the separator {columns.separator!r}; use .jsonl")
-    return columns.separator.join(record.target)
+    joined = columns.separator.join(record.target)
+    other = tuple(filter(None, joined.split(columns.separator))) != record.target
+    if columns.target == "multi" and (other or joined.startswith(("[", "(", "{"))):
+        return json.dumps(record.target, ensure_ascii=False)  # a text would be read as other classes
+    return joined
 
 
 def _rows(path: Path, kind: str, wanted: Mapping[str, str]) -> Iterator[Row]:
@@ -165,20 +172,37 @@ def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) ->
 
 
 def _target(row: Mapping[str, Any], column: str, columns: Columns, place: str) -> tuple[str, ...] | float:
-    value = row[column]
+    value, place = row[column], f"{place}: column {column!r}"
     if columns.target == "number":
-        return _number(value, f"{place}: column {column!r}")
-    if columns.target == "multi":
-        parts = value.split(columns.separator) if isinstance(value, str) else value
-        if not isinstance(parts, list):
-            raise UserError(
-                f"{place}: column {column!r}: a list of classes, or a text with {columns.separator!r}"
-            )
-        classes = [
-            _class(part, f"{place}: column {column!r}") for part in parts if part != "" or len(parts) > 1
-        ]
-        return tuple(dict.fromkeys(classes))
-    return (_class(value, f"{place}: column {column!r}"),)
+        return _number(value, place)
+    value = _listed(value, columns, place)
+    if columns.target == "single":
+        return (_class(value, place),)
+    parts = value.split(columns.separator) if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise UserError(f"{place}: a list of classes, or a text with {columns.separator!r}")
+    classes = [_class(part, place) for part in parts if part != "" or len(parts) > 1]
+    return tuple(dict.fromkeys(classes))
+
+
+def _listed(value: Any, columns: Columns, place: str) -> Any:
+    """The list that a text spells in JSON, as cells of tables do; any other value as it is.
+
+    Raises:
+        UserError: it spells a list as Python prints one, or looks like a list and is none.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if text[:1] == "[" and text[-1:] == "]":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+    if PYTHON_LIST.fullmatch(text) or (columns.target == "multi" and text[:1] == "[" and text[-1:] == "]"):
+        raise UserError(
+            f"{place}: a list that is not JSON, such as Python prints; write it with json.dumps"
+            f" ({EXAMPLE}), or its classes with {columns.separator!r} between them, for task.target=multi"
+        )
+    return value
 
 
 def _class(value: Any, place: str) -> str:
