@@ -148,6 +148,8 @@ def train(
     tell(f"model      {parameters:,} parameters, from {source.name}")
     for split in splits:
         tell(f"{split:<10} {_counts(task.facts(split))}")
+    for remark in remarks:
+        tell(f"note       {remark}")
     tell(f"device     {runtime.describe()}")
     try:
         trainer.fit()

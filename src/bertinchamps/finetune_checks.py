@@ -103,8 +103,6 @@ def unusable_inputs(
     no_choice = "in the dev split, so no score could choose among weights: give another one (task.dev)"
     if kind == "ner" and not any(document.entities for document in splits["dev"]):
         found.append(f"task: no entity {no_choice}, or raise selection.dev_share")
-    if kind == "ner" and not any(document.text.strip() for document in splits["train"]):
-        found.append("task.train: no text in it; is this the right file or folder?")
     if kind == "single_label" and len(labels) < 2:
         found.append(f"task: only one class, {len(splits['train'])} times; is task.label the right column?")
     if kind == "number" and len({example.target for example in splits["dev"]}) < 2:

@@ -179,7 +179,7 @@ class EntityRecognition:
             self.lost[split] += kept.lost
             unknown = len(document.entities) - len(entities)
             if unknown:
-                self.lost[split]["of a type that neither train nor dev has"] += unknown
+                self.lost[split]["of a type that train has not"] += unknown
             by_place = ByPlace(kept.entities)
             for window in windows:
                 near = by_place.touching(window.words[0][0], window.words[-1][1])
