@@ -67,6 +67,23 @@ def test_the_target_decides_the_kind(tmp_path: Path, target: str, kind: str, rea
         assert reader.read()["train"][0].target == read
 
 
+def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
+    train = write(
+        tmp_path / "a.tsv", 'text\tlabel\n"Un ""mot"""\tx\nUn "mot"\ty\n"Un" et "deux"\tx\nUn\t"x"\n'
+    )
+    reader = tasks.build(
+        "classification", train=train, test=write(tmp_path / "b.tsv", "text\tlabel\nUn\tx\n")
+    )
+    assert reader.read()["train"][0].text == '"Un ""mot"""'
+    assert reader.remarks == (
+        "2 of the 4 rows of task.train have a field in quotes, which are kept: in a .tsv a quote is a character like "
+        "any other; where quotes enclose fields, call the file .csv",
+    )
+    reader = tasks.build("classification", train=write(tmp_path / "a.csv", 'text\tlabel\n"Un ""mot"""\tx\n'))
+    assert reader.read()["train"][0].text == 'Un "mot"'
+    assert reader.remarks == ()
+
+
 def test_classification_that_cannot_be(tmp_path: Path) -> None:
     train = write(tmp_path / "a.csv", f"note,label\n{SECRET},1\n")
     assert "task.target=regression: one of single, multi, number" in refused(

@@ -63,8 +63,6 @@ class Classification:
         separator: between the classes of a `multi` row; a JSON list needs none.
     """
 
-    remarks = ()
-
     def __init__(
         self,
         train: str,
@@ -79,6 +77,7 @@ class Classification:
         self.kind = KINDS[target]
         self._settings = {"train": train, "dev": dev, "test": test}
         self._columns = tables.Columns(text, pair, label, target, separator)
+        self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Look for the files and read the first row of each."""
@@ -86,10 +85,17 @@ class Classification:
             next(iter(tables.read(path, self._columns)))
 
     def read(self) -> dict[str, list[LabelledText]]:
-        """The rows of each file that is given."""
-        return {
-            split: list(tables.read(path, self._columns)) for split, path in _given(**self._settings).items()
-        }
+        """The rows of each file that is given; quotes that a `.tsv` keeps become a remark."""
+        splits, remarks = {}, []
+        for split, path in _given(**self._settings).items():
+            splits[split] = list(tables.read(path, self._columns))
+            if quoted := tables.enclosed(path, splits[split]):
+                remarks.append(
+                    f"{quoted} of the {len(splits[split])} rows of task.{split} have a field in quotes, which are kept:"
+                    f" {tables.QUOTED_TSV}"
+                )
+        self.remarks = tuple(remarks)
+        return splits
 
 
 def _ner_problems(settings: Mapping[str, Any]) -> list[str]:

@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_tables import CSV, TSV, open_table
+from bertinchamps.data.sources.readers_tables import CSV, QUOTED_TSV, TSV, open_table
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import json_lines
+
+__all__ = ["QUOTED_TSV", "Columns", "enclosed", "format_of", "read", "write"]
 
 TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
@@ -29,6 +31,7 @@ EXAMPLE = '["vis", "outil"]'
 PYTHON_LIST = re.compile(
     r"""\[\s*'.*'\s*,?\s*\]|\(\s*(['"]).*\1\s*,?\s*\)|\{\s*(['"]).*\2\s*,?\s*\}""", re.DOTALL
 )
+ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 NAME = "name"  # the column of names in files that `write` makes
 
 
@@ -86,6 +89,19 @@ def read(path: Path, columns: Columns) -> Iterator[LabelledText]:
         yield _record(path, where, row, columns)
     if not some:
         raise UserError(f"{path}: no row in it")
+
+
+def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
+    """How many records of a `.tsv` have a text or class in quotes that perhaps enclose it; 0 of other files."""
+    if format_of(path) != ".tsv":
+        return 0
+    return sum(
+        any(
+            ENCLOSED.fullmatch(cell)
+            for cell in (text, pair or "", *(target if isinstance(target, tuple) else ()))
+        )
+        for _, text, pair, target in records
+    )
 
 
 def write(path: Path, records: Iterable[LabelledText], columns: Columns) -> None:
