@@ -342,3 +342,39 @@ def test_a_name_below_a_folder_that_is_here_is_not_looked_up_elsewhere(
     words = brat_corpus(tmp_path / "corpus")
     (problem,) = problems(composed(*words, "model=runs/nope", command="finetune"))
     assert "model=runs/nope: no model there" in problem
+
+
+def test_a_task_has_the_title_that_it_is_given_and_its_run_no_head_of_entities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "avis").mkdir()
+    train = opinions(tmp_path / "avis" / "train.jsonl")
+    shared = [*QUICK, *SCRATCH, "budget.epochs=1", "task=classification", f"task.train={train}"]
+    names = {}
+    for title in ("null", "'Avis 2/3'"):
+        folder = finetune(composed(*shared, f"task.title={title}", command="finetune"))
+        names[folder.name.partition("_classification")[2] or folder.name[20:]] = json.loads(
+            (folder / "results.json").read_text(encoding="utf-8")
+        )["task"]
+    assert names == {"_avis_train_seed0": "classification_avis_train", "Avis-2-3_seed0": "Avis 2/3"}
+    brat = finetune(
+        composed(*QUICK, *SCRATCH, *brat_corpus(tmp_path / "b"), "budget.epochs=1", command="finetune")
+    )
+    assert brat.name.endswith("ner_b_train_flat_seed0")
+
+
+def test_a_finished_run_says_that_nothing_was_trained(run: Any, tmp_path: Path, capsys: Any) -> None:
+    words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
+    folder, _ = run(*words)
+    assert "nothing was trained" not in "".join(capsys.readouterr())
+    run(*words, f"resume={folder}", "task.title=another")
+    assert f"{folder}: this run is finished, so nothing was trained" in "".join(capsys.readouterr())
+
+
+def test_windows_longer_than_the_encoder_was_made_for_are_told(run: Any, tmp_path: Path, capsys: Any) -> None:
+    words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
+    _, results = run(*words, "max_length=100000")
+    (remark,) = results["remarks"]
+    assert remark.startswith("max_length=100000 is more than the 512 tokens that the encoder was made for")
+    assert remark in "".join(capsys.readouterr())

@@ -118,6 +118,22 @@ def unusable_inputs(
     return found
 
 
+def length_remarks(config: FinetuneConfig, encoder: str) -> list[str]:
+    """What has to be said of windows that are longer than the encoder was made for, where it can read them at all."""
+    from bertinchamps.model.downstream import open_config
+
+    if encoder == "scratch":
+        made_for = config.arch.max_positions
+    else:
+        made_for = getattr(open_config(encoder), "max_position_embeddings", None) or config.max_length
+    if config.max_length <= made_for:
+        return []
+    return [
+        f"max_length={config.max_length} is more than the {made_for} tokens that the encoder was made for: it reads "
+        "them, but never learnt such distances, and time and memory grow with the square of a text's length"
+    ]
+
+
 def model_name(config: FinetuneConfig) -> Path | str:
     """The directory or the name on the Hub that `model=` means today, or scratch.
 

@@ -13,7 +13,7 @@ from real import real
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks import custom, tasks
 from bertinchamps.tasks.splits import label_names
 
 SECRET = "Madame Confidentielle"
@@ -97,6 +97,29 @@ def test_classification_that_cannot_be(tmp_path: Path) -> None:
     assert "also task.train" in refused("classification", train=train, test=str(tmp_path / "." / "a.csv"))
     assert "unknown kind of file" in refused("classification", train=write(tmp_path / "a.xlsx", ""))
     assert "task.train: classification needs it" in refused("classification")
+
+
+@pytest.mark.parametrize(
+    ("train", "name"),
+    [
+        ("lettres/records.csv.gz", "records"),
+        ("lettres/train.jsonl", "lettres_train"),
+        ("lettres/brat/Train", "lettres_brat_Train"),
+        ("lettres/../rapports/train/", "rapports_train"),
+        ("/train.csv", "train"),
+    ],
+)
+def test_a_task_is_called_after_what_tells_it_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert custom.named_after(Path(train)) == name
+
+
+def test_an_empty_title_is_refused(tmp_path: Path) -> None:
+    train = write(tmp_path / "a.csv", "text,label\nUn,1\n")
+    for name in ("classification", "ner"):
+        assert "task.title: must not be empty" in refused(name, train=train, title=" ")
 
 
 # --- named entities

@@ -8,6 +8,7 @@ text,label                                      {"text": "Fracture du col", "spa
 from __future__ import annotations
 
 from collections import Counter
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from bertinchamps.tasks import tasks
 from bertinchamps.tasks.archives import is_archive
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
 
+# Names of training files and folders that say nothing of a task.
+GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")
 KINDS = {"single": "single_label", "multi": "multi_label", "number": "number"}
 CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
 BRAT, SPANS, CONLL = "brat", "JSON lines with spans", "CoNLL columns"
@@ -42,10 +45,27 @@ def _given(**settings: str | None) -> dict[str, Path]:
     return paths
 
 
+def named_after(train: Path) -> str:
+    """A task's name after its training examples: the file's, and its folders' where it is called `train` or so."""
+    whole = Path(os.path.abspath(train.expanduser()))  # noqa: PTH100 (resolve would rename links)
+    parts = [whole.name.split(".")[0]]
+    for folder in whole.parents:
+        if parts[0].lower() not in GENERIC or not folder.name:
+            break
+        parts.insert(0, folder.name)
+    return "_".join(parts)
+
+
+def _title_problems(settings: Mapping[str, Any]) -> list[str]:
+    title = settings.get("title")
+    return [] if title is None or str(title).strip() else ["task.title: must not be empty; null chooses one"]
+
+
 def _classification_problems(settings: Mapping[str, Any]) -> list[str]:
     target = settings.get("target", "single")
     wrong = [] if target in KINDS else [f"task.target={target}: one of {', '.join(KINDS)}"]
-    return wrong + ([] if settings.get("separator", "|") else ["task.separator: must not be empty"])
+    wrong += [] if settings.get("separator", "|") else ["task.separator: must not be empty"]
+    return wrong + _title_problems(settings)
 
 
 @tasks.register("classification", check=_classification_problems)
@@ -61,6 +81,7 @@ class Classification:
         label: the column of what is to be predicted.
         target: `single` (one class), `multi` (any number of classes) or `number`.
         separator: between the classes of a `multi` row; a JSON list needs none.
+        title: what the report calls the task; None: after the training file.
     """
 
     def __init__(
@@ -73,7 +94,9 @@ class Classification:
         label: str = "label",
         target: str = "single",
         separator: str = "|",
+        title: str | None = None,
     ) -> None:
+        del title  # the command reads it
         self.kind = KINDS[target]
         self._settings = {"train": train, "dev": dev, "test": test}
         self._columns = tables.Columns(text, pair, label, target, separator)
@@ -106,7 +129,7 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     scheme = settings.get("scheme", conll.FIRST_AND_LAST.scheme)
     if scheme not in conll.TAGS:
         wrong.append(f"task.scheme={scheme}: one of {', '.join(conll.TAGS)}")
-    return wrong
+    return wrong + _title_problems(settings)
 
 
 @tasks.register("ner", check=_ner_problems)
@@ -120,6 +143,7 @@ class Ner:
         word_column: of CoNLL files, the column of words, counted from 1.
         label_column: of CoNLL files, the column of tags, counted from 1; None: the last one.
         scheme: of CoNLL files, how tags spell entities: auto (IOB2 or BIOES), iob2, bioes, iob1 or io.
+        title: what the report calls the task; None: after the training examples.
     """
 
     kind = "ner"
@@ -132,7 +156,9 @@ class Ner:
         word_column: int = 1,
         label_column: int | None = None,
         scheme: str = "auto",
+        title: str | None = None,
     ) -> None:
+        del title  # the command reads it
         self._settings = {"train": train, "dev": dev, "test": test}
         self._layout = conll.Layout(word_column, label_column, scheme)
         self.remarks: tuple[str, ...] = ()
