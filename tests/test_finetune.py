@@ -95,6 +95,36 @@ def test_the_flat_model_opens_in_a_stock_pipeline(run: Any, tmp_path: Path) -> N
     assert theirs
 
 
+def test_a_stock_pipeline_does_not_label_with_a_nested_model(run: Any, tmp_path: Path) -> None:
+    from transformers import (
+        AutoModel,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        pipeline,
+    )
+
+    folder, _ = run(*by_heart(tmp_path), "head=nested", "budget.epochs=1")
+    for stock in (AutoModelForTokenClassification, AutoModelForSequenceClassification):
+        with pytest.raises(ValueError, match=r"nested head.* label with python -m bertinchamps\.predict"):
+            stock.from_pretrained(folder / "model")
+    with pytest.raises(ValueError, match="nested head"):
+        pipeline("token-classification", model=str(folder / "model"))
+    assert AutoModel.from_pretrained(folder / "model").config.hidden_size
+    corpus = brat_corpus(tmp_path / "corpus")
+    run(*corpus, f"model={folder}", "budget.epochs=1", name="flat")  # another head over the same encoder
+
+
+def test_a_nested_model_over_another_encoder_says_so_in_a_stock_pipeline(run: Any, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    encoder = make_encoder("camembert", tmp_path / "camembert")
+    folder, _ = run(*brat_corpus(tmp_path / "corpus"), f"model={encoder}", "head=nested", "budget.epochs=1")
+    found = pipeline("token-classification", model=str(folder / "model"))("Le patient tousse.")
+    assert {token["entity"] for token in found} == {
+        "no class: the model has a nested head, so label with python -m bertinchamps.predict"
+    }
+
+
 def test_several_classes_pairs_and_numbers(run: Any, tmp_path: Path) -> None:
     rows = [
         {

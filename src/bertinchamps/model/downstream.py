@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.nested import SpanScorer
+from bertinchamps.model.nested import NOTICE, SpanScorer
 from bertinchamps.model.trained_rows import whole_embedding
 
 HEAD_FILE = "head.safetensors"
@@ -86,6 +86,7 @@ class NestedTagger(nn.Module):
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
         super().__init__()
         self.model = _with_head("AutoModel", source, None)
+        self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
         dropout = 0.0 if source.dropout is None else source.dropout
         self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
         if source.with_head:
@@ -102,7 +103,7 @@ class NestedTagger(nn.Module):
         return cast(torch.Tensor, self.head(words))
 
     def save(self, folder: Path) -> None:
-        """Write what AutoModel opens, and the head beside it."""
+        """Write what AutoModel opens, and the head beside it; stock classifiers find NOTICE there."""
         with whole_embedding(self.model):
             self.model.save_pretrained(folder)
         save_file(self.head.state_dict(), folder / HEAD_FILE)
