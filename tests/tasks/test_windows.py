@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import open_tokenizer
 from bertinchamps.spans import is_unseen
+from bertinchamps.tasks.classification import Scale, TextLabeller
 from bertinchamps.tasks.sentences import sentences
 from bertinchamps.tasks.windows import Pieces, Window, windows_of, words_of
 from tiny_encoders import FAMILIES, make_encoder
@@ -90,6 +92,22 @@ def test_a_window_reads_as_the_tokenizer_does(tokenizers: dict[str, Any]) -> Non
     for family, tokenizer in tokenizers.items():
         (window,) = windows_of([text], Pieces(tokenizer, 64))
         assert list(window.pieces) == tokenizer(text)["input_ids"], family
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_of_special_tokens_in_a_text_are_text(tokenizers: dict[str, Any], family: str) -> None:
+    tokenizer = tokenizers[family]
+    names = [tokenizer.mask_token, tokenizer.sep_token, tokenizer.pad_token, tokenizer.cls_token]
+    (window,) = windows_of([f"La {names[0]} est {' '.join(names)}{names[0]}"], Pieces(tokenizer, 128))
+    controls = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    assert not controls & {*window.pieces[1:-1]}
+    assert len(window.words) == len(words_of(f"La {names[0]} est {' '.join(names)}{names[0]}", 0, 99))
+    labeller = TextLabeller("single_label", ("a",), tokenizer, 128, 8, torch.device("cpu"), Scale(0, 1))
+    alone, pair = labeller.encoded([(f"La {names[0]}", None)]), labeller.encoded([("La", names[1])])
+    for example in (*alone, *pair):
+        inside = [int(piece) for piece in example.pieces if int(piece) in controls]
+        bare = tokenizer("a", "b" if example is pair[0] else None)["input_ids"]
+        assert inside == [piece for piece in bare if piece in controls]
 
 
 def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class TextClassifier(nn.Module):
 
 
 def open_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or of a name on the Hub.
+    """The tokenizer of a directory or of a name on the Hub, to which "[SEP]" written in a text is text.
 
     Raises:
         UserError: there is none, or it is not a fast one (the slow ones know no offsets).
@@ -143,7 +143,7 @@ def open_tokenizer(source: str) -> Any:
 
     try:
         with _quietly():
-            tokenizer = AutoTokenizer.from_pretrained(source, **_reading(source))
+            tokenizer = AutoTokenizer.from_pretrained(source, split_special_tokens=True, **_reading(source))
     except Exception as error:  # a hundred kinds, from the network to a damaged file
         raise _unreadable(source, "a tokenizer", error) from error
     if tokenizer.pad_token_id is None:
@@ -157,6 +157,21 @@ def open_tokenizer(source: str) -> Any:
             "that spans need; convert it with transformers, or choose another model"
         )
     return tokenizer
+
+
+def control_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids that stand for no text, such as the mask's.
+
+    A tokenizer may still give them for text (of Unigram's vocabulary they are entries like any other), so that who
+    reads texts has to put the unknown token there.
+    """
+    return frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+
+
+def unknown_id(tokenizer: Any) -> int:
+    """What stands for text that the tokenizer has no piece for."""
+    known = tokenizer.unk_token_id
+    return int(tokenizer.mask_token_id if known is None else known)
 
 
 def open_config(source: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import regex
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.downstream import control_ids, unknown_id
 from bertinchamps.tasks.sentences import Range, sentences
 
 # Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a
@@ -68,9 +69,7 @@ class Pieces:
         self.room = longest - len(self.before) - len(self.after)
         if self.room < 8:
             raise UserError(f"max_length={longest}: leaves no room for words; 32 is little, 128 is usual")
-        self._unknown = (
-            tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.mask_token_id
-        )
+        self._controls, self._unknown = control_ids(tokenizer), unknown_id(tokenizer)
 
     def of(self, texts: Sequence[str], words: Sequence[Words]) -> list[list[list[int]]]:
         """For each text, for each of its words, the ids of its pieces; the first of them stands for it.
@@ -78,7 +77,7 @@ class Pieces:
         A piece that reaches over several words belongs to the first of them, and stands for the others
         unless they have pieces of their own: they have none here. A piece of an invisible character between
         two words belongs to the one before it. A word of which a normaliser leaves nothing gets the unknown
-        token, so that every word can be read and labelled.
+        token, so that every word can be read and labelled, and so does the name of a special token.
         """
         if not texts:
             return []
@@ -99,6 +98,7 @@ class Pieces:
         for piece, (start, end) in zip(ids, offsets, strict=True):
             if end <= start:
                 continue
+            piece = self._unknown if piece in self._controls else piece
             index = bisect_right(ends, start)  # the first word that ends after the piece starts
             in_no_word = index == len(words) or end <= words[index][0]
             if in_no_word and index and not text[start:end].isspace():
