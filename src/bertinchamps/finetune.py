@@ -96,6 +96,7 @@ def train(
     from bertinchamps.model.flops import downstream_flops_per_token
     from bertinchamps.model.trained_rows import train_rows
     from bertinchamps.tasks.saved import build_labeller, build_model
+    from bertinchamps.tasks.splits import label_lines
     from bertinchamps.training import checkpoint, hooks
     from bertinchamps.training.clock import Clock, Spent
     from bertinchamps.training.optim import optimizers
@@ -153,8 +154,8 @@ def train(
     tell(f"model      {parameters:,} parameters, from {source.name}")
     for split in splits:
         tell(f"{split:<10} {_counts(task.facts(split))}")
-    for remark in remarks:
-        tell(f"note       {remark}")
+    for line in [*label_lines(splits), *(f"note       {remark}" for remark in remarks)]:
+        tell(line)
     tell(f"device     {runtime.describe()}")
     try:
         trainer.fit()

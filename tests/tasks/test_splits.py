@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
+from bertinchamps.tasks.splits import label_counts, label_lines, label_names, split_remarks, with_dev
 
 
 def texts(count: int, *targets: tuple[str, ...] | float) -> list[LabelledText]:
@@ -182,6 +182,24 @@ def test_blanks_at_the_edges_of_entities_are_remarked() -> None:
     edged = AnnotatedText("n", "la toux ici", (Entity("a", ((2, 7),)), Entity("a", ((3, 7),))))
     (remark,) = split_remarks({"train": notes("a"), "test": [edged]})
     assert "entities of test that begin or end with a blank or an invisible character (1)" in remark
+
+
+def test_labels_are_counted_split_by_split_and_told_in_a_line_each() -> None:
+    splits = {"train": notes("b", "a", "b"), "dev": notes("a"), "test": notes("c")}
+    assert label_counts(splits) == {"train": {"a": 1, "b": 2}, "dev": {"a": 1}, "test": {"c": 1}}
+    assert label_lines(splits) == ["train      b 2 · a 1", "dev        a 1", "test       c 1"]
+    classes = {"train": texts(3000, ("x",), ("x", "y"), ()), "test": []}
+    assert label_lines(classes) == ["train      x 2,000 · y 1,000"]
+    assert label_lines({"train": texts(3, 1.5), "test": []}) == []
+
+
+def test_of_many_labels_the_commonest_are_told_and_of_long_ones_the_length() -> None:
+    many = notes(
+        *(f"t{n:02}" for n in range(30)), *["Le patient tousse depuis trois semaines et fume."] * 3, "\x1b[2J"
+    )
+    (line,) = label_lines({"train": many, "test": []})
+    assert line.startswith("train      (a label of 48 characters) 3 · (a label of 4 characters) 1 · t00 1 · ")
+    assert line.endswith(" · t17 1 · 12 others 12")
 
 
 def test_training_examples_without_any_label_are_an_error() -> None:

@@ -7,8 +7,8 @@ text,label                                      {"text": "Fracture du col", "spa
 
 from __future__ import annotations
 
-from collections import Counter
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -15,6 +15,8 @@ from bertinchamps.spans import without_edges
 from bertinchamps.tasks import Splits
 
 Record = AnnotatedText | LabelledText
+LABELS_SHOWN = 20  # of a split, on the screen
+LONGEST_SHOWN = 40  # characters of a label there
 OTHERWISE = "written otherwise, as 0.0 is beside 0 and Oui beside oui"
 
 
@@ -148,6 +150,32 @@ def _form(label: str) -> str:
         return repr(float(plain.replace(",", ".")))
     except ValueError:
         return plain
+
+
+def label_counts(splits: Splits) -> dict[str, Counter[str]]:
+    """How many entities of each type, or examples of each class, each split has."""
+    return {split: _labels(splits, split) for split in SPLITS if splits.get(split)}
+
+
+def label_lines(splits: Splits) -> list[str]:
+    """`label_counts` for people, a line a split, the commonest first; none where numbers are predicted."""
+    lines = []
+    for split, counts in label_counts(splits).items():
+        ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        shown = [f"{_shown(label)} {count:,}" for label, count in ordered[:LABELS_SHOWN]]
+        rest = ordered[LABELS_SHOWN:]
+        if rest:
+            shown.append(f"{len(rest)} others {sum(count for _, count in rest):,}")
+        if shown:
+            lines.append(f"{split:<10} {' · '.join(shown)}")
+    return lines
+
+
+def _shown(label: str) -> str:
+    """A label as a line of a terminal may show it; one that is none but a text of a document is not shown."""
+    if len(label) <= LONGEST_SHOWN and label.isprintable():
+        return label
+    return f"(a label of {len(label)} characters)"
 
 
 def split_remarks(splits: Splits) -> list[str]:
