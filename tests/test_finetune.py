@@ -95,6 +95,36 @@ def test_the_flat_model_opens_in_a_stock_pipeline(run: Any, tmp_path: Path) -> N
     assert theirs
 
 
+def test_a_stock_pipeline_does_not_label_with_a_nested_model(run: Any, tmp_path: Path) -> None:
+    from transformers import (
+        AutoModel,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        pipeline,
+    )
+
+    folder, _ = run(*by_heart(tmp_path), "head=nested", "budget.epochs=1")
+    for stock in (AutoModelForTokenClassification, AutoModelForSequenceClassification):
+        with pytest.raises(ValueError, match=r"nested head.* label with python -m bertinchamps\.predict"):
+            stock.from_pretrained(folder / "model")
+    with pytest.raises(ValueError, match="nested head"):
+        pipeline("token-classification", model=str(folder / "model"))
+    assert AutoModel.from_pretrained(folder / "model").config.hidden_size
+    corpus = brat_corpus(tmp_path / "corpus")
+    run(*corpus, f"model={folder}", "budget.epochs=1", name="flat")  # another head over the same encoder
+
+
+def test_a_nested_model_over_another_encoder_says_so_in_a_stock_pipeline(run: Any, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    encoder = make_encoder("camembert", tmp_path / "camembert")
+    folder, _ = run(*brat_corpus(tmp_path / "corpus"), f"model={encoder}", "head=nested", "budget.epochs=1")
+    found = pipeline("token-classification", model=str(folder / "model"))("Le patient tousse.")
+    assert {token["entity"] for token in found} == {
+        "no class: the model has a nested head, so label with python -m bertinchamps.predict"
+    }
+
+
 def test_several_classes_pairs_and_numbers(run: Any, tmp_path: Path) -> None:
     rows = [
         {
@@ -385,3 +415,39 @@ def test_a_flipped_bit_of_a_fine_tuned_model_labels_no_text(run: Any, tmp_path: 
             )
         )
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_task_has_the_title_that_it_is_given_and_its_run_no_head_of_entities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "avis").mkdir()
+    train = opinions(tmp_path / "avis" / "train.jsonl")
+    shared = [*QUICK, *SCRATCH, "budget.epochs=1", "task=classification", f"task.train={train}"]
+    names = {}
+    for title in ("null", "'Avis 2/3'"):
+        folder = finetune(composed(*shared, f"task.title={title}", command="finetune"))
+        names[folder.name.partition("_classification")[2] or folder.name[20:]] = json.loads(
+            (folder / "results.json").read_text(encoding="utf-8")
+        )["task"]
+    assert names == {"_avis_train_seed0": "classification_avis_train", "Avis-2-3_seed0": "Avis 2/3"}
+    brat = finetune(
+        composed(*QUICK, *SCRATCH, *brat_corpus(tmp_path / "b"), "budget.epochs=1", command="finetune")
+    )
+    assert brat.name.endswith("ner_b_train_flat_seed0")
+
+
+def test_a_finished_run_says_that_nothing_was_trained(run: Any, tmp_path: Path, capsys: Any) -> None:
+    words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
+    folder, _ = run(*words)
+    assert "nothing was trained" not in "".join(capsys.readouterr())
+    run(*words, f"resume={folder}", "task.title=another")
+    assert f"{folder}: this run is finished, so nothing was trained" in "".join(capsys.readouterr())
+
+
+def test_windows_longer_than_the_encoder_was_made_for_are_told(run: Any, tmp_path: Path, capsys: Any) -> None:
+    words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
+    _, results = run(*words, "max_length=100000")
+    (remark,) = results["remarks"]
+    assert remark.startswith("max_length=100000 is more than the 512 tokens that the encoder was made for")
+    assert remark in "".join(capsys.readouterr())

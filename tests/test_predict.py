@@ -114,6 +114,19 @@ def test_pages_and_columns(predict: Callable[..., Any], tagger: Path, tmp_path: 
     assert "B-" in (tmp_path / "note.conll").read_text(encoding="utf-8")
 
 
+def test_sentences_and_words_of_columns_are_kept(predict: Callable[..., Any], tmp_path: Path) -> None:
+    words = [["Dr", ".", "Le", "abcès", "du", "foie", "aujourd'hui", "10,5", "mg/j", "."], ["Fin", "…"]]
+    rows = "\n\n".join("\n".join(sentence) for sentence in words)
+    (tmp_path / "in.conll").write_text(rows, encoding="utf-8")
+    predict("input=in.conll", "output=out.conll")
+    written = (tmp_path / "out.conll").read_text(encoding="utf-8")
+    found = [[row.split("\t") for row in part.split("\n")] for part in written.strip().split("\n\n")]
+    assert [[row[0] for row in sentence] for sentence in found] == [
+        [word for word in sentence if word] for sentence in words
+    ]
+    assert any(row[1].startswith("B-") for row in found[0])
+
+
 def test_what_is_there_is_not_overwritten(tagger: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text("precious", encoding="utf-8")
     result = command(

@@ -119,6 +119,15 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
     assert losses(tmp_path / "killed") == expected
 
 
+def test_a_run_that_is_finished_says_so(
+    quick_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = quick_run("budget.steps=2", name="run")
+    assert "nothing was trained" not in capsys.readouterr().err
+    quick_run("budget.steps=2", "resume=auto", name="run")
+    assert f"{run}: this run is finished, so nothing was trained" in capsys.readouterr().err
+
+
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(
     quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,11 +62,14 @@ class AnnotatedText(NamedTuple):
         name: may appear in messages and names its files of predictions; unique in its split.
         text: as it was read, unchanged: offsets count its characters (code points).
         entities: all of them, nested and discontinuous ones included, in the order of `sorted`.
+        words: half-open ranges (start, end) of the words of its one sentence, where the file says them; None where
+            sentences and words are to be found in the text.
     """
 
     name: str
     text: str
     entities: tuple[Entity, ...]
+    words: tuple[tuple[int, int], ...] | None = None
 
 
 class LabelledText(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from bertinchamps import command_line
 from bertinchamps.config import FinetuneConfig, canonical, named
 from bertinchamps.contract import SPLITS
 from bertinchamps.errors import Stopped, UserError
-from bertinchamps.finetune_checks import Examples, model_name, problems, unusable_inputs
+from bertinchamps.finetune_checks import Examples, length_remarks, model_name, problems, unusable_inputs
 from bertinchamps.prepare import tell
 
 if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
     from bertinchamps.training.run import Run
     from bertinchamps.training.trainer import Trainer
 
+LONGEST_LABEL = 100  # characters of a title in the name of a directory
 CARVING_SEED = 0  # runs of different seeds are to be compared, so they share one dev split
 
 
@@ -55,10 +57,13 @@ def finetune(config: FinetuneConfig) -> Path:
     unusable = unusable_inputs(config, reader.kind, splits, labels, encoder)
     if unusable:
         raise UserError("\n".join(unusable))
+    remarks += length_remarks(config, encoder)
     settled = {"encoder": encoder}
-    run = open_run("finetune", config, _fingerprint(splits), _run_label(config), tell, settled)
+    run = open_run("finetune", config, _fingerprint(splits), _run_label(config, reader.kind), tell, settled)
     with run.lock:
-        if not run.finished:
+        if run.finished:
+            tell(f"{run.folder}: this run is finished, so nothing was trained; its results:")
+        else:
             train(config, reader.kind, splits, labels, remarks, run)
     for split, protocols in read_summary(run.folder, "finetune")["scores"].items():
         for protocol, scores in protocols.items():
@@ -91,6 +96,7 @@ def train(
     from bertinchamps.model.flops import downstream_flops_per_token
     from bertinchamps.model.trained_rows import train_rows
     from bertinchamps.tasks.saved import build_labeller, build_model
+    from bertinchamps.tasks.splits import label_lines
     from bertinchamps.training import checkpoint, hooks
     from bertinchamps.training.clock import Clock, Spent
     from bertinchamps.training.optim import optimizers
@@ -148,6 +154,8 @@ def train(
     tell(f"model      {parameters:,} parameters, from {source.name}")
     for split in splits:
         tell(f"{split:<10} {_counts(task.facts(split))}")
+    for line in [*label_lines(splits), *(f"note       {remark}" for remark in remarks)]:
+        tell(line)
     tell(f"device     {runtime.describe()}")
     try:
         trainer.fit()
@@ -278,11 +286,17 @@ def _title(config: FinetuneConfig) -> str:
     name, settings = named(config.task)
     if "corpus" in settings:
         return f"{name}_{settings['corpus']}".lower()
-    return f"{name}_{Path(settings['train']).name.split('.')[0]}" if "train" in settings else name
+    if "train" not in settings:
+        return name
+    from bertinchamps.tasks.custom import named_after
+
+    return str(settings.get("title") or f"{name}_{named_after(Path(settings['train']))}")
 
 
-def _run_label(config: FinetuneConfig) -> str:
-    return f"{_title(config)}_{config.head}_seed{config.seed}"
+def _run_label(config: FinetuneConfig, kind: str) -> str:
+    """Goes into the name of a run's directory; heads are those of entities."""
+    title = re.sub(r"[^\w.-]+", "-", _title(config)).strip("-.")[:LONGEST_LABEL]
+    return "_".join([title, *([config.head] if kind == "ner" else []), f"seed{config.seed}"])
 
 
 def _model_label(config: FinetuneConfig, encoder: str) -> str:

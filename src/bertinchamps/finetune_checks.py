@@ -106,8 +106,6 @@ def unusable_inputs(
     no_choice = "in the dev split, so no score could choose among weights: give another one (task.dev)"
     if kind == "ner" and not any(document.entities for document in splits["dev"]):
         found.append(f"task: no entity {no_choice}, or raise selection.dev_share")
-    if kind == "ner" and not any(document.text.strip() for document in splits["train"]):
-        found.append("task.train: no text in it; is this the right file or folder?")
     if kind == "single_label" and len(labels) < 2:
         found.append(f"task: only one class, {len(splits['train'])} times; is task.label the right column?")
     if kind == "number" and len({example.target for example in splits["dev"]}) < 2:
@@ -125,6 +123,22 @@ def unusable_inputs(
                 f"max_length={longest} or less"
             )
     return found
+
+
+def length_remarks(config: FinetuneConfig, encoder: str) -> list[str]:
+    """What has to be said of windows that are longer than the encoder was made for, where it can read them at all."""
+    from bertinchamps.model.downstream import open_config
+
+    if encoder == "scratch":
+        made_for = config.arch.max_positions
+    else:
+        made_for = getattr(open_config(encoder), "max_position_embeddings", None) or config.max_length
+    if config.max_length <= made_for:
+        return []
+    return [
+        f"max_length={config.max_length} is more than the {made_for} tokens that the encoder was made for: it reads "
+        "them, but never learnt such distances, and time and memory grow with the square of a text's length"
+    ]
 
 
 def model_name(config: FinetuneConfig) -> Path | str:

@@ -32,6 +32,7 @@ class Text(NamedTuple):
     name: str
     text: str
     pair: str | None
+    words: tuple[tuple[int, int], ...] | None = None  # of its one sentence, where the file says them
 
 
 class Reader(NamedTuple):
@@ -110,7 +111,8 @@ def predict(config: PredictConfig) -> None:
                     f"{cut:,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
                 )
         else:
-            labelled = labeller.label(reader.model, [(text.name, text.text) for text in texts])
+            pairs = [(text.name, text.text) for text in texts]
+            labelled = labeller.label(reader.model, pairs, [text.words for text in texts])
             _write_entities(config, form, labelled)
     if config.output != STREAM:
         tell(f"{len(texts):,} texts labelled with {folder}: {config.output}")
@@ -152,18 +154,21 @@ def _texts(config: PredictConfig, kind: str) -> list[Text]:
     Raises:
         UserError: the file cannot be read, or has no text in it.
     """
-    from bertinchamps.tasks.formats import brat, spans_jsonl, tables
+    from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
 
     if config.input == STREAM:
         return [Text("stdin", brat.decoded(sys.stdin.buffer.read(), "standard input"), None)]
     path = Path(config.input).expanduser()
+    if kind == "ner" and path.is_file() and conll.is_named_so(path):
+        sentences = conll.read(path, annotated=False)
+        return [Text(each.name, each.text, None, each.words) for each in sentences]
     found: list[tuple[str, str, str | None]]
     if path.is_dir():
-        found = [(name, text, None) for name, text, _ in brat.read_folder(path, annotated=False)]
+        found = [(each.name, each.text, None) for each in brat.read_folder(path, annotated=False)]
     elif path.suffix == ".txt":
         found = [(path.stem, brat.decoded(path.read_bytes(), str(path)), None)]
     elif kind == "ner" and tables.format_of(path) == ".jsonl" and config.text_field == "text":
-        found = [(name, text, None) for name, text, _ in spans_jsonl.read(path, annotated=False)]
+        found = [(each.name, each.text, None) for each in spans_jsonl.read(path, annotated=False)]
     else:
         columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
         found = [(record.name, record.text, record.pair) for record in tables.read(path, columns)]

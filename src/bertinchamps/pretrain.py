@@ -58,7 +58,9 @@ def pretrain(config: PretrainConfig) -> Path:
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
     run = share_run(processes, lambda: open_run("pretrain", config, corpus.fingerprint, label, tell))
     with run.lock:
-        if not run.finished:
+        if run.finished:
+            say(f"{run.folder}: this run is finished, so nothing was trained; its scores:")
+        else:
             train(config, corpus, run, processes)
     summary = processes.from_first(lambda: read_summary(run.folder))
     say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -262,7 +263,7 @@ def test_held_out_files(tmp_path: Path) -> None:
         (
             "a.jsonl",
             f'{{"note": "{SECRET}", "id": 1}}',
-            ["line 1", "'text'", "found: note, id", "data.text_field=NAME"],
+            ["line 1", "'text'", "found: 2 by other names", "data.text_field=NAME"],
         ),
         ("a.jsonl", f'{{"text": ["{SECRET}"]}}', ["line 1", "'text' is a list", "data.text_field=NAME"]),
         ("a.jsonl", '{"text": 3}', ["line 1", "a number, not a text"]),
@@ -274,16 +275,27 @@ def test_held_out_files(tmp_path: Path) -> None:
         ("a.json", '["a", "b",]', ["item 3", "not valid JSON"]),
         ("a.json", '["a"] "b"', ["not valid JSON"]),
         ("a.json", f'{{"text": "{SECRET}"}}\n{{"text": "b"\n', ["item 2", "one object after the other"]),
-        ("a.json", f'[{{"note": "{SECRET}"}}]', ["item 1", "found: note"]),
+        ("a.json", f'[{{"note": "{SECRET}"}}]', ["item 1", "found: 1 by another name"]),
         (
             "a.csv",
             f"note,id\n{SECRET},1\n",
-            ["line 1", "no column 'text'", "found: note, id", "data.text_field=NAME"],
+            ["line 1", "no column 'text'", "found: 2 by other names", "data.text_field=NAME"],
         ),
-        ("a.csv", f"{SECRET} va bien,1\n{SECRET},2\n", ["line 1", "found: (one of 29 characters), 1"]),
+        ("a.csv", f"{SECRET} va bien,1\n{SECRET},2\n", ["line 1", "found: 2 by other names"]),
         ("a.csv", f"id,text\n1,a\n2,{SECRET},b\n", ["line 3", "3 columns where the header has 2", "quote"]),
         ("a.csv", f'id,text\n1,a\n2,"{SECRET}\n', ["line 3", "never closed"]),
-        ("a.tsv", f"id\tnote\n1\t{SECRET}\n", ["line 1", "found: id, note"]),
+        ("a.tsv", f"id\tnote\n1\t{SECRET}\n", ["line 1", "found: 2 by other names"]),
+        ("a.csv", f"id, Text\n1,{SECRET}\n", ["found: 2 by other names; number 2 differs in capitals"]),
+        ("a.tsv", f'"id"\t"text"\n1\t{SECRET}\n', ["number 2 differs in", "call the file .csv"]),
+        (
+            "a.csv",
+            f"text,id,text\n{SECRET},1,b\n",
+            ["line 1: 2 columns are called 'text': number 1 and number 3"],
+        ),
+        ("a.csv", f"text,id\r{SECRET},1\r", ["line 1: not valid", "old Macs", "tr '\\r' '\\n'"]),
+        ("a.tsv", f"text\tid\r{SECRET}\t1\r", ["line 1: not valid", "old Macs"]),
+        ("a.csv", f"text,id\n{SECRET},1\r{SECRET},2\n", ["line 2: not valid", "old Macs"]),
+        ("a.csv", f'"text,id\n{SECRET},1\n', ["line 1: not valid", "never closed"]),
     ],
 )
 def test_broken_content(tmp_path: Path, name: str, data: str, expected: list[str]) -> None:
@@ -328,11 +340,34 @@ def test_cut_or_damaged_compression(tmp_path: Path, suffix: str, compression: st
 def test_broken_parquet(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(arrow.table({"note": [SECRET], "n": [1], "raw": [b"x"]}), path)
-    assert "no column 'text' (found: note, n, raw)" in failure(FilesSource([str(path)]).check)
+    assert "no column 'text' (found: 3 by other names)" in failure(FilesSource([str(path)]).check)
     assert "'n' is of type int64, not a text" in failure(FilesSource([str(path)], text_field="n").check)
     assert "'raw' is of type binary" in failure(FilesSource([str(path)], text_field="raw").check)
+    parquet.write_table(arrow.table({"text": [{SECRET: 1}]}), path)
+    assert "'text' is of type struct, not a text" in failure(FilesSource([str(path)]).check)
     path.write_bytes(path.read_bytes()[:-20])
     assert "not a Parquet file, or damaged or cut short" in failure(FilesSource([str(path)]).check)
+
+
+def test_parquet_with_a_damaged_byte_is_read_or_refused(tmp_path: Path) -> None:
+    path, right = tmp_path / "a.parquet", 0
+    parquet.write_table(
+        arrow.table({"text": [f"{SECRET} {n}" for n in range(9)], "id": list(range(9))}), path
+    )
+    whole = path.read_bytes()
+    for place in range(len(whole)):  # the names of columns among them, where a byte may be no UTF-8
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xF0]) + whole[place + 1 :])
+        with contextlib.suppress(UserError):
+            list(FilesSource([str(path)]).documents())
+            right += 1
+    assert right < len(whole) // 2
+
+
+def test_a_header_over_several_lines_and_separated_by_tabs(tmp_path: Path) -> None:
+    for mark in ",;\t":
+        data = f'\n"the note\n(raw)"{mark}text\n"a\nb"{mark}Fin\n'.encode()
+        (document,) = FilesSource(write(tmp_path / "a.csv", data)).documents()
+        assert document[:2] == ("Fin", "a.csv:line 4")
 
 
 def test_check_reports_everything_at_once(tmp_path: Path) -> None:

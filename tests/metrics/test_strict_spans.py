@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.metrics.strict_spans import flatten, strict_scores
+from bertinchamps.metrics.strict_spans import flat_entities, flatten, strict_scores
 
 
 def contiguous(label: str, start: int, end: int) -> Entity:
@@ -38,7 +38,7 @@ def test_the_scores_are_those_of_seqeval_in_strict_mode(
     gold, predicted = corpus
     truth, answers = [], []
     for text, other in zip(gold, predicted, strict=True):
-        wanted, found = flatten(text.entities), flatten(other.entities)
+        wanted, found = flat_entities(text), flat_entities(other)
         cuts = sorted({0, len(text.text), *(b for e in (*wanted, *found) for b in (e.start, e.end))})
         truth.append(iob2(wanted, cuts))
         answers.append(iob2(found, cuts))
@@ -129,6 +129,19 @@ def test_the_order_of_documents_decides_nothing(
 ) -> None:
     gold, predicted = corpus
     assert strict_scores(gold, predicted[::-1]) == strict_scores(gold, predicted)
+
+
+@pytest.mark.parametrize("edge", [" ", "\n", "\u200b", "\u00ad", "\ufeff"])
+def test_what_cannot_be_seen_at_an_edge_does_not_count(edge: str) -> None:
+    text = f"Prise{edge}d'aspirine{edge}ce soir"
+    start = text.index("d'")
+    exact = AnnotatedText("a", text, (contiguous("CHEM", start, start + 10),))
+    for entity in (
+        contiguous("CHEM", start - 1, start + 11),
+        Entity("CHEM", ((start - 1, start + 2), (start + 2, start + 11))),
+    ):
+        wide = AnnotatedText("a", text, (entity,))
+        assert strict_scores([wide], [exact])["f1"] == strict_scores([exact], [wide])["f1"] == 1.0
 
 
 def test_documents_that_do_not_correspond_are_refused() -> None:

@@ -13,7 +13,7 @@ from real import real
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks import custom, tasks
 from bertinchamps.tasks.splits import label_names
 
 SECRET = "Madame Confidentielle"
@@ -67,6 +67,23 @@ def test_the_target_decides_the_kind(tmp_path: Path, target: str, kind: str, rea
         assert reader.read()["train"][0].target == read
 
 
+def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
+    train = write(
+        tmp_path / "a.tsv", 'text\tlabel\n"Un ""mot"""\tx\nUn "mot"\ty\n"Un" et "deux"\tx\nUn\t"x"\n'
+    )
+    reader = tasks.build(
+        "classification", train=train, test=write(tmp_path / "b.tsv", "text\tlabel\nUn\tx\n")
+    )
+    assert reader.read()["train"][0].text == '"Un ""mot"""'
+    assert reader.remarks == (
+        "2 of the 4 rows of task.train have a field in quotes, which are kept: in a .tsv a quote is a character like "
+        "any other; where quotes enclose fields, call the file .csv",
+    )
+    reader = tasks.build("classification", train=write(tmp_path / "a.csv", 'text\tlabel\n"Un ""mot"""\tx\n'))
+    assert reader.read()["train"][0].text == 'Un "mot"'
+    assert reader.remarks == ()
+
+
 def test_classification_that_cannot_be(tmp_path: Path) -> None:
     train = write(tmp_path / "a.csv", f"note,label\n{SECRET},1\n")
     assert "task.target=regression: one of single, multi, number" in refused(
@@ -80,6 +97,29 @@ def test_classification_that_cannot_be(tmp_path: Path) -> None:
     assert "also task.train" in refused("classification", train=train, test=str(tmp_path / "." / "a.csv"))
     assert "unknown kind of file" in refused("classification", train=write(tmp_path / "a.xlsx", ""))
     assert "task.train: classification needs it" in refused("classification")
+
+
+@pytest.mark.parametrize(
+    ("train", "name"),
+    [
+        ("lettres/records.csv.gz", "records"),
+        ("lettres/train.jsonl", "lettres_train"),
+        ("lettres/brat/Train", "lettres_brat_Train"),
+        ("lettres/../rapports/train/", "rapports_train"),
+        ("/train.csv", "train"),
+    ],
+)
+def test_a_task_is_called_after_what_tells_it_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert custom.named_after(Path(train)) == name
+
+
+def test_an_empty_title_is_refused(tmp_path: Path) -> None:
+    train = write(tmp_path / "a.csv", "text,label\nUn,1\n")
+    for name in ("classification", "ner"):
+        assert "task.title: must not be empty" in refused(name, train=train, title=" ")
 
 
 # --- named entities
@@ -110,7 +150,7 @@ def test_ner_in_every_format(tmp_path: Path, kind: str) -> None:
     reader = tasks.build("ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip"))
     reader.check()
     splits = reader.read()
-    assert [document[1:] for document in splits["train"]] == [EXPECTED[0][1:]]
+    assert [document[1:3] for document in splits["train"]] == [EXPECTED[0][1:3]]
     assert splits["test"] == EXPECTED
     assert (reader.kind, list(splits)) == ("ner", ["train", "test"])
 
@@ -133,6 +173,22 @@ def test_ner_tells_the_formats_and_how_a_broken_file_was_read(tmp_path: Path) ->
     assert "notes.conll: line 1: " in message
     assert f"(task.dev={broken} is read as CoNLL columns: " in message
     assert "task.train=missing: no such file or folder" in refused("ner", train="missing")
+
+
+def test_what_is_left_out_of_entities_is_remarked(tmp_path: Path) -> None:
+    rows = [{"text": "La rougeole", "spans": [[3, 11, "DISO"], [2, 3, "DISO"]]}]
+    rows += [{"text": "La grippe", "spans": [], "answer": "reject"}] * 2
+    train = write(tmp_path / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write(tmp_path / "dev" / "n.ann", "T1\tDISO 3 11\trougeole\nT2\tDISO 3 3\t\n")
+    dev = str(Path(write(tmp_path / "dev" / "n.txt", "La rougeole")).parent)
+    reader = tasks.build("ner", train=train, dev=dev)
+    splits = reader.read()
+    assert [len(split) for split in splits.values()] == [1, 1]
+    assert reader.remarks == (
+        "left out of task.train: entities in which nothing can be seen (1)",
+        "left out of task.train: lines that the annotation tool marked as rejected (2)",
+        "left out of task.dev: entities without a character (1)",
+    )
 
 
 # --- the real data

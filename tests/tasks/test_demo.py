@@ -17,7 +17,8 @@ from bertinchamps.data.sources.demo import REGISTERS, DemoSource, clinical_notes
 from bertinchamps.data.sources.demo_grammar import Dice
 from bertinchamps.tasks import tasks
 from bertinchamps.tasks.demo import LABELS, entities
-from bertinchamps.tasks.windows import sentences, words_of
+from bertinchamps.tasks.sentences import sentences
+from bertinchamps.tasks.windows import words_of
 from support import QUICK, composed
 
 ARTICLE = re.compile(r"(?:l'|d'|un |une |le |la |les |du |des |de |au |aux |ce |cet |cette )", re.IGNORECASE)

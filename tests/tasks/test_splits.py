@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.splits import label_names, with_dev
+from bertinchamps.tasks.splits import label_counts, label_lines, label_names, split_remarks, with_dev
 
 
 def texts(count: int, *targets: tuple[str, ...] | float) -> list[LabelledText]:
@@ -98,23 +98,108 @@ def test_a_share_that_comes_to_nothing_is_refused() -> None:
 # --- labels
 
 
-def test_names_are_sorted_and_come_from_train_and_dev() -> None:
-    assert label_names({"train": texts(2, ("b",)), "dev": texts(1, ("É",)), "test": []}) == ("b", "É")
+def test_names_are_sorted_and_come_from_train() -> None:
+    assert label_names({"train": texts(2, ("b",), ("É",)), "dev": texts(1, ("É",)), "test": []}) == ("b", "É")
     assert label_names({"train": texts(2, ("b", "a"), ()), "test": []}) == ("a", "b")
     assert label_names({"train": notes("b", "a", "b"), "test": []}) == ("a", "b")
     assert label_names({"train": texts(2, 1.5), "test": []}) == ()
 
 
-def test_a_type_that_only_test_has_is_no_label() -> None:
-    assert label_names({"train": notes("a"), "test": notes("a", "c", "b", "c")}) == ("a",)
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_type_that_train_lacks_is_no_label_and_remarked(split: str) -> None:
+    splits = {"train": notes("a", "b"), split: notes("a", "c", "A", "c")}
+    assert label_names(splits) == ("a", "b")
+    assert split_remarks(splits)[0] == (
+        f"labels of {split} that train lacks: 2, 3 times, each of which is missed; in train, 1 of them are perhaps "
+        "written otherwise, as 0.0 is beside 0 and Oui beside oui"
+    )
 
 
-def test_a_class_that_only_test_has_is_an_error_that_tells_where_and_not_what() -> None:
-    test = texts(2, ("Le patient tousse.",))
-    with pytest.raises(UserError, match=r"task\.test: 1 classes .*task\.label") as raised:
-        label_names({"train": texts(2, ("foot",)), "test": test})
-    assert test[0].name in str(raised.value)
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_one_of_several_classes_may_be_unknown_to_train(split: str) -> None:
+    splits = {"train": texts(4, ("a",), ("a", "b"), ()), split: texts(2, ("a", "rare"), ())}
+    assert label_names(splits) == ("a", "b")
+    assert (
+        split_remarks(splits)[0] == f"labels of {split} that train lacks: 1, 1 times, each of which is missed"
+    )
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_class_that_train_lacks_is_an_error_that_tells_where_and_not_what(split: str) -> None:
+    others = texts(2, ("Le patient tousse.",))
+    with pytest.raises(UserError, match=rf"task\.{split}: classes .* has \(1\), .*task\.label") as raised:
+        label_names({"train": texts(2, ("foot",)), split: others})
+    assert others[0].name in str(raised.value)
     assert "tousse" not in str(raised.value)
+    assert "perhaps" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("0", "0.0"), ("oui", "Oui "), ("a_b", "a b"), ("1,5", "1.50"), ("été", "e\u0301te\u0301")],
+)
+def test_a_class_that_is_written_in_two_ways_is_told(one: str, other: str) -> None:
+    with pytest.raises(UserError, match=r"in train, 1 of them are perhaps written otherwise"):
+        label_names({"train": texts(4, (one,), ("x",)), "dev": texts(2, (other,), ("x",))})
+    (remark,) = split_remarks({"train": texts(6, (one,), (other,), ("x",))})
+    assert remark.startswith("2 labels of train are perhaps fewer, some written otherwise")
+
+
+def test_empty_texts_are_counted() -> None:
+    train = [
+        *texts(3, ("a",), ("b",)),
+        LabelledText("x", " \n", None, ("a",)),
+        LabelledText("y", "", None, ("b",)),
+    ]
+    assert split_remarks({"train": train, "dev": texts(1, ("a",)), "test": train[3:4]}) == [
+        "2 of the 5 texts of train are empty",
+        "1 of the 1 texts of test are empty",
+        "1 of the 1 texts of dev are word for word in train, too",
+        "1 of the 1 texts of test are word for word in train, too",
+    ]
+
+
+@pytest.mark.parametrize("dev", [notes("diso", "chem"), texts(2, ("diso", "chem"))])
+def test_dev_without_a_label_of_train_is_an_error(dev: list[AnnotatedText] | list[LabelledText]) -> None:
+    train = notes("DISO", "CHEM") if isinstance(dev[0], AnnotatedText) else texts(3, ("DISO", "CHEM"), ())
+    with pytest.raises(UserError, match=r"task\.dev: none of its 2 labels is .*; in train, 2 of them are"):
+        label_names({"train": train, "dev": dev})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("rare", [texts(1, ("a", "rare")), notes("rare")])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_last_example_of_a_label_stays_in_train(
+    rare: list[LabelledText] | list[AnnotatedText], seed: int
+) -> None:
+    many = notes(*"ab" * 10) if isinstance(rare[0], AnnotatedText) else texts(20, ("a",), ("a", "b"), ())
+    once = rare[0]._replace(text="only here")
+    splits = with_dev({"train": [*many, once]}, 0.8, seed)  # type: ignore[list-item]
+    assert once in splits["train"]
+    assert splits["dev"]
+
+
+def test_blanks_at_the_edges_of_entities_are_remarked() -> None:
+    edged = AnnotatedText("n", "la toux ici", (Entity("a", ((2, 7),)), Entity("a", ((3, 7),))))
+    (remark,) = split_remarks({"train": notes("a"), "test": [edged]})
+    assert "entities of test that begin or end with a blank or an invisible character (1)" in remark
+
+
+def test_labels_are_counted_split_by_split_and_told_in_a_line_each() -> None:
+    splits = {"train": notes("b", "a", "b"), "dev": notes("a"), "test": notes("c")}
+    assert label_counts(splits) == {"train": {"a": 1, "b": 2}, "dev": {"a": 1}, "test": {"c": 1}}
+    assert label_lines(splits) == ["train      b 2 · a 1", "dev        a 1", "test       c 1"]
+    classes = {"train": texts(3000, ("x",), ("x", "y"), ()), "test": []}
+    assert label_lines(classes) == ["train      x 2,000 · y 1,000"]
+    assert label_lines({"train": texts(3, 1.5), "test": []}) == []
+
+
+def test_of_many_labels_the_commonest_are_told_and_of_long_ones_the_length() -> None:
+    many = notes(
+        *(f"t{n:02}" for n in range(30)), *["Le patient tousse depuis trois semaines et fume."] * 3, "\x1b[2J"
+    )
+    (line,) = label_lines({"train": many, "test": []})
+    assert line.startswith("train      (a label of 48 characters) 3 · (a label of 4 characters) 1 · t00 1 · ")
+    assert line.endswith(" · t17 1 · 12 others 12")
 
 
 def test_training_examples_without_any_label_are_an_error() -> None:

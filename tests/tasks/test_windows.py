@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import open_tokenizer
-from bertinchamps.tasks.windows import Pieces, Window, sentences, windows_of, words_of
+from bertinchamps.spans import is_unseen
+from bertinchamps.tasks.classification import Scale, TextLabeller
+from bertinchamps.tasks.sentences import sentences
+from bertinchamps.tasks.windows import Pieces, Window, windows_of, words_of
 from tiny_encoders import FAMILIES, make_encoder
 
 UNICODE = st.text(
@@ -60,7 +64,8 @@ def test_every_visible_character_is_in_one_owned_word(
     assert words == sorted(words)
     covered = [place for start, end in words for place in range(start, end)]
     assert len(covered) == len(set(covered))
-    assert set(covered) >= {place for place, letter in enumerate(text) if not letter.isspace()}
+    assert set(covered) >= {place for place, letter in enumerate(text) if not is_unseen(letter)}
+    assert not any(is_unseen(text[place]) for word in words for place in (word[0], word[1] - 1))
     for window in windows:
         assert len(window.pieces) <= longest
         assert len(window.first_pieces) == len(window.words)
@@ -89,6 +94,22 @@ def test_a_window_reads_as_the_tokenizer_does(tokenizers: dict[str, Any]) -> Non
         assert list(window.pieces) == tokenizer(text)["input_ids"], family
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_of_special_tokens_in_a_text_are_text(tokenizers: dict[str, Any], family: str) -> None:
+    tokenizer = tokenizers[family]
+    names = [tokenizer.mask_token, tokenizer.sep_token, tokenizer.pad_token, tokenizer.cls_token]
+    (window,) = windows_of([f"La {names[0]} est {' '.join(names)}{names[0]}"], Pieces(tokenizer, 128))
+    controls = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    assert not controls & {*window.pieces[1:-1]}
+    assert len(window.words) == len(words_of(f"La {names[0]} est {' '.join(names)}{names[0]}", 0, 99))
+    labeller = TextLabeller("single_label", ("a",), tokenizer, 128, 8, torch.device("cpu"), Scale(0, 1))
+    alone, pair = labeller.encoded([(f"La {names[0]}", None)]), labeller.encoded([("La", names[1])])
+    for example in (*alone, *pair):
+        inside = [int(piece) for piece in example.pieces if int(piece) in controls]
+        bare = tokenizer("a", "b" if example is pair[0] else None)["input_ids"]
+        assert inside == [piece for piece in bare if piece in controls]
+
+
 def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
     from bertinchamps.config import TokenizerConfig
     from bertinchamps.data.tokenizer import train_tokenizer
@@ -101,6 +122,32 @@ def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
     assert window.pieces[window.first_pieces[3]] == tokenizer.unk_token_id
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\ufeff", "\u200d\u200b"])
+def test_an_invisible_character_at_an_edge_is_of_no_word_and_its_pieces_stand_for_none(
+    tokenizers: dict[str, Any], family: str, mark: str
+) -> None:
+    pieces = Pieces(tokenizers[family], 64)
+    text = f"{mark}Prise de{mark} l'{mark}aspirine{mark}, le soir{mark}"
+    (window,) = windows_of([text], pieces)
+    assert [text[start:end] for start, end in window.words] == [
+        "Prise", "de", "l", "'", "aspirine", ",", "le", "soir",
+    ]  # fmt: skip
+    (plain,) = windows_of(["Prise de l'aspirine"], pieces)
+    firsts = [window.pieces[first] for first in window.first_pieces]
+    assert firsts[1] == plain.pieces[plain.first_pieces[1]]  # not that of the mark behind it
+
+
+def test_an_invisible_character_inside_of_a_word_parts_it_only_where_it_is_a_space() -> None:
+    for text, words in (
+        ("aspi\u00adrine", 1),
+        ("aspi\ufeffrine", 1),
+        ("aspi\u200brine", 2),
+        ("\u200b\ufeff", 0),
+    ):
+        assert len(words_of(text, 0, len(text))) == words
+
+
 def test_a_long_sentence_is_windowed_and_not_cut(tokenizers: dict[str, Any]) -> None:
     text = "toux et fièvre " * 60
     windows = list(windows_of([text], Pieces(tokenizers["bert"], 32)))
@@ -110,6 +157,18 @@ def test_a_long_sentence_is_windowed_and_not_cut(tokenizers: dict[str, Any]) -> 
         assert after.words[0] in before.words  # they overlap
         edge = before.words.index(before.words[before.owned[1] - 1])
         assert len(before.words) - edge > 2  # and what is near the edge is left to the other
+
+
+def test_words_that_are_given_are_the_words_of_one_sentence(tokenizers: dict[str, Any]) -> None:
+    text = "Dr . Martin n' aujourd'hui 10 000 mg/j"
+    given = ((0, 2), (3, 4), (5, 11), (12, 14), (15, 26), (27, 33), (34, 38))
+    texts, own = [text, "Une toux. Rien.", ""], [given, None, ()]
+    for family in FAMILIES:
+        pieces = Pieces(tokenizers[family], 64)
+        first, *others = windows_of(texts, pieces, own)
+        assert (first.words, first.owned, first.sentence) == (given, (0, 7), 0)
+        assert first.pieces == tuple(tokenizers[family](text)["input_ids"])
+        assert others == list(windows_of(texts, pieces))[-2:]
 
 
 def test_sentences_are_those_of_the_paper() -> None:

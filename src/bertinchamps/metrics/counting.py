@@ -8,6 +8,7 @@ from typing import Any
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
+from bertinchamps.spans import with_joined_fragments
 
 
 def span_scores(tp: int, fp: int, fn: int) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def paired(
 ) -> list[tuple[AnnotatedText, AnnotatedText]]:
     """Each gold document with the predicted one of its name; predicted documents without gold are left out.
 
+    On both sides, fragments with nothing but blanks between them are one.
+
     Raises:
         UserError: two documents of one side share a name, a gold document has no prediction, or the two
             texts differ, so that offsets do not mean the same characters.
@@ -63,4 +66,4 @@ def paired(
                 f"the predictions for {text.name!r} are of another text than the gold document: "
                 "entities can be compared on the same characters only"
             )
-    return [(text, by_name[text.name]) for text in gold]
+    return [(with_joined_fragments(text), with_joined_fragments(by_name[text.name])) for text in gold]

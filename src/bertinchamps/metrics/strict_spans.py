@@ -2,7 +2,8 @@
 
 It is what seqeval counts in strict mode on IOB2 tags (Nakayama, 2018), after nested entities have been resolved
 to the longest one. The counts are made on character spans, so they do not depend on any tokenizer; a test
-holds them equal to seqeval's on tags of the pieces between all boundaries.
+holds them equal to seqeval's on tags of the pieces between all boundaries. Blanks and invisible characters at an
+entity's edge belong to no token, so they do not count.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bertinchamps.metrics.evaluate_module import (
     on_records,
     register_evaluate_module,
 )
+from bertinchamps.spans import without_edges
 
 
 def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
@@ -42,8 +44,13 @@ def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
     return tuple(kept)
 
 
+def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
+    """Those of `flatten`, without blanks and invisible characters at their edges."""
+    return flatten(without_edges(document))
+
+
 def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
-    """Precision, recall and F1 of flat entities, both sides flattened with `flatten`.
+    """Precision, recall and F1 of flat entities, both sides flattened with `flat_entities`.
 
     Args:
         gold: documents with all their entities.
@@ -57,7 +64,7 @@ def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedTe
     """
     correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
     for gold_text, predicted_text in paired(gold, predicted):
-        wanted, found = set(flatten(gold_text.entities)), set(flatten(predicted_text.entities))
+        wanted, found = set(flat_entities(gold_text)), set(flat_entities(predicted_text))
         correct.update(entity.label for entity in wanted & found)
         spurious.update(entity.label for entity in found - wanted)
         missed.update(entity.label for entity in wanted - found)

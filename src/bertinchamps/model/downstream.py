@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.nested import SpanScorer
+from bertinchamps.model.nested import NOTICE, SpanScorer
 from bertinchamps.model.trained_rows import whole_embedding
 
 HEAD_FILE = "head.safetensors"
@@ -86,6 +86,7 @@ class NestedTagger(nn.Module):
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
         super().__init__()
         self.model = _with_head("AutoModel", source, None)
+        self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
         dropout = 0.0 if source.dropout is None else source.dropout
         self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
         if source.with_head:
@@ -102,7 +103,7 @@ class NestedTagger(nn.Module):
         return cast(torch.Tensor, self.head(words))
 
     def save(self, folder: Path) -> None:
-        """Write what AutoModel opens, and the head beside it."""
+        """Write what AutoModel opens, and the head beside it; stock classifiers find NOTICE there."""
         with whole_embedding(self.model):
             self.model.save_pretrained(folder)
         save_file(self.head.state_dict(), folder / HEAD_FILE)
@@ -133,7 +134,7 @@ class TextClassifier(nn.Module):
 
 
 def open_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or of a name on the Hub.
+    """The tokenizer of a directory or of a name on the Hub, to which "[SEP]" written in a text is text.
 
     Raises:
         UserError: there is none, or it is not a fast one (the slow ones know no offsets).
@@ -142,7 +143,7 @@ def open_tokenizer(source: str) -> Any:
 
     try:
         with _quietly():
-            tokenizer = AutoTokenizer.from_pretrained(source, **_reading(source))
+            tokenizer = AutoTokenizer.from_pretrained(source, split_special_tokens=True, **_reading(source))
     except Exception as error:  # a hundred kinds, from the network to a damaged file
         raise _unreadable(source, "a tokenizer", error) from error
     if tokenizer.pad_token_id is None:
@@ -156,6 +157,21 @@ def open_tokenizer(source: str) -> Any:
             "that spans need; convert it with transformers, or choose another model"
         )
     return tokenizer
+
+
+def control_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids that stand for no text, such as the mask's.
+
+    A tokenizer may still give them for text (of Unigram's vocabulary they are entries like any other), so that who
+    reads texts has to put the unknown token there.
+    """
+    return frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+
+
+def unknown_id(tokenizer: Any) -> int:
+    """What stands for text that the tokenizer has no piece for."""
+    known = tokenizer.unk_token_id
+    return int(tokenizer.mask_token_id if known is None else known)
 
 
 def open_config(source: str) -> Any:

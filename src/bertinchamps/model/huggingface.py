@@ -36,6 +36,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads import MaskedLanguageModelingHead
 from bertinchamps.model.initialisation import INITS, is_residual
 from bertinchamps.model.layers import Embeddings, EncoderLayer
+from bertinchamps.model.nested import refuse_nested
 from bertinchamps.model.norms import build_norm
 from bertinchamps.model.positions import Positions
 
@@ -198,6 +199,7 @@ class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: 
     """Dropout and a linear map over each token."""
 
     def __init__(self, config: BertinchampsConfig) -> None:
+        refuse_nested(config)
         super().__init__(config)
         self.encoder = BertinchampsModel(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -236,6 +238,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
     """
 
     def __init__(self, config: BertinchampsConfig) -> None:
+        refuse_nested(config)
         super().__init__(config)
         self.encoder = BertinchampsModel(config)
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)

@@ -6,13 +6,23 @@ Shapes: B batch, W words, H hidden, D size of a role's vectors, L labels.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
 ROLE_SIZE = 128  # D
 PRIOR = 0.01  # about the share of stretches that are entities: where training starts (Lin et al., 2017, RetinaNet)
+# Stands in config.json as the one class of a nested model, which stock classifiers of tokens or texts would open with a
+# head of random weights: ours refuse it, and a pipeline over another encoder says this of every token.
+NOTICE = "no class: the model has a nested head, so label with python -m bertinchamps.predict"
 LONGEST_BUCKET = 32  # spans of so many words and more share the score of their length
+
+
+def refuse_nested(config: Any) -> None:
+    """Raise ValueError where a config is that of a nested model, whose head a stock class has not."""
+    if NOTICE in (config.id2label or {}).values():
+        raise ValueError(f"{NOTICE}; AutoModel opens the encoder alone")
 
 
 class SpanScorer(nn.Module):

@@ -6,15 +6,29 @@ this zip, in the folder `corpus` and in a folder above it.
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from bertinchamps.errors import UserError
 
+# What the modules of archives and compressions raise for bytes that they did not write.
+DAMAGES = (
+    zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, ValueError, OverflowError,
+)  # fmt: skip
+DAMAGED = "damaged or cut short; get it again"
+BLOCK = 1 << 20  # bytes
+ENDING = (1 << 16) + 22  # bytes at a zip's end that hold its last record: that and the longest comment
+ELSEWHERE = 0xFFFF
 DEPTH = 6  # folders below the one given that are looked into: a slip such as path=/ must not walk a disk
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVES = (".zip", *TARS)
@@ -68,14 +82,24 @@ def _members(path: Path) -> Iterator[Member]:
     if path.is_dir():
         yield from _in_folder(path)
     elif path.is_file() and is_archive(path):
-        try:
+        with _told(path):
             yield from _in_zip(path) if path.name.lower().endswith(".zip") else _in_tar(path)
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
-            raise UserError(f"{path}: damaged or cut short ({type(error).__name__}); get it again") from None
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-        except RuntimeError:  # what zipfile raises for a password or an unknown compression
-            raise UserError(f"{path}: encrypted or packed in an unknown way; unpack it first") from None
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Errors of an archive in words, those of finding members and those of reading one."""
+    try:
+        yield
+        return
+    except DAMAGES:
+        wrong = DAMAGED
+    except OSError as error:
+        # without a number it is a decompressor's, and EINVAL is an offset before the file's beginning
+        wrong = DAMAGED if error.errno in (None, errno.EINVAL) else f"cannot be read ({error.strerror})"
+    except RuntimeError:  # what zipfile raises for a password or an unknown compression
+        wrong = "encrypted or packed in an unknown way; unpack it first"
+    raise UserError(f"{path}: {wrong}")
 
 
 def _is_hidden(parts: Sequence[str]) -> bool:
@@ -100,16 +124,54 @@ def _read(file: Path) -> bytes:
 
 def _in_zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
+        if _entries(path) not in (len(archive.infolist()) % (ELSEWHERE + 1), ELSEWHERE):
+            raise zipfile.BadZipFile("a part of its directory is missing")
         for info in archive.infolist():
             inner = PurePosixPath(info.filename)
+            archive.open(info).close()  # compares its name with the one beside its content
             if not info.is_dir() and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, lambda info=info: archive.read(info)  # type: ignore[misc]
+                yield PurePosixPath(path) / inner, _reader(path, partial(archive.read, info))
+
+
+def _entries(path: Path) -> int:
+    """How many members a zip says that it has, modulo 65,536; ELSEWHERE where a record of zip64 says it."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - ENDING))
+        ending = file.read()
+    place = ending.rfind(b"PK\x05\x06")
+    return int.from_bytes(ending[place + 10 : place + 12], "little")
 
 
 def _in_tar(path: Path) -> Iterator[Member]:
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, tarinfo=_WholeHeader) as archive:
         for info in archive:
             inner = PurePosixPath(info.name.removeprefix("./"))
             file = archive.extractfile(info) if info.isfile() else None
             if file is not None and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, file.read
+                yield PurePosixPath(path) / inner, _reader(path, file.read)
+        while archive.fileobj and archive.fileobj.read(
+            BLOCK
+        ):  # the checksum of a compressed one is at its end
+            pass
+
+
+class _WholeHeader(tarfile.TarInfo):
+    """A header that is damaged or missing is an error: tarfile takes it for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block. Raises tarfile.ReadError, unless the block is an end or whole."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # zeros: the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError("damaged header, or none") from error
+
+
+def _reader(path: Path, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    def content() -> bytes:
+        with _told(path):
+            return read()
+
+    return content

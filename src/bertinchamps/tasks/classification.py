@@ -19,6 +19,7 @@ from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import Batch, LabelledText, Output
 from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
 from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.model.downstream import control_ids, unknown_id
 from bertinchamps.tasks.batching import batches_of, in_length_order
 
 Target = tuple[str, ...] | float
@@ -69,6 +70,7 @@ class TextLabeller:
         self.kind, self.classes, self.scale = kind, tuple(classes), scale
         self._tokenizer, self._longest, self._batch, self._device = tokenizer, longest, batch, device
         self.padding = tokenizer.pad_token_id
+        self._controls, self._unknown = np.array(sorted(control_ids(tokenizer))), unknown_id(tokenizer)
 
     def encoded(self, texts: Sequence[tuple[str, str | None]]) -> list[Encoded]:
         """Texts, given as (text, second text or None), as pieces; cut where they are too long."""
@@ -87,7 +89,10 @@ class TextLabeller:
         )
         for entry in output.encodings:
             type_ids = np.array(entry.type_ids, dtype=np.int8) if types else None
-            yield Encoded(np.array(entry.ids, dtype=np.int32), type_ids, bool(entry.overflowing))
+            ids = np.array(entry.ids, dtype=np.int32)
+            written = np.isin(ids, self._controls) & (np.array(entry.special_tokens_mask) == 0)
+            ids[written] = self._unknown  # their names, in the text
+            yield Encoded(ids, type_ids, bool(entry.overflowing))
 
     def inputs(self, examples: Sequence[Encoded]) -> dict[str, Tensor]:
         """`input_ids` [B, S], and where needed `attention_mask` and `token_type_ids` of the same shape."""

@@ -18,11 +18,12 @@ from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten, strict_scores
+from bertinchamps.metrics.strict_spans import flat_entities, strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
+from bertinchamps.spans import without_edges
 from bertinchamps.tasks.batching import batches_of, in_length_order
 from bertinchamps.tasks.entities import Representation, word_tags
-from bertinchamps.tasks.windows import Pieces, Window, windows_of
+from bertinchamps.tasks.windows import Pieces, Window, Words, windows_of
 
 Array = np.ndarray[Any, Any]
 # Dev scores that may choose among weights, the higher the better; the head's own one does unless another is asked for.
@@ -48,13 +49,25 @@ class EntityLabeller:
         self.representation, self.pieces, self.padding = representation, pieces, padding
         self.batch, self._device = batch, device
 
-    def label(self, model: nn.Module, texts: Sequence[tuple[str, str]]) -> list[AnnotatedText]:
-        """The texts, given as (name, text), with the entities that the model finds."""
+    def label(
+        self,
+        model: nn.Module,
+        texts: Sequence[tuple[str, str]],
+        words: Sequence[Words | None] | None = None,
+    ) -> list[AnnotatedText]:
+        """The texts, given as (name, text), with the entities that the model finds.
+
+        Args:
+            model: the trained model.
+            texts: names and texts.
+            words: for each text the words of its one sentence, or None where both are to be found in it.
+        """
+        words = words or [None] * len(texts)
         found: dict[int, list[Entity]] = {}
-        for windows in _portions(windows_of([text for _, text in texts], self.pieces)):
+        for windows in _portions(windows_of([text for _, text in texts], self.pieces, words)):
             found |= self.entities(windows, self.answers(model, windows))
         return [
-            AnnotatedText(name, text, tuple(sorted(found.get(index, ()))))
+            AnnotatedText(name, text, tuple(sorted(found.get(index, ()))), words[index])
             for index, (name, text) in enumerate(texts)
         ]
 
@@ -138,7 +151,13 @@ class EntityRecognition:
         self.representation = labeller.representation
         self.metric = self.representation.metric
         self.windows = {
-            split: list(windows_of([document.text for document in documents], labeller.pieces))
+            split: list(
+                windows_of(
+                    [document.text for document in documents],
+                    labeller.pieces,
+                    [document.words for document in documents],
+                )
+            )
             for split, documents in splits.items()
         }
         self.lost: dict[str, Counter[str]] = {}
@@ -153,12 +172,14 @@ class EntityRecognition:
         held = {document: list(group) for document, group in by_document}
         for index, document in enumerate(self.splits[split]):
             windows = held.get(index, [])
-            entities = [entity for entity in document.entities if entity.label in self.representation.labels]
+            entities = [
+                entity for entity in without_edges(document) if entity.label in self.representation.labels
+            ]
             kept = self.representation.kept(entities, windows)
             self.lost[split] += kept.lost
             unknown = len(document.entities) - len(entities)
             if unknown:
-                self.lost[split]["of a type that neither train nor dev has"] += unknown
+                self.lost[split]["of a type that train has not"] += unknown
             by_place = ByPlace(kept.entities)
             for window in windows:
                 near = by_place.touching(window.words[0][0], window.words[-1][1])
@@ -209,9 +230,13 @@ class EntityRecognition:
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         """The documents of a split with the model's entities instead of the gold ones."""
-        found = self.labeller.entities(self.windows[split], self.labeller.answers(model, self.windows[split]))
+        return self.decoded(split, self.labeller.answers(model, self.windows[split]))
+
+    def decoded(self, split: str, answers: Sequence[Array]) -> list[AnnotatedText]:
+        """The documents of a split with the entities of the answers of its windows, in order."""
+        found = self.labeller.entities(self.windows[split], answers)
         return [
-            AnnotatedText(document.name, document.text, tuple(sorted(found.get(index, ()))))
+            document._replace(entities=tuple(sorted(found.get(index, ()))))
             for index, document in enumerate(self.splits[split])
         ]
 
@@ -226,7 +251,7 @@ class EntityRecognition:
 
     def piece_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
         """IOB2 tags of each window's own pieces, entities inside one another resolved to the longest."""
-        flat = [ByPlace(flatten(document.entities)) for document in documents]
+        flat = [ByPlace(flat_entities(document)) for document in documents]
         rows = []
         for window in self.windows[split]:
             tags = word_tags(window.words, flat[window.document])

@@ -17,12 +17,13 @@ from typing import Any
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.metrics.error_analysis import error_analysis
 from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten
+from bertinchamps.metrics.strict_spans import flat_entities
 from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.entities import word_tags
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.ner import EntityRecognition
-from bertinchamps.tasks.windows import sentences, words_of
+from bertinchamps.tasks.sentences import sentences
+from bertinchamps.tasks.windows import words_of
 
 
 def write_predictions(
@@ -57,9 +58,15 @@ def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
 
 
 def tagged(documents: Sequence[AnnotatedText]) -> Iterator[conll.TaggedText]:
-    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag."""
+    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag.
+
+    Sentences and words are those of the file that the document is from, where it said them.
+    """
     for document in documents:
-        flat = ByPlace(flatten(document.entities))
+        flat = ByPlace(flat_entities(document))
+        if document.words is not None:
+            yield conll.TaggedText(document.text, document.words, word_tags(document.words, flat))
+            continue
         for start, end in sentences(document.text):
             words = words_of(document.text, start, end)
             if words:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
-from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText
 from bertinchamps.errors import UserError
+from bertinchamps.spans import without_edges
 from bertinchamps.tasks import Splits
 
 Record = AnnotatedText | LabelledText
+LABELS_SHOWN = 20  # of a split, on the screen
+LONGEST_SHOWN = 40  # characters of a label there
+OTHERWISE = "written otherwise, as 0.0 is beside 0 and Oui beside oui"
 
 
 def with_dev(splits: Splits, share: float, seed: int) -> Splits:
@@ -19,7 +25,7 @@ def with_dev(splits: Splits, share: float, seed: int) -> Splits:
 
     The choice follows a hash of the text and the seed, whatever the order of the examples and the process. Examples
     with the same (first) text stay on one side, so dev holds no premise and no copy that was trained on. Where each
-    example has one class, every class gives its share.
+    example has one class, every class gives its share; the last example of a class or type stays in train.
 
     Args:
         splits: as a reader gives them.
@@ -51,27 +57,32 @@ def with_dev(splits: Splits, share: float, seed: int) -> Splits:
 def _chosen(train: Sequence[Record], share: float, seed: int) -> set[str]:
     """The texts that go to dev."""
     copies = Counter(record.text for record in train)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for record in train:
+        labels[record.text] |= _labels_of(record)
+    left = Counter(label for own in labels.values() for label in own)  # in how many texts of train each is
     strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for text, classes in _classes(train).items():
         strata[classes].append(text)
     chosen = set()
     for texts in strata.values():
         wanted = round(share * sum(copies[text] for text in texts))
-        for text in sorted(texts, key=lambda text: _hash(text, seed))[:-1]:  # train keeps some of each class
+        for text in sorted(texts, key=lambda text: _hash(text, seed))[
+            :-1
+        ]:  # train keeps some of each stratum
             if wanted <= 0:
                 break
-            chosen.add(text)
-            wanted -= copies[text]
+            if all(left[label] > 1 for label in labels[text]):
+                chosen.add(text)
+                wanted -= copies[text]
+                left.subtract(labels[text])
     return chosen
 
 
 def _classes(train: Sequence[Record]) -> dict[str, tuple[str, ...]]:
     """Each text with the classes of its examples, or with nothing where examples have not exactly one class."""
     classes: dict[str, set[str]] = defaultdict(set)
-    single = all(
-        isinstance(record, LabelledText) and isinstance(record.target, tuple) and len(record.target) == 1
-        for record in train
-    )
+    single = _have_one_class(train)
     for record in train:
         classes[record.text] |= set(cast(LabelledText, record).target) if single else set()  # type: ignore[arg-type]
     return {text: tuple(sorted(names)) for text, names in classes.items()}
@@ -82,46 +93,139 @@ def _hash(text: str, seed: int) -> bytes:
 
 
 def label_names(splits: Splits) -> tuple[str, ...]:
-    """The names of entity types or classes in train and dev, sorted by code points; none for numbers.
+    """The names of entity types or classes in train, sorted by code points; none for numbers.
 
-    Entities of a type that only test has are left to be missed, and counted by the task.
+    Where an example may have any number of labels, those that train lacks are left to be missed.
 
     Raises:
-        UserError: there is no label at all, or only test has a class. Classes are not named: where the wrong column
-            was given, they are the texts.
+        UserError: train has no text, or no label at all; dev or test has one that train lacks, where each example has
+            exactly one; or dev has labels, and train none of them. Labels are not named: where the wrong column was
+            given, they are the texts.
     """
-    names = _labels(splits, ("train", "dev"))
-    numbers = any(
-        isinstance(record, LabelledText) and isinstance(record.target, float) for record in splits["train"]
-    )
+    train = cast(Sequence[Record], splits["train"])
+    if not any(record.text.strip() for record in train):
+        raise UserError("task.train: no text in it; is this the right file or folder?")
+    names = _labels(splits, "train").keys()
+    numbers = any(isinstance(record, LabelledText) and isinstance(record.target, float) for record in train)
     if not names and not numbers:
         raise UserError("task: no label in the training examples, so there is nothing to learn")
-    unseen = _labels(splits, ("test",)).keys() - names.keys()
-    for record in cast(Sequence[Record], splits.get("test", [])):
-        if (
-            isinstance(record, LabelledText)
-            and isinstance(record.target, tuple)
-            and unseen & {*record.target}
-        ):
+    for split in ("dev", "test"):
+        found = _labels(splits, split)
+        unseen = found.keys() - names
+        if unseen and _have_one_class(train):
+            records = cast(Sequence[LabelledText], splits[split])
+            first = next(record.name for record in records if unseen & _labels_of(record))
             raise UserError(
-                f"task.test: {len(unseen)} classes that no training example has, the first in {record.name}. "
+                f"task.{split}: classes that no training example has ({len(unseen)}), the first in {first}"
+                f"{_alike_hint(unseen, names)}. "
                 "Correct their names (task.label is the column), or move examples of them to the training data"
+            )
+        if split == "dev" and found and not names & found.keys():
+            raise UserError(
+                f"task.dev: none of its {len(found)} labels is in the training examples, so no score could choose "
+                f"among weights{_alike_hint(unseen, names)}. Correct their names, or give another dev split"
             )
     return tuple(sorted(names))
 
 
+def _have_one_class(records: Sequence[Record]) -> bool:
+    """Whether each example has exactly one class."""
+    return all(
+        isinstance(record, LabelledText) and isinstance(record.target, tuple) and len(record.target) == 1
+        for record in records
+    )
+
+
+def _alike_hint(unseen: Collection[str], names: Collection[str]) -> str:
+    """How many of some labels are perhaps others that are written otherwise."""
+    known = set(map(_form, names))
+    alike = sum(_form(label) in known for label in unseen)
+    return f"; in train, {alike} of them are perhaps {OTHERWISE}" if alike else ""
+
+
+def _form(label: str) -> str:
+    """What two ways to write one label have in common: 0 and 0.0, oui and Oui, a_b and "a b"."""
+    plain = " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", label).casefold().strip()))
+    try:
+        return repr(float(plain.replace(",", ".")))
+    except ValueError:
+        return plain
+
+
+def label_counts(splits: Splits) -> dict[str, Counter[str]]:
+    """How many entities of each type, or examples of each class, each split has."""
+    return {split: _labels(splits, split) for split in SPLITS if splits.get(split)}
+
+
+def label_lines(splits: Splits) -> list[str]:
+    """`label_counts` for people, a line a split, the commonest first; none where numbers are predicted."""
+    lines = []
+    for split, counts in label_counts(splits).items():
+        ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        shown = [f"{_shown(label)} {count:,}" for label, count in ordered[:LABELS_SHOWN]]
+        rest = ordered[LABELS_SHOWN:]
+        if rest:
+            shown.append(f"{len(rest)} others {sum(count for _, count in rest):,}")
+        if shown:
+            lines.append(f"{split:<10} {' · '.join(shown)}")
+    return lines
+
+
+def _shown(label: str) -> str:
+    """A label as a line of a terminal may show it; one that is none but a text of a document is not shown."""
+    if len(label) <= LONGEST_SHOWN and label.isprintable():
+        return label
+    return f"(a label of {len(label)} characters)"
+
+
 def split_remarks(splits: Splits) -> list[str]:
-    """What about the splits has to be said beside scores: texts that were trained on, nothing to find."""
-    remarks = []
+    """What about the splits has to be said beside scores: texts that were trained on, nothing to find, odd labels."""
+    remarks = _label_remarks(splits)
     train = {_content(record) for record in splits["train"]}
+    for split in SPLITS:
+        texts = [record.text for record in cast(Sequence[Record], splits.get(split, []))]
+        empty = sum(not text.strip() for text in texts)
+        if empty:
+            remarks.append(f"{empty} of the {len(texts)} texts of {split} are empty")
     for split in ("dev", "test"):
         records = cast(Sequence[Record], splits.get(split, []))
         known = sum(_content(record) in train for record in records)
         if known:
             remarks.append(f"{known} of the {len(records)} texts of {split} are word for word in train, too")
+        edged = _with_blank_edges(records)
+        if edged:
+            remarks.append(
+                f"entities of {split} that begin or end with a blank or an invisible character ({edged}) are learnt "
+                "without it, and found in strict scores, but never in nested exact, which compares all characters"
+            )
     test = cast(Sequence[Record], splits.get("test", []))
-    if test and isinstance(test[0], AnnotatedText) and not _labels(splits, ("test",)):
+    if test and isinstance(test[0], AnnotatedText) and not _labels(splits, "test"):
         remarks.append("test has no entity: its scores say nothing")
+    return remarks
+
+
+def _with_blank_edges(records: Sequence[Record]) -> int:
+    """Entities that begin or end with what cannot be seen."""
+    return sum(
+        learnt != entity
+        for record in records
+        if isinstance(record, AnnotatedText)
+        for learnt, entity in zip(without_edges(record), record.entities, strict=True)
+    )
+
+
+def _label_remarks(splits: Splits) -> list[str]:
+    names = _labels(splits, "train")
+    forms = Counter(map(_form, names))
+    alike = sum(count for count in forms.values() if count > 1)
+    remarks = [f"{alike} labels of train are perhaps fewer, some {OTHERWISE}"] if alike else []
+    for split in ("dev", "test"):
+        unseen = {label: count for label, count in _labels(splits, split).items() if label not in names}
+        if unseen:
+            remarks.append(
+                f"labels of {split} that train lacks: {len(unseen)}, {sum(unseen.values())} times, each of which "
+                f"is missed{_alike_hint(unseen, names)}"
+            )
     return remarks
 
 
@@ -129,12 +233,19 @@ def _content(record: Record) -> tuple[str, str | None]:
     return record.text.strip(), record.pair if isinstance(record, LabelledText) else None
 
 
-def _labels(splits: Splits, names: Sequence[str]) -> Counter[str]:
+def _labels(splits: Splits, split: str) -> Counter[str]:
+    """How often each entity type or class is in a split."""
     counts: Counter[str] = Counter()
-    for name in names:
-        for record in cast(Sequence[Record], splits.get(name, [])):
-            if isinstance(record, AnnotatedText):
-                counts.update(entity.label for entity in record.entities)
-            elif isinstance(record.target, tuple):
-                counts.update(record.target)
+    for record in cast(Sequence[Record], splits.get(split, [])):
+        if isinstance(record, AnnotatedText):
+            counts.update(entity.label for entity in record.entities)
+        else:
+            counts.update(_labels_of(record))
     return counts
+
+
+def _labels_of(record: Record) -> set[str]:
+    """The entity types or classes of one example."""
+    if isinstance(record, AnnotatedText):
+        return {entity.label for entity in record.entities}
+    return set(record.target) if isinstance(record.target, tuple) else set()

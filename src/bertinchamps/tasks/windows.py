@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 import regex
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.downstream import control_ids, unknown_id
+from bertinchamps.tasks.sentences import Range, sentences
 
-# Runs of letters, digits, combining marks and invisible format characters; any other visible character alone.
-WORD = regex.compile(r"[\p{L}\p{M}\p{N}\p{Cf}]+|[^\s\p{L}\p{M}\p{N}\p{Cf}]")
+# Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a
+# word but not at its edge, and a zero-width space parts two words.
+WORD = regex.compile(
+    r"[\p{L}\p{M}\p{N}]+(?:(?:(?!\u200b)\p{Cf})+[\p{L}\p{M}\p{N}]+)*|[^\s\x1c-\x1f\p{L}\p{M}\p{N}\p{Cf}]"
+)
 SENTENCES_AT_ONCE = 256  # handed to the tokenizer together, which takes longer to be called than to split one
-Range = tuple[int, int]
 Words = tuple[Range, ...]
 
 
@@ -66,16 +69,15 @@ class Pieces:
         self.room = longest - len(self.before) - len(self.after)
         if self.room < 8:
             raise UserError(f"max_length={longest}: leaves no room for words; 32 is little, 128 is usual")
-        self._unknown = (
-            tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.mask_token_id
-        )
+        self._controls, self._unknown = control_ids(tokenizer), unknown_id(tokenizer)
 
     def of(self, texts: Sequence[str], words: Sequence[Words]) -> list[list[list[int]]]:
         """For each text, for each of its words, the ids of its pieces; the first of them stands for it.
 
         A piece that reaches over several words belongs to the first of them, and stands for the others
-        unless they have pieces of their own: they have none here. A word of which a normaliser leaves
-        nothing gets the unknown token, so that every word can be read and labelled.
+        unless they have pieces of their own: they have none here. A piece of an invisible character between
+        two words belongs to the one before it. A word of which a normaliser leaves nothing gets the unknown
+        token, so that every word can be read and labelled, and so does the name of a special token.
         """
         if not texts:
             return []
@@ -83,19 +85,25 @@ class Pieces:
             list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
         return [
-            self._by_word(ids, offsets, ranges)
-            for ids, offsets, ranges in zip(
-                encoded["input_ids"], encoded["offset_mapping"], words, strict=True
+            self._by_word(text, ids, offsets, ranges)
+            for text, ids, offsets, ranges in zip(
+                texts, encoded["input_ids"], encoded["offset_mapping"], words, strict=True
             )
         ]
 
-    def _by_word(self, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
+    def _by_word(self, text: str, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
         ends = [end for _, end in words]
         pieces: list[list[int]] = [[] for _ in words]
         read = [False] * len(words)
         for piece, (start, end) in zip(ids, offsets, strict=True):
+            if end <= start:
+                continue
+            piece = self._unknown if piece in self._controls else piece
             index = bisect_right(ends, start)  # the first word that ends after the piece starts
-            if end > start and index < len(words):
+            in_no_word = index == len(words) or end <= words[index][0]
+            if in_no_word and index and not text[start:end].isspace():
+                pieces[index - 1].append(piece)
+            elif index < len(words):
                 pieces[index].append(piece)
                 while index < len(words) and words[index][0] < end:
                     read[index] = True
@@ -113,29 +121,22 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     return [], []
 
 
-@lru_cache(maxsize=1)
-def _french() -> Any:
-    import spacy
-
-    french = spacy.blank("fr")
-    french.add_pipe("sentencizer")
-    french.max_length = 10**9  # the limit protects parsers, and there is none here
-    return french
-
-
-def sentences(text: str) -> list[Range]:
-    """Character ranges of the sentences, by spaCy's blank French pipeline with its sentencizer (the paper's)."""
-    return [(sentence.start_char, sentence.end_char) for sentence in _french()(text).sents]
-
-
 def words_of(text: str, start: int, end: int) -> Words:
     """Character ranges of the words in a part of the text."""
     return tuple(match.span() for match in WORD.finditer(text, start, end))
 
 
-def windows_of(texts: Sequence[str], pieces: Pieces) -> Iterator[Window]:
-    """The windows of some texts, in order: a sentence each, and several for a sentence that is too long."""
-    found = _sentences_of(texts)
+def windows_of(
+    texts: Sequence[str], pieces: Pieces, given: Sequence[Words | None] | None = None
+) -> Iterator[Window]:
+    """The windows of some texts, in order: a sentence each, and several for a sentence that is too long.
+
+    Args:
+        texts: the texts.
+        pieces: of the model's tokenizer.
+        given: for each text the words of its one sentence, or None where both are to be found in it.
+    """
+    found = _sentences_of(texts, given or [None] * len(texts))
     while group := list(islice(found, SENTENCES_AT_ONCE)):
         relative = [tuple((a - entry.start, b - entry.start) for a, b in entry.words) for entry in group]
         cut = [texts[entry.document][entry.start : entry.end] for entry in group]
@@ -154,9 +155,13 @@ class _Sentence(NamedTuple):
     words: Words
 
 
-def _sentences_of(texts: Sequence[str]) -> Iterator[_Sentence]:
+def _sentences_of(texts: Sequence[str], given: Sequence[Words | None]) -> Iterator[_Sentence]:
     """Those that have words, numbered within their text."""
-    for document, text in enumerate(texts):
+    for document, (text, own) in enumerate(zip(texts, given, strict=True)):
+        if own is not None:
+            if own:
+                yield _Sentence(document, 0, own[0][0], own[-1][1], own)
+            continue
         ranges = ((start, end, words_of(text, start, end)) for start, end in sentences(text))
         for sentence, (start, end, words) in enumerate(entry for entry in ranges if entry[2]):
             yield _Sentence(document, sentence, start, end, words)

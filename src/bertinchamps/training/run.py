@@ -37,6 +37,7 @@ from bertinchamps.training import checkpoint
 # number of threads changes losses by rounding.
 FREE_TO_CHANGE = (
     "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "blocks.workers", "label",
+    "task.title",
 )  # fmt: skip
 # What the fingerprint of a corpus stands for where a run reads an exported one: it goes on with the original, and
 # the other way round.

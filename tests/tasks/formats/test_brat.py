@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
+from bertinchamps.spans import with_joined_fragments
 from bertinchamps.tasks.formats import brat
 
 SECRET = "Madame Confidentielle"
@@ -59,14 +61,20 @@ def test_fragments_may_be_written_in_any_order() -> None:
     [
         "#2\tAnnotatorNotes T1\t",
         "#2\tAnnotatorNotes T1",
+        "#\tAnnotatorNotes T1\twithout a number",
         "R1\tPart-of Arg1:T1 Arg2:T2",
+        "R1\tPart-of T1 T2",
         "E1\tMERGE:T2 Org1:T1 Org2:T3",
         "E2\tMERGE:T2",
         "A1\tNegation E1",
         "M2\tConfidence E1 L1",
+        "A2\tCertainty T1 very high",
+        "A3 Negation E1",
         "N1\tReference T1 UMLS:C0016658\tfemur",
+        "N1\tReference T1 UMLS:C0016658",
         "*\tEquiv T1 T2 T3",
         "",
+        " ",
     ],
 )
 def test_other_lines_are_passed_over(line: str) -> None:
@@ -74,33 +82,77 @@ def test_other_lines_are_passed_over(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    "line",
     [
-        ("T1 DISO 0 8 Fracture", "not a line of brat's format"),
-        (SECRET, "not a line of brat's format"),
-        (f"{SECRET}\tDISO 0 8\tFracture", "not a line of brat's format"),
-        ("T1\tDISO 0 8", "the line of T1 is not well formed; expected is T1<tab>TYPE START END<tab>TEXT"),
-        (f"T1\tDISO 0-8\t{SECRET}", "the line of T1 is not well formed"),
-        ("T1\tDISO 0 8; 9 11\tFracture du", "the line of T1 is not well formed"),
-        ("T1\tDISO -1 8\tFracture", "the line of T1 is not well formed"),
-        ("R1\tPart-of T1 T2", "the line of R1 is not well formed"),
-        ("T1\tDISO 8 8\t", "T1 DISO 8 8: a fragment must end after its start"),
-        ("T1\tDISO 8 0\tFracture", "T1 DISO 8 0: a fragment must end after its start"),
-        ("T1\tDISO 0 900\tFracture", "T1 DISO 0 900: reaches beyond the text, which has 35 characters"),
-        ("T1\tDISO 1 9\tFracture", "T1 DISO 1 9: the text at these offsets is not that of the line"),
-        ("T1\tDISO 0 8;8 11\tFracture  du", "fragments overlap or touch"),
-        ("T1\tDISO 0 8;4 11\tFracture ture du", "fragments overlap or touch"),
+        "T1\tDISO 0 8",
+        "T1\tDISO 0 8 ",
+        "T1\tDISO 0 8\t",
+        "T1\tDISO 0 8\tFracture\tC0016658",
+        "T1\tDISO 0 8\tFracture\t",
+        "T1\tDISO 0 4;4 8\tFrac ture",
+        "T1\tDISO 0 8;8 8\tFracture ",
     ],
 )
-def test_a_bad_line_is_named_by_file_and_number(line: str, what: str) -> None:
+def test_the_text_of_a_line_may_be_missing_and_followed_by_others(line: str) -> None:
+    assert read(line).entities == (Entity("DISO", ((0, 8),)),)
+
+
+def test_an_entity_without_a_character_is_left_out_and_counted() -> None:
+    left_out: Counter[str] = Counter()
+    ann = b"T1\tDISO 0 8\tFracture\nT32\tORG 5 5\t\nT33\tORG 9 9;12 12\t \n"
+    document = brat.read_document(TEXT.encode(), ann, "note", left_out)
+    assert document.entities == (Entity("DISO", ((0, 8),)),)
+    assert left_out == {"entities without a character": 2}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_in_any_system(line_end: str) -> None:
+    lines = ["T1\tDISO 0 8\tFracture", "#1\tAnnotatorNotes T1\tC1", "", "T2\tANAT 12 15\tcol", ""]
+    assert len(read(line_end.join(lines)).entities) == 2
+    assert refused(line_end.join([*lines, SECRET])).startswith("folder/note.ann: line 6: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("T1 DISO 0 8 Fracture", "a T line that is not well formed; expected is T1<tab>TYPE START END<tab>"),
+        (SECRET, "not a line of brat's format"),
+        (f"{SECRET}\tDISO 0 8\tFracture", "not a line of brat's format"),
+        (f"T1\tDISO 0-8\t{SECRET}", "a T line that is not well formed"),
+        ("T1\tDISO 0 8; 9 11\tFracture du", "a T line that is not well formed"),
+        ("T1\tDISO -1 8\tFracture", "a T line that is not well formed"),
+        ("P77\tDISO 0 8\tFracture", "not a line of brat's format"),
+        ("T1\tDISO 8 0\tFracture", "a fragment must end after its start"),
+        ("T1\tDISO 0 900\tFracture", "reaches beyond the text, which has 35 characters"),
+        (f"T1\tDISO 0 {'9' * 5000}\tFracture", "reaches beyond the text, which has 35 characters"),
+        ("T1\tDISO 1 9\tFracture", "the text at these offsets is not that of the line"),
+        ("T1\tDISO 0 8\tFracture du", "the text at these offsets is not that of the line"),
+        ("T1\tDISO 0 8;4 11\tFracture ture du", "fragments overlap"),
+    ],
+)
+def test_a_bad_line_is_named_by_number_and_nothing_of_it_is_quoted(line: str, what: str) -> None:
     message = refused(f"#1\tAnnotatorNotes T1\tC1\n{line}\n")
     assert message.startswith("folder/note.ann: line 2: ")
     assert what in message
+    assert not any(word in message for word in ("DISO", "P77", "999"))
+
+
+@pytest.mark.parametrize(
+    ("text", "offsets", "what"),
+    [
+        ("\U0001f48a Prise d'aspirine", "11 19", "UTF-16 units"),
+        ("Santé : aspirine", "9 17", "bytes"),
+        ("Prise\r\nd'aspirine", "8 16", "a line end of two characters"),
+        ("Prise d'aspirine.", "8 15", "the ends seem to be those of the last character"),
+    ],
+)
+def test_offsets_that_another_program_counted_are_recognised(text: str, offsets: str, what: str) -> None:
+    assert what in refused(f"T1\tCHEM {offsets}\taspirine\n", text)
 
 
 def test_an_id_that_occurs_twice_names_both_lines() -> None:
     message = refused("T1\tDISO 0 8\tFracture\n\nT1\tANAT 12 15\tcol\n")
-    assert message == "folder/note.ann: line 3: the id T1 is also that of line 1; give each its own"
+    assert message == "folder/note.ann: line 3: its id is also that of line 1; give each its own"
 
 
 def test_the_same_entity_twice_stays_twice() -> None:
@@ -201,7 +253,7 @@ def test_a_damaged_zip_is_told(tmp_path: Path) -> None:
 def test_what_is_written_is_read_again(document: AnnotatedText) -> None:
     with tempfile.TemporaryDirectory() as folder:
         brat.write_document(Path(folder), document)
-        assert brat.read_folder(Path(folder)) == [document]
+        assert brat.read_folder(Path(folder)) == [with_joined_fragments(document)]
 
 
 @given(documents())
@@ -214,12 +266,25 @@ def test_each_entity_is_one_line_to_every_program(document: AnnotatedText) -> No
     assert all(line.count("\t") == 2 for line in lines)
 
 
-def test_the_lines_are_those_of_brat(tmp_path: Path) -> None:
-    entities = (Entity("ANAT", ((12, 15), (19, 24))), Entity("DISO", ((19, 29),)))
+def test_the_lines_are_those_of_brat_in_the_order_of_the_text(tmp_path: Path) -> None:
+    entities = (Entity("ANAT", ((12, 15), (19, 24))), Entity("DISO", ((0, 8),)), Entity("DISO", ((19, 29),)))
     brat.write_document(tmp_path / "new", AnnotatedText("n", TEXT, entities))
     assert (tmp_path / "new" / "n.ann").read_text(encoding="utf-8") == (
-        "T1\tANAT 12 15;19 24\tcol fémur\nT2\tDISO 19 29\tfémur chez\n"
+        "T1\tDISO 0 8\tFracture\nT2\tANAT 12 15;19 24\tcol fémur\nT3\tDISO 19 24;25 29\tfémur chez\n"
     )
+
+
+@pytest.mark.parametrize("between", ["\n", " \r\n  ", "\n\n\n"])
+def test_an_entity_over_line_ends_is_one_stretch_and_written_line_by_line(
+    tmp_path: Path, between: str
+) -> None:
+    text = f"Une fracture{between}du col{between}du fémur\nguérie"
+    second, third = text.index("du col"), text.index("du fémur")
+    line = f"DISO 4 12;{second} {second + 6};{third} {third + 8}\tfracture du col du fémur\n"
+    document = read(f"T1\t{line}", text)
+    assert document.entities == (Entity("DISO", ((4, third + 8),)),)
+    brat.write_document(tmp_path, document)
+    assert (tmp_path / "note.ann").read_text(encoding="utf-8") == f"T1\t{line}"
 
 
 @pytest.mark.parametrize("name", ["", "2024/03/b", "..", ".hidden", "a\\b", "a\nb", "100%", "é" * 300])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
+from bertinchamps.spans import can_be_seen, visible
 from bertinchamps.tasks.formats import spans_jsonl
 
 SECRET = "Madame Confidentielle"
@@ -50,9 +52,9 @@ def test_texts_alone(tmp_path: Path) -> None:
     ("item", "what"),
     [
         ({"text": SECRET}, "exactly one of the keys entities, spans, labels, label"),
-        ({"text": SECRET, SECRET: []}, "(found: (one of 21 characters), text)"),
+        ({"text": SECRET, SECRET: []}, "(found: 2 by other names)"),
         ({"text": SECRET, "spans": [], "label": []}, "(found: spans, label)"),
-        ({"note": SECRET}, "no key 'text' (found: note)"),
+        ({"note": SECRET}, "no key 'text' (found: 1 by another name)"),
         ({"text": [SECRET]}, "the key 'text' holds no text"),
         ('{"text": "\\ud800", "spans": []}', "half a surrogate pair"),
         ({"text": SECRET, "spans": {}}, "the key 'spans' must hold a list"),
@@ -61,14 +63,23 @@ def test_texts_alone(tmp_path: Path) -> None:
         ({"text": SECRET, "spans": [[False, True, "A"]]}, "not an entity"),
         ({"text": SECRET, "spans": [[0, 2, ""]]}, "not an entity"),
         ({"text": SECRET, "spans": [[0, 1, "A"], {"start": 0, "label": "A"}]}, "spans[1]: not an entity"),
-        ({"text": SECRET, "spans": [[0, 22, "A"]]}, "A 0-22: outside of the text, which has 21 characters"),
-        ({"text": SECRET, "spans": [[3, 3, "A"]]}, "A 3-3: outside of the text"),
-        ({"text": SECRET, "spans": [[-1, 3, "A"]]}, "A -1-3: outside of the text"),
+        ({"text": SECRET, "spans": [[0, 22, "A"]]}, "outside of the text, which has 21 characters"),
+        ({"text": SECRET, "spans": [[3, 3, "A"]]}, "outside of the text"),
+        ({"text": SECRET, "spans": [[-1, 3, "A"]]}, "outside of the text"),
         ({"text": SECRET, "spans": [{"fragments": [], "label": "A"}]}, "outside of the text"),
-        ({"text": SECRET, "spans": [{"fragments": [[0, 3], [2, 4]], "label": "A"}]}, "overlap or touch"),
+        ({"text": SECRET, "spans": [{"fragments": [[0, 3], [2, 4]], "label": "A"}]}, "fragments overlap"),
+        ({"text": SECRET, "spans": [[0, int("9" * 4000), "A"]]}, "outside of the text"),
+        ({"text": SECRET, "spans": [[0, 6, SECRET], [0, 99, SECRET]]}, "spans[1]: outside of the text"),
+        ('{"text": "a", "spans": [[0, 1, "\\ud800"]]}', "the label holds half a surrogate pair"),
+        ('{"id": "\\udfff", "text": "a", "spans": []}', "the key 'id' holds half a surrogate pair"),
+        (f'{{"text": "a", "spans": [[0, {"9" * 5000}, "A"]]}}', "not a JSON object"),
+        (
+            {"text": SECRET, "spans": [{"start": 1, "end": 7, "label": "A", "text": SECRET[:6]}]},
+            "spans[0]: the text",
+        ),
         (f'{{"text": "{SECRET}"', "not a JSON object"),
         (f'["{SECRET}"]', "not a JSON object"),
-        ({"id": 1, "text": SECRET, "spans": []}, "the id '1' is also that of an earlier line"),
+        ({"id": 1, "text": SECRET, "spans": []}, "its id is also that of line 1"),
     ],
 )
 def test_a_bad_line_is_named_and_its_text_is_not(tmp_path: Path, item: Any, what: str) -> None:
@@ -90,9 +101,87 @@ def test_compressed(tmp_path: Path) -> None:
     assert spans_jsonl.read(path) == [AnnotatedText("a-line-1", "os", ())]
 
 
+@pytest.mark.parametrize("key", ["id", "other"])
+@pytest.mark.parametrize("identity", [True, ["x"], {"$oid": "x"}, None])
+def test_an_id_that_is_no_name_gives_way_to_the_line(tmp_path: Path, key: str, identity: Any) -> None:
+    assert read(tmp_path, {key: identity, "text": "a", "spans": []})[0].name == "notes-line-1"
+
+
+def test_the_text_of_a_span_is_compared_with_its_offsets(tmp_path: Path) -> None:
+    text = "\U0001f48a Prise d'aspirine  du\nsoir."
+    right = [
+        {"start": 10, "end": 18, "label": "CHEM", "text": "aspirine"},
+        {"start": 10, "end": 25, "label": "CHEM", "text": " aspirine du soir "},  # blanks do not matter
+        {"fragments": [[2, 7], [23, 27]], "label": "X", "text": "Prise soir"},
+        {"start": 10, "end": 12, "label": "CHEM", "text": None},
+    ]
+    right[1]["end"] = 27
+    assert len(read(tmp_path, {"text": text, "spans": right})[0].entities) == 4
+    for start, end, what in ((11, 19, "UTF-16 units"), (13, 21, "bytes"), (10, 17, "of the last character")):
+        wrong = {"start": start, "end": end, "label": "CHEM", "text": "aspirine"}
+        with pytest.raises(UserError, match=f"line 1: spans\\[0\\]: the text that .*{what}"):
+            read(tmp_path, {"text": text, "spans": [wrong]})
+    last = {"start": 28, "end": 33, "label": "X", "text": "soir."}
+    with pytest.raises(UserError, match=r"outside of the text.*UTF-16 units"):
+        read(tmp_path, {"text": text, "spans": [{**last, "start": 24, "end": 29}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("d'aspirine ce", [2, 11]),
+        ("d'aspirine\u200b ce", [2, 11]),
+        ("d'\u00adaspirine ce", [2, 11]),
+        ("\ufeffaspirine\n", [0, 10]),
+    ],
+)
+def test_what_cannot_be_seen_at_an_edge_is_not_of_the_entity(
+    tmp_path: Path, text: str, span: list[int]
+) -> None:
+    (entity,) = read(tmp_path, {"text": text, "spans": [[*span, "CHEM"]]})[0].entities
+    assert text[entity.start : entity.end] == "aspirine"
+
+
+def test_entities_of_nothing_to_see_are_left_out_and_counted(tmp_path: Path) -> None:
+    left_out: Counter[str] = Counter()
+    item = {"text": "a \u200b\nb", "spans": [[1, 4, "X"], [0, 1, "X"]]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(item), encoding="utf-8")
+    assert spans_jsonl.read(tmp_path / "a.jsonl", left_out=left_out)[0].entities == (Entity("X", ((0, 1),)),)
+    assert left_out == {spans_jsonl.BLANK: 1}
+
+
+def test_lines_marked_as_rejected_are_left_out_and_counted(tmp_path: Path) -> None:
+    marks: list[dict[str, Any]] = [
+        {"answer": "reject"}, {"answer": "ignore"}, {"was_cancelled": True}, {"status": "discarded"},
+        {"answer": "accept", "was_cancelled": False}, {"status": "draft"}, {"answer": ["reject"]},
+    ]  # fmt: skip
+    items = [{"text": "a", "spans": [], **mark} for mark in marks]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    left_out: Counter[str] = Counter()
+    found = spans_jsonl.read(path, left_out=left_out)
+    assert [document.name for document in found] == ["a-line-5", "a-line-6", "a-line-7"]
+    assert left_out == {spans_jsonl.REJECTED: 4}
+    assert len(spans_jsonl.read(path, annotated=False)) == 7  # who wants labels wants them for all
+    with pytest.raises(UserError, match=r"no document in it; .*; 2 are marked as rejected"):
+        read(tmp_path, *items[:2])
+
+
 @given(st.tuples(documents("a"), documents("b")))
 def test_what_is_written_is_read_again(written: tuple[AnnotatedText, ...]) -> None:
+    expected = tuple(
+        document._replace(
+            entities=tuple(
+                sorted(
+                    visible(document.text, entity)
+                    for entity in document.entities
+                    if can_be_seen(document.text, entity)
+                )
+            )
+        )
+        for document in written
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "out.jsonl")
         spans_jsonl.write(path, written)
-        assert tuple(spans_jsonl.read(path)) == written
+        assert tuple(spans_jsonl.read(path)) == expected

@@ -85,9 +85,63 @@ def test_texts_alone_and_compressed(tmp_path: Path) -> None:
         ("a.txt", "a", Columns(), "a.txt: unknown kind of file; known are .csv .tsv .jsonl"),
         ("a.csv", "", Columns(), "no row in it"),
         ("a.csv", "text,label\n", Columns(), "no row in it"),
-        ("a.csv", f"note,label\n{SECRET},x\n", Columns(), "line 2: no column 'text' (found: note, label)"),
-        ("a.csv", f"{SECRET},x\n{SECRET},x\n", Columns(), "found: (one of 21 characters), x"),
+        (
+            "a.csv",
+            f"note,label\n{SECRET},x\n",
+            Columns(),
+            "line 1: no column 'text' (found: 2 by other names)",
+        ),
+        (
+            "a.csv",
+            f"{SECRET},x\n{SECRET},x\n",
+            Columns(),
+            "line 1: no column 'text' (found: 2 by other names)",
+        ),
         ("a.csv", f"text,cat\n{SECRET},x\n", Columns(), "name the right one with task.label=NAME"),
+        (
+            "a.csv",
+            f"Text ,label\n{SECRET},x\n",
+            Columns(),
+            "number 1 differs in capitals, quotes or blanks alone",
+        ),
+        (
+            "a.csv",
+            f"text,label,label\n{SECRET},x,y\n",
+            Columns(),
+            "are called 'label': number 2 and number 3;",
+        ),
+        ("a.csv", f"text,label\r{SECRET},x\r", Columns(), "line 1: not valid"),
+        ("a.tsv", f'"text"\t"label"\n"{SECRET}"\t"x"\n', Columns(), "call the file .csv"),
+        (
+            "a.jsonl",
+            f'{{"text": "{SECRET}"}}',
+            Columns(),
+            "line 1: no key 'label' (found: 1 by another name)",
+        ),
+        (
+            "a.jsonl",
+            f'{{"text": "a", "{SECRET}": 1, "label": 1, "text": "b"}}',
+            Columns(),
+            "keys number 1 and 4 are",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\r{"text": "b", "label": 2}\r',
+            Columns(),
+            "some end in \\r alone",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": "\\ud800"}',
+            Columns(),
+            "column 'label': holds half a surrogate pair",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": ["b", "\\udc00"]}',
+            MULTI,
+            "column 'label': holds half a surrogate pair",
+        ),
         ("a.csv", f"text,label\n{SECRET},x\n", Columns(pair="b"), "the right one with task.pair=NAME"),
         ("a.csv", f"text,label\na,x\n{SECRET},x,y\n", Columns(), "line 3: 3 columns where the header has 2"),
         ("a.csv", f'text,label\na,x\n"{SECRET},x\n', Columns(), "line 3: not valid"),
@@ -106,6 +160,11 @@ def test_texts_alone_and_compressed(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named(tmp_path: Path, name: str, content: str, columns: Columns, what: str) -> None:
     assert what in refused(tmp_path, name, content, columns)
+
+
+def test_other_columns_may_stand_twice(tmp_path: Path) -> None:
+    rows = read(tmp_path, "a.csv", "text;;label;\nUn;;x;\n")
+    assert rows == [LabelledText("a.csv, line 2", "Un", None, ("x",))]
 
 
 CLASSES = st.text("abé 1,;\"'", min_size=1).map(str.strip).filter(bool)
@@ -143,6 +202,59 @@ def test_tsv_is_written_where_it_can_hold_the_text(tmp_path: Path) -> None:
             tables.write(path, [LabelledText("n", text, None, ("x",))], columns)
 
 
-def test_a_class_with_the_separator_is_refused_in_csv(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a class holds the separator '\|'; use \.jsonl"):
-        tables.write(tmp_path / "a.csv", [LabelledText("n", "t", None, ("a|b",))], MULTI)
+@pytest.mark.parametrize(
+    "classes", [("a|b",), ("a|b", "c"), ("[x]",), ("['x']", "y"), ("{'x'}",), ("(x",), ()]
+)
+def test_classes_that_a_joined_text_would_lose_are_written_as_a_list(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    tables.write(tmp_path / "a.csv", [LabelledText("n", "t", None, classes)], MULTI)
+    (row,) = tables.read(tmp_path / "a.csv", MULTI)
+    assert row.target == classes
+
+
+def cell(value: str, name: str) -> str:
+    """A file whose one label is this text."""
+    return json.dumps({"text": "t", "label": value}) if name == "a.jsonl" else f"text\tlabel\nt\t{value}\n"
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [
+        ('["vis", "outil"]', ("vis", "outil")),
+        (" [] ", ()),
+        ('["vis|vis", 2]', ("vis|vis", "2")),
+        ("[x", ("[x",)),
+        ("(x)|{y}", ("(x)", "{y}")),
+    ],
+)
+def test_a_cell_may_hold_a_list_of_classes(
+    tmp_path: Path, name: str, value: str, classes: tuple[str, ...]
+) -> None:
+    assert read(tmp_path, name, cell(value, name), MULTI)[0].target == classes
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
+@pytest.mark.parametrize("target", ["single", "multi"])
+@pytest.mark.parametrize(
+    "value", ["['vis', 'outil']", "['vis']", "('vis', 'outil')", "{'vis',}", '("vis", \'a\', "b")']
+)
+def test_a_list_as_python_prints_it_is_refused_with_a_way_out(
+    tmp_path: Path, name: str, target: str, value: str
+) -> None:
+    told = refused(tmp_path, name, cell(value, name), Columns(target=target))
+    assert "column 'label': a list that is not JSON" in told
+    assert "json.dumps" in told
+    assert "'|' between them" in told
+    assert "outil']" not in told
+
+
+@pytest.mark.parametrize("value", ['["vis"]', "[]", "[1]"])
+def test_a_list_is_no_single_class(tmp_path: Path, value: str) -> None:
+    assert "task.target=multi reads them" in refused(tmp_path, "a.tsv", cell(value, "a.tsv"))
+
+
+def test_a_class_may_stand_in_brackets(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.tsv", cell("[autre]", "a.tsv"))[0].target == ("[autre]",)
+    assert "a list that is not JSON" in refused(tmp_path, "a.tsv", cell("[autre]", "a.tsv"), MULTI)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bertinchamps.data.sources.readers_bytes import Progress
 from bertinchamps.errors import UserError
 
-SHOWN_FIELDS = 12
+SETTING = "data.text_field"  # the key that names the text
 
 
 class Layout(NamedTuple):
@@ -30,16 +29,25 @@ class Record(NamedTuple):
 Reader = Callable[[Path, Layout, Progress], Iterator[Record]]
 
 
-def field_names(names: list[str]) -> str:
-    """The fields found, for a message. Only what looks like a name: a missing header makes names of text."""
-    shown = [
-        name if re.fullmatch(r"[\w.-]{1,40}", name) else f"(one of {len(name)} characters)" for name in names
-    ]
-    return ", ".join(shown[:SHOWN_FIELDS]) + (", …" if len(shown) > SHOWN_FIELDS else "") or "none"
+def field_names(names: Sequence[str], wanted: str = "") -> str:
+    """How many fields were found, for a message, and which one is nearly called as the wanted one.
+
+    What they are called is not said: where the header is missing, or a key stands in the wrong place, those are a
+    document's words.
+    """
+    near = [place for place, name in enumerate(names, start=1) if _plain(name) == _plain(wanted)]
+    hint = f"; number {near[0]} differs in capitals, quotes or blanks alone" if near and wanted else ""
+    return (
+        f"{len(names)} by {'another name' if len(names) == 1 else 'other names'}" if names else "none"
+    ) + hint
+
+
+def _plain(name: str) -> str:
+    return name.strip("'\" \t\r\n\ufeff").casefold()
 
 
 def no_field(path: Path, where: str, kind: str, layout: Layout, names: list[str]) -> UserError:
     return UserError(
-        f"{path}: {where}: no {kind} {layout.text_field!r} (found: {field_names(names)});"
-        f" name the one that holds the text with data.text_field=NAME"
+        f"{path}: {where}: no {kind} {layout.text_field!r} (found: {field_names(names, layout.text_field)});"
+        f" name the one that holds the text with {SETTING}=NAME"
     )

@@ -3,57 +3,127 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_records import Layout, Record, no_field
+from bertinchamps.data.sources.readers_records import SETTING, Layout, Record, field_names, no_field
 from bertinchamps.errors import UserError
 
 LARGEST_FIELD = 1 << 27  # characters of a csv field; beyond it, an unclosed quote has swallowed the file
+LARGEST_HEADER = 1 << 20  # characters
 PARQUET_BATCH = 256  # rows
 
 
+class Dialect(NamedTuple):
+    """What may separate fields, and whether quotes enclose them."""
+
+    separators: str
+    quoting: Any  # csv.QUOTE_…
+
+
+QUOTED_TSV = (
+    "in a .tsv a quote is a character like any other; where quotes enclose fields, call the file .csv"
+)
+CSV, TSV = Dialect(",;\t", csv.QUOTE_MINIMAL), Dialect("\t", csv.QUOTE_NONE)
+
+
 def read_csv(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
-    """A header line, then a document a row; fields may be quoted. The separator is a comma or a semicolon."""
-    return _rows(path, layout, progress, (",", ";"), csv.QUOTE_MINIMAL)
+    """A header line, then a document a row; fields may be quoted. The separator is a comma, a semicolon or a tab."""
+    return _documents(path, layout, progress, CSV)
 
 
 def read_tsv(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
     """A header line, then a document a line, separated by tabs; a quote is a character like any other."""
-    return _rows(path, layout, progress, ("\t",), csv.QUOTE_NONE)
+    return _documents(path, layout, progress, TSV)
 
 
-class _Dialect(NamedTuple):
+class Table(NamedTuple):
+    """An opened CSV or TSV.
+
+    Attributes:
+        names: of its columns, as the header has them.
+        separator: between them.
+        rows: the number of each row's first line, and its cells; blank lines are left out.
+    """
+
+    names: tuple[str, ...]
     separator: str
-    column: int
-    columns: int
+    rows: Iterator[tuple[int, list[str]]]
 
 
-def _dialect(path: Path, header: str, layout: Layout, separators: tuple[str, ...], quoting: int) -> _Dialect:
-    """The separator by which the header has the text field. Raises UserError if none does."""
-    found: list[list[str]] = []
-    for separator in separators:
-        names = next(csv.reader([header], delimiter=separator, quoting=quoting), [])  # type: ignore[arg-type]
-        if layout.text_field in names:
-            return _Dialect(separator, names.index(layout.text_field), len(names))
-        found.append(names)
-    raise no_field(path, "line 1", "column", layout, max(found, key=len))
+def open_table(path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mapping[str, str]) -> Table | None:
+    """Read the header, by the separator that finds most of the wanted columns in it; None for an empty file.
 
+    Args:
+        path: for messages.
+        texts: the file's lines, with their ends.
+        dialect: what may separate and enclose fields.
+        wanted: column → the user's setting that names it.
 
-def _rows(
-    path: Path, layout: Layout, progress: Progress, separators: tuple[str, ...], quoting: int
-) -> Iterator[Record]:
+    Raises:
+        UserError: the header is not valid, or a wanted column is not in it exactly once; while rows are read, a row
+            has not as many cells as the header.
+    """
     csv.field_size_limit(max(LARGEST_FIELD, csv.field_size_limit()))
-    texts = (decoded(path, number, line) for number, line in lines(path, progress))
-    line = 1
+    seen: list[str] = []
+    found = {
+        mark: _names(csv.reader(_again(seen, texts), delimiter=mark, quoting=dialect.quoting, strict=True))
+        for mark in dialect.separators
+    }
+    line = next((number for number, text in enumerate(seen, start=1) if text.strip("\r\n")), None)
+    if line is None:
+        return None
+    separator, names = max(
+        found.items(), key=lambda entry: (len(wanted.keys() & set(entry[1])), len(entry[1]))
+    )
+    if not names:
+        raise _invalid(path, line)
+    for column, setting in wanted.items():
+        _check_column(f"{path}: line {line}", names, column, setting, dialect)
+    whole = itertools.chain(seen, texts)
+    reader = csv.reader(whole, delimiter=separator, quoting=dialect.quoting, strict=True)
+    _names(reader)
+    return Table(tuple(names), separator, _rows(path, reader, len(names)))
+
+
+def _check_column(where: str, names: Sequence[str], column: str, setting: str, dialect: Dialect) -> None:
+    """Raise UserError unless exactly one column is called so."""
+    places = [str(place) for place, name in enumerate(names, start=1) if name == column]
+    if not places:
+        quoted = dialect is TSV and any(name.startswith('"') and name.endswith('"') for name in names)
+        raise UserError(
+            f"{where}: no column {column!r} (found: {field_names(names, column)});"
+            f" name the right one with {setting}=NAME" + (f"; {QUOTED_TSV}" if quoted else "")
+        )
+    if len(places) > 1:
+        raise UserError(
+            f"{where}: {len(places)} columns are called {column!r}: number {' and number '.join(places)};"
+            f" rename all but one, or name another column with {setting}=NAME"
+        )
+
+
+def _again(seen: list[str], texts: Iterator[str]) -> Iterator[str]:
+    """The lines that were read before, then further ones as long as a header may be."""
+    yield from seen
+    while sum(map(len, seen)) < LARGEST_HEADER and (line := next(texts, "")):
+        seen.append(line)
+        yield line
+
+
+def _names(reader: Any) -> list[str]:
+    """The first row that is not blank; nothing where it is not valid, or there is none."""
     try:
-        if not (header := next(texts, "")):
-            return
-        separator, column, columns = _dialect(path, header, layout, separators, quoting)
-        reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
-        line = 2
+        return next((row for row in reader if row), [])
+    except csv.Error:
+        return []
+
+
+def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:
+    line = reader.line_num + 1
+    try:
         for row in reader:
             if row and len(row) != columns:
                 raise UserError(
@@ -61,12 +131,27 @@ def _rows(
                     f" quote fields that hold the separator or a line end (.csv), or use .jsonl"
                 )
             if row:
-                yield Record(f"line {line}", lambda cell=row[column]: cell.replace("\r\n", "\n"))  # type: ignore[misc]
-            line = reader.line_num + 2  # the reader has not seen the header
+                yield line, row
+            line = reader.line_num + 1
     except csv.Error:
-        raise UserError(
-            f"{path}: line {line}: not valid CSV (a quote that is never closed, or text after a closing one)"
-        ) from None
+        raise _invalid(path, line) from None
+
+
+def _invalid(path: Path, line: int) -> UserError:
+    return UserError(
+        f"{path}: line {line}: not valid: a quote is never closed, text follows one, or a line ends in \\r alone,"
+        f" as old Macs wrote it (`tr '\\r' '\\n' < OLD > NEW` mends that)"
+    )
+
+
+def _documents(path: Path, layout: Layout, progress: Progress, dialect: Dialect) -> Iterator[Record]:
+    texts = (decoded(path, number, line) for number, line in lines(path, progress))
+    table = open_table(path, texts, dialect, {layout.text_field: SETTING})
+    if table is None:
+        return
+    column = table.names.index(layout.text_field)
+    for line, row in table.rows:
+        yield Record(f"line {line}", lambda cell=row[column]: cell.replace("\r\n", "\n"))  # type: ignore[misc]
 
 
 def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
@@ -87,14 +172,15 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
                 arrow.types.is_string(kind) or arrow.types.is_large_string(kind) or str(kind) == "string_view"
             ):
                 raise UserError(
-                    f"{path}: the column {layout.text_field!r} is of type {kind}, not a text;"
-                    f" name the one that holds the text with data.text_field=NAME"
+                    # of a nested type no more, whose fields have names
+                    f"{path}: the column {layout.text_field!r} is of type {str(kind).partition('<')[0]}, not a text;"
+                    f" name the one that holds the text with {SETTING}=NAME"
                 )
             for batch in file.iter_batches(PARQUET_BATCH, columns=[layout.text_field]):
                 for value in batch.column(0):
                     row += 1
                     yield Record(f"row {row}", lambda n=row, cell=value: _cell(path, n, cell))  # type: ignore[misc]
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError) as error:  # ValueError: a name that is no UTF-8
         if isinstance(error, OSError) and error.strerror:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
         raise UserError(

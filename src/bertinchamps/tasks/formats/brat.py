@@ -7,7 +7,11 @@ NAME.txt holds "Fracture du col du fémur", NAME.ann its entities, a line each, 
     #1	AnnotatorNotes T1	C0015802
 
 Offsets count the characters (code points) of the .txt exactly as it is: a byte order mark counts, and so does
-the "\r" of a line end. In the last field of a T line, brat writes a line break as a space.
+the "\r" of a line end. What the program brat reads is read: the last field of a T line, in which a line break is a
+space, may be missing, and other fields may follow it; lines of other kinds (R, E, A, M, N, #, *) are passed over.
+
+An entity that reaches over a line end is written by brat as a fragment on each line. It is read as one stretch, since
+there is nothing but blanks between them, and written so again.
 """
 
 from __future__ import annotations
@@ -16,30 +20,30 @@ import codecs
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
+from bertinchamps.spans import Fragments, joined, other_counting
 from bertinchamps.tasks.archives import contents
 
-ENTITY = re.compile(r"(T\d+)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)", re.DOTALL)
-OTHERS = re.compile(
-    r"#\d+\t\S+ \S+(\t.*)?"  # notes
-    r"|R\d+\t\S+ \S+:\S+ \S+:\S+\t?"  # relations
-    r"|E\d+\t\S+:\S+( \S+:\S+)* ?"  # events
-    r"|[AM]\d+\t\S+ \S+( \S+)?"  # attributes
-    r"|N\d+\t\S+ \S+ [^\s:]+:\S+\t.*"  # normalisations
-    r"|\*\t\S+( \S+)+",  # equivalences
-    re.DOTALL,
-)
+ENTITY = re.compile(
+    r"(T[0-9]+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*) *(?:\t(.*))?", re.DOTALL
+)  # id, type, offsets, text
+OTHERS = re.compile(r"(?:[REAMN][0-9]+|#\S*|\*)(?:\s.*)?", re.DOTALL)
+LINE_END_INSIDE = re.compile(r"(?<=\S)\s*\n\s*(?=\S)")
+LARGEST_OFFSET = 10**12
 # What a program may take for the end of a line or a field, where the format wants one line: all become spaces.
 SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 LONGEST_NAME = 200  # bytes; systems take 255, the suffix and what others append included
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
-def read_folder(path: Path, annotated: bool = True) -> list[AnnotatedText]:
+def read_folder(
+    path: Path, annotated: bool = True, left_out: Counter[str] | None = None
+) -> list[AnnotatedText]:
     """The documents of a folder, or of a zip or tar that holds one, in the natural order of their names (2 < 10).
 
     Files that are neither `.txt` nor `.ann` are passed over, and so are hidden ones.
@@ -47,6 +51,7 @@ def read_folder(path: Path, annotated: bool = True) -> list[AnnotatedText]:
     Args:
         path: the folder or archive.
         annotated: whether each text must have its annotations; otherwise only the texts are read.
+        left_out: gets what was left out, by reason.
 
     Raises:
         UserError: there is no text, or they are in several folders; a file lacks its partner; see `read_document`.
@@ -69,11 +74,18 @@ def read_folder(path: Path, annotated: bool = True) -> list[AnnotatedText]:
         raise UserError(
             f"{path}: no .txt file in it; a brat folder holds NAME.txt and NAME.ann for each document"
         )
-    return read_files(files, annotated)
+    return read_files(files, annotated, left_out)
 
 
-def read_files(files: Mapping[PurePosixPath, bytes], annotated: bool = True) -> list[AnnotatedText]:
+def read_files(
+    files: Mapping[PurePosixPath, bytes], annotated: bool = True, left_out: Counter[str] | None = None
+) -> list[AnnotatedText]:
     """The documents of files that are in memory, by path, in the natural order of their names.
+
+    Args:
+        files: content by path.
+        annotated: whether each text must have its annotations.
+        left_out: gets what was left out, by reason.
 
     Raises:
         UserError: a file lacks its partner; see `read_document`.
@@ -88,7 +100,7 @@ def read_files(files: Mapping[PurePosixPath, bytes], annotated: bool = True) -> 
         )
     return [
         read_document(
-            files[_file(name, ".txt")], files[_file(name, ".ann")] if annotated else None, str(name)
+            files[_file(name, ".txt")], files[_file(name, ".ann")] if annotated else None, str(name), left_out
         )
         for name in sorted(texts, key=lambda name: (_natural(name.name), str(name)))
     ]
@@ -105,13 +117,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def read_document(txt: bytes, ann: bytes | None, name: str) -> AnnotatedText:
+def read_document(
+    txt: bytes, ann: bytes | None, name: str, left_out: Counter[str] | None = None
+) -> AnnotatedText:
     """One document. Its name is the last part of `name`.
 
     Args:
         txt: content of the text file.
         ann: content of the annotation file; None if there is none.
         name: folder and name of the files without suffix, for messages.
+        left_out: gets what was left out, by reason: entities without a character.
 
     Raises:
         UserError: a line is not of the format, an id occurs twice, or an offset does not fit the text.
@@ -119,20 +134,28 @@ def read_document(txt: bytes, ann: bytes | None, name: str) -> AnnotatedText:
     text = decoded(txt, f"{name}.txt")
     entities: list[Entity] = []
     ids: dict[str, int] = {}
-    lines = decoded((ann or b"").removeprefix(codecs.BOM_UTF8), f"{name}.ann").split("\n")
-    for number, line in enumerate(lines, start=1):
-        line, where = line.removesuffix("\r"), f"{name}.ann: line {number}"
+    left_out = Counter() if left_out is None else left_out
+    for number, line in enumerate(_lines(ann or b"", f"{name}.ann"), start=1):
+        where = f"{name}.ann: line {number}"
         if match := ENTITY.fullmatch(line):
             identity, label, offsets, covered = match.groups()
             if identity in ids:
-                raise UserError(
-                    f"{where}: the id {identity} is also that of line {ids[identity]}; give each its own"
-                )
+                raise UserError(f"{where}: its id is also that of line {ids[identity]}; give each its own")
             ids[identity] = number
-            entities.append(_entity(text, label, offsets, covered, f"{where}: {identity} {label} {offsets}"))
-        elif line and not OTHERS.fullmatch(line):
-            raise UserError(f"{where}: {_shown(line)}")
+            fragments = _fragments(text, offsets, covered or "", where)
+            if fragments:
+                entities.append(Entity(label, fragments))
+            else:
+                left_out["entities without a character"] += 1
+        elif line.strip() and not OTHERS.fullmatch(line):
+            raise UserError(f"{where}: {_wrong(line)}")
     return AnnotatedText(PurePosixPath(name).name, text, tuple(sorted(entities)))
+
+
+def _lines(ann: bytes, file: str) -> list[str]:
+    """The lines of an annotation file, whatever ends them."""
+    content = decoded(ann.removeprefix(codecs.BOM_UTF8), file)
+    return [line.removesuffix("\r") for line in content.split("\n" if "\n" in content else "\r")]
 
 
 def decoded(content: bytes, file: str) -> str:
@@ -150,44 +173,52 @@ def decoded(content: bytes, file: str) -> str:
     )
 
 
-def _shown(line: str) -> str:
-    """What is wrong with a line that no pattern fits. Only its first field is quoted, if it looks like an id."""
-    first = line.split("\t")[0]
-    if re.fullmatch(r"[A-Z#]\d+|\*", first):
-        form = (
-            "T1<tab>TYPE START END<tab>TEXT" if first[0] == "T" else "those of brat, fields separated by tabs"
-        )
-        return f"the line of {first} is not well formed; expected is {form}"
+def _wrong(line: str) -> str:
+    """What is wrong with a line that no pattern fits, without a word of it."""
+    if re.match(r"T[0-9]+\s", line):
+        return "a T line that is not well formed; expected is T1<tab>TYPE START END<tab>TEXT"
     return "not a line of brat's format, which begins with an id (T1, R1, E1, A1, M1, N1, #1, *) and a tab"
 
 
-def _entity(text: str, label: str, offsets: str, covered: str, where: str) -> Entity:
-    """The entity of a T line, checked against the text. `where` is how messages begin.
+def _fragments(text: str, offsets: str, covered: str, where: str) -> Fragments:
+    """The fragments of a T line, checked against the text, and `joined`; none if there is no character in them.
 
     The last field joins the fragments in the order in which they are written, which need not be that of the text.
     """
     pairs = [pair.split(" ") for pair in offsets.split(";")]
-    fragments = [(int(start), int(end)) for start, end in pairs]
-    if any(start >= end for start, end in fragments):
+    written = tuple((_offset(start), _offset(end)) for start, end in pairs)
+    if any(start > end for start, end in written):
         raise UserError(f"{where}: a fragment must end after its start")
-    if max(end for _, end in fragments) > len(text):
-        raise UserError(f"{where}: reaches beyond the text, which has {len(text)} characters")
-    ordered = tuple(sorted(fragments))
-    if any(after[0] <= before[1] for before, after in itertools.pairwise(ordered)):
-        raise UserError(f"{where}: fragments overlap or touch; write them as one")
-    if _covered(text, fragments) != covered.translate(SPACES):
-        hint = (
-            " (the text begins with a byte order mark, which brat counts: save it without)"
-            if text[:1] == BOM
-            else ""
-        )
+    if max(end for _, end in written) > len(text):
         raise UserError(
-            f"{where}: the text at these offsets is not that of the line; was the .txt changed?{hint}"
+            f"{where}: reaches beyond the text, which has {len(text)} characters{_hint(text, written, covered)}"
         )
-    return Entity(label, ordered)
+    ordered = tuple(sorted((start, end) for start, end in written if start < end))
+    if any(after[0] < before[1] for before, after in itertools.pairwise(ordered)):
+        raise UserError(f"{where}: fragments overlap; write them as one")
+    expected = _covered(text, written)
+    said = covered.translate(SPACES)
+    further = covered.startswith("\t", len(expected)) and said.startswith(expected)
+    if said.strip() and said != expected and not further:
+        raise UserError(
+            f"{where}: the text at these offsets is not that of the line; was the .txt changed?"
+            f"{_hint(text, written, covered)}"
+        )
+    return joined(text, ordered)
 
 
-def _covered(text: str, fragments: list[tuple[int, int]]) -> str:
+def _hint(text: str, fragments: Fragments, covered: str) -> str:
+    if text[:1] == BOM:
+        return " (the text begins with a byte order mark, which brat counts: save it without)"
+    return other_counting(text, fragments, covered)
+
+
+def _offset(digits: str) -> int:
+    """An offset; one of more digits than any text has characters is beyond every text."""
+    return int(digits) if len(digits) <= len(str(LARGEST_OFFSET)) else LARGEST_OFFSET
+
+
+def _covered(text: str, fragments: Iterable[tuple[int, int]]) -> str:
     return " ".join(text[start:end] for start, end in fragments).translate(SPACES)
 
 
@@ -218,16 +249,30 @@ def _type_name(label: str) -> str:
 
 
 def write_document(folder: Path, document: AnnotatedText) -> None:
-    """Write NAME.txt and NAME.ann, which brat loads and BRATeval scores; T ids count from 1 in the order of entities.
+    """Write NAME.txt and NAME.ann, which brat loads and BRATeval scores; T ids count from 1 in the order of the text.
 
     Blanks in a label become `_`, and NAME is `file_name` of the document's.
     """
     name = file_name(document.name)
     lines = []
-    for number, (entity_label, fragments) in enumerate(document.entities, start=1):
-        label = _type_name(entity_label)
-        offsets = ";".join(f"{start} {end}" for start, end in fragments)
-        lines.append(f"T{number}\t{label} {offsets}\t{_covered(document.text, list(fragments))}\n")
+    by_place = sorted(document.entities, key=lambda entity: (entity.start, entity.end, entity.label))
+    for number, (entity_label, fragments) in enumerate(by_place, start=1):
+        label, on_lines = _type_name(entity_label), _line_by_line(document.text, fragments)
+        offsets = ";".join(f"{start} {end}" for start, end in on_lines)
+        lines.append(f"T{number}\t{label} {offsets}\t{_covered(document.text, on_lines)}\n")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.txt").write_bytes(document.text.encode())
     (folder / f"{name}.ann").write_bytes("".join(lines).encode())
+
+
+def _line_by_line(text: str, fragments: Fragments) -> Fragments:
+    """The fragments as brat writes them: what reaches over a line end becomes one on each line."""
+    apart: list[tuple[int, int]] = []
+    for start, end in fragments:
+        visible_end = start + len(text[start:end].rstrip())
+        for line_end in LINE_END_INSIDE.finditer(text, start, visible_end):
+            if line_end.start() > start:  # else the letter that it looks back at is outside
+                apart.append((start, line_end.start()))
+                start = line_end.end()
+        apart.append((start, end))
+    return tuple(apart)

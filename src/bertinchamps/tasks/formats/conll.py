@@ -1,4 +1,4 @@
-"""Words with IOB2 or BIOES tags in columns, as the shared tasks of CoNLL wrote them (Tjong Kim Sang, 2003).
+"""Words with tags in columns, as the shared tasks of CoNLL wrote them (Tjong Kim Sang, 2003).
 
     -DOCSTART- -X- O
 
@@ -7,24 +7,57 @@
     du P I-DISO
     col N I-DISO
 
-The word is the first column and its tag the last; a blank line ends a sentence. Columns are separated by tabs, or,
-in a line without one, by spaces. A line that begins with "# " and does not end with a tag is a comment. Each
-sentence is a document; its text is its words with one space between them.
+The word is the first column and its tag the last, unless others are named. Each sentence is a document; its text is its
+words with one space between them, and its words are those of the file. How tags spell entities is a scheme:
+
+    auto    IOB2 or BIOES; what neither spells is refused
+    iob2    B-TYPE begins, I-TYPE goes on
+    bioes   also E-TYPE, which ends, and S-TYPE, which is one word
+    iob1    I-TYPE begins, too; B-TYPE only where another of its type precedes
+    io      I-TYPE, or TYPE alone: words in a row with one type are one entity
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import conll_rows
+from bertinchamps.tasks.formats.conll_rows import Row
 
-TAG = re.compile(r"O|([BIES])-(\S+)")
-DOCUMENT_START = "-DOCSTART-"
+TAGS = {
+    "auto": re.compile(r"O|([BIES])-(\S.*)"),
+    "iob2": re.compile(r"O|([BI])-(\S.*)"),
+    "bioes": re.compile(r"O|([BIES])-(\S.*)"),
+    "iob1": re.compile(r"O|([BI])-(\S.*)"),
+    "io": re.compile(r"O|(I)-(\S.*)|(?![BES]-)(\S.*)"),
+}
+SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes")
+COMPRESSIONS = (".gz", ".zst")
+BEGIN_WITHOUT_B = ("iob1", "io")
+LINE_ENDS = str.maketrans("\t\n\r", "   ")
+
+
+class Layout(NamedTuple):
+    """Which columns hold what, counted from 1, and how tags are to be read.
+
+    Attributes:
+        word: the column of words.
+        label: that of tags; None: the last one.
+        scheme: one of TAGS.
+    """
+
+    word: int = 1
+    label: int | None = None
+    scheme: str = "auto"
+
+    def is_tag(self, cell: str) -> bool:
+        """Whether a cell is a tag of the scheme."""
+        return TAGS[self.scheme].fullmatch(cell) is not None
 
 
 class TaggedText(NamedTuple):
@@ -32,7 +65,7 @@ class TaggedText(NamedTuple):
 
     Attributes:
         text: the text.
-        words: half-open character ranges (start, end) of its words, in order; no word holds a blank.
+        words: half-open character ranges (start, end) of its words, in order.
         tags: one a word, such as "B-DISO", "I-DISO" or "O".
     """
 
@@ -41,39 +74,75 @@ class TaggedText(NamedTuple):
     tags: Sequence[str]
 
 
-def read(path: Path) -> list[AnnotatedText]:
+FIRST_AND_LAST = Layout()
+
+
+def is_named_so(path: Path) -> bool:
+    """Whether the file's name can be that of no other format."""
+    name = path.name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    return name.endswith(SUFFIXES)
+
+
+def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) -> list[AnnotatedText]:
     """The sentences of a file, plain, `.gz` or `.zst`; each is named by the line of its first word.
 
+    Args:
+        path: the file.
+        layout: its columns and its scheme.
+        annotated: whether each word must have its tag; otherwise only the words are read, whatever follows them, and
+            from the second column where the first one numbers them.
+
     Raises:
-        UserError: a line lacks a word or a tag, or a tag does not fit its place; there is no sentence.
+        UserError: a line lacks a word or a tag, or a tag does not fit its place; the words seem to be in another
+            column; there is no sentence.
     """
-    documents = [_document(path, sentence) for sentence in _sentences(path)]
-    if not documents:
+    found = conll_rows.sentences(path, layout.is_tag if annotated else lambda cell: True)
+    if not found:
         raise UserError(f"{path}: no sentence in it; a line holds a word, and its tag in the last column")
-    return documents
+    counted = conll_rows.is_count(found)
+    if annotated:
+        _check_columns(path, found, layout, counted)
+    elif counted:
+        layout = layout._replace(word=max(2, layout.word))
+    if counted:  # contractions such as 2-3, whose words follow
+        found = [
+            [row for row in sentence if not conll_rows.PART_OF_WORDS.fullmatch(row.columns[0])]
+            for sentence in found
+        ]
+    return [_document(path, sentence, layout, annotated) for sentence in found if sentence]
 
 
-def document(words: Sequence[str], tags: Sequence[str], name: str, places: Sequence[str]) -> AnnotatedText:
+def document(
+    words: Sequence[str], tags: Sequence[str], name: str, places: Sequence[str], scheme: str = "auto"
+) -> AnnotatedText:
     """The words with one space between them, and the entities that the tags spell.
 
     Args:
         words: the words.
-        tags: IOB2 or BIOES, one a word.
+        tags: one a word.
         name: of the document.
         places: where each word is, for messages.
+        scheme: one of TAGS.
 
     Raises:
-        UserError: a tag is none, or goes on with an entity that was not begun.
+        UserError: a word is empty; a tag is none, or goes on with an entity that was not begun.
     """
     entities: list[Entity] = []
+    ranges: list[tuple[int, int]] = []
     position, label, start, end = 0, "", 0, 0  # label: that of the entity being read, or nothing
     for word, tag, place in zip(words, tags, places, strict=True):
-        prefix, kind = _parts(tag, place)
+        if not word:
+            raise UserError(f"{place}: a word without a letter")
+        prefix, kind = _parts(tag, place, scheme)
         if prefix in "IE" and kind != label:
-            raise UserError(
-                f"{place}: {tag} goes on with an entity that was not begun; an entity begins with B-"
-                f" (IOB2) or is one word with S- (BIOES); write IOB1 files as IOB2"
-            )
+            prefix = "B"
+            if scheme not in BEGIN_WITHOUT_B:
+                raise UserError(
+                    f"{place}: the tag goes on with an entity that was not begun: one begins with B- (IOB2), or is one "
+                    "word with S- (BIOES); where I- begins entities, too, task.scheme=iob1 or task.scheme=io reads it"
+                )
         if label and prefix not in "IE":
             entities.append(Entity(label, ((start, end),)))
         if prefix in "BS":
@@ -82,10 +151,11 @@ def document(words: Sequence[str], tags: Sequence[str], name: str, places: Seque
         if prefix in "ES":
             entities.append(Entity(kind, ((start, end),)))
             label = ""
+        ranges.append((position, end))
         position = end + 1
     if label:
         entities.append(Entity(label, ((start, end),)))
-    return AnnotatedText(name, " ".join(words), tuple(sorted(entities)))
+    return AnnotatedText(name, " ".join(words), tuple(sorted(entities)), tuple(ranges))
 
 
 def write(path: Path, documents: Iterable[TaggedText]) -> None:
@@ -93,43 +163,57 @@ def write(path: Path, documents: Iterable[TaggedText]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         for text, words, tags in documents:
-            rows = [f"{text[start:end]}\t{tag}\n" for (start, end), tag in zip(words, tags, strict=True)]
-            file.write("".join(rows) + "\n")
+            for (start, end), tag in zip(words, tags, strict=True):
+                file.write(f"{text[start:end].translate(LINE_ENDS)}\t{tag.translate(LINE_ENDS)}\n")
+            file.write("\n")
 
 
-Row = tuple[int, str, str]  # line number, word, tag
+def _check_columns(path: Path, found: list[list[Row]], layout: Layout, counted: bool) -> None:
+    """Raise UserError where the column of words holds none, or that of tags has to be named."""
+    where = f"{path}: line {found[0][0].line}"
+    # in IO whatever is no blank may be a tag
+    tags = [] if layout.scheme == "io" else conll_rows.columns_of_tags(found, layout.is_tag)
+    several = counted and layout.label is None and len(tags) > 1
+    if counted and layout.word == 1:
+        wrong = "the first column counts 1, 2, 3, …: it numbers the words"
+    elif layout.word == 1 and conll_rows.is_constant(found):
+        wrong = "the first column is the same in every line, so it holds no words"
+    elif several:
+        wrong = "more than one column holds tags"
+    else:
+        return
+    remedy = f"task.word_column={max(2, layout.word)} task.label_column={layout.label or (tags or [3])[0]}"
+    kinds = f" (columns of tags here: {', '.join(map(str, tags))})" if tags else ""
+    raise UserError(
+        f"{where}: {wrong}; name the columns of words and of tags, counted from 1, such as {remedy}{kinds}"
+    )
 
 
-def _sentences(path: Path) -> Iterator[list[Row]]:
-    sentence: list[Row] = []
-    for number, content in lines(path, Progress()):
-        line = decoded(path, number, content).rstrip("\r\n")
-        columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
-        if not any(columns):
-            if sentence:
-                yield sentence
-            sentence = []
-        elif columns[0] != DOCUMENT_START and not (line.startswith("# ") and not TAG.fullmatch(columns[-1])):
-            if len(columns) < 2 or not columns[0]:
-                raise UserError(
-                    f"{path}: line {number}: a word and its tag are needed, separated by a tab or a space"
-                )
-            sentence.append((number, columns[0], columns[-1]))
-    if sentence:
-        yield sentence
+def _document(path: Path, sentence: Sequence[Row], layout: Layout, annotated: bool) -> AnnotatedText:
+    places = [f"{path}: line {row.line}" for row in sentence]
+    needed = max(layout.word, layout.label or 2) if annotated else layout.word
+    for row, place in zip(sentence, places, strict=True):
+        if len(row.columns) < needed or not row.columns[layout.word - 1]:
+            raise UserError(
+                f"{place}: a word and its tag are needed, separated by a tab or a space"
+                if needed <= 2
+                else f"{place}: {len(row.columns)} columns, and column {needed} is needed; task.word_column and "
+                "task.label_column count from 1"
+            )
+    words = [row.columns[layout.word - 1] for row in sentence]
+    tags = [row.columns[(layout.label or 0) - 1] if annotated else "O" for row in sentence]
+    name = f"{path.name.split('.')[0]}-line-{sentence[0].line}"
+    return document(words, tags, name, places, layout.scheme)
 
 
-def _document(path: Path, sentence: list[Row]) -> AnnotatedText:
-    numbers, words, tags = zip(*sentence, strict=True)
-    places = [f"{path}: line {number}" for number in numbers]
-    return document(words, tags, f"{path.name.split('.')[0]}-line-{numbers[0]}", places)
-
-
-def _parts(tag: str, place: str) -> tuple[str, str]:
+def _parts(tag: str, place: str, scheme: str) -> tuple[str, str]:
     """Prefix and type: ("B", "DISO"), or ("O", "")."""
-    match = TAG.fullmatch(tag)
-    if match is None:  # the last column may be a word of the text, so it is not quoted
+    match = TAGS[scheme].fullmatch(tag)
+    if match is None:  # it may be a word of the text, so it is not quoted
         raise UserError(
-            f"{place}: the last column is no tag; tags are O, B-TYPE, I-TYPE, and in BIOES E-TYPE, S-TYPE"
+            f"{place}: the column of tags, which is the last one unless task.label_column names another, holds no tag"
+            f" of task.scheme={scheme}; tags are O, B-TYPE, I-TYPE, in BIOES also E-TYPE and S-TYPE, and plain types"
+            " are read with task.scheme=io"
         )
-    return match[1] or "O", match[2] or ""
+    prefix, kind, *plain = match.groups()
+    return ("I", plain[0]) if any(plain) else (prefix or "O", kind or "")

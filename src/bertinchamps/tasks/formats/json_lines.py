@@ -11,6 +11,8 @@ from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
 from bertinchamps.data.sources.readers_records import field_names
 from bertinchamps.errors import UserError
 
+HALF = "holds half a surrogate pair (\\ud800 to \\udfff), which is no text; remove it"
+
 
 def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file, plain, `.gz` or `.zst`, each with the number of its line.
@@ -22,13 +24,54 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if line.isspace():
             continue
         text = decoded(path, number, line)
-        try:
-            item = json.loads(text)
-        except (ValueError, RecursionError):
-            item = None
-        if not isinstance(item, dict):
-            raise UserError(f"{path}: line {number}: not a JSON object; a .jsonl file holds one a line")
+        item = _object(text)
+        if item is None:
+            old = "\r" in text.rstrip("\r\n")
+            raise UserError(
+                f"{path}: line {number}: not a JSON object; a .jsonl file holds one a line"
+                + (" (some end in \\r alone: `tr '\\r' '\\n' < OLD > NEW` mends that)" if old else "")
+            )
+        if isinstance(item, _Doubled):
+            first, second = item.places
+            raise UserError(
+                f"{path}: line {number}: the keys number {first} and {second} are the same; rename or remove one"
+            )
         yield number, item
+
+
+class _Doubled(dict[str, Any]):
+    """An object in which a key occurs twice, and where."""
+
+    places: tuple[int, int]
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The object that a line holds, or None."""
+    try:
+        item = json.loads(text, object_pairs_hook=_with_places)
+    except (ValueError, RecursionError):
+        return None
+    return item if isinstance(item, dict) else None
+
+
+def _with_places(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    item = dict(pairs)
+    if len(item) == len(pairs):
+        return item
+    names = [name for name, _ in pairs]
+    second = next(place for place, name in enumerate(names) if name in names[:place])
+    doubled = _Doubled(item)
+    doubled.places = (names.index(names[second]) + 1, second + 1)
+    return doubled
+
+
+# How annotation tools say that a line does not count: Prodigy, Label Studio, Argilla.
+REJECTED = (("answer", ("reject", "ignore")), ("was_cancelled", (True,)), ("status", ("discarded",)))
+
+
+def is_rejected(item: Mapping[str, Any]) -> bool:
+    """Whether an annotation tool marked the object as one that does not count."""
+    return any(item.get(key) in values for key, values in REJECTED)
 
 
 def write(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
@@ -51,12 +94,29 @@ def string(item: Mapping[str, Any], key: str, where: str, setting: str = "") -> 
     Raises:
         UserError: there is none, or it is no text.
     """
-    hint = f"; name the right one with {setting}=NAME" if setting else ""
-    if key not in item:
-        raise UserError(f"{where}: no key {key!r} (found: {field_names(sorted(item))}){hint}")
+    check_key(item, key, where, setting)
     value = item[key]
     if not isinstance(value, str):
-        raise UserError(f"{where}: the key {key!r} holds no text{hint}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise UserError(f"{where}: the key {key!r} holds half a surrogate pair, which is no text; remove it")
+        raise UserError(f"{where}: the key {key!r} holds no text{_remedy(setting)}")
+    if not is_text(value):
+        raise UserError(f"{where}: the key {key!r} {HALF}")
     return value
+
+
+def check_key(item: Mapping[str, Any], key: str, where: str, setting: str = "") -> None:
+    """Raise UserError where an object has not got a key; the arguments are those of `string`."""
+    if key not in item:
+        raise UserError(f"{where}: no key {key!r} (found: {field_names(list(item), key)}){_remedy(setting)}")
+
+
+def _remedy(setting: str) -> str:
+    return f"; name the right one with {setting}=NAME" if setting else ""
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: JSON can spell half of a surrogate pair, which no file can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

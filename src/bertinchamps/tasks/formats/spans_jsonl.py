@@ -5,12 +5,15 @@
     {"id": 14, "text": "Fracture du col", "label": [[0, 15, "DISO"]]}
 
 The list is called `entities`, `spans`, `labels` or `label`; an entity is an object, or a list [start, end, label] as
-doccano writes it. Offsets count characters (code points), the end excluded.
+doccano writes it. Offsets count characters (code points), the end excluded; where an object also has the entity's
+`text`, the two are compared. Blanks and invisible characters at the edges of an entity are not part of it. Lines that
+an annotation tool marked as rejected ("answer": "reject") are left out.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,36 +21,53 @@ from typing import Any
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.data.sources.readers_records import field_names
 from bertinchamps.errors import UserError
+from bertinchamps.spans import can_be_seen, other_counting, says, visible
 from bertinchamps.tasks.formats import json_lines
 
 LISTS = ("entities", "spans", "labels", "label")
+REJECTED = "lines that the annotation tool marked as rejected"
+BLANK = "entities in which nothing can be seen"
 FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]], "label": "DISO"} or [0, 5, "DISO"]'
 
 
-def read(path: Path, annotated: bool = True) -> list[AnnotatedText]:
+def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = None) -> list[AnnotatedText]:
     """The documents of a file, plain, `.gz` or `.zst`. One without `id` is named by its line.
 
     Args:
         path: the file.
-        annotated: whether each object must have its list of entities; otherwise only the texts are read.
+        annotated: whether each object must have its list of entities; otherwise only the texts are read, all of them.
+        left_out: gets what was left out, by reason.
 
     Raises:
         UserError: a line is not of the format, an offset does not fit its text, or an id occurs twice.
     """
     documents: dict[str, AnnotatedText] = {}
+    lines: dict[str, int] = {}
+    left_out = Counter() if left_out is None else left_out
     for number, item in json_lines.read(path):
+        if annotated and json_lines.is_rejected(item):
+            left_out[REJECTED] += 1
+            continue
         where = f"{path}: line {number}"
         text = json_lines.string(item, "text", where)
-        name = str(
-            item.get("id") if item.get("id") is not None else f"{path.name.split('.')[0]}-line-{number}"
-        )
+        name = _name(item.get("id"), where) or f"{path.name.split('.')[0]}-line-{number}"
         if name in documents:
-            raise UserError(f"{where}: the id {name!r} is also that of an earlier line; give each its own")
-        entities = _entities(item, text, where) if annotated else []
-        documents[name] = AnnotatedText(name, text, tuple(sorted(entities)))
+            raise UserError(f"{where}: its id is also that of line {lines[name]}; give each its own")
+        entities = _entities(item, text, where, left_out) if annotated else []
+        documents[name], lines[name] = AnnotatedText(name, text, tuple(sorted(entities))), number
     if not documents:
-        raise UserError(f"{path}: no document in it; a line holds one JSON object")
+        rejected = f"; {left_out[REJECTED]} are marked as rejected" if left_out[REJECTED] else ""
+        raise UserError(f"{path}: no document in it; a line holds one JSON object{rejected}")
     return list(documents.values())
+
+
+def _name(identity: Any, where: str) -> str:
+    """A text or a number as a name; nothing for whatever else stands there."""
+    if not isinstance(identity, str | int | float) or isinstance(identity, bool):
+        return ""
+    if not json_lines.is_text(str(identity)):
+        raise UserError(f"{where}: the key 'id' {json_lines.HALF}")
+    return str(identity)
 
 
 def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
@@ -57,7 +77,7 @@ def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
 
 def as_item(document: AnnotatedText) -> dict[str, Any]:
     """The object of a document's line."""
-    name, text, entities = document
+    name, text, entities, _ = document
     return {"id": name, "text": text, "entities": [_item(entity) for entity in sorted(entities, key=_place)]}
 
 
@@ -71,24 +91,31 @@ def _item(entity: Entity) -> dict[str, Any]:
     return {"fragments": [list(fragment) for fragment in entity.fragments], "label": entity.label}
 
 
-def _entities(item: Mapping[str, Any], text: str, where: str) -> list[Entity]:
+def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[str]) -> list[Entity]:
     keys = [key for key in LISTS if key in item]
     if len(keys) != 1:
-        found = field_names(keys or sorted(item))
+        found = ", ".join(keys) or field_names(list(item))
         raise UserError(
             f"{where}: exactly one of the keys {', '.join(LISTS)} must list the entities (found: {found})"
         )
     if not isinstance(item[keys[0]], list):
         raise UserError(f"{where}: the key {keys[0]!r} must hold a list of entities")
-    return [_entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])]
+    entities = [
+        _entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])
+    ]
+    seen = [entity for entity in entities if can_be_seen(text, entity)]
+    if len(seen) < len(entities):
+        left_out[BLANK] += len(entities) - len(seen)
+    return seen
 
 
 def _entity(value: Any, text: str, where: str) -> Entity:
-    """An entity in one of its spellings."""
+    """An entity in one of its spellings, without blanks at its edges."""
     label: Any = None
     fragments: Any = None
+    written: Any = None
     if isinstance(value, dict):
-        label = value.get("label")
+        label, written = value.get("label"), value.get("text")
         fragments = value.get("fragments", [[value.get("start"), value.get("end")]])
     elif isinstance(value, list) and len(value) == 3:
         fragments, label = [value[:2]], value[2]
@@ -96,15 +123,23 @@ def _entity(value: Any, text: str, where: str) -> Entity:
         isinstance(label, str) and label and isinstance(fragments, list) and all(map(_is_range, fragments))
     ):
         raise UserError(f"{where}: not an entity; write {FORMS}")
+    if not json_lines.is_text(label):
+        raise UserError(f"{where}: the label {json_lines.HALF}")
     ordered = tuple(sorted((start, end) for start, end in fragments))
-    offsets = " ".join(f"{start}-{end}" for start, end in ordered)
+    said = written if isinstance(written, str) else ""
     if not ordered or any(not 0 <= start < end <= len(text) for start, end in ordered):
         raise UserError(
-            f"{where}: {label} {offsets}: outside of the text, which has {len(text)} characters, or empty"
+            f"{where}: outside of the text, which has {len(text)} characters, or empty"
+            f"{other_counting(text, ordered, said)}"
         )
-    if any(after[0] <= before[1] for before, after in itertools.pairwise(ordered)):
-        raise UserError(f"{where}: {label} {offsets}: fragments overlap or touch; write them as one")
-    return Entity(label, ordered)
+    if any(after[0] < before[1] for before, after in itertools.pairwise(ordered)):
+        raise UserError(f"{where}: fragments overlap; write them as one")
+    if said.strip() and not says(text, ordered, said):
+        raise UserError(
+            f"{where}: the text that the entity is said to have is not the one at its offsets"
+            f"{other_counting(text, ordered, said)}"
+        )
+    return visible(text, Entity(label, ordered))
 
 
 def _is_range(value: Any) -> bool:

@@ -3,8 +3,8 @@
     text;label                                        {"text": "La vis est serrée.", "label": ["vis", "outil"]}
     "La vis est serrée ; le bras tient.";vis|outil    {"text": "Le bras tient.", "label": []}
 
-The separator of a `.csv` is a comma or a semicolon, and fields may be quoted; in a `.tsv` a quote is a character like
-any other. Each may be `.gz` or `.zst`.
+The separator of a `.csv` is a comma, a semicolon or a tab, and fields may be quoted; in a `.tsv` a quote is a character
+like any other. Each may be `.gz` or `.zst`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_records import field_names
-from bertinchamps.data.sources.readers_tables import LARGEST_FIELD
+from bertinchamps.data.sources.readers_tables import CSV, QUOTED_TSV, TSV, open_table
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import json_lines
 
+__all__ = ["QUOTED_TSV", "Columns", "enclosed", "format_of", "read", "write"]
+
 TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
+EXAMPLE = '["vis", "outil"]'
+PYTHON_LIST = re.compile(
+    r"""\[\s*'.*'\s*,?\s*\]|\(\s*(['"]).*\1\s*,?\s*\)|\{\s*(['"]).*\2\s*,?\s*\}""", re.DOTALL
+)
+ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 NAME = "name"  # the column of names in files that `write` makes
 
 
@@ -36,7 +43,7 @@ class Columns(NamedTuple):
         pair: the second text, or None.
         label: what is to be predicted, or None to read texts alone.
         target: "single" (one class), "multi" (any number of classes) or "number".
-        separator: between the classes of a multi-label row; a JSON list needs none.
+        separator: between the classes of a multi-label row; a JSON list, of which a cell may hold the text, needs none.
         setting: the key of the command line that names a column, for messages; {} is "text", "pair" or "label".
     """
 
@@ -46,6 +53,14 @@ class Columns(NamedTuple):
     target: str = "single"
     separator: str = "|"
     setting: str = "task.{}"
+
+    def wanted(self) -> dict[str, str]:
+        """The columns that must be there, each with the key of the command line that names it."""
+        return {
+            column: self.setting.format(key)
+            for key, column in (("text", self.text), ("pair", self.pair), ("label", self.label))
+            if column
+        }
 
 
 Row = tuple[str, Mapping[str, Any]]  # where it is ("line 12"), column → value
@@ -68,20 +83,32 @@ def read(path: Path, columns: Columns) -> Iterator[LabelledText]:
         raise UserError(
             f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
         )
-    rows = _json_rows(path) if kind == ".jsonl" else _table_rows(path, kind, columns.text)
     some = False
-    for where, row in rows:
+    for where, row in _rows(path, kind, columns.wanted()):
         some = True
         yield _record(path, where, row, columns)
     if not some:
         raise UserError(f"{path}: no row in it")
 
 
+def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
+    """How many records of a `.tsv` have a text or class in quotes that perhaps enclose it; 0 of other files."""
+    if format_of(path) != ".tsv":
+        return 0
+    return sum(
+        any(
+            ENCLOSED.fullmatch(cell)
+            for cell in (text, pair or "", *(target if isinstance(target, tuple) else ()))
+        )
+        for _, text, pair, target in records
+    )
+
+
 def write(path: Path, records: Iterable[LabelledText], columns: Columns) -> None:
     """One record a row: its name, its texts and its target, under the names of the columns.
 
     Raises:
-        UserError: a `.tsv` cannot hold a text with a tab or a line end; a class holds the separator.
+        UserError: a `.tsv` cannot hold a text with a tab or a line end.
     """
     kind = format_of(path)
     if kind == ".jsonl":
@@ -127,84 +154,71 @@ def _plain(target: tuple[str, ...] | float, columns: Columns) -> Any:
 def _joined(record: LabelledText, columns: Columns) -> str:
     if not isinstance(record.target, tuple):
         return repr(float(record.target))
-    if columns.target == "multi" and any(columns.separator in name for name in record.target):
-        raise UserError(f"{record.name}: a class holds the separator {columns.separator!r}; use .jsonl")
-    return columns.separator.join(record.target)
+    joined = columns.separator.join(record.target)
+    other = tuple(filter(None, joined.split(columns.separator))) != record.target
+    if columns.target == "multi" and (other or joined.startswith(("[", "(", "{"))):
+        return json.dumps(record.target, ensure_ascii=False)  # a text would be read as other classes
+    return joined
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
-    for number, item in json_lines.read(path):
-        yield f"line {number}", item
-
-
-def _table_rows(path: Path, kind: str, text_column: str) -> Iterator[Row]:
-    csv.field_size_limit(max(LARGEST_FIELD, csv.field_size_limit()))
-    texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
-    if not (header := next(texts, "")):
+def _rows(path: Path, kind: str, wanted: Mapping[str, str]) -> Iterator[Row]:
+    """The rows; columns that are wanted (column → setting) are there, and each once."""
+    if kind == ".jsonl":
+        for number, item in json_lines.read(path):
+            for key, setting in wanted.items():
+                json_lines.check_key(item, key, f"{path}: line {number}", setting)
+            yield f"line {number}", item
         return
-    quoting: Any = csv.QUOTE_NONE if kind == ".tsv" else csv.QUOTE_MINIMAL
-    choices = {
-        mark: next(csv.reader([header], delimiter=mark, quoting=quoting), [])
-        for mark in ("\t" if kind == ".tsv" else ",;")
-    }
-    separator, names = max(choices.items(), key=lambda choice: (text_column in choice[1], len(choice[1])))
-    line = 2
-    try:
-        reader = csv.reader(texts, delimiter=separator, quoting=quoting, strict=True)
-        for row in reader:
-            if row and len(row) != len(names):
-                raise UserError(
-                    f"{path}: line {line}: {len(row)} columns where the header has {len(names)};"
-                    f" quote fields that hold the separator or a line end (.csv), or use .jsonl"
-                )
-            if row:
-                yield f"line {line}", dict(zip(names, row, strict=True))
-            line = reader.line_num + 2  # the reader has not seen the header
-    except csv.Error:
-        raise UserError(
-            f"{path}: line {line}: not valid (a quote is never closed, text follows one, or a stray \\r)"
-        ) from None
+    texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
+    table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted)
+    if table is None:
+        return
+    for number, cells in table.rows:
+        yield f"line {number}", dict(zip(table.names, cells, strict=True))
 
 
 def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) -> LabelledText:
     place = f"{path}: {where}"
     return LabelledText(
         f"{path.name}, {where}",
-        _text(row, columns.text, place, columns.setting.format("text")),
-        _text(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
+        json_lines.string(row, columns.text, place, columns.setting.format("text")),
+        json_lines.string(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
         _target(row, columns.label, columns, place) if columns.label else (),
     )
 
 
-def _text(row: Mapping[str, Any], column: str, place: str, setting: str) -> str:
-    _present(row, column, place, setting)
-    return json_lines.string(row, column, place, setting)
-
-
-def _present(row: Mapping[str, Any], column: str, place: str, setting: str) -> None:
-    if column not in row:
-        raise UserError(
-            f"{place}: no column {column!r} (found: {field_names(list(row))});"
-            f" name the right one with {setting}=NAME"
-        )
-
-
 def _target(row: Mapping[str, Any], column: str, columns: Columns, place: str) -> tuple[str, ...] | float:
-    _present(row, column, place, columns.setting.format("label"))
-    value = row[column]
+    value, place = row[column], f"{place}: column {column!r}"
     if columns.target == "number":
-        return _number(value, f"{place}: column {column!r}")
-    if columns.target == "multi":
-        parts = value.split(columns.separator) if isinstance(value, str) else value
-        if not isinstance(parts, list):
-            raise UserError(
-                f"{place}: column {column!r}: a list of classes, or a text with {columns.separator!r}"
-            )
-        classes = [
-            _class(part, f"{place}: column {column!r}") for part in parts if part != "" or len(parts) > 1
-        ]
-        return tuple(dict.fromkeys(classes))
-    return (_class(value, f"{place}: column {column!r}"),)
+        return _number(value, place)
+    value = _listed(value, columns, place)
+    if columns.target == "single":
+        return (_class(value, place),)
+    parts = value.split(columns.separator) if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise UserError(f"{place}: a list of classes, or a text with {columns.separator!r}")
+    classes = [_class(part, place) for part in parts if part != "" or len(parts) > 1]
+    return tuple(dict.fromkeys(classes))
+
+
+def _listed(value: Any, columns: Columns, place: str) -> Any:
+    """The list that a text spells in JSON, as cells of tables do; any other value as it is.
+
+    Raises:
+        UserError: it spells a list as Python prints one, or looks like a list and is none.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if text[:1] == "[" and text[-1:] == "]":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+    if PYTHON_LIST.fullmatch(text) or (columns.target == "multi" and text[:1] == "[" and text[-1:] == "]"):
+        raise UserError(
+            f"{place}: a list that is not JSON, such as Python prints; write it with json.dumps"
+            f" ({EXAMPLE}), or its classes with {columns.separator!r} between them, for task.target=multi"
+        )
+    return value
 
 
 def _class(value: Any, place: str) -> str:
@@ -217,6 +231,8 @@ def _class(value: Any, place: str) -> str:
         raise UserError(f"{place}: a list of classes; task.target=multi reads them")
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{place}: no class (empty, null, or neither a text nor a whole number)")
+    if not json_lines.is_text(value):
+        raise UserError(f"{place}: {json_lines.HALF}")
     return value.strip()
 
 

@@ -1,0 +1,119 @@
+"""Where an entity begins and ends for whoever reads the text: blanks and invisible characters decide nothing.
+
+An invisible character is one of Unicode's category Cf, such as a zero-width space (U+200B), a soft hyphen (U+00AD)
+or a byte order mark (U+FEFF).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+from bertinchamps.contract import AnnotatedText, Entity
+
+Fragments = tuple[tuple[int, int], ...]
+
+
+def is_unseen(character: str) -> bool:
+    """Whether it is a blank (a line end, too) or invisible."""
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
+def joined(text: str, fragments: Fragments) -> Fragments:
+    """The fragments, and as one those with nothing visible between them: so brat writes what reaches over a line end.
+
+    Args:
+        text: the text.
+        fragments: half-open ranges (start, end), in order and not overlapping.
+    """
+    whole: list[tuple[int, int]] = []
+    for start, end in fragments:
+        if whole and _nothing_between(text, whole[-1][1], start):
+            whole[-1] = (whole[-1][0], end)
+        else:
+            whole.append((start, end))
+    return tuple(whole)
+
+
+def visible(text: str, entity: Entity) -> Entity:
+    """The entity without blanks and invisible characters at the edges of its fragments, which are then `joined`.
+
+    One in which nothing can be seen stays as it is.
+    """
+    kept = []
+    for start, end in entity.fragments:
+        while start < end and is_unseen(text[end - 1 : end] or "?"):
+            end -= 1
+        while start < end and is_unseen(text[start : start + 1] or "?"):
+            start += 1
+        if start < end:
+            kept.append((start, end))
+    return entity._replace(fragments=joined(text, tuple(kept))) if kept else entity
+
+
+def without_edges(document: AnnotatedText) -> tuple[Entity, ...]:
+    """The document's entities as they are learnt: `visible`, or as they are where the file says what is a word."""
+    if document.words is not None:
+        return document.entities
+    return tuple(visible(document.text, entity) for entity in document.entities)
+
+
+def can_be_seen(text: str, entity: Entity) -> bool:
+    """Whether one of its characters is neither a blank nor invisible."""
+    return any(not all(map(is_unseen, text[start:end])) for start, end in entity.fragments)
+
+
+def with_joined_fragments(document: AnnotatedText) -> AnnotatedText:
+    """The document with each entity's fragments `joined`."""
+    if all(len(entity.fragments) == 1 for entity in document.entities):
+        return document
+    entities = (
+        entity._replace(fragments=joined(document.text, entity.fragments)) for entity in document.entities
+    )
+    return document._replace(entities=tuple(sorted(entities)))
+
+
+def _nothing_between(text: str, end: int, start: int) -> bool:
+    if end == start:
+        return True
+    # beyond the end of the text nothing is known to be a blank
+    return end < start <= len(text) and all(map(is_unseen, text[end:start]))
+
+
+# How programs of other languages count, and the length of a character then.
+COUNTINGS: dict[str, Callable[[str], int]] = {
+    "UTF-16 units, as JavaScript and Java do, where an emoji is two": lambda it: 1 + (ord(it) > 0xFFFF),
+    "bytes": lambda it: len(it.encode(errors="replace")),
+    "a line end of two characters (\\r\\n) as one": lambda it: int(it != "\r"),
+}
+
+
+def says(text: str, fragments: Fragments, written: str) -> bool:
+    """Whether the fragments hold what was written of them, whatever the blanks; nothing says nothing."""
+    covered = " ".join(text[start:end] for start, end in fragments)
+    return bool(written.strip()) and covered.split() == written.split()
+
+
+def other_counting(text: str, fragments: Fragments, written: str) -> str:
+    """What the offsets seem to count instead of characters, for a message; empty where nothing fits.
+
+    Args:
+        text: the text.
+        fragments: half-open ranges that do not hold what was written.
+        written: what they should hold.
+    """
+    for name, length in COUNTINGS.items():
+        places: dict[int, int] = {}
+        counted = 0
+        for place, character in enumerate(text):
+            places[counted] = place
+            counted += length(character)
+        places[counted] = len(text)
+        moved = [(places.get(start), places.get(end)) for start, end in fragments]
+        known = tuple((start, end) for start, end in moved if start is not None and end is not None)
+        if len(known) == len(fragments) and says(text, known, written):
+            return f"; the offsets seem to count {name}, and they must count characters (code points)"
+    last_counted = tuple((start, end + 1) for start, end in fragments)
+    if says(text, last_counted, written):
+        return "; the ends seem to be those of the last character, and they must be one after it"
+    return ""

@@ -1,0 +1,123 @@
+"""Rows of columns, sentence by sentence: what of a CoNLL file is a word, a comment, a document's mark or a number.
+
+    -DOCSTART- -X- O                    # text = Fracture du col
+                                        1	Fracture	fracture	NOUN	B-DISO
+    Fracture N B-DISO                   2-3	du	_	_	O
+    du P I-DISO                         2	de	de	ADP	I-DISO
+
+A blank line or a document's mark (-DOCSTART-, # newdoc, #begin document) ends a sentence. Columns are separated by
+tabs, or, in a line without one, by spaces. A line that begins with "#" and has no tab is a comment, unless no line of
+the file has one and this one has as many columns as the others and ends with a tag.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bertinchamps.data.sources.readers_bytes import Progress, decoded
+from bertinchamps.data.sources.readers_bytes import lines as lines_of
+
+DOCUMENT_MARKS = ("-DOCSTART-", "-DOCEND-")
+DOCUMENT_COMMENT = re.compile(r"#+\s*(?:newdoc|begin document|end document)\b|###")
+COMMENT = re.compile(r"#[^\t]*|#+[ \xa0][^\t]+\t.*", re.DOTALL)
+PART_OF_WORDS = re.compile(
+    r"[0-9]+[-.][0-9]+"
+)  # 2-3: a contraction of words 2 and 3; 8.1: a word that is not there
+SAME_IN_ALL = 10  # so many rows with one thing in their first column make it no column of words
+
+
+class Row(NamedTuple):
+    """A line with a word in it.
+
+    Attributes:
+        line: its number.
+        columns: its cells.
+    """
+
+    line: int
+    columns: tuple[str, ...]
+
+
+def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
+    """The rows of a file, plain, `.gz` or `.zst`, sentence by sentence.
+
+    Args:
+        path: the file.
+        is_tag: whether a cell may be the last of a row, where the first begins with "#".
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    lines = list(_lines(path))
+    plain = [line for _, line in lines if not line.startswith("#")]
+    tabbed = any("\t" in line for line in plain)
+    widths = Counter(len(columns) for columns in map(_columns, plain) if columns)
+    usual = widths.most_common(1)[0][0] if widths else 0
+
+    def is_comment(line: str, columns: Sequence[str]) -> bool:
+        if not COMMENT.fullmatch(line):
+            return False
+        return tabbed or len(columns) != usual or not is_tag(columns[-1])
+
+    found: list[list[Row]] = [[]]
+    for number, line in lines:
+        columns = _columns(line)
+        comment = is_comment(line, columns)
+        if not columns or columns[0] in DOCUMENT_MARKS or (comment and DOCUMENT_COMMENT.match(line)):
+            found.append([])
+        elif not comment:
+            found[-1].append(Row(number, columns))
+    return [sentence for sentence in found if sentence]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines without their ends: "\\n", "\\r\\n", or "\\r" as old Macs wrote it."""
+    number = 0
+    for _, content in lines_of(path, Progress()):
+        for line in decoded(path, number + 1, content).rstrip("\r\n").split("\r"):
+            number += 1
+            yield number, line
+
+
+def _columns(line: str) -> tuple[str, ...]:
+    """The cells of a line; none of a blank one."""
+    columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
+    return tuple(columns) if any(columns) else ()
+
+
+def is_count(sentences: Sequence[Sequence[Row]]) -> bool:
+    """Whether the first of three or more columns numbers the words, in each sentence or through the file."""
+    last, counted = -1, 0
+    for sentence in sentences:
+        numbers = [row.columns[0] for row in sentence if not PART_OF_WORDS.fullmatch(row.columns[0])]
+        if any(len(row.columns) < 3 for row in sentence) or not all(_is_number(cell) for cell in numbers):
+            return False
+        counts = [int(cell) for cell in numbers]
+        if counts and counts[0] not in (0, 1, last + 1):
+            return False
+        if any(after != before + 1 for before, after in itertools.pairwise(counts)):
+            return False
+        last, counted = counts[-1] if counts else last, counted + len(counts)
+    return counted > 1
+
+
+def _is_number(cell: str) -> bool:
+    return len(cell) < 10 and cell.isascii() and cell.isdigit()
+
+
+def is_constant(sentences: Sequence[Sequence[Row]]) -> bool:
+    """Whether the first of three or more columns is the same in every row, such as a document's name."""
+    rows = [row.columns for sentence in sentences for row in sentence]
+    return len(rows) >= SAME_IN_ALL and all(len(columns) > 2 and columns[0] == rows[0][0] for columns in rows)
+
+
+def columns_of_tags(sentences: Sequence[Sequence[Row]], is_tag: Callable[[str], bool]) -> list[int]:
+    """The columns, counted from 1, in which every row has a tag."""
+    rows = [row.columns for sentence in sentences for row in sentence]
+    width = min(map(len, rows))
+    return [place + 1 for place in range(width) if all(is_tag(columns[place]) for columns in rows)]
