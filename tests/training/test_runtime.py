@@ -57,3 +57,26 @@ def test_the_precision_of_a_card(
 
 def test_numbers_of_a_cpu_are_there_at_once() -> None:
     assert CPU.fetch(torch.tensor([1.5, 2.0]))() == [1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "tflops"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA L4", 121),
+        ("Tesla T4", 65),
+        ("NVIDIA RTX A1000 Laptop GPU", None),
+        ("NVIDIA A10G", None),
+        ("NVIDIA T400 4GB", None),
+    ],
+)
+def test_a_data_sheet_is_that_of_the_card_and_not_of_another_with_a_longer_name(
+    name: str, tflops: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    monkeypatch.setattr(torch, "randn", lambda *sizes, **more: torch.ones(2, 2))
+    monkeypatch.setattr(runtime, "_seconds", lambda function, device: 1.0)
+    peak, origin = runtime._peak_flops(replace(CUDA, autocast_dtype=torch.bfloat16))
+    assert (peak, origin) == ((tflops * 1e12, "data sheet") if tflops else (2 * 8192**3, "measured"))

@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import os
 import queue
+import re
 import shutil
 import sysconfig
 import threading
@@ -36,10 +37,10 @@ CPU_FLOPS = 0.5e12
 EARNS_COMPILING = 900 * CPU_FLOPS
 SECONDS_FOR_A_BATCH = 5.0
 
-# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
-# the first match counts.
+# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by whole words of the device's name; the first
+# match counts.
 DATA_SHEET_TFLOPS = {
-    "H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
+    "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
     "RTX 4090": 165, "RTX 3090": 71, "RTX A6000": 155, "RTX A4000": 77, "A40": 150, "A10": 125,
     "V100": 125, "T4": 65,
 }  # fmt: skip
@@ -271,8 +272,8 @@ def _keep_freed_memory() -> None:
 def _peak_flops(runtime: Runtime) -> tuple[float, str]:
     if runtime.device.type == "cuda" and runtime.autocast_dtype is not None:
         name = torch.cuda.get_device_name(runtime.device)
-        for part, tflops in DATA_SHEET_TFLOPS.items():
-            if part in name:
+        for words, tflops in DATA_SHEET_TFLOPS.items():
+            if re.search(rf"\b{words}\b", name):  # an RTX A1000 is no A100
                 return tflops * 1e12, "data sheet"
     size = 2048 if runtime.device.type == "cpu" else 8192
     if runtime.device.type == "cpu" and runtime.autocast_dtype is torch.float16:
