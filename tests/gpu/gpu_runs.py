@@ -25,7 +25,7 @@ from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
-from bertinchamps.objectives.mlm import MaskedLanguageModeling, Masking
+from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.training.clock import Clock, Spent
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
@@ -69,7 +69,7 @@ class Sizes:
     two_layers: list[str] = field(default_factory=lambda: ["arch=crammed", "arch.num_hidden_layers=2"])
     narrow: list[str] = field(default_factory=lambda: ["arch=small", "arch.num_hidden_layers=2"])
     compared: int = 8
-    compiled: int = 256
+    compiled: int = 128
     whole: int = 128
     seconds: float = 5.0
 
@@ -108,26 +108,6 @@ def model_of(overrides: Sequence[str]) -> BertinchampsForMaskedLM:
 def task_of(corpus: Corpus, device: torch.device = DEVICE, **settings: Any) -> MaskedLanguageModeling:
     """Masked language modelling on a device."""
     return MaskedLanguageModeling(corpus, 0, 8, device, **settings)
-
-
-def masking(device: torch.device, whole_word: bool) -> Masking:
-    """Of 15 % of the tokens."""
-    return Masking(VOCABULARY, 7, SIZES.length, 0.15, whole_word=whole_word, device=device)
-
-
-def to_mask(corpus: Corpus) -> tuple[Tensor, Tensor]:
-    """Ids [64, S] and positions [64] on the host, the odd cases among them."""
-    ids = torch.from_numpy(corpus.train.read(np.arange(64)).astype(np.int64))
-    ids[0] = SPECIAL - 1  # nothing to mask
-    ids[1, 3:] = SPECIAL - 1  # less than there should be
-    ids[2] = SIZES.vocabulary - 1  # one word, which must be broken
-    return ids, torch.arange(64) * 10**10
-
-
-def compare_masks(expected: Sequence[Tensor], got: Sequence[Tensor]) -> None:
-    """Masks of the host and of the device, bit for bit."""
-    for name, mine, theirs in zip(("ids", "positions", "labels"), expected, got, strict=True):
-        assert torch.equal(mine, theirs.cpu()), name
 
 
 def trainer_of(

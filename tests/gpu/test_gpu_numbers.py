@@ -7,36 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from gpu_runs import (
-    DEVICE,
-    NEEDS_A_CARD,
-    SIZES,
-    SPECIAL,
-    Sizes,
-    compare_masks,
-    config_of,
-    masking,
-    model_of,
-    runtime_of,
-    task_of,
-    to_mask,
-)
+from gpu_comparing import HOST, Answer, answer, compare, compare_masks, masking, taken_gradients, to_mask
+from gpu_runs import DEVICE, NEEDS_A_CARD, SIZES, SPECIAL, Sizes, config_of, model_of, runtime_of, task_of
 from torch import Tensor, nn
 
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.huggingface import BertinchampsModel
 from bertinchamps.model.nested import SpanScorer
-from bertinchamps.training.runtime import Runtime
 
 pytestmark = NEEDS_A_CARD
-
-HOST = torch.device("cpu")
-# Of the norm of the difference to that of the gradient, for each weight. Measured on a processor at `crammed`'s size:
-# bfloat16 0.008, float16 with a scaled loss less. Sums of float32 in another order differ in the sixth digit.
-# A wrong mask, position or scale makes differences of 1.
-GRADIENTS_WITHIN = {"fp32": 1e-3, "bf16": 0.03, "fp16": 0.03}
-LOSS_WITHIN = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}
-LOSS_SCALE = 2.0**12
 
 
 @pytest.mark.parametrize("whole_word", [False, True])
@@ -56,50 +35,21 @@ def test_blocks_come_in_the_same_order(device: torch.device, corpus: Corpus) -> 
     stream.close()
 
 
-def answer(
-    task: Any, model: nn.Module, inputs: dict[str, Tensor], targets: int, runtime: Runtime | None
-) -> Any:
-    """Loss and gradients of one micro-batch, in float32 on the host; without a runtime plainly computed there."""
-    loss_of = task.loss
-    if runtime is None:
-        loss = loss_of(model, inputs).loss_sum / targets
-    else:
-        inputs = {name: tensor.to(runtime.device) for name, tensor in inputs.items()}
-        with runtime.arithmetic():
-            loss = runtime.compile(loss_of)(model, inputs).loss_sum / targets
-    scale = LOSS_SCALE if runtime is not None and runtime.autocast_dtype is torch.float16 else 1.0
-    (loss * scale).backward()
-    gradients = {name: p.grad.detach().cpu() / scale for name, p in model.named_parameters()}
-    model.zero_grad()
-    return float(loss.detach()), gradients
-
-
-def compare(got: Any, expected: Any, precision: str) -> None:
-    """Loss and gradients, within what the precision allows."""
-    assert got[0] == pytest.approx(expected[0], rel=LOSS_WITHIN[precision])
-    apart = {
-        name: float((got[1][name] - gradient).norm() / gradient.norm().clamp(min=1e-12))
-        for name, gradient in expected[1].items()
-    }
-    worst = max(apart, key=lambda name: apart[name])
-    assert apart[worst] < GRADIENTS_WITHIN[precision], f"{worst}: {apart[worst]}"
-
-
 @pytest.fixture(scope="module")
 def whole(corpus: Corpus) -> Any:
     """`crammed` on the host: model, a batch, and what float32 says of it."""
     model = model_of(SIZES.crammed)
     batch = next(task_of(corpus, HOST).batches(0, SIZES.compared))
-    return model, batch, answer(task_of(corpus, HOST), model, dict(batch.inputs), batch.targets, None)
+    return model, batch, answer(task_of(corpus, HOST), model, batch, None)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_loss_and_gradients_of_crammed_are_the_hosts(precision: str, whole: Any, corpus: Corpus) -> None:
     model, batch, expected = whole
     runtime = runtime_of(precision)
-    got = answer(task_of(corpus), model.to(DEVICE), batch.inputs, batch.targets, runtime)
-    compare(got, expected, precision)
-    assert got[0] != expected[0] or runtime.autocast_dtype is None  # it was that precision
+    got = answer(task_of(corpus), model.to(DEVICE), batch, runtime)
+    compare(expected, got, precision)
+    assert got.loss != expected.loss or runtime.autocast_dtype is None  # it was that precision
 
 
 @pytest.mark.parametrize(
@@ -112,9 +62,9 @@ def test_other_architectures_too(variant: str, sizes: Sizes, corpus: Corpus) -> 
     )
     model = model_of([variant, *shape])
     batch = next(task_of(corpus, HOST).batches(0, sizes.compared))
-    expected = answer(task_of(corpus, HOST), model, dict(batch.inputs), batch.targets, None)
-    got = answer(task_of(corpus), model.to(DEVICE), dict(batch.inputs), batch.targets, runtime_of())
-    compare(got, expected, "bf16")
+    expected = answer(task_of(corpus, HOST), model, batch, None)
+    got = answer(task_of(corpus), model.to(DEVICE), batch, runtime_of())
+    compare(expected, got, "bf16")
 
 
 class Spans(nn.Module):
@@ -146,6 +96,5 @@ def test_padded_texts_under_a_nested_head(
         with runtime_of(precision).arithmetic() if place is device else torch.enable_grad():
             loss = model(ids.to(place), mask.to(place))
         loss.backward()
-        answers.append((float(loss.detach()), {name: p.grad.cpu() for name, p in model.named_parameters()}))
-        model.zero_grad()
-    compare(answers[1], answers[0], precision)
+        answers.append(Answer(float(loss.detach()), taken_gradients(model)))
+    compare(*answers, precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import statistics
 import time
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from gpu_comparing import HOST, answer, compare, compare_masks, masking, to_mask
 from gpu_runs import (
     CARD,
     DEVICE,
@@ -18,13 +20,10 @@ from gpu_runs import (
     SIZES,
     Recorder,
     Sizes,
-    compare_masks,
-    masking,
     model_of,
     refuse_to_wait_in_updates,
     runtime_of,
     task_of,
-    to_mask,
     trainer_of,
 )
 from torch import Tensor
@@ -37,7 +36,6 @@ from bertinchamps.training.trainer import Hook, Trainer
 
 pytestmark = NEEDS_A_CARD
 
-HOST = torch.device("cpu")
 UPDATES = 8
 
 
@@ -131,6 +129,15 @@ def test_compiled_code_learns_what_eager_code_learns(compiled: Compiled) -> None
     assert compiled.losses[-1] < 0.99 * compiled.losses[0]
 
 
+def test_loss_and_gradients_of_compiled_code_are_the_hosts(
+    compiled: Compiled, sizes: Sizes, corpus: Corpus
+) -> None:
+    batch = next(compiled.task.batches(0, sizes.compiled))
+    got = answer(compiled.task, compiled.model, batch, compiled.runtime)
+    expected = answer(task_of(corpus, HOST), copy.deepcopy(compiled.model).to(HOST), batch, None)
+    compare(expected, got, "bf16")
+
+
 def test_evaluation_between_updates_compiles_nothing_again(compiled: Compiled, sizes: Sizes) -> None:
     class Evaluating(Hook):
         def after_update(self, trainer: Trainer) -> None:
@@ -148,7 +155,7 @@ def test_a_budget_in_hours_does_not_overrun(
 ) -> None:
     """Each update keeps the device busy for long after the host has given it all its work."""
     recorder = Recorder()
-    batch = BatchConfig(micro_batch=sizes.compiled, size=16 * sizes.compiled, ramp=0.0)
+    batch = BatchConfig(micro_batch=sizes.compiled, size=32 * sizes.compiled, ramp=0.0)
     trainer = trainer_of(
         compiled.task,
         compiled.model,
