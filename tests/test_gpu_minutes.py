@@ -456,6 +456,10 @@ def test_the_rehearsal_runs_every_stage(tmp_path: Path) -> None:
     for stage in page.ORDER:
         assert f"| {stage} | done |" in written
         assert f"| {stage} | done |" in ran.stdout
+    told = json.loads((tmp_path / "out" / "right.json").read_text(encoding="utf-8"))
+    tests = told.get("tests") or told["result"]["tests"]
+    assert [test for test in tests if test["outcome"] != "passed"] == []
+    assert len(tests) > 30  # every test of a card, tiny
     assert "A rehearsal" in written
     assert "F1 of nested exact on test: EMEA" in written
     assert str(tmp_path) not in written

@@ -199,6 +199,18 @@ def test_a_block_of_few_ordinary_tokens_ignores_the_targets_it_lacks(whole_word:
     assert all(len(row.unique()) == 16 for row in places)
 
 
+def test_where_keys_are_equal_the_first_columns_are_taken() -> None:
+    """Devices order equal keys in ways of their own."""
+    ids = torch.full((3, LENGTH), SEPARATOR)
+    ids[1, 40:] = 50
+    ids[2, [1, 2]] = 50
+    _, places, labels = masking()(ids, torch.arange(3))
+    assert places[0].tolist() == list(range(16))
+    assert places[1].min() >= 40
+    assert places[2].tolist() == [0, 1, 2, *range(3, 16)]
+    assert labels[2].tolist() == [IGNORED, 50, 50, *[IGNORED] * 13]
+
+
 # ------------------------------------------------------------------------------------- whole words
 
 
@@ -227,6 +239,17 @@ def test_whole_word_masking_breaks_words_only_once_single_pieces_are_used_up() -
             assert all(targets[word].all() for word in found if len(word) == 1)
     assert blocks_with_broken  # the rule was put to the test
     assert chosen(masking(whole_word=True), ids).sum(1).tolist() == [16] * 300
+
+
+def test_of_a_word_that_must_be_broken_the_first_pieces_are_taken() -> None:
+    ids = text(300, pieces=0.85)
+    broken = 0
+    for row, targets in zip(ids, chosen(masking(whole_word=True), ids), strict=True):
+        for word in words(row):
+            taken = targets[word].tolist()
+            broken += 0 < sum(taken) < len(taken)
+            assert taken == sorted(taken, reverse=True)
+    assert broken > 50
 
 
 def test_whole_word_masking_does_take_long_words() -> None:

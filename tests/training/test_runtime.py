@@ -87,6 +87,25 @@ def test_the_peak_is_measured_when_it_is_asked_for_and_once(monkeypatch: pytest.
     peak.peak_of.cache_clear()
 
 
-def test_a_cards_peak_is_that_of_its_data_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
-    assert peak.peak_of(torch.device("cuda"), torch.bfloat16, 1, False) == (989e12, "data sheet")
+@pytest.mark.parametrize(
+    ("name", "tflops"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA L4", 121),
+        ("Tesla T4", 65),
+        ("NVIDIA RTX A1000 Laptop GPU", None),
+        ("NVIDIA A10G", None),
+        ("NVIDIA T400 4GB", None),
+    ],
+)
+def test_a_data_sheet_is_that_of_the_card_and_not_of_another_with_a_longer_name(
+    name: str, tflops: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    monkeypatch.setattr(torch, "randn", lambda *sizes, **more: torch.ones(2, 2))
+    monkeypatch.setattr(torch, "Generator", lambda device: torch.default_generator)
+    monkeypatch.setattr(peak, "_seconds", lambda function, device: 1.0)
+    found = peak.peak_of.__wrapped__(CUDA.device, torch.bfloat16, 1, False)
+    assert found == ((tflops * 1e12, "data sheet") if tflops else (2 * 8192**3, "measured"))

@@ -169,7 +169,8 @@ class Masking:
         cells = positions[:, None] * length + columns  # [B, S]: a number for each cell of the stream
         candidates = self._ordinary[ids]  # [B, S]
         keys = self._word_keys(ids, cells, candidates) if self._whole_word else _random(cells, self._choice)
-        keys = torch.where(candidates, keys, LAST)
+        # No two of a block are equal, because devices order equal keys in ways of their own.
+        keys = torch.where(candidates, keys, LAST) // length * length + columns
         chosen = keys.topk(self.targets, dim=1, largest=False).indices.sort(dim=1).values  # [B, K]
         originals = ids.gather(1, chosen)
         labels = torch.where(candidates.gather(1, chosen), originals, IGNORED)

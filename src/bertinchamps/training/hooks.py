@@ -256,6 +256,7 @@ class Evaluation(Hook):
         if trainer.step == self._scored_step:
             return
         self._scored_step = trainer.step
+        trainer.settle()  # an update that the device still works at has its own time
         began = time.perf_counter()
         self.scores = trainer.evaluate()
         seconds = time.perf_counter() - began
@@ -334,6 +335,7 @@ class Selection(Hook):
         if trainer.step == self._scored_step:
             return
         self._scored_step = trainer.step
+        trainer.settle()  # an update that the device still works at has its own time
         began = time.perf_counter()
         scores = trainer.evaluate()
         seconds = time.perf_counter() - began
@@ -453,6 +455,7 @@ class Checkpoints(Hook):
         """Write a checkpoint now, unless this step has one."""
         if trainer.step == self._saved_step:
             return
+        trainer.settle()  # an update that the device still works at has its own time
         began = time.perf_counter()
         parent = self._folder / "checkpoints"
         name = checkpoint.name_of(trainer.step)

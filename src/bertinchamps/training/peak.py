@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ from torch.nn import functional
 
 from bertinchamps.training import float32
 
-# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by a part of the device's name;
-# the first match counts.
+# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by whole words of the device's name; the first
+# match counts.
 DATA_SHEET_TFLOPS = {
-    "H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
+    "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
     "RTX 4090": 165, "RTX 3090": 71, "RTX A6000": 155, "RTX A4000": 77, "A40": 150, "A10": 125,
     "V100": 125, "T4": 65,
 }  # fmt: skip
@@ -46,8 +47,8 @@ def peak_of(device: torch.device, dtype: torch.dtype | None, threads: int, fast_
     del threads  # a part of the key
     if device.type == "cuda" and dtype is not None:
         name = torch.cuda.get_device_name(device)
-        for part, tflops in DATA_SHEET_TFLOPS.items():
-            if part in name:
+        for words, tflops in DATA_SHEET_TFLOPS.items():
+            if re.search(rf"\b{words}\b", name):  # an RTX A1000 is no A100
                 return Peak(tflops * 1e12, "data sheet")
     size = 8192 if device.type == "cuda" else SIZE
     if device.type == "cpu" and dtype is torch.float16:

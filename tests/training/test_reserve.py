@@ -1,0 +1,69 @@
+"""What hooks measure is their own time, not that of an update which the device still works at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_stepping import AHEAD, Machine
+from test_trainer import Regression, trainer_of
+from torch import nn
+
+from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
+from bertinchamps.training.hooks import (
+    RESERVE_MARGIN,
+    BudgetBar,
+    Checkpoints,
+    Evaluation,
+    MetricsLog,
+    Selection,
+    read_metrics,
+)
+from bertinchamps.training.runtime import Runtime
+from bertinchamps.training.trackers import trackers
+
+SECONDS = 2.0
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A device that takes ten seconds for an update."""
+    machine = Machine()
+    monkeypatch.setattr(Runtime, "fetch", lambda self, numbers: machine.fetch(self, numbers))
+    monkeypatch.setattr("time.perf_counter", lambda: machine.now)
+    return machine
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "selection"])
+def test_the_time_that_is_kept_for_an_evaluation_is_that_of_one(
+    kind: str, machine: Machine, tmp_path: Path
+) -> None:
+    class Scored(Regression):
+        def evaluate(self, model: nn.Module) -> dict[str, float]:
+            machine.now += SECONDS
+            return {"loss": 0.0}
+
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, trackers.build("none", run_dir=tmp_path, settings={}), print)
+    hook = (
+        Evaluation(EvaluationConfig(every=0.4), log, BudgetBar())
+        if kind == "evaluation"
+        else Selection(SelectionConfig(every_epochs=0.04), "loss", log, BudgetBar())
+    )
+    trainer = trainer_of(Scored(), size=4, steps=4, runtime=AHEAD, hooks=[hook])
+    trainer.fit()
+    measured = [record["evaluation_seconds"] for record in read_metrics(tmp_path / "metrics.jsonl")]
+    assert len(measured) > 2  # between updates, too
+    assert measured == [SECONDS] * len(measured)
+    assert trainer.reserve["evaluation"] == pytest.approx(RESERVE_MARGIN * SECONDS)
+
+
+def test_the_time_that_is_kept_for_a_checkpoint_is_that_of_one(machine: Machine, tmp_path: Path) -> None:
+    def save(folder: Path) -> None:
+        machine.now += SECONDS
+        (folder / "model").write_text("weights")
+
+    hook = Checkpoints(CheckpointConfig(every_steps=3), tmp_path, save, BudgetBar())
+    trainer = trainer_of(Regression(), size=4, steps=4, runtime=AHEAD, hooks=[hook])
+    trainer.fit()
+    assert (tmp_path / "checkpoints" / "step-00000003" / "model").is_file()
+    assert trainer.reserve["checkpoint"] == pytest.approx(RESERVE_MARGIN * SECONDS)
