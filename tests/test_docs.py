@@ -74,6 +74,7 @@ def annotated_files(folder: Path, runs: Path) -> None:
     brat_corpus(folder / "brat")
     (folder / "letters").mkdir()
     (folder / "letters" / "a.txt").write_text("Le kyste du rein est traité par aspirine.", encoding="utf-8")
+    (folder / "words.conll").write_text("Le\nkyste\ndu\nrein\n.\n", encoding="utf-8")
     rows = "".join(f'"note {n}","{"A|B" if n % 2 else "A"}"\n' for n in range(40))
     (folder / "records.csv").write_text("text,codes\n" + rows, encoding="utf-8")
     for split in ("train", "test"):

@@ -59,7 +59,8 @@ class AnnotatedText(NamedTuple):
     """A document with its entities.
 
     Attributes:
-        name: may appear in messages and names its files of predictions; unique in its split.
+        name: of its files of predictions; unique in its split. It may be an id that the file holds, so messages
+            tell a place instead.
         text: as it was read, unchanged: offsets count its characters (code points).
         entities: all of them, nested and discontinuous ones included, in the order of `sorted`.
         words: half-open ranges (start, end) of the words of its one sentence, where the file says them; None where

@@ -88,7 +88,7 @@ def test_the_table_is_the_one_that_brateval_printed(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_refused_as_brateval_refuses_it(tmp_path: Path) -> None:
     gold = brat(folder_of(GOLD, tmp_path / "gold"))
-    with pytest.raises(UserError, match="1 of 4 gold documents have no predictions, such as 'a'"):
+    with pytest.raises(UserError, match="1 of 4 gold documents have no predictions, the first is number 1"):
         nested_exact_scores(gold, gold[1:])
 
 

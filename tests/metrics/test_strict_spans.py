@@ -146,9 +146,9 @@ def test_what_cannot_be_seen_at_an_edge_does_not_count(edge: str) -> None:
 
 def test_documents_that_do_not_correspond_are_refused() -> None:
     text = AnnotatedText("a", "toux", ())
-    with pytest.raises(UserError, match="no predictions, such as 'b'"):
+    with pytest.raises(UserError, match="no predictions, the first is number 2"):
         strict_scores([text, text._replace(name="b")], [text])
-    with pytest.raises(UserError, match="two predicted documents are called 'a'"):
+    with pytest.raises(UserError, match="the predicted documents 1 and 2 have one name"):
         strict_scores([text], [text, text])
     with pytest.raises(UserError, match="another text") as refusal:
         strict_scores([text], [text._replace(text="rhume")])

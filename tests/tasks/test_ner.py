@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from real import real
 
 from bertinchamps.contract import AnnotatedText
+from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.tasks import tasks
 from bertinchamps.tasks.formats import brat, conll
-from bertinchamps.tasks.outputs import write_predictions
+from bertinchamps.tasks.outputs import tagged, write_predictions
 from perfect import predictions, recognition
 
 WORDS = st.sampled_from(
@@ -63,6 +65,31 @@ def test_sentences_and_words_of_a_conll_file_are_the_files(
         assert [line.split("\t")[0] for line in written.split("\n")] == [
             line.split("\t")[0] for line in content.split("\n")
         ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs=st.lists(st.tuples(SENTENCES, st.randoms(use_true_random=False)), min_size=1, max_size=3))
+def test_strict_scores_of_columns_are_those_of_seqeval_on_the_files_words(pairs: Any) -> None:
+    from seqeval.metrics import classification_report
+    from seqeval.scheme import IOB2
+
+    with tempfile.TemporaryDirectory() as folder:
+        sides = []
+        for name in ("gold", "predicted"):
+            drawn = [[(word, tag if name == "gold" else random.choice(["B-A", "O", "I"])) for word, tag in sentence]
+                     for sentence, random in pairs]  # fmt: skip
+            path = Path(folder, "a.conll")
+            path.write_text(rows_of(drawn), encoding="utf-8")
+            sides.append(conll.read(path))
+    scores = strict_scores(*sides)
+    tags = [[list(sentence.tags) for sentence in tagged(side)] for side in sides]
+    if scores["support"] + scores["predicted"]:
+        report = classification_report(*tags, mode="strict", scheme=IOB2, output_dict=True, zero_division=0)
+        theirs = report["micro avg"]
+        assert scores["support"] == theirs["support"]
+        assert (scores["precision"], scores["recall"]) == pytest.approx(
+            (theirs["precision"], theirs["recall"])
+        )
 
 
 def test_a_sentence_of_a_file_that_is_too_long_is_windowed() -> None:

@@ -50,20 +50,24 @@ def paired(
             texts differ, so that offsets do not mean the same characters.
     """
     for side, texts in (("gold", gold), ("predicted", predicted)):
-        repeated = [name for name, times in Counter(text.name for text in texts).items() if times > 1]
-        if repeated:
-            raise UserError(f"two {side} documents are called {repeated[0]!r}: names must be unique")
+        places: dict[str, int] = {}
+        for place, text in enumerate(texts, start=1):
+            first = places.setdefault(text.name, place)
+            if first != place:
+                raise UserError(
+                    f"the {side} documents {first} and {place} have one name: names must be unique"
+                )
     by_name = {text.name: text for text in predicted}
-    missing = [text.name for text in gold if text.name not in by_name]
+    missing = [place for place, text in enumerate(gold, start=1) if text.name not in by_name]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(gold)} gold documents have no predictions, such as {missing[0]!r}: "
+            f"{len(missing)} of {len(gold)} gold documents have no predictions, the first is number {missing[0]}: "
             "a document in which nothing was found needs an empty entry"
         )
-    for text in gold:
+    for place, text in enumerate(gold, start=1):
         if text.text != by_name[text.name].text:
             raise UserError(
-                f"the predictions for {text.name!r} are of another text than the gold document: "
+                f"the predictions for the gold document {place} are of another text than the document: "
                 "entities can be compared on the same characters only"
             )
     return [(with_joined_fragments(text), with_joined_fragments(by_name[text.name])) for text in gold]
