@@ -67,6 +67,11 @@ def test_whole_numbers_are_numbers_and_labels_of_several_classes(small, ids):
     torch.testing.assert_close(output.loss, expected)
 
 
+def test_an_unknown_problem_is_refused():
+    with pytest.raises(ValueError, match=r"config\.problem_type=ranking: one of regression"):
+        losses.of_texts(torch.zeros(2, 3), SEVERAL, "ranking")
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_parts_of_an_update_add_up_to_its_mean(problem):
     number, _, _ = PROBLEMS[problem]

@@ -85,4 +85,6 @@ def register() -> None:
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    EncoderLayer.__bases__ = (GradientCheckpointingLayer,)
+    if not issubclass(EncoderLayer, GradientCheckpointingLayer):
+        EncoderLayer.__bases__ = (GradientCheckpointingLayer,)
+        super(EncoderLayer, EncoderLayer).__init_subclass__()  # as where a class is written with that base

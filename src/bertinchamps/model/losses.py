@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 IGNORED = -100
+PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 
 
 def of_classes(
@@ -47,6 +48,9 @@ def of_texts(
         problem: `regression`, `single_label_classification` or `multi_label_classification`, as in the config; None: a
             number where there is one logit, one class where labels are whole numbers, and several otherwise.
         targets: of the whole update, or None: those of these labels.
+
+    Raises:
+        ValueError: no such problem type.
     """
     problem = problem or _problem(logits, labels)
     if problem == "single_label_classification":
@@ -55,8 +59,10 @@ def of_texts(
     numbers = labels.reshape(logits.shape).float()
     if problem == "regression":
         summed = functional.mse_loss(logits.float(), numbers, reduction="sum")
-    else:
+    elif problem == "multi_label_classification":
         summed = functional.binary_cross_entropy_with_logits(logits.float(), numbers, reduction="sum")
+    else:
+        raise ValueError(f"config.problem_type={problem}: one of {', '.join(PROBLEMS)}")
     return _mean(summed, logits.numel() if targets is None else targets)
 
 
