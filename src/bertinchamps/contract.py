@@ -65,12 +65,20 @@ class AnnotatedText(NamedTuple):
         entities: all of them, nested and discontinuous ones included, in the order of `sorted`.
         words: half-open ranges (start, end) of the words of its one sentence, where the file says them; None where
             sentences and words are to be found in the text.
+        confidences: of the entities that a model found, in their order, from 0 to 1; None where people annotated.
     """
 
     name: str
     text: str
     entities: tuple[Entity, ...]
     words: tuple[tuple[int, int], ...] | None = None
+    confidences: tuple[float, ...] | None = None
+
+    def by_place(self) -> list[tuple[Entity, float | None]]:
+        """The entities as a reader meets them, each with its confidence."""
+        confidences = self.confidences or (None,) * len(self.entities)
+        pairs = zip(self.entities, confidences, strict=True)
+        return sorted(pairs, key=lambda pair: (pair[0].start, pair[0].end, pair[0].label))
 
 
 class LabelledText(NamedTuple):

@@ -17,7 +17,7 @@ from bertinchamps.contract import Entity
 from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten
 from bertinchamps.model.downstream import open_tokenizer
-from bertinchamps.tasks.entities import IGNORED, Flat, Nested, _transitions, _viterbi, word_tags
+from bertinchamps.tasks.entities import IGNORED, Flat, Found, Nested, _transitions, _viterbi, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, windows_of
 from tiny_encoders import make_encoder
 
@@ -60,6 +60,12 @@ def documents_of_words(draw: st.DrawFn) -> tuple[str, list[Entity]]:
     return " ".join(words), sorted(entities)
 
 
+def spans(found: list[Found]) -> list[Entity]:
+    """Without confidences, which are numbers from 0 to 1."""
+    assert all(0 <= confidence <= 1 for _, confidence in found)
+    return [entity for entity, _ in found]
+
+
 def perfect(representation: Flat | Nested, entities: list[Entity], windows: list[Window]) -> list[Any]:
     """Answers of a model that is always right."""
     answers = []
@@ -85,7 +91,7 @@ def test_what_is_kept_comes_back_and_what_is_not_is_counted(
     representation = build(LABELS)
     windows = list(windows_of([text], pieces(longest)))
     kept = representation.kept(entities, windows)
-    found = representation.entities(windows, perfect(representation, kept.entities, windows))
+    found = spans(representation.entities(windows, perfect(representation, kept.entities, windows)))
     assert sorted(found) == sorted(kept.entities)
     assert len(kept.entities) + kept.lost.total() == len(entities)
 
@@ -95,7 +101,7 @@ def test_what_is_kept_comes_back_and_what_is_not_is_counted(
 def test_flat_holds_the_flattened_entities_of_words(document: tuple[str, list[Entity]]) -> None:
     text, entities = document
     representation, windows = Flat(LABELS), list(windows_of([text], pieces(64)))
-    found = representation.entities(windows, perfect(representation, list(flatten(entities)), windows))
+    found = spans(representation.entities(windows, perfect(representation, list(flatten(entities)), windows)))
     assert sorted(found) == sorted(flatten(entities))
 
 
@@ -108,7 +114,7 @@ def test_nested_holds_all_that_do_not_cross(document: tuple[str, list[Entity]]) 
         if not any(a.start < b.start < a.end < b.end for o in kept for a, b in ((o, entity), (entity, o))):
             kept.append(entity)
     representation, windows = Nested(LABELS), list(windows_of([text], pieces(64)))
-    found = representation.entities(windows, perfect(representation, kept, windows))
+    found = spans(representation.entities(windows, perfect(representation, kept, windows)))
     assert found == sorted(kept)
 
 
@@ -133,7 +139,7 @@ def test_same_span_two_types_and_same_type_inside_itself() -> None:
     )
     windows = list(windows_of([text], pieces(64)))
     representation = Nested(LABELS)
-    assert representation.entities(windows, perfect(representation, entities, windows)) == entities
+    assert spans(representation.entities(windows, perfect(representation, entities, windows))) == entities
 
 
 def test_tags_that_cannot_follow_one_another_are_not_read() -> None:
@@ -144,7 +150,29 @@ def test_tags_that_cannot_follow_one_another_are_not_read() -> None:
     logits[1, tags["I-ANAT"]] = 3  # forbidden here: neither after B-DISO nor after O
     logits[1, tags["I-DISO"]] = 2.5
     logits[2, tags["O"]] = 1
-    assert representation.entities(windows, [logits]) == [Entity("DISO", ((0, 7),))]
+    assert spans(representation.entities(windows, [logits])) == [Entity("DISO", ((0, 7),))]
+
+
+def test_a_flat_entity_is_as_sure_as_its_least_sure_word() -> None:
+    representation, windows = Flat(LABELS), list(windows_of(["toux du foie"], pieces(64)))
+    logits = np.random.default_rng(0).normal(size=(3, len(representation.classes))).astype(np.float32)
+    for word, tag in enumerate(("B-DISO", "I-DISO", "O")):
+        logits[word, representation.classes.index(tag)] += 5 - word
+    shares = torch.from_numpy(logits).softmax(1)
+    expected = min(shares[0].max(), shares[1].max())
+    ((entity, confidence),) = representation.entities(windows, [logits])
+    assert entity == Entity("DISO", ((0, 7),))
+    assert confidence == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_a_nested_entity_is_as_sure_as_its_score_says() -> None:
+    representation, windows = Nested(LABELS), list(windows_of(["toux du foie"], pieces(64)))
+    logits = np.full((3, 3, 3), -1.0)
+    logits[0, 2, 2], logits[2, 2, 0], logits[0, 0, 2] = 0.1, 2.0, 700.0
+    found = representation.entities(windows, [representation.answer(logits, windows[0])])
+    assert spans(found) == [Entity("ANAT", ((8, 12),)), Entity("DISO", ((0, 4),)), Entity("DISO", ((0, 12),))]
+    expected = torch.tensor([2.0, 700.0, 0.1], dtype=torch.float64).sigmoid().tolist()
+    assert [confidence for _, confidence in found] == pytest.approx(expected)
 
 
 @settings(max_examples=60, deadline=None)

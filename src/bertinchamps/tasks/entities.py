@@ -6,6 +6,7 @@ B windows, W words of the longest window, C tags, L labels.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,13 @@ from bertinchamps.tasks.windows import Window, Words
 IGNORED = -100
 OUTSIDE = "O"
 FORBIDDEN = -1e9
+
+
+class Found(NamedTuple):
+    """An entity that a head's answers hold, and how sure they are of it, from 0 to 1."""
+
+    entity: Entity
+    confidence: float
 
 
 class Kept(NamedTuple):
@@ -66,7 +74,7 @@ class Representation(Protocol):
     def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
         """What of a window's logits is kept for `entities`: a copy, as small as it can be."""
 
-    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """The entities of one document, from the answers of its windows in order."""
 
 
@@ -141,9 +149,12 @@ class Flat:
         first, last = window.owned
         return logits[first:last].copy()
 
-    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
-        """The best allowed sequence of tags of each sentence (Viterbi), read as spans."""
-        found: list[Entity] = []
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """The best allowed sequence of tags of each sentence (Viterbi), read as spans.
+
+        The confidence of one is that of its least sure word: the probability of the word's tag among all tags.
+        """
+        found: list[Found] = []
         pairs = zip(windows, answers, strict=True)
         for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
             words: list[tuple[int, int]] = []
@@ -152,8 +163,12 @@ class Flat:
                 first, last = window.owned
                 words += window.words[first:last]
                 scores.append(values)
-            tags = [self.classes[index] for index in _viterbi(np.concatenate(scores), self._allowed)]
-            found += _spans_of(tags, words)
+            logits = np.concatenate(scores)
+            path = _viterbi(logits, self._allowed)
+            shares = _shares(logits)[np.arange(len(path)), path]
+            for label, first, last in _spans_of([self.classes[index] for index in path]):
+                entity = Entity(label, ((words[first][0], words[last][1]),))
+                found.append(Found(entity, float(shares[first : last + 1].min())))
         return found
 
 
@@ -233,9 +248,12 @@ class Nested:
         columns = np.stack([first, last, label, scores[first, last, label]], axis=1)
         return columns[owned].astype(np.float64)
 
-    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Entity]:
-        """Every stretch with a score above 0, the highest first, unless it crosses one already taken."""
-        found: list[Entity] = []
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """Every stretch with a score above 0, the highest first, unless it crosses one already taken.
+
+        The confidence of one is the probability that its score stands for (the sigmoid), so above a half.
+        """
+        found: list[Found] = []
         pairs = zip(windows, answers, strict=True)
         for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
             candidates = [
@@ -243,10 +261,10 @@ class Nested:
                 for window, rows in group
                 for first, last, label, score in rows
             ]
-            taken: list[Entity] = []
-            for _, entity in sorted(candidates, key=lambda pair: (-pair[0], pair[1])):
-                if not any(_cross(entity, other) for other in taken):
-                    taken.append(entity)
+            taken: list[Found] = []
+            for score, entity in sorted(candidates, key=lambda pair: (-pair[0], pair[1])):
+                if not any(_cross(entity, other) for other, _ in taken):
+                    taken.append(Found(entity, 1 / (1 + math.exp(-score))))
             found += taken
         return sorted(found)
 
@@ -319,11 +337,18 @@ def _viterbi(scores: np.ndarray[Any, Any], allowed: np.ndarray[Any, Any]) -> lis
     return path[::-1]
 
 
-def _spans_of(tags: Sequence[str], words: Sequence[tuple[int, int]]) -> Iterator[Entity]:
+def _shares(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Probabilities [W, C] of logits [W, C]."""
+    shares = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
+    return shares / shares.sum(1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _spans_of(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Type, first and last word of each entity that tags spell."""
     start = 0
     for index, tag in enumerate(tags):
         if tag.startswith("B-"):
             start = index
         following = tags[index + 1] if index + 1 < len(tags) else OUTSIDE
         if tag != OUTSIDE and not following.startswith("I-"):
-            yield Entity(tag[2:], ((words[start][0], words[index][1]),))
+            yield tag[2:], start, index

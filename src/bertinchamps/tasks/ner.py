@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.config import FinetuneBatchConfig
-from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
+from bertinchamps.contract import AnnotatedText, Batch, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flat_entities, strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.spans import without_edges
 from bertinchamps.tasks.batching import batches_of, in_length_order
-from bertinchamps.tasks.entities import Representation, word_tags
+from bertinchamps.tasks.entities import Found, Representation, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, Words, windows_of
 
 Array = np.ndarray[Any, Any]
@@ -63,11 +63,11 @@ class EntityLabeller:
             words: for each text the words of its one sentence, or None where both are to be found in it.
         """
         words = words or [None] * len(texts)
-        found: dict[int, list[Entity]] = {}
+        found: dict[int, list[Found]] = {}
         for windows in _portions(windows_of([text for _, text in texts], self.pieces, words)):
             found |= self.entities(windows, self.answers(model, windows))
         return [
-            AnnotatedText(name, text, tuple(sorted(found.get(index, ()))), words[index])
+            _with(AnnotatedText(name, text, (), words[index]), found.get(index, ()))
             for index, (name, text) in enumerate(texts)
         ]
 
@@ -99,7 +99,7 @@ class EntityLabeller:
                 answers[index] = self.representation.answer(own, windows[index])
         return answers
 
-    def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Any]]:
+    def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Found]]:
         """Entities by document, from the answers of all windows in order."""
         pairs = zip(windows, answers, strict=True)
         found = {}
@@ -107,6 +107,14 @@ class EntityLabeller:
             own, said = zip(*group, strict=True)
             found[document] = self.representation.entities(own, said)
         return found
+
+
+def _with(document: AnnotatedText, found: Iterable[Found]) -> AnnotatedText:
+    """The document with these entities instead of its own."""
+    ordered = sorted(found)
+    return document._replace(
+        entities=tuple(entity for entity, _ in ordered), confidences=tuple(share for _, share in ordered)
+    )
 
 
 def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
@@ -235,10 +243,7 @@ class EntityRecognition:
     def decoded(self, split: str, answers: Sequence[Array]) -> list[AnnotatedText]:
         """The documents of a split with the entities of the answers of its windows, in order."""
         found = self.labeller.entities(self.windows[split], answers)
-        return [
-            document._replace(entities=tuple(sorted(found.get(index, ()))))
-            for index, document in enumerate(self.splits[split])
-        ]
+        return [_with(document, found.get(index, ())) for index, document in enumerate(self.splits[split])]
 
     def scores(self, split: str, predicted: Sequence[AnnotatedText]) -> dict[str, dict[str, Any]]:
         """The three protocols, each under its name."""

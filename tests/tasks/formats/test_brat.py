@@ -307,3 +307,14 @@ def test_blanks_in_labels_become_underscores(tmp_path: Path) -> None:
     assert brat.label_problems(["lésion grave", "lésion"]) == []
     (problem,) = brat.label_problems(["lésion grave", "lésion", "lésion_grave"])
     assert "'lésion grave' and 'lésion_grave'" in problem
+
+
+def test_confidences_of_a_model_are_notes_that_brat_shows(tmp_path: Path) -> None:
+    entities = (Entity("ANAT", ((12, 15),)), Entity("DISO", ((0, 15),)))
+    found = AnnotatedText("n", "Fracture du col", entities, confidences=(0.5, 0.987))
+    brat.write_document(tmp_path, found)
+    assert (tmp_path / "n.ann").read_text(encoding="utf-8") == (
+        "T1\tDISO 0 15\tFracture du col\n#1\tAnnotatorNotes T1\tconfidence 0.99\n"
+        "T2\tANAT 12 15\tcol\n#2\tAnnotatorNotes T2\tconfidence 0.50\n"
+    )
+    assert brat.read_folder(tmp_path) == [found._replace(confidences=None)]

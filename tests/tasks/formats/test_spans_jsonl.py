@@ -185,3 +185,14 @@ def test_what_is_written_is_read_again(written: tuple[AnnotatedText, ...]) -> No
         path = Path(folder, "out.jsonl")
         spans_jsonl.write(path, written)
         assert tuple(spans_jsonl.read(path)) == expected
+
+
+def test_confidences_of_a_model_stand_beside_its_entities(tmp_path: Path) -> None:
+    entities = (Entity("ANAT", ((12, 15),)), Entity("DISO", ((0, 8), (12, 15))))
+    found = AnnotatedText("n", "Fracture du col", entities, confidences=(0.123456, 1.0))
+    assert spans_jsonl.as_item(found)["entities"] == [
+        {"fragments": [[0, 8], [12, 15]], "label": "DISO", "confidence": 1.0},
+        {"start": 12, "end": 15, "label": "ANAT", "confidence": 0.1235},
+    ]
+    spans_jsonl.write(tmp_path / "a.jsonl", [found])
+    assert spans_jsonl.read(tmp_path / "a.jsonl") == [found._replace(confidences=None)]

@@ -251,15 +251,17 @@ def _type_name(label: str) -> str:
 def write_document(folder: Path, document: AnnotatedText) -> None:
     """Write NAME.txt and NAME.ann, which brat loads and BRATeval scores; T ids count from 1 in the order of the text.
 
-    Blanks in a label become `_`, and NAME is `file_name` of the document's.
+    Blanks in a label become `_`, and NAME is `file_name` of the document's. What a model found has its confidence in a
+    note, which brat shows beside the entity.
     """
     name = file_name(document.name)
     lines = []
-    by_place = sorted(document.entities, key=lambda entity: (entity.start, entity.end, entity.label))
-    for number, (entity_label, fragments) in enumerate(by_place, start=1):
+    for number, ((entity_label, fragments), confidence) in enumerate(document.by_place(), start=1):
         label, on_lines = _type_name(entity_label), _line_by_line(document.text, fragments)
         offsets = ";".join(f"{start} {end}" for start, end in on_lines)
         lines.append(f"T{number}\t{label} {offsets}\t{_covered(document.text, on_lines)}\n")
+        if confidence is not None:
+            lines.append(f"#{number}\tAnnotatorNotes T{number}\tconfidence {confidence:.2f}\n")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.txt").write_bytes(document.text.encode())
     (folder / f"{name}.ann").write_bytes("".join(lines).encode())

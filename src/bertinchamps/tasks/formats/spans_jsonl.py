@@ -27,6 +27,7 @@ from bertinchamps.tasks.formats import json_lines
 LISTS = ("entities", "spans", "labels", "label")
 REJECTED = "lines that the annotation tool marked as rejected"
 BLANK = "entities in which nothing can be seen"
+DIGITS = 4  # of a confidence
 FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]], "label": "DISO"} or [0, 5, "DISO"]'
 
 
@@ -76,19 +77,17 @@ def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
 
 
 def as_item(document: AnnotatedText) -> dict[str, Any]:
-    """The object of a document's line."""
-    name, text, entities, _ = document
-    return {"id": name, "text": text, "entities": [_item(entity) for entity in sorted(entities, key=_place)]}
+    """The object of a document's line, its entities by their place; those of a model have a `confidence`."""
+    entities = [_item(entity, confidence) for entity, confidence in document.by_place()]
+    return {"id": document.name, "text": document.text, "entities": entities}
 
 
-def _place(entity: Entity) -> tuple[int, int, str]:
-    return entity.start, entity.end, entity.label
-
-
-def _item(entity: Entity) -> dict[str, Any]:
+def _item(entity: Entity, confidence: float | None) -> dict[str, Any]:
     if len(entity.fragments) == 1:
-        return {"start": entity.start, "end": entity.end, "label": entity.label}
-    return {"fragments": [list(fragment) for fragment in entity.fragments], "label": entity.label}
+        item: dict[str, Any] = {"start": entity.start, "end": entity.end, "label": entity.label}
+    else:
+        item = {"fragments": [list(fragment) for fragment in entity.fragments], "label": entity.label}
+    return item if confidence is None else {**item, "confidence": round(confidence, DIGITS)}
 
 
 def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[str]) -> list[Entity]:
