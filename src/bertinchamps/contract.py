@@ -25,11 +25,14 @@ class Document(NamedTuple):
         text: as the source has it.
         name: may appear in messages, which the text never does.
         place: behind it in its source: `documents(after=place)` gives what follows.
+        number: decides whether it is held out; taken before anything changes the text (`data/held_out.py`).
+            Sources leave it out.
     """
 
     text: str
     name: str
     place: Place | None = None
+    number: int | None = None
 
 
 class Entity(NamedTuple):

@@ -21,6 +21,7 @@ from test_corpus import (
     names,
     sentences,
     settings,
+    with_copies,
     write,
 )
 
@@ -109,6 +110,18 @@ def test_any_number_of_tasks_writes_the_bytes_of_one_machine(
     assert_same(ours, theirs)
     assert names(tmp_path / "cache" / "corpora") == [ours.fingerprint]
     assert in_turn(config, tasks).fingerprint == ours.fingerprint  # found
+
+
+def test_tasks_find_copies_of_held_out_documents_before_cleaning_and_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: Callable[..., Corpus]
+) -> None:
+    data, train, _ = with_copies(tmp_path)
+    steps = [{"name": "exact_duplicates"}, {"name": "unicode"}, {"name": "repeated_lines"}]
+    config = settings(tmp_path, data, steps)
+    ours = in_turn(config, 2)
+    assert_same(ours, on_one_machine(config, tmp_path, monkeypatch))
+    assert ours.manifest["train"]["documents"] == len(train)
+    assert ours.manifest["dropped"] == {"copy of a held-out document": 20}
 
 
 def test_two_workers_of_datatrove_do_it(

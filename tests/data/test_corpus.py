@@ -24,8 +24,8 @@ from bertinchamps.data import corpus as corpus_module
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.cleaning import clean, cleaning_problems, dropped, duplicates
 from bertinchamps.data.corpus import Corpus, corpus_problems, prepare
+from bertinchamps.data.held_out import is_held_out
 from bertinchamps.data.sources import sources
-from bertinchamps.data.tokenising import is_held_out
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
 
@@ -198,6 +198,49 @@ def test_copies_of_held_out_documents_are_dropped_from_training(tmp_path: Path, 
     assert not set(decoded(corpus, "train")) & set(decoded(corpus, "held_out"))
 
 
+def garbled(texts: Iterable[str]) -> list[str]:
+    """The texts as a wrong encoding left them."""
+    return [f"É {text}".encode().decode("windows-1252") for text in texts]
+
+
+def mended(texts: Iterable[str]) -> list[str]:
+    return [f"É {text}" for text in texts]
+
+
+def with_copies(tmp_path: Path) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Data with copies of held-out documents: garbled on both sides, and mended by the cleaning; what to train on."""
+    own = [*garbled(sentences(10, seed=1)), *mended(sentences(10, seed=2))]
+    train = [*sentences(60), *garbled(sentences(10, seed=1)), *garbled(sentences(10, seed=2))]
+    files = [write(tmp_path / "mixed.jsonl", train), write(tmp_path / "own.jsonl", own)]
+    return {"files": [str(files[0])], "held_out_files": [str(files[1])]}, sentences(60), own
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_copies_of_held_out_documents_are_found_before_cleaning_and_behind_it(
+    tmp_path: Path, file: Path, mixed: bool
+) -> None:
+    data, train, own = with_copies(tmp_path)
+    config = settings(file, data, cleaning=[] if mixed else [{"name": "unicode"}])
+    if mixed:
+        part = {"weight": 1, "name": "files", **data, "cleaning": [{"name": "unicode"}]}
+        config.data = {"name": "mix", "sources": [part]}
+    corpus = built(config)
+    assert corpus.manifest["dropped"] == {"copy of a held-out document": 20}
+    assert decoded(corpus, "train") == blankless(train)
+    assert len(documents_of(corpus, "held_out")) == len(own)
+
+
+def test_a_document_is_held_out_by_what_its_source_gives_whatever_cleaning_makes_of_it(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path / "garbled.jsonl", garbled(sentences(200)))
+    cleaned = built(settings(file, cleaning=[{"name": "unicode"}]))
+    held_out = [text for text in garbled(sentences(200)) if is_held_out(Document(text, ""), 0.1)]
+    assert len(held_out) > 5
+    expected = [text.encode("windows-1252").decode() for text in held_out]
+    assert decoded(cleaned, "held_out") == blankless(expected)
+
+
 def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path) -> None:
     own = [*sentences(30, seed=1), "court", "court"]
     data = {"held_out_files": [str(write(tmp_path / "own.jsonl", own))]}
@@ -205,10 +248,8 @@ def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path
     assert decoded(built(settings(file, data, steps)), "held_out") == blankless(own)
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_the_tokenizer_is_trained_on_no_held_out_document(
-    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, own: bool
-) -> None:
+def tokenizers_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Will hold the texts that tokenizers are trained on."""
     read: list[str] = []
     train = corpus_module.train_tokenizer
 
@@ -217,6 +258,31 @@ def test_the_tokenizer_is_trained_on_no_held_out_document(
         train(config, iter(read), folder, tell)
 
     monkeypatch.setattr(corpus_module, "train_tokenizer", spy)
+    return read
+
+
+def test_the_tokenizers_sample_and_the_pass_hold_out_the_same_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = tokenizers_texts(monkeypatch)
+    steps = [{"name": "repeated_lines", "most": 60, "least": 5}]
+    texts = [f"{text} Gardez cette notice." for text in sentences(240)]
+    files = [write(tmp_path / "a.jsonl", texts[:120]), write(tmp_path / "b.jsonl", texts[120:])]
+    data = {"files": [str(file) for file in files]}
+    # a sample of the second file does not see what the first one repeats, so that its texts are cleaned otherwise
+    sample = sources.build("files", files=[str(files[1])]).sample
+    monkeypatch.setattr("bertinchamps.data.sources.files.FilesSource.sample", lambda _, n: sample(n))
+    corpus = built(settings(files[0], data, steps, held_out_share=0.3))
+    numbers = {text.split(".")[0] for text in decoded(corpus, "held_out")}
+    assert len(numbers) > 20
+    assert not numbers & {text.split(".")[0] for text in blankless(read)}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_tokenizer_is_trained_on_no_held_out_document(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    read = tokenizers_texts(monkeypatch)
     data = {"held_out_files": [str(write(tmp_path / "own.jsonl", sentences(30, seed=1)))]} if own else {}
     corpus = built(settings(file, data))
     assert blankless(read) == decoded(corpus, "train")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_corpus import SECRET, built, failure, sentences, settings, write
+from test_corpus import SECRET, built, failure, sentences, settings, with_copies, write
 
 from bertinchamps.config import PrepareConfig
 from bertinchamps.data import cleaning, online
@@ -152,6 +152,14 @@ def test_held_out_documents_are_not_in_the_stream(notes: list[Path]) -> None:
     )
     numbers = set(held_out.split(".")) & set(trained.split("."))
     assert not {number for number in numbers if len(number) > 40}
+
+
+def test_copies_of_held_out_documents_are_not_in_the_stream(tmp_path: Path) -> None:
+    data, train, _ = with_copies(tmp_path)
+    config = settings(tmp_path, {**data, "online": True}, cleaning=[{"name": "unicode"}])
+    corpus = opened(config)
+    documents = packer(config, corpus)._pass(None)
+    assert len(list(documents)) == len(train)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

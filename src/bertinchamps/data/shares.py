@@ -38,6 +38,7 @@ from bertinchamps.data.cleaning import (
     passages,
     stages,
 )
+from bertinchamps.data.held_out import numbered
 from bertinchamps.data.sources.readers_bytes import decompressed
 from bertinchamps.data.tokenising import SPLITS, Pass
 from bertinchamps.data.tokenizer import open_tokenizer
@@ -134,7 +135,7 @@ class Look(Task):
                 for document, passage in zip(group, found, strict=True):
                     passage.add_to(counts)
                     if not passage.dropped:
-                        texts.write([document.name, passage.text])
+                        texts.write([document.name, numbered(document).number, passage.text])
                         looks.write(passage.look)
         counted = [*remaining.counts, *counts]
         write_json(
@@ -194,11 +195,11 @@ class Remaining:
         self.counts = [count]
         texts = _read(self._work.folder / f"texts-{before}" / rank)
         decisions = _read(self._work.folder / f"decisions-{before}" / rank)
-        for (name, text), decision in zip(texts, decisions, strict=True):
+        for (name, number, text), decision in zip(texts, decisions, strict=True):
             outcome = step.apply(text, decision)
             count.add(Trace.of(text, outcome))
             if not isinstance(outcome, Dropped):
-                yield Document(outcome, name)
+                yield Document(outcome, name, number=number)
 
     def check(self) -> None:
         """Checked before the work was divided."""

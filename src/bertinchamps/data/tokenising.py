@@ -7,13 +7,12 @@ FOLDER/progress.json seen-N/    while it is written: how far, and what the clean
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from bertinchamps.contract import Document, Place, Reporting, Source
 from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import PROGRESS, Tell
 from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
+from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenizer import vocabulary
 from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
@@ -232,26 +232,6 @@ class Pass:
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began
-
-
-def held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
-    """Which of the source's documents must not be trained on: a share, or copies of those set aside."""
-    own = source.held_out()
-    if own is None:
-        return lambda document: is_held_out(document, share)
-    numbers = {_text_number(document) for document in own}
-    return lambda document: _text_number(document) in numbers
-
-
-def is_held_out(document: Document, share: float) -> bool:
-    """Whether a document is kept out of training: decided by its text, so that exact copies stay together."""
-    return _text_number(document) < share * 2**64
-
-
-def _text_number(document: Document) -> int:
-    """A number from 0 to 2^64 - 1 that the text alone decides."""
-    digest = hashlib.blake2b(document.text.encode(), digest_size=8, person=b"held out").digest()
-    return int.from_bytes(digest, "big")
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
