@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+from transformers import AutoTokenizer
+
 from support import command
 
 
@@ -32,3 +35,19 @@ def test_heldout_leak_cleaning(tmp_path: Path) -> None:
     said = prepared(tmp_path, *files, "cleaning=[{name: unicode}]")
     assert "40 documents: copy of a held-out document" in said
     assert "200 documents" in next(line for line in said.splitlines() if line.startswith("train "))
+
+
+def test_special_tokens_in_text(tmp_path: Path) -> None:
+    """Names of special tokens that documents hold are text: no mask, no padding, and no end of a document."""
+    notes = [f"Note {n} : [MASK] du soir [SEP] au [PAD] matin [UNK], lit {n} [CLS] [SEP]." for n in range(200)]
+    write_texts(tmp_path / "notes.jsonl", notes)
+    said = prepared(tmp_path, "data.files=[notes.jsonl]", "blocks.held_out_share=0.1", "stats=corpus.html")
+    for split in ("train", "held_out"):
+        (file,) = (tmp_path / "cache").rglob(f"{split}.bin")
+        ids = np.fromfile(file, dtype=np.uint16)
+        (counted,) = (line for line in said.splitlines() if line.startswith(split))
+        assert int((ids == 3).sum()) == int(counted.split()[1])
+        assert not np.isin(ids, [0, 1, 2, 4]).any()
+    (tokenizer,) = (tmp_path / "cache" / "tokenizers").iterdir()
+    opened = AutoTokenizer.from_pretrained(tokenizer)
+    assert opened("Le [MASK].", add_special_tokens=False)["input_ids"].count(opened.mask_token_id) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, pre_tokenizers
 
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.contract import Document
@@ -141,6 +143,27 @@ def test_order_and_content_do_not_depend_on_how_many_are_tokenised_together(
     monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 3)
     in_threes = built(settings(file, cache_dir=str(tmp_path / "other")))
     assert (in_threes.folder / "train.bin").read_bytes() == (at_once.folder / "train.bin").read_bytes()
+
+
+@pytest.mark.parametrize("splits_at_signs", [True, False])
+def test_names_of_special_tokens_in_documents_are_text(tmp_path: Path, splits_at_signs: bool) -> None:
+    texts = [f"{text} [MASK] mot [SEP] mot [PAD] [UNK] [CLS] [SEP]" for text in TEXTS]
+    config = settings(write(tmp_path / "a.jsonl", texts), vocab_size=300)
+    corpus = built(config)
+    if not splits_at_signs:  # so that "[SEP]" is a word, which the vocabulary has
+        own = tmp_path / "own"
+        shutil.copytree(corpus.tokenizer_folder, own)
+        tokenizer = Tokenizer.from_file(str(own / "tokenizer.json"))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        tokenizer.save(str(own / "tokenizer.json"))
+        config.tokenizer.path = str(own)
+        corpus = built(config)
+    flat = np.fromfile(corpus.folder / "train.bin", dtype=np.uint16)
+    assert (flat == 3).sum() == corpus.manifest["train"]["documents"]
+    assert not np.isin(flat, [0, 2, 4]).any()
+    if splits_at_signs:
+        assert not (flat == 1).any()
+        assert "[MASK]mot[SEP]mot[PAD][UNK][CLS][SEP]" in decoded(corpus, "train")[0]
 
 
 def test_the_manifest_counts_what_is_there(file: Path) -> None:

@@ -321,6 +321,20 @@ def test_a_missing_or_damaged_tokenizer_is_named(tmp_path: Path, folder: Path) -
         open_tokenizer(tmp_path)
 
 
+def test_names_of_special_tokens_in_a_text_are_text(folder: Path) -> None:
+    tokens = open_tokenizer(folder).encode("[MASK] et [SEP]", add_special_tokens=False).tokens
+    assert not set(tokens) & {"[MASK]", "[SEP]"}
+
+
+def test_the_saved_tokenizer_still_knows_the_mask(tmp_path: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    assert AutoTokenizer.from_pretrained(folder)("la [MASK]", add_special_tokens=False)["input_ids"][-1] == 4
+    open_tokenizer(folder).save(str(tmp_path / "tokenizer.json"))
+    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert again.encode("[MASK]", add_special_tokens=False).ids == [4]
+
+
 def test_vocabulary_facts(tokenizer: Tokenizer) -> None:
     facts, entries = vocabulary(tokenizer), tokenizer.get_vocab()
     assert facts.size == 600

@@ -38,7 +38,8 @@ from bertinchamps.launch import cores
 if TYPE_CHECKING:
     from bertinchamps.data.online import OnlineBlocks
 
-# Raise it when the same settings would give other files. 5: documents are held out by their text before cleaning.
+# Raise it when the same settings would give other files. 5: documents are held out by their text before cleaning, and
+# names of special tokens in them are text.
 FORMAT_VERSION = 5
 
 

@@ -26,7 +26,7 @@ from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import PROGRESS, Tell
 from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
 from bertinchamps.data.held_out import held_out_rule
-from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary
 from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
 
@@ -235,8 +235,18 @@ class Pass:
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Ids of each text, on all cores; without offsets, which nobody reads here."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    """Ids of each text, on all cores; without offsets, which nobody reads here.
+
+    A document holds no control token, whatever is written in it: a tokenizer that leaves "[SEP]" in one piece, which
+    then is an entry of its vocabulary, gets an unknown token there.
+    """
+    unknown = tokenizer.token_to_id(UNK)
+    controls = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS} - {unknown}
+    encoded = (encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+    return [
+        ids if controls.isdisjoint(ids) else [unknown if token in controls else token for token in ids]
+        for ids in encoded
+    ]
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

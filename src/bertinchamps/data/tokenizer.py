@@ -194,7 +194,9 @@ def write_tokenizer_config(folder: Path, normalizer: str) -> None:
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a directory, set to neither cut nor pad.
+    """The tokenizer in a directory, set to neither cut nor pad, and to take the names of special tokens for text.
+
+    The file is not changed: whoever opens it otherwise still gets the mask for "[MASK]".
 
     Raises:
         UserError: there is none, it is damaged, or lacks the special tokens.
@@ -215,6 +217,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         )
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True  # not saved with the tokenizer
     return tokenizer
 
 
