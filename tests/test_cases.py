@@ -39,7 +39,9 @@ def test_heldout_leak_cleaning(tmp_path: Path) -> None:
 
 def test_special_tokens_in_text(tmp_path: Path) -> None:
     """Names of special tokens that documents hold are text: no mask, no padding, and no end of a document."""
-    notes = [f"Note {n} : [MASK] du soir [SEP] au [PAD] matin [UNK], lit {n} [CLS] [SEP]." for n in range(200)]
+    notes = [
+        f"Note {n} : [MASK] du soir [SEP] au [PAD] matin [UNK], lit {n} [CLS] [SEP]." for n in range(200)
+    ]
     write_texts(tmp_path / "notes.jsonl", notes)
     said = prepared(tmp_path, "data.files=[notes.jsonl]", "blocks.held_out_share=0.1", "stats=corpus.html")
     for split in ("train", "held_out"):

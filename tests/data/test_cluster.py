@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from test_corpus import (
 )
 
 from bertinchamps.config import PrepareConfig
+from bertinchamps.contract import Document
 from bertinchamps.data import cluster as cluster_module
 from bertinchamps.data.cluster import cluster_problems, prepare_on_cluster
 from bertinchamps.data.corpus import Corpus
@@ -285,6 +286,30 @@ def test_shares_make_up_the_source(tmp_path: Path, data: dict[str, Any], number:
         parts = [[document.text for document in source.share(rank, tasks)] for rank in range(tasks)]
         assert [text for part in parts for text in part] == whole
     assert len(whole) == number or data["name"] == "files"
+
+
+class Whole:
+    """A source that can only be read from its beginning to its end."""
+
+    def check(self) -> None: ...
+
+    def fingerprint(self, quick: bool = False) -> dict[str, object]:
+        return {}
+
+    def documents(self, after: Any = None) -> Iterator[Document]:
+        return iter(())
+
+    def held_out(self) -> None: ...
+
+    def sample(self, characters: int) -> Iterator[Document]:
+        return iter(())
+
+
+def test_a_source_that_cannot_be_divided_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sources._builders, "whole", Whole)
+    (problem,) = cluster_problems({"name": "local"}, {"name": "whole"})
+    assert problem.startswith("data=whole: this source has no method `share`")
+    assert cluster_problems({"name": "local"}, {"name": "demo", "online": False}) == []
 
 
 def test_mistakes_are_named_by_key() -> None:

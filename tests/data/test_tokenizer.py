@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 from bertinchamps.config import TokenizerConfig
 from bertinchamps.data.sources import sources
@@ -344,6 +345,15 @@ def test_vocabulary_facts(tokenizer: Tokenizer) -> None:
     assert set(facts.continuations) == {entries[token] for token in entries if token.startswith(CONTINUATION)}
     assert facts.continuations
     assert entries["patient"] not in facts.continuations
+
+
+@pytest.mark.parametrize("prefix", ["##", "@@"])
+def test_pieces_that_go_on_with_a_word_are_told_by_the_tokenizers_own_mark(prefix: str) -> None:
+    entries = [*SPECIAL_TOKENS, "mot", f"{prefix}s"]
+    model = WordPiece(
+        {e: n for n, e in enumerate(entries)}, unk_token="[UNK]", continuing_subword_prefix=prefix
+    )
+    assert vocabulary(Tokenizer(model)).continuations == (6,)
 
 
 @pytest.mark.parametrize(

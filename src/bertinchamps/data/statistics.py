@@ -112,7 +112,8 @@ def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
         if read >= SAMPLE_CHARACTERS:
             break
     visible = {character: count for character, count in counts.items() if not character.isspace()}
-    became = {character: tokenizer.normalizer.normalize_str(character) for character in visible}
+    normalise = tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
+    became = {character: normalise(character) for character in visible}
     altered = {character: count for character, count in visible.items() if became[character] != character}
     deleted = sum(count for character, count in altered.items() if not became[character].strip())
     commonest = sorted(altered.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_CHARACTERS]

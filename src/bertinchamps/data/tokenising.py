@@ -240,7 +240,7 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     A document holds no control token, whatever is written in it: a tokenizer that leaves "[SEP]" in one piece, which
     then is an entry of its vocabulary, gets an unknown token there.
     """
-    unknown = tokenizer.token_to_id(UNK)
+    unknown = int(tokenizer.token_to_id(UNK) or 0)  # it is there: `open_tokenizer` has looked
     controls = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS} - {unknown}
     encoded = (encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False))
     return [

@@ -69,7 +69,7 @@ class Vocabulary:
         special_ids: ids of the special tokens, never masked and never drawn at random.
         mask_id: id of [MASK].
         separator_id: id of [SEP], which closes each document.
-        continuations: ids of pieces that continue a word.
+        continuations: ids of pieces that continue a word; none where the tokenizer does not mark them.
         named_ids: the ids under the names that Hugging Face configs give them.
     """
 
@@ -225,12 +225,13 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     """The facts of a tokenizer that objectives work from."""
     entries = tokenizer.get_vocab()
     special = sorted(index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special)
+    prefix = getattr(tokenizer.model, "continuing_subword_prefix", None) or CONTINUATION
     return Vocabulary(
         size=max(entries.values()) + 1,
         special_ids=tuple(special),
         mask_id=entries[MASK],
         separator_id=entries[SEP],
-        continuations=tuple(sorted(i for token, i in entries.items() if token.startswith(CONTINUATION))),
+        continuations=tuple(sorted(i for token, i in entries.items() if token.startswith(prefix))),
         named_ids={
             "pad_token_id": entries[PAD],
             "cls_token_id": entries[CLS],
