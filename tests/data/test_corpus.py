@@ -642,24 +642,9 @@ def test_a_damaged_manifest_is_named_with_the_remedy(file: Path, content: bytes 
 # ----------------------------------------------------------------------------------- too little text
 
 
-def test_too_little_training_text_asks_for_more(tmp_path: Path) -> None:
-    data = {"held_out_files": [str(write(tmp_path / "own.jsonl", sentences(30)))]}
-    little = settings(write(tmp_path / "a.jsonl", [f"Oui {SECRET}"]), data, sequence_length=64)
-    message = failure(lambda: built(little))
-    assert message.startswith("the train split has 1 documents and ")
-    assert message.endswith("less than one block of 64: give more text")
-
-
-def test_too_little_held_out_text_offers_three_ways(file: Path) -> None:
-    message = failure(lambda: built(settings(file, held_out_share=1e-9)))
-    assert message.startswith("the held-out split has 0 documents and 0 tokens, less than one block of 16")
-    for way in ("blocks.held_out_share", "data.held_out_files", "data.txt_documents=line"):
-        assert way in message
-
-
-def test_cleaning_that_leaves_nothing_says_that_there_is_no_text(file: Path) -> None:
-    message = failure(lambda: built(settings(file, cleaning=[{"name": "length", "least": 10_000}])))
-    assert message.startswith("there is no text to train a tokenizer on")
+def test_a_split_of_which_a_filter_leaves_too_little_is_named(file: Path) -> None:
+    message = failure(lambda: built(settings(file, tokens_per_character=0.01)))
+    assert message.startswith("the train split has 0 documents and 0 tokens, less than one block of 16")
 
 
 def test_a_broken_line_late_in_a_file_is_named_and_nothing_is_kept(file: Path, cache: Path) -> None:

@@ -210,9 +210,17 @@ def test_a_corpus_that_the_cleaning_empties_is_told(notes: list[Path]) -> None:
     assert failure(lambda: windows(config, corpus, 1, Cursor())).startswith("no document to train on")
 
 
-def test_too_little_held_out_text_says_what_to_do(tmp_path: Path) -> None:
+def test_a_small_corpus_is_held_out_of_as_much_as_a_block_needs(tmp_path: Path) -> None:
     file = write(tmp_path / "few.jsonl", sentences(20))
-    config = settings(file, {"online": True}, held_out_share=0.0001)
+    corpus = opened(settings(file, {"online": True}, held_out_share=0.0001))
+    assert len(corpus.held_out) in (1, 2)
+    assert len(seen(corpus, 0, 4, 8)) == 8
+
+
+def test_too_little_held_out_text_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(online, "HELD_OUT_CHARACTERS", 0)
+    file = write(tmp_path / "few.jsonl", sentences(2000))
+    config = settings(file, {"online": True}, held_out_share=0.001)
     assert "raise blocks.held_out_share" in failure(lambda: opened(config))
 
 

@@ -158,7 +158,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
         with locked(plan.folder, tell):
             folder.mkdir(exist_ok=True, mode=0o700)
             if not plan.folder.is_dir():
-                work = Work(folder, plan.source, config, plan.tokenizer_folder, plan.facts)
+                work = Work(folder, plan.source, plan.config, plan.tokenizer_folder, plan.facts)
                 _submit(work, plan.folder, executor, tell)
     if not plan.folder.is_dir():
         tell("cluster: when the last job is done, the same command opens the corpus")

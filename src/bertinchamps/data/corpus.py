@@ -21,6 +21,7 @@ from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build_once
 from bertinchamps.data.cleaning import clean, cleaning_problems, compares
+from bertinchamps.data.enough import with_enough
 from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.sources import sources
@@ -80,7 +81,7 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
     tokenizer = open_tokenizer(plan.tokenizer_folder)
 
     def fill(unfinished: Path) -> None:
-        Pass(unfinished, plan.source, config, tokenizer, processes(config.blocks), tell).run(plan.facts)
+        Pass(unfinished, plan.source, plan.config, tokenizer, processes(config.blocks), tell).run(plan.facts)
 
     build_once(plan.folder, fill, tell)
     return open_corpus(plan, config.blocks, tell)
@@ -92,12 +93,14 @@ class Plan:
 
     Attributes:
         source: checked.
+        config: data, cleaning, tokenizer and blocks, with the share that is held out.
         facts: what shapes it.
         tokenizer_folder: where its tokenizer is.
         folder: where it is or will be.
     """
 
     source: Source
+    config: PrepareConfig
     facts: dict[str, Any]
     tokenizer_folder: Path
     folder: Path
@@ -107,6 +110,8 @@ def plan_corpus(
     config: PrepareConfig, tell: Tell, kind: str = "corpora", quick: bool = False, **more: object
 ) -> Plan:
     """Check the source, build the tokenizer or find it built, and name the corpus by what shapes it.
+
+    What a corpus cannot be made of is refused before the tokenizer is trained.
 
     Args:
         config: data, cleaning, tokenizer and blocks.
@@ -118,6 +123,7 @@ def plan_corpus(
     source = build_source(config.data)
     source.check()
     cache = cache_dir(config.blocks)
+    config = with_enough(config, source, tell)
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
@@ -127,7 +133,7 @@ def plan_corpus(
     }
     if config.blocks.tokens_per_character is not None:
         facts["tokens_per_character"] = config.blocks.tokens_per_character
-    return Plan(source, facts, tokenizer_folder, cache / kind / _digest(canonical(facts)))
+    return Plan(source, config, facts, tokenizer_folder, cache / kind / _digest(canonical(facts)))
 
 
 def corpus_problems(config: PrepareConfig) -> list[str]:

@@ -14,7 +14,7 @@ from bertinchamps.contract import Document, Source
 
 def numbered(document: Document) -> Document:
     """The document with its number, which it keeps whatever becomes of its text."""
-    return document if document.number is not None else document._replace(number=_number(document.text))
+    return document._replace(number=number_of(document))
 
 
 def held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
@@ -26,15 +26,16 @@ def held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
     if own is None:
         return lambda document: is_held_out(document, share)
     numbers = {_number(document.text) for document in own}
-    return lambda document: _number_of(document) in numbers or _number(document.text) in numbers
+    return lambda document: number_of(document) in numbers or _number(document.text) in numbers
 
 
 def is_held_out(document: Document, share: float) -> bool:
     """Whether a document is kept out of training: decided by its number, so that exact copies stay together."""
-    return _number_of(document) < share * 2**64
+    return number_of(document) < share * 2**64
 
 
-def _number_of(document: Document) -> int:
+def number_of(document: Document) -> int:
+    """Its number, from 0 to 2^64 - 1: what it brings, or that of its text, which nobody has changed then."""
     return _number(document.text) if document.number is None else document.number
 
 

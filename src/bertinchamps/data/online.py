@@ -198,6 +198,7 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
     )
     config = replace(config, tokenizer=small)
     plan = plan_corpus(config, tell, "online", quick=True, online=WINDOW)
+    config = plan.config
     tokenizer = open_tokenizer(plan.tokenizer_folder)
 
     def fill(unfinished: Path) -> None:

@@ -38,7 +38,7 @@ from bertinchamps.data.cleaning import (
     passages,
     stages,
 )
-from bertinchamps.data.held_out import numbered
+from bertinchamps.data.held_out import number_of
 from bertinchamps.data.sources.readers_bytes import decompressed
 from bertinchamps.data.tokenising import SPLITS, Pass
 from bertinchamps.data.tokenizer import open_tokenizer
@@ -135,7 +135,7 @@ class Look(Task):
                 for document, passage in zip(group, found, strict=True):
                     passage.add_to(counts)
                     if not passage.dropped:
-                        texts.write([document.name, numbered(document).number, passage.text])
+                        texts.write([document.name, number_of(document), passage.text])
                         looks.write(passage.look)
         counted = [*remaining.counts, *counts]
         write_json(

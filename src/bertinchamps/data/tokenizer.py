@@ -109,7 +109,13 @@ def train_tokenizer(
             letters = [piece for piece in letters if _letter(piece) in frequent]
         spool.seek(0)
         tokenizer = _trained(config, map(json.loads, spool), letters)
-    tell(f"tokenizer: {tokenizer.get_vocab_size():,} entries from {read[0]:,} characters")
+    entries = tokenizer.get_vocab_size()
+    fewer = (
+        ""
+        if entries >= config.vocab_size
+        else f" (tokenizer.vocab_size={config.vocab_size}: they hold no more)"
+    )
+    tell(f"tokenizer: {entries:,} entries from {read[0]:,} characters{fewer}")
     cls_id, sep_id = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
