@@ -160,6 +160,7 @@ class PrepareCommandConfig(PrepareConfig):
     stats: str | None = knob(
         None, "print statistics of the corpus, and write them as a page into this .html file"
     )
+    verify: bool = knob(False, "compare every byte of the blocks with its checksum")
 
 
 @dataclass

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def prepare(config: PrepareCommandConfig) -> None:
     """Build the tokenizer and blocks of one configuration, and say what is in them."""
+    from bertinchamps.data.corpus import check_all
     from bertinchamps.data.corpus import prepare as build
 
     if config.cluster:
@@ -40,6 +41,9 @@ def prepare(config: PrepareCommandConfig) -> None:
     for reason, number in manifest["dropped"].items():
         tell(f"dropped   {number:>12,} documents: {reason}")
     tell(f"tokenizer {corpus.tokenizer_folder}")
+    if config.verify:
+        check_all(corpus)
+        tell("verified  every byte of the blocks is the one that was written")
     if config.stats is not None:
         _statistics(config, corpus, Path(config.stats).expanduser())
 

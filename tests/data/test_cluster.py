@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from test_corpus import (
     EVERYTHING,
+    FILES,
     SECRET,
     built,
     bytes_of,
@@ -76,7 +77,7 @@ def assert_same(ours: Corpus, theirs: Corpus) -> None:
     assert ours.fingerprint == theirs.fingerprint
     assert bytes_of(ours) == bytes_of(theirs)
     assert counted(ours) == counted(theirs)
-    assert names(ours.folder) == ["held_out.bin", "manifest.json", "train.bin"]
+    assert names(ours.folder) == FILES
 
 
 def many_files(messy: list[Path]) -> list[str]:

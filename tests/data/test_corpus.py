@@ -401,8 +401,11 @@ EVERYTHING = [
 ]
 
 
+FILES = ["held_out.bin", "held_out.sums", "manifest.json", "train.bin", "train.sums"]
+
+
 def counted(corpus: Corpus) -> dict[str, Any]:
-    return {key: value for key, value in corpus.manifest.items() if key != "seconds"}
+    return {key: value for key, value in corpus.manifest.items() if key not in ("seconds", "digest")}
 
 
 def bytes_of(corpus: Corpus) -> list[bytes]:
@@ -458,7 +461,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
     assert len(tokenised) - len(set(tokenised)) <= done_again * interruptions
     assert bytes_of(corpus) == bytes_of(at_once)
     assert counted(corpus) == counted(at_once)
-    assert names(corpus.folder) == ["held_out.bin", "manifest.json", "train.bin"]
+    assert names(corpus.folder) == FILES
     assert [path.name for path in (tmp_path / "second" / "corpora").iterdir()] == [corpus.fingerprint]
     assert corpus.manifest["dropped"].keys() >= {"exact duplicate", "near duplicate", "too short"}
 
@@ -539,12 +542,43 @@ def test_a_disk_that_is_full_while_progress_is_written_down_costs_nothing(
     assert bytes_of(corpus) == bytes_of(built(settings(messy[0], cleaning=EVERYTHING)))
 
 
-def test_progress_that_the_disk_lost_is_told_and_then_begun_anew(half_done: Path, messy: list[Path]) -> None:
-    for file in half_done.rglob("digests.npy"):
-        os.truncate(file, 0)
-    message = failure(lambda: built(settings(messy[0], cleaning=EVERYTHING)))
-    assert "cannot go on where it was; the same command begins anew" in message
-    assert len(decoded(built(settings(messy[0], cleaning=EVERYTHING)), "train")) > 100
+def cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def flip(file: Path, place: int | None = None) -> None:
+    """Change a byte, by default the one in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 if place is None else place] ^= 0x10
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, Path.unlink, lambda file: file.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["progress.json", "train.bin", "held_out.bin", "digests.npy", "train.sums"])
+def test_an_interrupted_build_that_the_disk_did_not_keep_begins_anew_and_says_so(
+    half_done: Path,
+    messy: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    harm: Callable[[Path], object],
+) -> None:
+    files = list(half_done.rglob(name))
+    assert files
+    for file in files:
+        harm(file)
+    said: list[str] = []
+    corpus = prepare(settings(messy[0], cleaning=EVERYTHING), said.append)
+    assert name == "progress.json" or any(
+        line.endswith(f"{name} is damaged, so a preparation that was interrupted begins anew")
+        for line in said
+    )
+    assert not any("going on" in line for line in said)
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
+    another = built(settings(messy[0], cleaning=EVERYTHING))
+    assert bytes_of(corpus) == bytes_of(another)
+    assert counted(corpus) == counted(another)
+    assert names(corpus.folder) == FILES
 
 
 def test_what_an_interrupted_build_of_another_corpus_left_is_removed_when_it_is_old(
@@ -626,7 +660,7 @@ def test_a_cut_or_missing_file_of_tokens_is_named_with_the_remedy(file: Path, na
     else:
         (folder / name).unlink()
     message = failure(lambda: built(settings(file)))
-    assert message.startswith(f"{folder / name} is missing or cut")
+    assert message.startswith(f"{folder / name}: missing or cut")
     assert message.endswith(f"delete {folder} to build it anew")
 
 
@@ -636,7 +670,8 @@ def test_a_damaged_manifest_is_named_with_the_remedy(file: Path, content: bytes 
     manifest = folder / "manifest.json"
     manifest.unlink() if content is None else manifest.write_bytes(content)
     message = failure(lambda: built(settings(file)))
-    assert message == f"{manifest} is missing or damaged; delete {folder} to build it anew"
+    what = "missing" if content is None else "not what was written"
+    assert message == f"{manifest}: {what}; delete {folder} to build it anew"
 
 
 # ----------------------------------------------------------------------------------- too little text

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRESS = "progress.json"
+PROGRESS, MANIFEST = "progress.json", "manifest.json"
 DAYS_KEPT = 30  # what was interrupted and never gone on with
 Tell = Callable[[str], None]
 

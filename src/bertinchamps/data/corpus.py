@@ -1,7 +1,7 @@
 """From a source to a tokenizer and packed blocks on disk, built once for each fingerprint.
 
-    CACHE/tokenizers/FINGERPRINT/   tokenizer.json, tokenizer_config.json
-    CACHE/corpora/FINGERPRINT/      train.bin, held_out.bin, manifest.json
+    CACHE/tokenizers/FINGERPRINT/   tokenizer.json, tokenizer_config.json, checksums.json
+    CACHE/corpora/FINGERPRINT/      train.bin, held_out.bin, their checksums, manifest.json
 
 A fingerprint covers everything that shaped the content: the source's own (file contents included),
 the cleaning, the tokenizer, the split. Each directory is built beside its place and moved into it, so
@@ -11,28 +11,31 @@ that what exists is whole (`building.py`); an interrupted one is gone on with (`
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, named
 from bertinchamps.contract import Source
-from bertinchamps.data.blocks import Blocks
-from bertinchamps.data.building import Tell, build_once
+from bertinchamps.data.blocks import Blocks, open_blocks
+from bertinchamps.data.building import MANIFEST, Tell, build_once
+from bertinchamps.data.checksums import damaged
 from bertinchamps.data.cleaning import clean, cleaning_problems, compares
 from bertinchamps.data.enough import with_enough
 from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.held_out import held_out_rule
+from bertinchamps.data.progress import SPLITS
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenising import Pass
 from bertinchamps.data.tokenizer import (
+    TOKENIZER_FILES,
     Vocabulary,
     open_tokenizer,
     tokenizer_problems,
     train_tokenizer,
     vocabulary,
 )
+from bertinchamps.durable import digest_of, read_sealed, write_sealed
 from bertinchamps.errors import UserError
 from bertinchamps.launch import cores
 
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 # Raise it when the same settings would give other files. 5: documents are held out by their text before cleaning, and
 # names of special tokens in them are text.
 FORMAT_VERSION = 5
+
+CHECKSUMS = "checksums.json"  # of a tokenizer's files
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def plan_corpus(
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
-        "tokenizer": _digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
+        "tokenizer": _digest_of_tokenizer(tokenizer_folder),
         "held_out_share": config.blocks.held_out_share,
         **more,
     }
@@ -228,9 +233,30 @@ def _build_tokenizer(
         held_out = held_out_rule(source, config.blocks.held_out_share)
         texts = (document.text for document in sample if not held_out(document))
         train_tokenizer(settings, texts, unfinished, tell)
+        write_sealed(unfinished / CHECKSUMS, {name: digest_of(unfinished / name) for name in TOKENIZER_FILES})
 
     build_once(folder, fill, tell)
+    _check_tokenizer(folder)
     return folder
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Refuse a tokenizer that is not as it was written: its files are copied into models."""
+    digests = _sealed(folder / CHECKSUMS)
+    for name in TOKENIZER_FILES:
+        file = folder / name
+        if not file.is_file():
+            raise damaged(file, "missing")
+        if digest_of(file) != digests[name]:
+            raise damaged(file, "not what was written")
+
+
+def _digest_of_tokenizer(folder: Path) -> str:
+    file = folder / "tokenizer.json"
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def processes(config: BlocksConfig) -> int:
@@ -245,16 +271,10 @@ def open_corpus(plan: Plan, config: BlocksConfig, tell: Tell) -> Corpus:
         UserError: something of them is missing or damaged, or there is less than one block of a split.
     """
     folder = plan.folder
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     blocks = {}
-    for split in ("train", "held_out"):
-        file = folder / f"{split}.bin"
-        expected = manifest[split]["tokens"] * 2
-        if not file.is_file() or file.stat().st_size != expected:
-            raise UserError(
-                f"{file} is missing or cut (expected {expected} bytes); delete {folder} to build it anew"
-            )
-        blocks[split] = Blocks(file, config.sequence_length)
+    for split in SPLITS:
+        blocks[split] = blocks_of(folder, split, manifest, config)
         if not len(blocks[split]):
             remedy = {
                 "train": "give more text",
@@ -282,13 +302,43 @@ def open_corpus(plan: Plan, config: BlocksConfig, tell: Tell) -> Corpus:
     )
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    file = folder / "manifest.json"
+def blocks_of(folder: Path, split: str, manifest: dict[str, Any], config: BlocksConfig) -> Blocks:
+    """The blocks of a split.
+
+    Raises:
+        UserError: they are missing, or not as they were written.
+    """
+    tokens, digest = manifest[split]["tokens"], manifest["checksums"][split]
+    return open_blocks(folder / f"{split}.bin", config.sequence_length, tokens, digest)
+
+
+def check_all(corpus: Corpus) -> None:
+    """Compare every byte of a corpus' blocks with its checksum: what training does with those that it reads.
+
+    Raises:
+        UserError: one is not as it was written.
+    """
+    for blocks in (corpus.train, corpus.held_out):
+        if isinstance(blocks, Blocks):
+            blocks.check()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of what was built.
+
+    Raises:
+        UserError: it is missing, or not as it was written.
+    """
+    return _sealed(folder / MANIFEST)
+
+
+def _sealed(file: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is missing or damaged; delete {folder} to build it anew") from error
-    return manifest
+        return read_sealed(file)
+    except FileNotFoundError as error:
+        raise damaged(file, "missing") from error
+    except ValueError as error:
+        raise damaged(file, "not what was written") from error
 
 
 def _digest(text: str) -> str:

@@ -1,6 +1,6 @@
 """`data.online=true`: documents are cleaned, tokenised and packed beside the training, and no blocks are kept.
 
-    CACHE/online/FINGERPRINT/   held_out.bin, manifest.json
+    CACHE/online/FINGERPRINT/   held_out.bin, held_out.sums, manifest.json
                                 windows-N.jsonl   where in the source each window of N tokens begins, as far as
                                                   anybody came
 
@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Source
-from bertinchamps.data.blocks import Blocks, Tokens, TokenWriter
-from bertinchamps.data.building import Tell, build_once
-from bertinchamps.data.corpus import Corpus, plan_corpus, processes
+from bertinchamps.data.blocks import Tokens, TokenWriter
+from bertinchamps.data.building import MANIFEST, Tell, build_once
+from bertinchamps.data.corpus import Corpus, blocks_of, plan_corpus, processes, read_manifest
 from bertinchamps.data.loader import permuted
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
-from bertinchamps.durable import write_json
+from bertinchamps.durable import write_sealed
 from bertinchamps.errors import UserError
 
 WINDOW = 1 << 20  # tokens shuffled together: some five megabytes of French, read in a few seconds
@@ -209,11 +209,14 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
             for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
                 writer.add(ids)
         held_out = {"documents": writer.documents, "tokens": writer.tokens}
-        write_json(unfinished / "manifest.json", {"held_out": held_out, "shaped_by": plan.facts})
+        checksums = {"held_out": writer.sums.write(unfinished / "held_out.sums")}
+        facts = {"held_out": held_out, "checksums": checksums, "shaped_by": plan.facts}
+        write_sealed(unfinished / MANIFEST, facts)
 
     folder = plan.folder
     build_once(folder, fill, tell)
-    held_out = Blocks(folder / "held_out.bin", config.blocks.sequence_length)
+    manifest = read_manifest(folder)
+    held_out = blocks_of(folder, "held_out", manifest, config.blocks)
     if not len(held_out):
         raise UserError(
             f"data.online: the first {HELD_OUT_CHARACTERS:,} characters have no held-out block of "
@@ -227,5 +230,5 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder),
         held_out,
         vocabulary(tokenizer),
-        json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
+        manifest,
     )

@@ -25,6 +25,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from bertinchamps.config import PrepareConfig, named
 from bertinchamps.contract import Document, Place, Source
+from bertinchamps.data.building import MANIFEST
+from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning import (
     Comparing,
     Count,
@@ -39,13 +41,15 @@ from bertinchamps.data.cleaning import (
     stages,
 )
 from bertinchamps.data.held_out import number_of
+from bertinchamps.data.progress import SPLITS
 from bertinchamps.data.sources.readers_bytes import decompressed
-from bertinchamps.data.tokenising import SPLITS, Pass
+from bertinchamps.data.tokenising import Pass
 from bertinchamps.data.tokenizer import open_tokenizer
-from bertinchamps.durable import write_json
+from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.errors import UserError
 
 LOOKS_AT_ONCE = 4_096
+COPIED_AT_ONCE = 1 << 24  # bytes
 
 
 @runtime_checkable
@@ -138,7 +142,7 @@ class Look(Task):
                         texts.write([document.name, number_of(document), passage.text])
                         looks.write(passage.look)
         counted = [*remaining.counts, *counts]
-        write_json(
+        write_sealed(
             self.work.folder / f"texts-{self._number}" / f"{rank}.json",
             {"counts": [c.facts() for c in counted]},
         )
@@ -234,7 +238,7 @@ class Tokenise(Task):
         tokenizer = open_tokenizer(self.work.tokenizer_folder)
         last = rank == world_size - 1
         Pass(folder, source, config, tokenizer, 1, _silent, own_held_out=last).run(self.work.facts)
-        write_json(folder / "counts.json", {"counts": [count.facts() for count in source.counts]})
+        write_sealed(folder / "counts.json", {"counts": [count.facts() for count in source.counts]})
         shutil.rmtree(whole, ignore_errors=True)
         folder.rename(whole)
 
@@ -252,14 +256,14 @@ class Join(Task):
             [self.work.folder / "shares" / str(n) for n in range(self._shares)],
         )
         folder.mkdir(exist_ok=True, mode=0o700)
+        manifests = [_json(share / MANIFEST) for share in shares]
+        checksums = {}
         for split in SPLITS:
-            with (folder / f"{split}.bin").open("wb") as whole:
-                for share in shares:
-                    with (share / f"{split}.bin").open("rb") as part:
-                        shutil.copyfileobj(part, whole, 1 << 24)
-        write_json(
-            folder / "manifest.json", self._manifest([_json(share / "manifest.json") for share in shares])
-        )
+            parts = {
+                s / f"{split}.bin": m["checksums"][split] for s, m in zip(shares, manifests, strict=True)
+            }
+            checksums[split] = _joined(parts, folder / f"{split}.bin").write(folder / f"{split}.sums")
+        write_sealed(folder / MANIFEST, {**self._manifest(manifests), "checksums": checksums})
         if not self._target.is_dir():
             folder.rename(self._target)
         for left in self.work.folder.iterdir():
@@ -271,13 +275,13 @@ class Join(Task):
         for rank in range(self._shares):
             for step, facts in zip(steps, self._counts_of(rank, shares[rank]), strict=True):
                 step.join(Count.of(facts))
-        sums = {
+        counts = {
             split: {key: sum(share[split][key] for share in shares) for key in ("documents", "tokens")}
             for split in SPLITS
         }
         out_of_training = sum((Counter(share["out_of_training"]) for share in shares), Counter[str]())
         return {
-            **sums,
+            **counts,
             "characters": sum(share["characters"] for share in shares),
             "cleaning": [step.facts() for step in steps],
             "dropped": dict(dropped(steps) + out_of_training),
@@ -293,6 +297,30 @@ class Join(Task):
             found += _json(self.work.folder / f"texts-{number}" / f"{rank}.json")["counts"]
         found += _json(self.work.folder / "shares" / str(rank) / "counts.json")["counts"]
         return [*found, *share["cleaning"]]
+
+
+def _joined(parts: Mapping[Path, str], whole: Path) -> Sums:
+    """Write files of tokens one after the other into a whole.
+
+    Args:
+        parts: each with the digest of its checksums.
+        whole: to be written.
+
+    Raises:
+        UserError: a part is not as it was written.
+    """
+    sums = Sums()
+    with whole.open("wb") as target:
+        for part, digest in parts.items():
+            of_part = Sums()
+            with part.open("rb") as stream:
+                while chunk := stream.read(COPIED_AT_ONCE):
+                    target.write(chunk)
+                    of_part.add(chunk)
+                    sums.add(chunk)
+            if of_part.digest() != digest:
+                raise _damaged(part)
+    return sums
 
 
 def _nodes(stage: Stage) -> list[str]:
@@ -315,7 +343,8 @@ class Lines:
 
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file, self._unfinished = file, file.with_name(f".{file.name}.unfinished")
-        self._stream = zstandard.open(self._unfinished, "wt", encoding="utf-8")
+        checked = zstandard.ZstdCompressor(write_checksum=True)
+        self._stream = zstandard.open(self._unfinished, "wt", cctx=checked, encoding="utf-8")
 
     def write(self, value: object) -> None:
         self._stream.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -330,11 +359,26 @@ class Lines:
 
 
 def _read(file: Path) -> Iterator[Any]:
-    with file.open("rb") as stream:
-        for line in io.TextIOWrapper(decompressed(stream, ".zst"), encoding="utf-8", newline="\n"):
-            yield json.loads(line)
+    """The values of a file of lines.
+
+    Raises:
+        UserError: it is not as it was written.
+    """
+    try:
+        with file.open("rb") as stream:
+            for line in io.TextIOWrapper(decompressed(stream, ".zst"), encoding="utf-8", newline="\n"):
+                yield json.loads(line)
+    except (EOFError, ValueError):
+        raise _damaged(file) from None
 
 
 def _json(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
+    try:
+        return read_sealed(file)
+    except ValueError:
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> UserError:
+    work = next(parent for parent in file.parents if ".cluster-" in parent.name)
+    return UserError(f"{file} is damaged; delete {work}, and the same command begins anew")

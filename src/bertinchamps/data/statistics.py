@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bertinchamps.data.cleaning import Documents
-from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import UNK, open_tokenizer
 
 TOKENS_AT_ONCE = 1 << 24
@@ -126,7 +126,12 @@ def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
 
 
 def statistics(corpus: Corpus, sample: Documents) -> tuple[dict[str, Split], Normalised]:
-    """Statistics of both splits, and of a sample of the documents as they were read."""
+    """Statistics of both splits, and of a sample of the documents as they were read.
+
+    Raises:
+        UserError: a file of tokens is not as it was written.
+    """
+    check_all(corpus)
     tokenizer = open_tokenizer(corpus.tokenizer_folder)
     separator, unknown = corpus.vocabulary.separator_id, tokenizer.get_vocab()[UNK]
     splits = {
