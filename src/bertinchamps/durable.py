@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,16 @@ def digest_of(file: Path) -> str:
     """
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def why_not_writable(place: Path) -> str | None:
+    """Why no file can be made at a place, whose folders need not exist yet; None if one can."""
+    try:
+        folder = next(parent for parent in place.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return str(error.strerror)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PrepareCommandConfig, PrepareConfig
+from bertinchamps.durable import why_not_writable, write_file
+from bertinchamps.errors import UserError
 
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus
@@ -36,7 +40,7 @@ def prepare(config: PrepareCommandConfig) -> None:
             f"mix       {part['share']:>12.1%} of the characters: {part['source']}, {part['documents']:,} documents"
             f" in {part['passes']} passes"
         )
-    for count in manifest.get("cleaning", ()):  # absent from blocks built by an earlier version
+    for count in manifest["cleaning"]:
         tell(_cleaned(count))
     for reason, number in manifest["dropped"].items():
         tell(f"dropped   {number:>12,} documents: {reason}")
@@ -58,9 +62,12 @@ def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> Non
     tell("")
     for what, *figures in [("", "train", "held-out"), *table(splits, characters)]:
         tell(f"{what:<50}" + "".join(f"{figure:>24}" for figure in figures))
-    file.parent.mkdir(parents=True, exist_ok=True)
     title = f"The corpus {corpus.fingerprint}"
-    file.write_text(page(splits, characters, corpus.manifest.get("cleaning", []), title), encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, page(splits, characters, corpus.manifest["cleaning"], title))
+    except OSError as error:
+        raise UserError(f"stats={file}: cannot be written ({error.strerror}); name another place") from error
     tell(f"statistics {file}")
 
 
@@ -73,9 +80,19 @@ def command_problems(config: PrepareCommandConfig) -> list[str]:
         from bertinchamps.data.cluster import cluster_problems
 
         found += cluster_problems(config.cluster, config.data)
-    if config.stats is not None and Path(config.stats).expanduser().exists():
-        found.append(f"stats={config.stats}: is there already, and was not touched; choose another name")
+    if config.stats is not None:
+        found += _stats_problems(config.stats)
     return found
+
+
+def _stats_problems(stats: str) -> list[str]:
+    file = Path(stats).expanduser()
+    if os.path.lexists(file):
+        return [f"stats={stats}: is there already, and was not touched; choose another name"]
+    reason = why_not_writable(file)
+    return (
+        [] if reason is None else [f"stats={stats}: cannot be written there ({reason}); name another place"]
+    )
 
 
 def _cleaned(count: dict[str, Any]) -> str:
@@ -93,8 +110,10 @@ def problems(config: PrepareConfig) -> list[str]:
 
 
 def tell(message: str) -> None:
-    """Say something about the work to the user; never text of documents."""
-    sys.stderr.write(message + "\n")
+    """Say something about the work to the user, if anybody still listens; never text of documents."""
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:  # as it is where the shell closed it
+            sys.stderr.write(message + "\n")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bertinchamps.config import PrepareConfig, named
-from bertinchamps.data.building import Tell, locked
+from bertinchamps.data.building import Tell, locked, told
 from bertinchamps.data.corpus import Corpus, build_source, open_corpus, plan_corpus
 from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
 from bertinchamps.errors import UserError
@@ -155,7 +155,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     # of so many tasks: those of another number have other shares
     folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
     if not plan.folder.is_dir():
-        with locked(plan.folder, tell):
+        with told(plan.folder.parent), locked(plan.folder, tell):
             folder.mkdir(exist_ok=True, mode=0o700)
             if not plan.folder.is_dir():
                 work = Work(folder, plan.source, plan.config, plan.tokenizer_folder, plan.facts)

@@ -200,6 +200,7 @@ def cache_dir(config: BlocksConfig) -> Path:
     folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "corpora").is_dir()  # whether we may look into it
     except OSError as error:
         raise UserError(
             f"{folder}: no cache can be kept there ({error.strerror}); blocks.cache_dir= names another place"
@@ -337,6 +338,10 @@ def _sealed(file: Path) -> dict[str, Any]:
         return read_sealed(file)
     except FileNotFoundError as error:
         raise damaged(file, "missing") from error
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be read ({error.strerror}); name a place of your own with blocks.cache_dir="
+        ) from error
     except ValueError as error:
         raise damaged(file, "not what was written") from error
 

@@ -109,6 +109,8 @@ class Task:
             self.run(rank, world_size)
         except Exception as error:
             said = str(error) if isinstance(error, UserError) else type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                said += f" ({error.strerror})"
             problem.write_text(said, encoding="utf-8")
         if problem.exists():  # raised here, where nothing at hand holds a text
             raise RuntimeError(problem.read_text(encoding="utf-8"))
