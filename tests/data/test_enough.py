@@ -96,6 +96,17 @@ def test_no_more_is_read_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert with_enough(config, source, lambda _: None).blocks.held_out_share == another
 
 
+def test_no_more_is_cleaned_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = notes(tmp_path, sentences(3000), sequence_length=16, held_out_share=0.1)
+    config.cleaning = [{"name": "length", "least": 3}]
+    seen, clean = list[int](), enough.Cleaner.clean
+    monkeypatch.setattr(
+        enough.Cleaner, "clean", lambda self, group: (seen.append(len(group)), clean(self, group))[1]
+    )
+    with_enough(config, build_source(config.data), lambda _: None)
+    assert sum(seen) < 300
+
+
 def test_words_are_never_more_than_tokens(tmp_path: Path) -> None:
     texts = [f"L'œdème n° {n} — d'où 500 µg, ≥ 38,5 °C… « {SECRET} » (oui) !" for n in range(50)]
     for normalizer in ("french", "paper"):

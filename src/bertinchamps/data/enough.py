@@ -6,19 +6,22 @@ A word makes at least one token, so words are counted instead of tokens that nob
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Document, Source
 from bertinchamps.data.building import Tell
-from bertinchamps.data.cleaning import clean
+from bertinchamps.data.cleaning import Cleaner
 from bertinchamps.data.held_out import held_out_rule, is_held_out, number_of
 from bertinchamps.errors import UserError
 
 LOOKED_AT = 100_000_000  # characters at most; an ordinary share finds its block within some ten thousand
+READ_AHEAD = 32  # documents
 NUMBERS_KEPT = 1 << 16
 WORD = re.compile(r"\w\S*")
 LENGTHS = (256, 128, 64, 32, 16, 8)  # tokens, proposed where the blocks asked for are too long
@@ -86,7 +89,7 @@ def with_enough(config: PrepareConfig, source: Source, tell: Tell) -> PrepareCon
     """
     length, share = config.blocks.sequence_length, config.blocks.held_out_share
     source = copy.deepcopy(source)  # one that is being read cannot go to another process
-    documents, _ = clean(source.documents(), config.cleaning)
+    documents = _cleaned(source.documents(), config.cleaning)
     own = source.held_out()
     if own is not None:
         is_copy = held_out_rule(source, share)
@@ -108,6 +111,13 @@ def with_enough(config: PrepareConfig, source: Source, tell: Tell) -> PrepareCon
         f"{length} tokens"
     )
     return replace(config, blocks=replace(config.blocks, held_out_share=another))
+
+
+def _cleaned(documents: Iterator[Document], nodes: list[dict[str, Any]]) -> Iterator[Document]:
+    """What the cleaning leaves of documents, of which few are read ahead."""
+    cleaner = Cleaner(nodes)
+    while some := list(itertools.islice(documents, READ_AHEAD)):
+        yield from cleaner.clean(some)
 
 
 def _check_beside(own: Iterable[Document], others: Iterable[Document], length: int) -> None:
