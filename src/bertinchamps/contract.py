@@ -133,7 +133,7 @@ class Source(Protocol):
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """JSON-able facts that change whenever the documents do. Names the blocks built from them.
 
-        Quick ones, for what nobody wants to read as a whole first, may miss a change that keeps every size.
+        Quick ones, for what nobody wants to read as a whole first, may miss a small change that keeps every size.
         """
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:

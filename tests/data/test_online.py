@@ -20,7 +20,7 @@ import pytest
 from test_corpus import SECRET, built, failure, sentences, settings, with_copies, write
 
 from bertinchamps.config import PrepareConfig
-from bertinchamps.data import cleaning, online
+from bertinchamps.data import cleaning, file_hashes, online
 from bertinchamps.data.blocks import Tokens
 from bertinchamps.data.corpus import Corpus, build_source, corpus_problems
 from bertinchamps.data.loader import stream
@@ -230,6 +230,24 @@ def test_a_changed_file_is_another_stream(notes: list[Path]) -> None:
     text = notes[0].read_text(encoding="utf-8")
     notes[0].write_text(text.replace("1.", "2.", 1), encoding="utf-8")
     assert opened(configured(notes, "files")).fingerprint != first
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_a_third_of_a_file_that_changed_in_the_middle_is_another_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, keeps_time: bool
+) -> None:
+    monkeypatch.setattr(file_hashes, "WHOLE", 1 << 32 if whole else 0)
+    file = write(tmp_path / "large.jsonl", [f"{n} {'mot ' * 500}" for n in range(3000)])
+    first = opened(settings(file, {"online": True})).fingerprint
+    before, content = file.stat(), bytearray(file.read_bytes())
+    third = slice(len(content) // 3, 2 * len(content) // 3)
+    content[third] = content[third].replace(b"mot", b"cas")
+    assert len(content) == before.st_size > 5 << 20
+    file.write_bytes(content)
+    if keeps_time:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert opened(settings(file, {"online": True})).fingerprint != first
 
 
 def test_steps_that_compare_documents_are_refused(notes: list[Path]) -> None:

@@ -18,7 +18,7 @@ import zstandard
 
 from bertinchamps.contract import Document, Source
 from bertinchamps.data import file_hashes
-from bertinchamps.data.file_hashes import cache_folder, content_hashes
+from bertinchamps.data.file_hashes import cache_folder, content_hashes, quick_hashes
 from bertinchamps.data.sources import files as files_module
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.files import FilesSource
@@ -447,6 +447,25 @@ def test_hashes_are_remembered_until_the_file_changes(
         assert content_hashes([path]) == first
     path.write_bytes(b"bb")
     assert content_hashes([path]) != first
+
+
+def test_of_large_files_samples_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [Path(write(tmp_path / name, os.urandom(1_000_000))) for name in ("a", "b")]
+    assert quick_hashes(paths) == content_hashes(paths)
+    monkeypatch.setattr(file_hashes, "WHOLE", 1_999_999)
+    monkeypatch.setattr(file_hashes, "CHUNK", 1_000)
+    monkeypatch.setattr(file_hashes, "_hash", lambda path: pytest.fail("hashed as a whole"))
+    first = quick_hashes(paths)
+    assert first[0] != first[1]
+    assert quick_hashes(paths) == first
+    way = 1_000_000 // 4096
+    for start in (0, 123_456, 999_000):
+        content = bytearray(paths[0].read_bytes())
+        content[start : start + way] = bytes(b ^ 1 for b in content[start : start + way])
+        paths[0].write_bytes(content)
+        assert quick_hashes(paths)[0] != first[0]
+        assert quick_hashes(paths)[1] == first[1]
+    assert quick_hashes([Path(write(tmp_path / "empty", b"")), *paths])[0]
 
 
 @pytest.mark.parametrize("memory", [b"", b"{", b"[]", b'{"PATH": 3}', b'{"PATH": [1, 2, 3, 4, 5]}', b"\xff"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeGuard, cast
 
 from bertinchamps.contract import Document, Place
-from bertinchamps.data.file_hashes import content_hashes, end_hashes
+from bertinchamps.data.file_hashes import content_hashes, quick_hashes
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
 from bertinchamps.data.sources.readers_bytes import Progress
@@ -70,10 +70,10 @@ class FilesSource:
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Names, sizes and content hashes of the files (no folders: a copy elsewhere is the same corpus).
 
-        Quick ones are hashes of the first and last mebibyte.
+        Quick ones are hashes of samples where the files take long to read (`quick_hashes`).
         """
         facts: dict[str, object] = {"name": "files", **self._layout._asdict()}
-        hashes = end_hashes if quick else content_hashes
+        hashes = quick_hashes if quick else content_hashes
         for key in self._patterns:
             paths = self._files(key)
             facts[key] = [
