@@ -129,6 +129,12 @@ def test_one_document_cannot_be_on_both_sides(tmp_path: Path, monkeypatch: pytes
     )
 
 
+def test_copies_of_one_document_cannot_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refused(notes(tmp_path, sentences(1) * 50), monkeypatch)
+    assert message.startswith("the source gives 50 documents of 750 words together, less than a block")
+    assert message.endswith("to evaluate on; all of them have the same text; give more")
+
+
 @pytest.mark.parametrize(("documents", "length"), [(2, 16), (4, 32), (10, 64)])
 def test_shorter_blocks_are_proposed_and_then_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: int, length: int

@@ -336,6 +336,16 @@ def test_the_saved_tokenizer_still_knows_the_mask(tmp_path: Path, folder: Path) 
     assert again.encode("[MASK]", add_special_tokens=False).ids == [4]
 
 
+def test_a_damaged_tokenizer_is_told_without_its_entries(tmp_path: Path, folder: Path) -> None:
+    whole = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text(
+        whole.replace('"special": true', '"special": "Confidentielle"', 1)
+    )
+    with pytest.raises(UserError, match=r"can open \(line \d+ column \d+\)") as caught:
+        open_tokenizer(tmp_path)
+    assert "Confidentielle" not in str(caught.value)
+
+
 def test_vocabulary_facts(tokenizer: Tokenizer) -> None:
     facts, entries = vocabulary(tokenizer), tokenizer.get_vocab()
     assert facts.size == 600

@@ -143,7 +143,9 @@ def _too_little(looked: _Looked) -> UserError:
             "there is no text to train on: the source has no document, or the cleaning leaves none"
         )
     ways = "give more text, or data.held_out_files"
-    if len(looked.of_number) == 1:
+    if len(looked.of_number) == 1 and looked.documents > 1:
+        ways = "all of them have the same text; give more"
+    elif len(looked.of_number) == 1:
         ways = "split it (data.txt_documents=line makes a document of each line of a .txt), or give data.held_out_files"
     ways = _ways_out(ways, lambda shorter: looked.share(shorter) is not None, looked.length)
     return UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -212,8 +213,12 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         raise UserError(f"{file}: no such file; a tokenizer's directory holds tokenizer.json")
     try:
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(f"{file}: not a tokenizer that `tokenizers` can open ({str(error)[:200]})") from error
+    except (
+        Exception
+    ) as error:  # the library raises bare Exception, whose message may hold entries of the vocabulary
+        place = re.search(r"line \d+ column \d+", str(error))
+        where = f" ({place[0]})" if place else ""
+        raise UserError(f"{file}: not a tokenizer that `tokenizers` can open{where}") from None
     missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
     if missing:
         raise UserError(f"{file}: lacks the special tokens {', '.join(missing)}")
