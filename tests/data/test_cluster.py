@@ -266,10 +266,11 @@ def test_what_lies_between_the_stages_is_its_owners_alone(
     monkeypatch.setattr(Tokenise, "run", looking)
     before = os.umask(0)
     try:
-        in_turn(settings(messy[0], {"files": many_files(messy)}, EVERYTHING), 2)
+        corpus = in_turn(settings(messy[0], {"files": many_files(messy)}, EVERYTHING), 2)
     finally:
         os.umask(before)
     assert modes == {"": 0o700}
+    assert not any(path.stat().st_mode & 0o077 for path in [corpus.folder, *corpus.folder.rglob("*")])
 
 
 @pytest.mark.parametrize(

@@ -769,6 +769,8 @@ def test_what_holds_the_documents_words_is_open_to_its_owner_alone(file: Path, c
         os.umask(before)
     for folder in (cache, corpus.folder, corpus.tokenizer_folder):
         assert folder.stat().st_mode & 0o777 == 0o700
+        for path in folder.rglob("*"):
+            assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_cache_in_a_shared_folder_is_still_private(file: Path, cache: Path) -> None:

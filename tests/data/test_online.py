@@ -250,6 +250,16 @@ def test_a_third_of_a_file_that_changed_in_the_middle_is_another_stream(
     assert opened(settings(file, {"online": True})).fingerprint != first
 
 
+def test_the_journal_is_its_owners_alone(notes: list[Path]) -> None:
+    before = os.umask(0)
+    try:
+        corpus = opened(configured(notes, "files"))
+        online._remember(corpus.folder / "windows-1.jsonl", 0, Cursor())
+    finally:
+        os.umask(before)
+    assert not any(path.stat().st_mode & 0o077 for path in corpus.folder.rglob("*"))
+
+
 def test_steps_that_compare_documents_are_refused(notes: list[Path]) -> None:
     config = configured(notes, "mix")
     assert corpus_problems(config) == []

@@ -298,9 +298,22 @@ def _too_large(state: dict[str, Any]) -> None:
     entries.update({f"mot{index}": index for index in range(len(entries), 2**16 + 1)})
 
 
+def _with_a_gap(state: dict[str, Any]) -> None:
+    state["model"]["vocab"]["mot70000"] = 70_000
+
+
+def _without_unknown(state: dict[str, Any]) -> None:
+    state["model"]["unk_token"] = "[INCONNU]"
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(_without_mask, r"lacks the special tokens \[MASK\]"), (_too_large, "65537 entries.* at most 65536")],
+    [
+        (_without_mask, r"lacks the special tokens \[MASK\]"),
+        (_too_large, "ids up to 65536.* at most 65536"),
+        (_with_a_gap, "ids up to 70000.* at most 65536"),
+        (_without_unknown, "unk_token must be an entry"),
+    ],
 )
 def test_an_unsuitable_tokenizer_is_refused(
     tmp_path: Path, folder: Path, damage: Callable[[dict[str, Any]], None], message: str

@@ -49,6 +49,7 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 unfinished.mkdir(mode=0o700)
             fill(unfinished)
+            keep_private(unfinished)
             try:
                 unfinished.rename(folder)
             except OSError:
@@ -58,6 +59,12 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         finally:
             if unfinished.is_dir() and not (unfinished / PROGRESS).exists():
                 shutil.rmtree(unfinished)
+
+
+def keep_private(folder: Path) -> None:
+    """Leave files to their owner, whatever becomes of the folder that hides them now."""
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 @contextmanager

@@ -100,6 +100,7 @@ def open_sums(file: Path, digest: str) -> NDArray[np.uint32] | None:
         return None
     with contextlib.suppress(OSError):  # a cache that cannot be written to: they are made again next time
         anew.write(sums_file(file))
+        sums_file(file).chmod(0o600)
     return anew.values()
 
 

@@ -119,7 +119,7 @@ def _load(memory: Path) -> dict[str, Any]:
 
 def _save(memory: Path, entries: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # a read-only or full disk: the hashes are computed again next time
-        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=memory.parent, prefix=NAME)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -14,6 +14,7 @@ import contextlib
 import copy
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.util import Finalize
@@ -166,8 +167,10 @@ def _pack(
 def _remember(journal: Path, number: int, cursor: Cursor) -> None:
     line = json.dumps({"window": number, **cursor._asdict()})
     # without it, a run that goes on has to read more; a line at once, because several processes may do the same
-    with contextlib.suppress(OSError), journal.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    with contextlib.suppress(OSError):
+        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
 
 
 def _begin(journal: Path, window: int) -> tuple[int, Cursor]:

@@ -25,7 +25,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from bertinchamps.config import PrepareConfig, named
 from bertinchamps.contract import Document, Place, Source
-from bertinchamps.data.building import MANIFEST
+from bertinchamps.data.building import MANIFEST, keep_private
 from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning import (
     Comparing,
@@ -267,6 +267,7 @@ class Join(Task):
             checksums[split] = _joined(parts, folder / f"{split}.bin").write(folder / f"{split}.sums")
         write_sealed(folder / MANIFEST, {**self._manifest(manifests), "checksums": checksums})
         if not self._target.is_dir():
+            keep_private(folder)
             folder.rename(self._target)
         for left in self.work.folder.iterdir():
             if left.is_dir() and left.name != "logs":  # this task's own among them

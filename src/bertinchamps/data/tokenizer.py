@@ -222,10 +222,14 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
     if missing:
         raise UserError(f"{file}: lacks the special tokens {', '.join(missing)}")
-    if tokenizer.get_vocab_size() > LARGEST_VOCABULARY:
+    if (largest := max(tokenizer.get_vocab().values())) >= LARGEST_VOCABULARY:
+        raise UserError(f"{file}: ids up to {largest}; blocks hold at most {LARGEST_VOCABULARY} entries")
+    try:
+        tokenizer.encode("\N{UMBRELLA}")
+    except Exception:
         raise UserError(
-            f"{file}: {tokenizer.get_vocab_size()} entries; blocks hold at most {LARGEST_VOCABULARY}"
-        )
+            f"{file}: cannot encode what it does not know; its unk_token must be an entry"
+        ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True  # not saved with the tokenizer
