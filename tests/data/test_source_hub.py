@@ -246,14 +246,19 @@ def test_a_line_without_the_text_field_names_its_place_but_neither_keys_nor_text
     assert SECRET not in ran.message
 
 
-def test_a_line_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
-    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), document(SECRET * 100))}) as hub:
-        ran = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001)
-    assert (
-        "fr_meta/a.jsonl.zst: line 2: longer than 0.001 MB; data.max_record_mb=N reads longer ones"
-        in ran.message
-    )
-    assert SECRET not in ran.message
+def test_a_document_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
+    files = {
+        "fr_meta/a.jsonl.zst": shard(document("Un."), document(SECRET * 100)),
+        "data/a.parquet": parquet("Un.", SECRET * 100),
+    }
+    of_parquet = {"pattern": "data/*.parquet", "text_field": "text"}
+    with serving(files) as hub:
+        line = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001)
+        row = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001, **of_parquet)
+    told = "longer than 0.001 MB; data.max_record_mb=N reads longer ones"
+    assert f"fr_meta/a.jsonl.zst: line 2: {told}" in line.message
+    assert f"a.parquet:row 2: {told}" in row.message
+    assert SECRET not in line.message + row.message
 
 
 def test_a_line_that_is_not_json_names_its_place_but_no_text(tmp_path: Path) -> None:

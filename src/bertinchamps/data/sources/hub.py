@@ -47,7 +47,7 @@ class HubSource:
         pattern: its shards; `.parquet`, or JSON lines, plain, `.gz` or `.zst`.
         text_field: the key or column that holds the text.
         max_documents: read no more than so many documents; None for all.
-        max_record_mb: refuse lines of more than so many millions of bytes, before they fill the memory.
+        max_record_mb: refuse lines and documents of more than so many millions of bytes, before they fill the memory.
     """
 
     def __init__(
@@ -200,6 +200,8 @@ class HubSource:
                 f"data.text_field={self._text_field}: {self._repository}, {where} has no such text (keys: {keys});"
                 f" {self._page()} shows their names"
             )
+        if len(text) > self._most_mb * 1_000_000:
+            raise too_long(self._repository, where, self._most_mb, MOST_KEY)
         return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
 
     def _revision(self) -> str:
