@@ -164,6 +164,7 @@ class PrepareCommandConfig(PrepareConfig):
     export: str | None = knob(
         None, "write the corpus into this new folder, compressed, for data=prepared on another machine"
     )
+    verify: bool = knob(False, "compare every byte of the blocks with its checksum")
 
 
 @dataclass

@@ -25,11 +25,14 @@ class Document(NamedTuple):
         text: as the source has it.
         name: may appear in messages, which the text never does.
         place: behind it in its source: `documents(after=place)` gives what follows.
+        number: decides whether it is held out; taken before anything changes the text (`data/held_out.py`).
+            Sources leave it out.
     """
 
     text: str
     name: str
     place: Place | None = None
+    number: int | None = None
 
 
 class Entity(NamedTuple):
@@ -142,7 +145,7 @@ class Source(Protocol):
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """JSON-able facts that change whenever the documents do. Names the blocks built from them.
 
-        Quick ones, for what nobody wants to read as a whole first, may miss a change that keeps every size.
+        Quick ones, for what nobody wants to read as a whole first, may miss a small change that keeps every size.
         """
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bertinchamps.errors import UserError
 
+SEAL = "digest"
+
 
 def write_file(file: Path, text: str) -> None:
     """Write a file beside its place, onto the disk, and move it to its name.
 
     Raises:
-        OSError: the disk is full, or the file cannot be written for another reason.
+        OSError: the disk is full, or the file cannot be written for another reason; nothing is left of it.
     """
     unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    flush_to_disk(unfinished)
-    unfinished.replace(file)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        flush_to_disk(unfinished)
+        unfinished.replace(file)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
@@ -52,6 +60,52 @@ def read_json(file: Path, *keys: str) -> dict[str, Any]:
             "run"
         ) from error
     return content
+
+
+def write_sealed(file: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with a digest of itself, as `write_file` does."""
+    write_json(file, {**content, SEAL: _seal(content)})
+
+
+def read_sealed(file: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote, with its digest.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not as it was written.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(content, dict) or content.get(SEAL) != _seal(content):
+        raise ValueError("not as it was written")
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    sealed = {key: value for key, value in content.items() if key != SEAL}
+    return hashlib.blake2b(json.dumps(sealed, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def digest_of(file: Path) -> str:
+    """The blake2b of a file's content, as 32 hexadecimal digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def why_not_writable(place: Path) -> str | None:
+    """Why no file can be made at a place, whose folders need not exist yet; None if one can."""
+    try:
+        folder = next(parent for parent in place.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return str(error.strerror)
 
 
 def flush_to_disk(path: Path) -> None:

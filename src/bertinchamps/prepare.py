@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
 from bertinchamps.config import PrepareCommandConfig, PrepareConfig
+from bertinchamps.durable import why_not_writable, write_file
+from bertinchamps.errors import UserError
 
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 def prepare(config: PrepareCommandConfig) -> None:
     """Build the tokenizer and blocks of one configuration, and say what is in them."""
+    from bertinchamps.data.corpus import check_all
     from bertinchamps.data.corpus import prepare as build
 
     if config.cluster:
@@ -36,11 +40,14 @@ def prepare(config: PrepareCommandConfig) -> None:
             f"mix       {part['share']:>12.1%} of the characters: {part['source']}, {part['documents']:,} documents"
             f" in {part['passes']} passes"
         )
-    for count in manifest.get("cleaning", ()):  # absent from blocks built by an earlier version
+    for count in manifest["cleaning"]:
         tell(_cleaned(count))
     for reason, number in manifest["dropped"].items():
         tell(f"dropped   {number:>12,} documents: {reason}")
     tell(f"tokenizer {corpus.tokenizer_folder}")
+    if config.verify:
+        check_all(corpus)
+        tell("verified  every byte of the blocks is the one that was written")
     if config.stats is not None:
         _statistics(config, corpus, Path(config.stats).expanduser())
     if config.export is not None:
@@ -59,9 +66,12 @@ def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> Non
     tell("")
     for what, *figures in [("", "train", "held-out"), *table(splits, characters)]:
         tell(f"{what:<50}" + "".join(f"{figure:>24}" for figure in figures))
-    file.parent.mkdir(parents=True, exist_ok=True)
     title = f"The corpus {corpus.fingerprint}"
-    file.write_text(page(splits, characters, corpus.manifest.get("cleaning", []), title), encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, page(splits, characters, corpus.manifest["cleaning"], title))
+    except OSError as error:
+        raise UserError(f"stats={file}: cannot be written ({error.strerror}); name another place") from error
     tell(f"statistics {file}")
 
 
@@ -78,9 +88,10 @@ def command_problems(config: PrepareCommandConfig) -> list[str]:
         from bertinchamps.data.cluster import cluster_problems
 
         found += cluster_problems(config.cluster, config.data)
-    for key, value in (("stats", config.stats), ("export", config.export)):
-        if value is not None and Path(value).expanduser().exists():
-            found.append(f"{key}={value}: is there already, and was not touched; choose another name")
+    if config.stats is not None:
+        found += _stats_problems(config.stats)
+    if config.export is not None and Path(config.export).expanduser().exists():
+        found.append(f"export={config.export}: is there already, and was not touched; choose another name")
     return found
 
 
@@ -98,6 +109,16 @@ def _problems_of_prepared(config: PrepareCommandConfig) -> list[str]:
     return found
 
 
+def _stats_problems(stats: str) -> list[str]:
+    file = Path(stats).expanduser()
+    if os.path.lexists(file):
+        return [f"stats={stats}: is there already, and was not touched; choose another name"]
+    reason = why_not_writable(file)
+    return (
+        [] if reason is None else [f"stats={stats}: cannot be written there ({reason}); name another place"]
+    )
+
+
 def _cleaned(count: dict[str, Any]) -> str:
     return (
         f"{count['step']:<16} {count['documents_in']:,} documents → {count['documents_out']:,}, "
@@ -113,9 +134,10 @@ def problems(config: PrepareConfig) -> list[str]:
 
 
 def tell(message: str) -> None:
-    """Say something about the work to the user; never text of documents."""
-    with contextlib.suppress(OSError):  # a terminal that was closed, or a full disk behind it, costs no run
-        sys.stderr.write(message + "\n")
+    """Say something about the work to the user, if anybody still listens; never text of documents."""
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:  # as it is where the shell closed it
+            sys.stderr.write(message + "\n")
 
 
 def main() -> None:

@@ -17,8 +17,10 @@ from bertinchamps.prepare import problems as data_problems
 from bertinchamps.prepare import tell
 
 if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
+    import torch
     from transformers import PreTrainedModel
 
+    from bertinchamps.contract import Task
     from bertinchamps.data.corpus import Corpus
     from bertinchamps.model.huggingface import BertinchampsForMaskedLM
     from bertinchamps.training.clock import Clock
@@ -39,6 +41,8 @@ def pretrain(config: PretrainConfig) -> Path:
     Raises:
         UserError: something the user can mend; nothing that existed was lost.
     """
+    import torch
+
     from bertinchamps.training.distributed import join
     from bertinchamps.training.run import open_run, read_summary
     from bertinchamps.training.shared_run import refuse_differences, share_run
@@ -54,6 +58,7 @@ def pretrain(config: PretrainConfig) -> Path:
         say("torchrun began this job again, which makes resume=auto of resume=never")
         config = replace(config, resume="auto")
     corpus = _corpus(config, processes)
+    _task(config, corpus, torch.device("cpu"))  # refuses what it cannot do before there is a run
     refuse_differences(processes, config, corpus.fingerprint)
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
     run = share_run(processes, lambda: open_run("pretrain", config, corpus.fingerprint, label, tell))
@@ -96,6 +101,14 @@ def _corpus(config: PretrainConfig, processes: Processes) -> Corpus:
     return processes.together(lambda: built or build(config, _nothing))
 
 
+def _task(config: PretrainConfig, corpus: Corpus, device: torch.device) -> Task:
+    """What is learnt."""
+    from bertinchamps.objectives import objectives
+
+    given: dict[str, Any] = {"corpus": corpus, "seed": config.seed, "device": device}
+    return objectives.build(**config.objective, **given, evaluation_blocks=config.evaluation.blocks)
+
+
 def _nothing(message: str) -> None:
     """Stands in for `tell` where another process says it."""
 
@@ -105,7 +118,6 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
     from transformers.utils.logging import disable_progress_bar
 
     from bertinchamps.model.flops import flops_per_token
-    from bertinchamps.objectives import objectives
     from bertinchamps.training import checkpoint
     from bertinchamps.training.clock import Clock, Spent, most_flops
     from bertinchamps.training.hooks import StopOnSignal
@@ -120,8 +132,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
-    given: dict[str, Any] = {"corpus": corpus, "seed": config.seed, "device": runtime.device}
-    task = objectives.build(**config.objective, **given, evaluation_blocks=config.evaluation.blocks)
+    task = _task(config, corpus, runtime.device)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
     if config.runtime.compile == "auto":
         tokens = config.blocks.sequence_length

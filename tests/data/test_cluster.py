@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_corpus import (
     EVERYTHING,
+    FILES,
     SECRET,
     built,
     bytes_of,
@@ -21,10 +22,12 @@ from test_corpus import (
     names,
     sentences,
     settings,
+    with_copies,
     write,
 )
 
 from bertinchamps.config import PrepareConfig
+from bertinchamps.contract import Document
 from bertinchamps.data import cluster as cluster_module
 from bertinchamps.data.cluster import cluster_problems, prepare_on_cluster
 from bertinchamps.data.corpus import Corpus
@@ -74,7 +77,7 @@ def assert_same(ours: Corpus, theirs: Corpus) -> None:
     assert ours.fingerprint == theirs.fingerprint
     assert bytes_of(ours) == bytes_of(theirs)
     assert counted(ours) == counted(theirs)
-    assert names(ours.folder) == ["held_out.bin", "manifest.json", "train.bin"]
+    assert names(ours.folder) == FILES
 
 
 def many_files(messy: list[Path]) -> list[str]:
@@ -109,6 +112,18 @@ def test_any_number_of_tasks_writes_the_bytes_of_one_machine(
     assert_same(ours, theirs)
     assert names(tmp_path / "cache" / "corpora") == [ours.fingerprint]
     assert in_turn(config, tasks).fingerprint == ours.fingerprint  # found
+
+
+def test_tasks_find_copies_of_held_out_documents_before_cleaning_and_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: Callable[..., Corpus]
+) -> None:
+    data, train, _ = with_copies(tmp_path)
+    steps = [{"name": "exact_duplicates"}, {"name": "unicode"}, {"name": "repeated_lines"}]
+    config = settings(tmp_path, data, steps)
+    ours = in_turn(config, 2)
+    assert_same(ours, on_one_machine(config, tmp_path, monkeypatch))
+    assert ours.manifest["train"]["documents"] == len(train)
+    assert ours.manifest["dropped"] == {"copy of a held-out document": 20}
 
 
 def test_two_workers_of_datatrove_do_it(
@@ -251,10 +266,11 @@ def test_what_lies_between_the_stages_is_its_owners_alone(
     monkeypatch.setattr(Tokenise, "run", looking)
     before = os.umask(0)
     try:
-        in_turn(settings(messy[0], {"files": many_files(messy)}, EVERYTHING), 2)
+        corpus = in_turn(settings(messy[0], {"files": many_files(messy)}, EVERYTHING), 2)
     finally:
         os.umask(before)
     assert modes == {"": 0o700}
+    assert not any(path.stat().st_mode & 0o077 for path in [corpus.folder, *corpus.folder.rglob("*")])
 
 
 @pytest.mark.parametrize(
@@ -272,6 +288,30 @@ def test_shares_make_up_the_source(tmp_path: Path, data: dict[str, Any], number:
         parts = [[document.text for document in source.share(rank, tasks)] for rank in range(tasks)]
         assert [text for part in parts for text in part] == whole
     assert len(whole) == number or data["name"] == "files"
+
+
+class Whole:
+    """A source that can only be read from its beginning to its end."""
+
+    def check(self) -> None: ...
+
+    def fingerprint(self, quick: bool = False) -> dict[str, object]:
+        return {}
+
+    def documents(self, after: Any = None) -> Iterator[Document]:
+        return iter(())
+
+    def held_out(self) -> None: ...
+
+    def sample(self, characters: int) -> Iterator[Document]:
+        return iter(())
+
+
+def test_a_source_that_cannot_be_divided_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sources._builders, "whole", Whole)
+    (problem,) = cluster_problems({"name": "local"}, {"name": "whole"})
+    assert problem.startswith("data=whole: this source has no method `share`")
+    assert cluster_problems({"name": "local"}, {"name": "demo", "online": False}) == []
 
 
 def test_mistakes_are_named_by_key() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, pre_tokenizers
 
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.contract import Document
@@ -24,8 +26,8 @@ from bertinchamps.data import corpus as corpus_module
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.cleaning import clean, cleaning_problems, dropped, duplicates
 from bertinchamps.data.corpus import Corpus, corpus_problems, prepare
+from bertinchamps.data.held_out import is_held_out
 from bertinchamps.data.sources import sources
-from bertinchamps.data.tokenising import is_held_out
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
 
@@ -143,6 +145,27 @@ def test_order_and_content_do_not_depend_on_how_many_are_tokenised_together(
     assert (in_threes.folder / "train.bin").read_bytes() == (at_once.folder / "train.bin").read_bytes()
 
 
+@pytest.mark.parametrize("splits_at_signs", [True, False])
+def test_names_of_special_tokens_in_documents_are_text(tmp_path: Path, splits_at_signs: bool) -> None:
+    texts = [f"{text} [MASK] mot [SEP] mot [PAD] [UNK] [CLS] [SEP]" for text in TEXTS]
+    config = settings(write(tmp_path / "a.jsonl", texts), vocab_size=300)
+    corpus = built(config)
+    if not splits_at_signs:  # so that "[SEP]" is a word, which the vocabulary has
+        own = tmp_path / "own"
+        shutil.copytree(corpus.tokenizer_folder, own)
+        tokenizer = Tokenizer.from_file(str(own / "tokenizer.json"))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        tokenizer.save(str(own / "tokenizer.json"))
+        config.tokenizer.path = str(own)
+        corpus = built(config)
+    flat = np.fromfile(corpus.folder / "train.bin", dtype=np.uint16)
+    assert (flat == 3).sum() == corpus.manifest["train"]["documents"]
+    assert not np.isin(flat, [0, 2, 4]).any()
+    if splits_at_signs:
+        assert not (flat == 1).any()
+        assert "[MASK]mot[SEP]mot[PAD][UNK][CLS][SEP]" in decoded(corpus, "train")[0]
+
+
 def test_the_manifest_counts_what_is_there(file: Path) -> None:
     manifest = built(settings(file)).manifest
     assert manifest["train"]["documents"] + manifest["held_out"]["documents"] == 200
@@ -198,6 +221,49 @@ def test_copies_of_held_out_documents_are_dropped_from_training(tmp_path: Path, 
     assert not set(decoded(corpus, "train")) & set(decoded(corpus, "held_out"))
 
 
+def garbled(texts: Iterable[str]) -> list[str]:
+    """The texts as a wrong encoding left them."""
+    return [f"É {text}".encode().decode("windows-1252") for text in texts]
+
+
+def mended(texts: Iterable[str]) -> list[str]:
+    return [f"É {text}" for text in texts]
+
+
+def with_copies(tmp_path: Path) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Data with copies of held-out documents: garbled on both sides, and mended by the cleaning; what to train on."""
+    own = [*garbled(sentences(10, seed=1)), *mended(sentences(10, seed=2))]
+    train = [*sentences(60), *garbled(sentences(10, seed=1)), *garbled(sentences(10, seed=2))]
+    files = [write(tmp_path / "mixed.jsonl", train), write(tmp_path / "own.jsonl", own)]
+    return {"files": [str(files[0])], "held_out_files": [str(files[1])]}, sentences(60), own
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_copies_of_held_out_documents_are_found_before_cleaning_and_behind_it(
+    tmp_path: Path, file: Path, mixed: bool
+) -> None:
+    data, train, own = with_copies(tmp_path)
+    config = settings(file, data, cleaning=[] if mixed else [{"name": "unicode"}])
+    if mixed:
+        part = {"weight": 1, "name": "files", **data, "cleaning": [{"name": "unicode"}]}
+        config.data = {"name": "mix", "sources": [part]}
+    corpus = built(config)
+    assert corpus.manifest["dropped"] == {"copy of a held-out document": 20}
+    assert decoded(corpus, "train") == blankless(train)
+    assert len(documents_of(corpus, "held_out")) == len(own)
+
+
+def test_a_document_is_held_out_by_what_its_source_gives_whatever_cleaning_makes_of_it(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path / "garbled.jsonl", garbled(sentences(200)))
+    cleaned = built(settings(file, cleaning=[{"name": "unicode"}]))
+    held_out = [text for text in garbled(sentences(200)) if is_held_out(Document(text, ""), 0.1)]
+    assert len(held_out) > 5
+    expected = [text.encode("windows-1252").decode() for text in held_out]
+    assert decoded(cleaned, "held_out") == blankless(expected)
+
+
 def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path) -> None:
     own = [*sentences(30, seed=1), "court", "court"]
     data = {"held_out_files": [str(write(tmp_path / "own.jsonl", own))]}
@@ -205,10 +271,8 @@ def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path
     assert decoded(built(settings(file, data, steps)), "held_out") == blankless(own)
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_the_tokenizer_is_trained_on_no_held_out_document(
-    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, own: bool
-) -> None:
+def tokenizers_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Will hold the texts that tokenizers are trained on."""
     read: list[str] = []
     train = corpus_module.train_tokenizer
 
@@ -217,6 +281,31 @@ def test_the_tokenizer_is_trained_on_no_held_out_document(
         train(config, iter(read), folder, tell)
 
     monkeypatch.setattr(corpus_module, "train_tokenizer", spy)
+    return read
+
+
+def test_the_tokenizers_sample_and_the_pass_hold_out_the_same_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = tokenizers_texts(monkeypatch)
+    steps = [{"name": "repeated_lines", "most": 60, "least": 5}]
+    texts = [f"{text} Gardez cette notice." for text in sentences(240)]
+    files = [write(tmp_path / "a.jsonl", texts[:120]), write(tmp_path / "b.jsonl", texts[120:])]
+    data = {"files": [str(file) for file in files]}
+    # a sample of the second file does not see what the first one repeats, so that its texts are cleaned otherwise
+    sample = sources.build("files", files=[str(files[1])]).sample
+    monkeypatch.setattr("bertinchamps.data.sources.files.FilesSource.sample", lambda _, n: sample(n))
+    corpus = built(settings(files[0], data, steps, held_out_share=0.3))
+    numbers = {text.split(".")[0] for text in decoded(corpus, "held_out")}
+    assert len(numbers) > 20
+    assert not numbers & {text.split(".")[0] for text in blankless(read)}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_tokenizer_is_trained_on_no_held_out_document(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    read = tokenizers_texts(monkeypatch)
     data = {"held_out_files": [str(write(tmp_path / "own.jsonl", sentences(30, seed=1)))]} if own else {}
     corpus = built(settings(file, data))
     assert blankless(read) == decoded(corpus, "train")
@@ -312,8 +401,11 @@ EVERYTHING = [
 ]
 
 
+FILES = ["held_out.bin", "held_out.sums", "manifest.json", "train.bin", "train.sums"]
+
+
 def counted(corpus: Corpus) -> dict[str, Any]:
-    return {key: value for key, value in corpus.manifest.items() if key != "seconds"}
+    return {key: value for key, value in corpus.manifest.items() if key not in ("seconds", "digest")}
 
 
 def bytes_of(corpus: Corpus) -> list[bytes]:
@@ -369,7 +461,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
     assert len(tokenised) - len(set(tokenised)) <= done_again * interruptions
     assert bytes_of(corpus) == bytes_of(at_once)
     assert counted(corpus) == counted(at_once)
-    assert names(corpus.folder) == ["held_out.bin", "manifest.json", "train.bin"]
+    assert names(corpus.folder) == FILES
     assert [path.name for path in (tmp_path / "second" / "corpora").iterdir()] == [corpus.fingerprint]
     assert corpus.manifest["dropped"].keys() >= {"exact duplicate", "near duplicate", "too short"}
 
@@ -450,12 +542,43 @@ def test_a_disk_that_is_full_while_progress_is_written_down_costs_nothing(
     assert bytes_of(corpus) == bytes_of(built(settings(messy[0], cleaning=EVERYTHING)))
 
 
-def test_progress_that_the_disk_lost_is_told_and_then_begun_anew(half_done: Path, messy: list[Path]) -> None:
-    for file in half_done.rglob("digests.npy"):
-        os.truncate(file, 0)
-    message = failure(lambda: built(settings(messy[0], cleaning=EVERYTHING)))
-    assert "cannot go on where it was; the same command begins anew" in message
-    assert len(decoded(built(settings(messy[0], cleaning=EVERYTHING)), "train")) > 100
+def cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def flip(file: Path, place: int | None = None) -> None:
+    """Change a byte, by default the one in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 if place is None else place] ^= 0x10
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, Path.unlink, lambda file: file.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["progress.json", "train.bin", "held_out.bin", "digests.npy", "train.sums"])
+def test_an_interrupted_build_that_the_disk_did_not_keep_begins_anew_and_says_so(
+    half_done: Path,
+    messy: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    harm: Callable[[Path], object],
+) -> None:
+    files = list(half_done.rglob(name))
+    assert files
+    for file in files:
+        harm(file)
+    said: list[str] = []
+    corpus = prepare(settings(messy[0], cleaning=EVERYTHING), said.append)
+    assert name == "progress.json" or any(
+        line.endswith(f"{name} is damaged, so a preparation that was interrupted begins anew")
+        for line in said
+    )
+    assert not any("going on" in line for line in said)
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
+    another = built(settings(messy[0], cleaning=EVERYTHING))
+    assert bytes_of(corpus) == bytes_of(another)
+    assert counted(corpus) == counted(another)
+    assert names(corpus.folder) == FILES
 
 
 def test_what_an_interrupted_build_of_another_corpus_left_is_removed_when_it_is_old(
@@ -537,7 +660,7 @@ def test_a_cut_or_missing_file_of_tokens_is_named_with_the_remedy(file: Path, na
     else:
         (folder / name).unlink()
     message = failure(lambda: built(settings(file)))
-    assert message.startswith(f"{folder / name} is missing or cut")
+    assert message.startswith(f"{folder / name}: missing or cut")
     assert message.endswith(f"delete {folder} to build it anew")
 
 
@@ -547,30 +670,16 @@ def test_a_damaged_manifest_is_named_with_the_remedy(file: Path, content: bytes 
     manifest = folder / "manifest.json"
     manifest.unlink() if content is None else manifest.write_bytes(content)
     message = failure(lambda: built(settings(file)))
-    assert message == f"{manifest} is missing or damaged; delete {folder} to build it anew"
+    what = "missing" if content is None else "not what was written"
+    assert message == f"{manifest}: {what}; delete {folder} to build it anew"
 
 
 # ----------------------------------------------------------------------------------- too little text
 
 
-def test_too_little_training_text_asks_for_more(tmp_path: Path) -> None:
-    data = {"held_out_files": [str(write(tmp_path / "own.jsonl", sentences(30)))]}
-    little = settings(write(tmp_path / "a.jsonl", [f"Oui {SECRET}"]), data, sequence_length=64)
-    message = failure(lambda: built(little))
-    assert message.startswith("the train split has 1 documents and ")
-    assert message.endswith("less than one block of 64: give more text")
-
-
-def test_too_little_held_out_text_offers_three_ways(file: Path) -> None:
-    message = failure(lambda: built(settings(file, held_out_share=1e-9)))
-    assert message.startswith("the held-out split has 0 documents and 0 tokens, less than one block of 16")
-    for way in ("blocks.held_out_share", "data.held_out_files", "data.txt_documents=line"):
-        assert way in message
-
-
-def test_cleaning_that_leaves_nothing_says_that_there_is_no_text(file: Path) -> None:
-    message = failure(lambda: built(settings(file, cleaning=[{"name": "length", "least": 10_000}])))
-    assert message.startswith("there is no text to train a tokenizer on")
+def test_a_split_of_which_a_filter_leaves_too_little_is_named(file: Path) -> None:
+    message = failure(lambda: built(settings(file, tokens_per_character=0.01)))
+    assert message.startswith("the train split has 0 documents and 0 tokens, less than one block of 16")
 
 
 def test_a_broken_line_late_in_a_file_is_named_and_nothing_is_kept(file: Path, cache: Path) -> None:
@@ -660,6 +769,8 @@ def test_what_holds_the_documents_words_is_open_to_its_owner_alone(file: Path, c
         os.umask(before)
     for folder in (cache, corpus.folder, corpus.tokenizer_folder):
         assert folder.stat().st_mode & 0o777 == 0o700
+        for path in folder.rglob("*"):
+            assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_cache_in_a_shared_folder_is_still_private(file: Path, cache: Path) -> None:

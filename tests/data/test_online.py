@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_corpus import SECRET, built, failure, sentences, settings, write
+from test_corpus import SECRET, built, failure, sentences, settings, with_copies, write
 
 from bertinchamps.config import PrepareConfig
-from bertinchamps.data import cleaning, online
+from bertinchamps.data import cleaning, file_hashes, online
 from bertinchamps.data.blocks import Tokens
 from bertinchamps.data.corpus import Corpus, build_source, corpus_problems
 from bertinchamps.data.loader import stream
@@ -154,6 +154,14 @@ def test_held_out_documents_are_not_in_the_stream(notes: list[Path]) -> None:
     assert not {number for number in numbers if len(number) > 40}
 
 
+def test_copies_of_held_out_documents_are_not_in_the_stream(tmp_path: Path) -> None:
+    data, train, _ = with_copies(tmp_path)
+    config = settings(tmp_path, {**data, "online": True}, cleaning=[{"name": "unicode"}])
+    corpus = opened(config)
+    documents = packer(config, corpus)._pass(None)
+    assert len(list(documents)) == len(train)
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not condition():
@@ -202,9 +210,17 @@ def test_a_corpus_that_the_cleaning_empties_is_told(notes: list[Path]) -> None:
     assert failure(lambda: windows(config, corpus, 1, Cursor())).startswith("no document to train on")
 
 
-def test_too_little_held_out_text_says_what_to_do(tmp_path: Path) -> None:
+def test_a_small_corpus_is_held_out_of_as_much_as_a_block_needs(tmp_path: Path) -> None:
     file = write(tmp_path / "few.jsonl", sentences(20))
-    config = settings(file, {"online": True}, held_out_share=0.0001)
+    corpus = opened(settings(file, {"online": True}, held_out_share=0.0001))
+    assert len(corpus.held_out) in (1, 2)
+    assert len(seen(corpus, 0, 4, 8)) == 8
+
+
+def test_too_little_held_out_text_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(online, "HELD_OUT_CHARACTERS", 0)
+    file = write(tmp_path / "few.jsonl", sentences(2000))
+    config = settings(file, {"online": True}, held_out_share=0.001)
     assert "raise blocks.held_out_share" in failure(lambda: opened(config))
 
 
@@ -214,6 +230,34 @@ def test_a_changed_file_is_another_stream(notes: list[Path]) -> None:
     text = notes[0].read_text(encoding="utf-8")
     notes[0].write_text(text.replace("1.", "2.", 1), encoding="utf-8")
     assert opened(configured(notes, "files")).fingerprint != first
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_a_third_of_a_file_that_changed_in_the_middle_is_another_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, keeps_time: bool
+) -> None:
+    monkeypatch.setattr(file_hashes, "WHOLE", 1 << 32 if whole else 0)
+    file = write(tmp_path / "large.jsonl", [f"{n} {'mot ' * 500}" for n in range(3000)])
+    first = opened(settings(file, {"online": True})).fingerprint
+    before, content = file.stat(), bytearray(file.read_bytes())
+    third = slice(len(content) // 3, 2 * len(content) // 3)
+    content[third] = content[third].replace(b"mot", b"cas")
+    assert len(content) == before.st_size > 5 << 20
+    file.write_bytes(content)
+    if keeps_time:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert opened(settings(file, {"online": True})).fingerprint != first
+
+
+def test_the_journal_is_its_owners_alone(notes: list[Path]) -> None:
+    before = os.umask(0)
+    try:
+        corpus = opened(configured(notes, "files"))
+        online._remember(corpus.folder / "windows-1.jsonl", 0, Cursor())
+    finally:
+        os.umask(before)
+    assert not any(path.stat().st_mode & 0o077 for path in corpus.folder.rglob("*"))
 
 
 def test_steps_that_compare_documents_are_refused(notes: list[Path]) -> None:

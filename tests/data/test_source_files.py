@@ -8,10 +8,12 @@ import gzip
 import io
 import json
 import os
+import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
@@ -19,10 +21,13 @@ import zstandard
 
 from bertinchamps.contract import Document, Source
 from bertinchamps.data import file_hashes
-from bertinchamps.data.file_hashes import cache_folder, content_hashes
+from bertinchamps.data.file_hashes import cache_folder, content_hashes, quick_hashes
 from bertinchamps.data.sources import files as files_module
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.files import FilesSource
+from bertinchamps.data.sources.readers import records
+from bertinchamps.data.sources.readers_bytes import Progress
+from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
 
 SECRET = "Madame Confidentielle"
@@ -265,6 +270,7 @@ def test_held_out_files(tmp_path: Path) -> None:
             f'{{"note": "{SECRET}", "id": 1}}',
             ["line 1", "'text'", "found: 2 by other names", "data.text_field=NAME"],
         ),
+        ("a.jsonl", f'{{"{SECRET}": 1}}', ["line 1", "found: 1 by another name"]),
         ("a.jsonl", f'{{"text": ["{SECRET}"]}}', ["line 1", "'text' is a list", "data.text_field=NAME"]),
         ("a.jsonl", '{"text": 3}', ["line 1", "a number, not a text"]),
         ("a.jsonl", "3", ["line 1", "the document is a number"]),
@@ -368,6 +374,143 @@ def test_a_header_over_several_lines_and_separated_by_tabs(tmp_path: Path) -> No
         data = f'\n"the note\n(raw)"{mark}text\n"a\nb"{mark}Fin\n'.encode()
         (document,) = FilesSource(write(tmp_path / "a.csv", data)).documents()
         assert document[:2] == ("Fin", "a.csv:line 4")
+
+
+def mutated(data: bytes, seed: int) -> bytes:
+    """The data with a few bytes changed, lost or added."""
+    random, found = np.random.default_rng(seed), bytearray(data)
+    for kind in random.integers(0, 10, random.integers(1, 9)):
+        place = int(random.integers(0, max(1, len(found) - 50)))
+        if kind < 7:
+            found[place] = int(random.integers(0, 256))
+        else:
+            found[place : place + (20 if kind == 7 else 0)] = random.bytes(0 if kind == 7 else 9)
+    return bytes(found)
+
+
+@pytest.mark.parametrize("kind", [".parquet", ".jsonl.gz", ".jsonl.zst", ".jsonl", ".json", ".csv"])
+def test_no_damage_ends_in_a_traceback_or_tells_a_word(tmp_path: Path, kind: str) -> None:
+    inner, _, compression = kind[1:].partition(".")
+    if kind == ".parquet":
+        stream = io.BytesIO()
+        table = arrow.table({"text": [f"{SECRET} {n}" for n in range(200)], "id": list(range(200))})
+        parquet.write_table(table, stream, row_group_size=100, compression="none")
+        whole = stream.getvalue()
+    else:
+        whole = WRITERS[f".{inner}"]([f"{SECRET} {n}" for n in range(200)])
+        whole = COMPRESS[f".{compression}" if compression else ""](whole)
+    # a name of a column that is no UTF-8 has stopped pyarrow with an error of another kind
+    names = [whole.replace(b"text", b"te\x9at", n) for n in range(1, 6)] if kind == ".parquet" else []
+    told = list[str]()
+    for data in [*names, *(mutated(whole, seed) for seed in range(300))]:
+        source = FilesSource(write(tmp_path / f"a{kind}", data))
+        try:
+            source.check()
+            list(source.documents())
+        except UserError as error:
+            told.append(str(error))
+    assert len(told) > 50
+    assert SECRET.split()[1] not in "".join(told)
+
+
+def test_a_file_whose_name_is_no_text_is_read(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.jsonl"
+    Path(os.fsdecode(path)).write_bytes(b'"a"')
+    source = FilesSource(str(tmp_path / "*.jsonl"))
+    (document,) = source.documents()
+    assert document.name == "caf\ufffd.jsonl:line 1"
+    assert "caf\ufffd.jsonl" in json.dumps(source.fingerprint(), ensure_ascii=False).encode().decode()
+
+
+@pytest.mark.parametrize("data", ["text\nété", '{"text": "été"}', '["été"]'])
+def test_two_bytes_a_character_are_told(tmp_path: Path, data: str) -> None:
+    name = {"t": "a.csv", "{": "a.jsonl", "[": "a.json"}[data[0]]
+    assert "iconv -f UTF-16 -t UTF-8" in broken(tmp_path, name, data.encode("utf-16"))
+
+
+# --- what has no end
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json", ".txt", ".parquet", ".jsonl.gz"])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("pipe", "a named pipe"), ("device", "a device"), ("socket", "a socket")]
+)
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, suffix: str, kind: str, said: str) -> None:
+    path = tmp_path / f"notes{suffix}"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+    good = write(tmp_path / "good.jsonl", b'"a"')
+    for source in (FilesSource([good, str(path)]), FilesSource([good], held_out_files=str(path))):
+        message = failure(source.check)
+        assert message.endswith(f"{path}: {said}, not a file; write its content into a file first")
+    layout = Layout("text", "file")
+    message = failure(lambda: [record.text() for record in records(path, layout, Progress())])
+    assert message == f"{path}: {said}, not a file; write its content into a file first"
+
+
+LONG = "x" * 3_000
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "where"),
+    [
+        ("a.jsonl", f'"a"\n"{LONG}"\n', "line 2"),
+        ("a.jsonl", f'"a"\n{{"id": "{LONG}", "text": "b"}}\n', "line 2"),
+        ("a.json", f'["a", "{LONG}", "b"]' + " " * 9000, "item 2 (or what follows it is not valid JSON)"),
+        ("a.txt", "ligne\n" * 1000, "one document (data.txt_documents=line makes one of each line)"),
+        ("a.csv", f"text\na\n{LONG}\n", "line 3"),
+        (
+            "a.csv",
+            'text\na\n"' + "ligne\n" * 1000,
+            "the record that begins in line 3 (is a quote never closed?)",
+        ),
+        ("a.tsv", f"text\na\n{LONG}\n", "line 3"),
+    ],
+)
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_a_record_may_not_be_longer_than_asked_for(
+    tmp_path: Path, name: str, data: str, where: str, compression: str
+) -> None:
+    path = write(tmp_path / f"{name}{compression}", COMPRESS[compression](data.encode()))
+    message = failure(lambda: list(FilesSource(path, max_record_mb=0.002).documents()))
+    assert message == f"{path}: {where}: longer than 0.002 MB; data.max_record_mb=N reads longer ones"
+    if '"ligne' not in data:  # a quote that is never closed
+        assert list(FilesSource(path, max_record_mb=0.02).documents())
+
+
+@pytest.mark.parametrize("texts", [[LONG, "b"], ["b"] * 99 + [LONG]])
+def test_a_cell_of_parquet_may_not_be_longer_than_asked_for(tmp_path: Path, texts: list[str]) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(arrow.table({"text": texts}), path, use_dictionary=False)
+    message = failure(lambda: list(FilesSource(str(path), max_record_mb=0.001).documents()))
+    assert message.endswith("longer than 0.001 MB; data.max_record_mb=N reads longer ones")
+    assert ("row 100" in message) == (len(texts) == 100)
+    assert len(list(FilesSource(str(path), max_record_mb=0.01).documents())) == len(texts)
+
+
+def test_a_line_of_gigabytes_in_a_small_file_is_refused_in_little_memory(tmp_path: Path) -> None:
+    compressor = zstandard.ZstdCompressor(level=3).compressobj()
+    chunks = [compressor.compress(b'"a"\n"'), *(compressor.compress(b"x" * 10_000_000) for _ in range(150))]
+    path = write(tmp_path / "bomb.jsonl.zst", b"".join([*chunks, compressor.flush()]))
+    assert Path(path).stat().st_size < 1_000_000
+    tracemalloc.start()
+    message = failure(lambda: list(FilesSource(path).documents()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message == f"{path}: line 2: longer than 64 MB; data.max_record_mb=N reads longer ones"
+    assert peak < 250e6
+
+
+def test_the_longest_record_shapes_no_corpus(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", b'"a"')
+    assert FilesSource(path, max_record_mb=1).fingerprint() == FilesSource(path).fingerprint()
+    (problem,) = sources.problems("files", {"files": [path], "max_record_mb": 0})
+    assert problem == "data.max_record_mb=0: above 0, in millions of bytes, such as 64"
 
 
 def test_check_reports_everything_at_once(tmp_path: Path) -> None:
@@ -482,6 +625,25 @@ def test_hashes_are_remembered_until_the_file_changes(
         assert content_hashes([path]) == first
     path.write_bytes(b"bb")
     assert content_hashes([path]) != first
+
+
+def test_of_large_files_samples_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [Path(write(tmp_path / name, os.urandom(1_000_000))) for name in ("a", "b")]
+    assert quick_hashes(paths) == content_hashes(paths)
+    monkeypatch.setattr(file_hashes, "WHOLE", 1_999_999)
+    monkeypatch.setattr(file_hashes, "CHUNK", 1_000)
+    monkeypatch.setattr(file_hashes, "_hash", lambda path: pytest.fail("hashed as a whole"))
+    first = quick_hashes(paths)
+    assert first[0] != first[1]
+    assert quick_hashes(paths) == first
+    way = 1_000_000 // 4096
+    for start in (0, 123_456, 999_000):
+        content = bytearray(paths[0].read_bytes())
+        content[start : start + way] = bytes(b ^ 1 for b in content[start : start + way])
+        paths[0].write_bytes(content)
+        assert quick_hashes(paths)[0] != first[0]
+        assert quick_hashes(paths)[1] == first[1]
+    assert quick_hashes([Path(write(tmp_path / "empty", b"")), *paths])[0]
 
 
 @pytest.mark.parametrize("memory", [b"", b"{", b"[]", b'{"PATH": 3}', b'{"PATH": [1, 2, 3, 4, 5]}', b"\xff"])

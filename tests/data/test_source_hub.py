@@ -236,14 +236,29 @@ def test_prepare_builds_a_corpus_from_the_hub_and_names_its_commit(tmp_path: Pat
     assert len(asked) == 1  # one commit for the fingerprint, the tokenizer and the blocks
 
 
-def test_a_line_without_the_text_field_names_its_place_and_keys_but_no_text(tmp_path: Path) -> None:
+def test_a_line_without_the_text_field_names_its_place_but_neither_keys_nor_text(tmp_path: Path) -> None:
     with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), {"text": SECRET, "id": 2})}) as hub:
         ran = run(tmp_path, hub.endpoint, READ)
     assert (
-        f"data.text_field=content: {REPOSITORY}, a.jsonl.zst:line 2 has no such text (keys: id, text)"
+        f"data.text_field=content: {REPOSITORY}, a.jsonl.zst:line 2 has no such text (keys: 2);"
         in ran.message
     )
     assert SECRET not in ran.message
+
+
+def test_a_document_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
+    files = {
+        "fr_meta/a.jsonl.zst": shard(document("Un."), document(SECRET * 100)),
+        "data/a.parquet": parquet("Un.", SECRET * 100),
+    }
+    of_parquet = {"pattern": "data/*.parquet", "text_field": "text"}
+    with serving(files) as hub:
+        line = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001)
+        row = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001, **of_parquet)
+    told = "longer than 0.001 MB; data.max_record_mb=N reads longer ones"
+    assert f"fr_meta/a.jsonl.zst: line 2: {told}" in line.message
+    assert f"a.parquet:row 2: {told}" in row.message
+    assert SECRET not in line.message + row.message
 
 
 def test_a_line_that_is_not_json_names_its_place_but_no_text(tmp_path: Path) -> None:

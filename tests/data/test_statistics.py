@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from bertinchamps.contract import Document
 from bertinchamps.data import statistics
@@ -63,6 +65,11 @@ def test_the_command_prints_a_table_and_writes_a_page_without_texts(tmp_path: Pa
     again = prepared(tmp_path, "stats=corpus.html")
     assert again.returncode == 2
     assert "stats=corpus.html: is there already" in again.stderr
+
+
+def test_a_tokenizer_without_a_normaliser_changes_nothing() -> None:
+    found = statistics.normalised(iter([Document("Été 38 °C", "a")]), Tokenizer(WordLevel(unk_token="[UNK]")))
+    assert (found.characters, found.deleted, found.changed) == (7, 0, 0)
 
 
 def test_what_a_normaliser_does_to_characters(tmp_path: Path) -> None:

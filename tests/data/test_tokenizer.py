@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 from bertinchamps.config import TokenizerConfig
 from bertinchamps.data.sources import sources
@@ -297,9 +298,22 @@ def _too_large(state: dict[str, Any]) -> None:
     entries.update({f"mot{index}": index for index in range(len(entries), 2**16 + 1)})
 
 
+def _with_a_gap(state: dict[str, Any]) -> None:
+    state["model"]["vocab"]["mot70000"] = 70_000
+
+
+def _without_unknown(state: dict[str, Any]) -> None:
+    state["model"]["unk_token"] = "[INCONNU]"
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(_without_mask, r"lacks the special tokens \[MASK\]"), (_too_large, "65537 entries.* at most 65536")],
+    [
+        (_without_mask, r"lacks the special tokens \[MASK\]"),
+        (_too_large, "ids up to 65536.* at most 65536"),
+        (_with_a_gap, "ids up to 70000.* at most 65536"),
+        (_without_unknown, "unk_token must be an entry"),
+    ],
 )
 def test_an_unsuitable_tokenizer_is_refused(
     tmp_path: Path, folder: Path, damage: Callable[[dict[str, Any]], None], message: str
@@ -321,6 +335,30 @@ def test_a_missing_or_damaged_tokenizer_is_named(tmp_path: Path, folder: Path) -
         open_tokenizer(tmp_path)
 
 
+def test_names_of_special_tokens_in_a_text_are_text(folder: Path) -> None:
+    tokens = open_tokenizer(folder).encode("[MASK] et [SEP]", add_special_tokens=False).tokens
+    assert not set(tokens) & {"[MASK]", "[SEP]"}
+
+
+def test_the_saved_tokenizer_still_knows_the_mask(tmp_path: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    assert AutoTokenizer.from_pretrained(folder)("la [MASK]", add_special_tokens=False)["input_ids"][-1] == 4
+    open_tokenizer(folder).save(str(tmp_path / "tokenizer.json"))
+    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert again.encode("[MASK]", add_special_tokens=False).ids == [4]
+
+
+def test_a_damaged_tokenizer_is_told_without_its_entries(tmp_path: Path, folder: Path) -> None:
+    whole = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text(
+        whole.replace('"special": true', '"special": "Confidentielle"', 1)
+    )
+    with pytest.raises(UserError, match=r"can open \(line \d+ column \d+\)") as caught:
+        open_tokenizer(tmp_path)
+    assert "Confidentielle" not in str(caught.value)
+
+
 def test_vocabulary_facts(tokenizer: Tokenizer) -> None:
     facts, entries = vocabulary(tokenizer), tokenizer.get_vocab()
     assert facts.size == 600
@@ -330,6 +368,15 @@ def test_vocabulary_facts(tokenizer: Tokenizer) -> None:
     assert set(facts.continuations) == {entries[token] for token in entries if token.startswith(CONTINUATION)}
     assert facts.continuations
     assert entries["patient"] not in facts.continuations
+
+
+@pytest.mark.parametrize("prefix", ["##", "@@"])
+def test_pieces_that_go_on_with_a_word_are_told_by_the_tokenizers_own_mark(prefix: str) -> None:
+    entries = [*SPECIAL_TOKENS, "mot", f"{prefix}s"]
+    model = WordPiece(
+        {e: n for n, e in enumerate(entries)}, unk_token="[UNK]", continuing_subword_prefix=prefix
+    )
+    assert vocabulary(Tokenizer(model)).continuations == (6,)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.errors import UserError
 from bertinchamps.model.positions import at
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.mlm import IGNORED, MaskedLanguageModeling, Masking
@@ -364,6 +366,14 @@ def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -
     ]
     assert scores[0] == scores[1] == scores[2]
     assert model.asked[0].shape == (64, 10)  # 15 % of 64, in each of the first 64 blocks
+
+
+def test_whole_words_of_a_tokenizer_that_does_not_mark_them_are_refused(corpus: Corpus) -> None:
+    unmarked = replace(corpus, vocabulary=replace(VOCABULARY, continuations=()))
+    with pytest.raises(UserError, match="does not mark pieces that go on with a word") as caught:
+        objective(unmarked, whole_word=True)
+    assert "objective.whole_word=false" in str(caught.value)
+    assert objective(unmarked).target_share > 0
 
 
 def test_no_more_held_out_blocks_are_scored_than_asked_for(corpus: Corpus) -> None:

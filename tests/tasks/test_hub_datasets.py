@@ -69,7 +69,8 @@ def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
     code = f"task = tasks.build('quaero', corpus='EMEA', hub='someone/QUAERO')\ntask.check()\n{READ}"
     with serving_dataset(as_parquet("emea", features, {"train": rows, "test": rows})) as hub:
         output, message = run(tmp_path, hub.endpoint, code)
-    expected = "('row-1', 'La rougeole grave', (Entity(label='DISO', fragments=((3, 17),)),), ((0, 2), (3, 11), (12, 17)))"
+    entities, words = "(Entity(label='DISO', fragments=((3, 17),)),)", "((0, 2), (3, 11), (12, 17))"
+    expected = f"('row-1', 'La rougeole grave', {entities}, {words})"
     assert (output.splitlines(), message) == ([f"train {expected}", f"test {expected}"], "")
 
 

@@ -43,7 +43,9 @@ def test_the_time_that_is_kept_for_an_evaluation_is_that_of_one(
             machine.now += SECONDS
             return {"loss": 0.0}
 
-    log = MetricsLog(tmp_path / "metrics.jsonl", 0, trackers.build("none", run_dir=tmp_path, settings={}), print)
+    log = MetricsLog(
+        tmp_path / "metrics.jsonl", 0, trackers.build("none", run_dir=tmp_path, settings={}), print
+    )
     hook = (
         Evaluation(EvaluationConfig(every=0.4), log, BudgetBar())
         if kind == "evaluation"

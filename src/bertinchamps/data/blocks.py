@@ -9,7 +9,11 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from bertinchamps.data.checksums import Checked, Sums, damaged, open_sums
+
 Tokens = NDArray[np.uint16]
+BYTES = 2  # of a token
+CHECKED_AT_ONCE = 1 << 24  # bytes of a file that are all checked when it is opened: some 10 ms
 
 
 class TokenWriter:
@@ -19,15 +23,25 @@ class TokenWriter:
         file: created, or gone on with.
         separator_id: written after each document.
         documents: that the file holds already.
-        tokens: theirs; what is behind them in the file is cut off.
+        sums: the checksums of what it holds already; what is behind that is cut off.
+
+    Attributes:
+        documents: in the file.
+        sums: its checksums.
     """
 
-    def __init__(self, file: Path, separator_id: int, documents: int = 0, tokens: int = 0) -> None:
-        self._stream = file.open("r+b" if tokens else "wb")
-        self._stream.truncate(2 * tokens)
+    def __init__(self, file: Path, separator_id: int, documents: int = 0, sums: Sums | None = None) -> None:
+        self.sums = sums or Sums()
+        self._stream = file.open("r+b" if self.sums.size else "wb")
+        self._stream.truncate(self.sums.size)
         self._stream.seek(0, os.SEEK_END)
         self._separator = separator_id
-        self.documents, self.tokens = documents, tokens
+        self.documents = documents
+
+    @property
+    def tokens(self) -> int:
+        """In the file, separators included."""
+        return self.sums.size // BYTES
 
     def add(self, documents: list[list[int]]) -> None:
         """Append some documents' ids."""
@@ -35,9 +49,10 @@ class TokenWriter:
         for ids in documents:
             flat += ids
             flat.append(self._separator)
-        np.asarray(flat, dtype=np.uint16).tofile(self._stream)
+        content = np.asarray(flat, dtype=np.uint16).tobytes()
+        self._stream.write(content)
+        self.sums.add(content)
         self.documents += len(documents)
-        self.tokens += len(flat)
 
     def flush_to_disk(self) -> None:
         """Make what was added survive a crash of the machine."""
@@ -61,21 +76,60 @@ class Blocks:
     Args:
         file: as `TokenWriter` left it.
         sequence_length: S, tokens a block.
+        sums: checksums of its pieces, with which what is read is compared; None: with nothing.
     """
 
-    def __init__(self, file: Path, sequence_length: int) -> None:
+    def __init__(self, file: Path, sequence_length: int, sums: NDArray[np.uint32] | None = None) -> None:
         self.file, self.sequence_length = file, sequence_length
-        tokens = file.stat().st_size // 2
-        self._count = tokens // sequence_length
-        if self._count:
-            flat = np.memmap(file, dtype=np.uint16, mode="r", shape=(self._count * sequence_length,))
-            self._tokens: Tokens = flat.reshape(self._count, sequence_length)
-        else:
-            self._tokens = np.empty((0, sequence_length), dtype=np.uint16)
+        size = file.stat().st_size
+        content = np.memmap(file, dtype=np.uint8, mode="r") if size else np.empty(0, dtype=np.uint8)
+        self._width = BYTES * sequence_length
+        self._count = size // self._width
+        used = content[: self._count * self._width].view(np.uint16)
+        self._tokens: Tokens = used.reshape(self._count, sequence_length)
+        self._checked = None if sums is None else Checked(file, content, sums)
 
     def __len__(self) -> int:
         return self._count
 
     def read(self, indices: NDArray[np.int64]) -> Tokens:
-        """The blocks of these indices, [B, S]."""
+        """The blocks of these indices, [B, S].
+
+        Raises:
+            UserError: the file is not as it was written where they are.
+        """
+        if self._checked:
+            self._checked.check(indices * self._width, self._width)
         return self._tokens[indices]
+
+    def check(self) -> None:
+        """Compare all of the file with its checksums.
+
+        Raises:
+            UserError: it is not as it was written.
+        """
+        if self._checked:
+            self._checked.check_all()
+
+
+def open_blocks(file: Path, sequence_length: int, tokens: int, digest: str) -> Blocks:
+    """The blocks of a file whose every byte is compared with its checksums before it is used.
+
+    Args:
+        file: the tokens.
+        sequence_length: S, tokens a block.
+        tokens: that were written.
+        digest: of the checksums.
+
+    Raises:
+        UserError: the file is missing, or not as it was written.
+    """
+    if not file.is_file() or file.stat().st_size != BYTES * tokens:
+        raise damaged(file, f"missing or cut (expected {BYTES * tokens} bytes)")
+    sums = open_sums(file, digest)
+    if sums is None:
+        raise damaged(file, "not what was written")
+    blocks = Blocks(file, sequence_length, sums)
+    if BYTES * tokens <= CHECKED_AT_ONCE:
+        blocks.check()
+    return blocks

@@ -8,6 +8,7 @@ PARENT/.NAME.unfinished   being filled; or left by a process that was interrupte
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -16,7 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRESS = "progress.json"
+from bertinchamps.errors import UserError
+
+PROGRESS, MANIFEST = "progress.json", "manifest.json"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DAYS_KEPT = 30  # what was interrupted and never gone on with
 Tell = Callable[[str], None]
 
@@ -28,10 +32,14 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         folder: its final name.
         fill: writes into the directory it is given, which holds PROGRESS where an earlier try got so far.
         tell: is told of waiting.
+
+    Raises:
+        UserError: it cannot be written: the disk is full, or the place is not ours.
     """
     if folder.is_dir():
         return
-    _remove_abandoned(folder.parent)
+    with told(folder.parent):
+        _remove_abandoned(folder.parent)
     build(folder, fill, tell)
 
 
@@ -42,9 +50,12 @@ def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         folder: its final name.
         fill: as of `build_once`.
         tell: is told of waiting.
+
+    Raises:
+        UserError: as of `build_once`.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    with locked(folder, tell):
+    with told(folder.parent), locked(folder, tell):
         if folder.is_dir():  # the process that held the lock has done it
             return
         try:
@@ -52,6 +63,7 @@ def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 unfinished.mkdir(mode=0o700)
             fill(unfinished)
+            keep_private(unfinished)
             try:
                 unfinished.rename(folder)
             except OSError:
@@ -61,6 +73,30 @@ def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         finally:
             if unfinished.is_dir() and not (unfinished / PROGRESS).exists():
                 shutil.rmtree(unfinished)
+
+
+def keep_private(folder: Path) -> None:
+    """Leave files to their owner, whatever becomes of the folder that hides them now."""
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+@contextmanager
+def told(place: Path) -> Iterator[None]:
+    """Tell the user why something in a place of the cache cannot be written.
+
+    Raises:
+        UserError: instead of the OSError. Errors of files elsewhere, which a source may meet, stay what they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM and not str(error.filename or "").startswith(str(place)):
+            raise
+        way = "blocks.cache_dir= names another place"
+        if error.errno in NO_ROOM:
+            way = f"make room and give the same command again, which goes on with what is done; or {way}"
+        raise UserError(f"{place}: cannot be written to ({error.strerror}); {way}") from error
 
 
 @contextmanager
@@ -123,7 +159,7 @@ def _remove_abandoned(parent: Path) -> None:
             if whole is not None and whole.stat().st_mtime > oldest:
                 continue
             lock = os.open(_lock_of(name), os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:  # finished or removed meanwhile
+        except OSError:  # finished or removed meanwhile, or another user's
             continue
         try:
             if _take(lock) and _is(_lock_of(name), lock):

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bertinchamps.config import PrepareConfig, named
-from bertinchamps.data.building import Tell, locked
-from bertinchamps.data.corpus import Corpus, open_corpus, plan_corpus
-from bertinchamps.data.shares import Task, Work, tasks_of
+from bertinchamps.data.building import Tell, locked, told
+from bertinchamps.data.corpus import Corpus, build_source, open_corpus, plan_corpus
+from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
 
@@ -155,10 +155,10 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     # of so many tasks: those of another number have other shares
     folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
     if not plan.folder.is_dir():
-        with locked(plan.folder, tell):
+        with told(plan.folder.parent), locked(plan.folder, tell):
             folder.mkdir(exist_ok=True, mode=0o700)
             if not plan.folder.is_dir():
-                work = Work(folder, plan.source, config, plan.tokenizer_folder, plan.facts)
+                work = Work(folder, plan.source, plan.config, plan.tokenizer_folder, plan.facts)
                 _submit(work, plan.folder, executor, tell)
     if not plan.folder.is_dir():
         tell("cluster: when the last job is done, the same command opens the corpus")
@@ -197,6 +197,27 @@ def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
         raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
 
 
+def _indivisible(data: Mapping[str, Any]) -> list[str]:
+    """What keeps tasks from sharing a source, in the user's key names."""
+    name = data.get("name")
+    if name == "mix":
+        return ["data=mix: its order cannot be divided among tasks; prepare it without +cluster"]
+    if data.get("max_documents") is not None:
+        return ["data.max_documents: tasks of a cluster read whole shards; leave it out"]
+    try:
+        divisible = isinstance(build_source(dict(data)), Divisible)
+    except UserError:  # told where sources are checked
+        return []
+    return (
+        []
+        if divisible
+        else [
+            f"data={name}: this source has no method `share`, by which tasks divide its documents; prepare it "
+            "without +cluster"
+        ]
+    )
+
+
 def cluster_problems(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
     """Mistakes in the node `cluster`, and what of the node `data` no cluster can do, in the user's key names."""
     name, arguments = named(dict(settings))
@@ -205,10 +226,7 @@ def cluster_problems(settings: Mapping[str, Any], data: Mapping[str, Any]) -> li
         keys = ("tasks", "cpus_per_task", "mem_per_cpu_gb", *(("workers",) if name == "local" else ()))
         wrong = [key for key in keys if arguments.get(key, 1) < 1]
         problems = [f"cluster.{key}={arguments[key]}: must be at least 1" for key in wrong]
-    if data.get("name") == "mix":
-        problems.append("data=mix: its order cannot be divided among tasks; prepare it without +cluster")
-    if data.get("max_documents") is not None:
-        problems.append("data.max_documents: tasks of a cluster read whole shards; leave it out")
+    problems += _indivisible(data)
     try:
         import datatrove  # noqa: F401
     except ModuleNotFoundError:

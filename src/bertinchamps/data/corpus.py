@@ -1,7 +1,7 @@
 """From a source to a tokenizer and packed blocks on disk, built once for each fingerprint.
 
-    CACHE/tokenizers/FINGERPRINT/   tokenizer.json, tokenizer_config.json
-    CACHE/corpora/FINGERPRINT/      train.bin, held_out.bin, manifest.json
+    CACHE/tokenizers/FINGERPRINT/   tokenizer.json, tokenizer_config.json, checksums.json
+    CACHE/corpora/FINGERPRINT/      train.bin, held_out.bin, their checksums, manifest.json
 
 A fingerprint covers everything that shaped the content: the source's own (file contents included),
 the cleaning, the tokenizer, the split. Each directory is built beside its place and moved into it, so
@@ -10,34 +10,43 @@ that what exists is whole (`building.py`); an interrupted one is gone on with (`
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, digest, named
 from bertinchamps.contract import Source
-from bertinchamps.data.blocks import Blocks
-from bertinchamps.data.building import Tell, build_once
+from bertinchamps.data.blocks import Blocks, open_blocks
+from bertinchamps.data.building import MANIFEST, Tell, build_once
+from bertinchamps.data.checksums import damaged
 from bertinchamps.data.cleaning import clean, cleaning_problems, compares
+from bertinchamps.data.enough import with_enough
 from bertinchamps.data.file_hashes import cache_folder
+from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.prepared import is_prepared, prepared_problems, read_export
+from bertinchamps.data.progress import SPLITS
 from bertinchamps.data.sources import sources
-from bertinchamps.data.tokenising import Pass, held_out_rule
+from bertinchamps.data.tokenising import Pass
 from bertinchamps.data.tokenizer import (
+    TOKENIZER_FILES,
     Vocabulary,
     open_tokenizer,
     tokenizer_problems,
     train_tokenizer,
     vocabulary,
 )
+from bertinchamps.durable import digest_of, read_sealed, write_sealed
 from bertinchamps.errors import UserError
 from bertinchamps.launch import cores
 
 if TYPE_CHECKING:
     from bertinchamps.data.online import OnlineBlocks
 
-FORMAT_VERSION = 4  # raise it when the same settings would give other files
+# Raise it when the same settings would give other files. 5: documents are held out by their text before cleaning, and
+# names of special tokens in them are text.
+FORMAT_VERSION = 5
+
+CHECKSUMS = "checksums.json"  # of a tokenizer's files
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def prepare(config: PrepareConfig, tell: Tell) -> Corpus:
     tokenizer = open_tokenizer(plan.tokenizer_folder)
 
     def fill(unfinished: Path) -> None:
-        Pass(unfinished, plan.source, config, tokenizer, processes(config.blocks), tell).run(plan.facts)
+        Pass(unfinished, plan.source, plan.config, tokenizer, processes(config.blocks), tell).run(plan.facts)
 
     build_once(plan.folder, fill, tell)
     return open_corpus(plan.folder, plan.tokenizer_folder, config.blocks, tell)
@@ -100,12 +109,14 @@ class Plan:
 
     Attributes:
         source: checked.
+        config: data, cleaning, tokenizer and blocks, with the share that is held out.
         facts: what shapes it.
         tokenizer_folder: where its tokenizer is.
         folder: where it is or will be.
     """
 
     source: Source
+    config: PrepareConfig
     facts: dict[str, Any]
     tokenizer_folder: Path
     folder: Path
@@ -115,6 +126,8 @@ def plan_corpus(
     config: PrepareConfig, tell: Tell, kind: str = "corpora", quick: bool = False, **more: object
 ) -> Plan:
     """Check the source, build the tokenizer or find it built, and name the corpus by what shapes it.
+
+    What a corpus cannot be made of is refused before the tokenizer is trained.
 
     Args:
         config: data, cleaning, tokenizer and blocks.
@@ -126,16 +139,17 @@ def plan_corpus(
     source = build_source(config.data)
     source.check()
     cache = cache_dir(config.blocks)
+    config = with_enough(config, source, tell)
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
-        "tokenizer": digest((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")),
+        "tokenizer": _digest_of_tokenizer(tokenizer_folder),
         "held_out_share": config.blocks.held_out_share,
         **more,
     }
     if config.blocks.tokens_per_character is not None:
         facts["tokens_per_character"] = config.blocks.tokens_per_character
-    return Plan(source, facts, tokenizer_folder, cache / kind / digest(canonical(facts)))
+    return Plan(source, config, facts, tokenizer_folder, cache / kind / digest(canonical(facts)))
 
 
 def corpus_problems(config: PrepareConfig) -> list[str]:
@@ -203,6 +217,7 @@ def cache_dir(config: BlocksConfig) -> Path:
     folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "corpora").is_dir()  # whether we may look into it
     except OSError as error:
         raise UserError(
             f"{folder}: no cache can be kept there ({error.strerror}); blocks.cache_dir= names another place"
@@ -236,9 +251,30 @@ def _build_tokenizer(
         held_out = held_out_rule(source, config.blocks.held_out_share)
         texts = (document.text for document in sample if not held_out(document))
         train_tokenizer(settings, texts, unfinished, tell)
+        write_sealed(unfinished / CHECKSUMS, {name: digest_of(unfinished / name) for name in TOKENIZER_FILES})
 
     build_once(folder, fill, tell)
+    _check_tokenizer(folder)
     return folder
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Refuse a tokenizer that is not as it was written: its files are copied into models."""
+    digests = _sealed(folder / CHECKSUMS)
+    for name in TOKENIZER_FILES:
+        file = folder / name
+        if not file.is_file():
+            raise damaged(file, "missing")
+        if digest_of(file) != digests[name]:
+            raise damaged(file, "not what was written")
+
+
+def _digest_of_tokenizer(folder: Path) -> str:
+    file = folder / "tokenizer.json"
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def processes(config: BlocksConfig) -> int:
@@ -258,16 +294,10 @@ def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell
     Raises:
         UserError: something of them is missing or damaged, or there is less than one block of a split.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     blocks = {}
-    for split in ("train", "held_out"):
-        file = folder / f"{split}.bin"
-        expected = manifest[split]["tokens"] * 2
-        if not file.is_file() or file.stat().st_size != expected:
-            raise UserError(
-                f"{file} is missing or cut (expected {expected} bytes); delete {folder} to build it anew"
-            )
-        blocks[split] = Blocks(file, config.sequence_length)
+    for split in SPLITS:
+        blocks[split] = blocks_of(folder, split, manifest, config)
         if not len(blocks[split]):
             remedy = {
                 "train": "give more text",
@@ -295,10 +325,44 @@ def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell
     )
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    file = folder / "manifest.json"
+def blocks_of(folder: Path, split: str, manifest: dict[str, Any], config: BlocksConfig) -> Blocks:
+    """The blocks of a split.
+
+    Raises:
+        UserError: they are missing, or not as they were written.
+    """
+    tokens, digest = manifest[split]["tokens"], manifest["checksums"][split]
+    return open_blocks(folder / f"{split}.bin", config.sequence_length, tokens, digest)
+
+
+def check_all(corpus: Corpus) -> None:
+    """Compare every byte of a corpus' blocks with its checksum: what training does with those that it reads.
+
+    Raises:
+        UserError: one is not as it was written.
+    """
+    for blocks in (corpus.train, corpus.held_out):
+        if isinstance(blocks, Blocks):
+            blocks.check()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of what was built.
+
+    Raises:
+        UserError: it is missing, or not as it was written.
+    """
+    return _sealed(folder / MANIFEST)
+
+
+def _sealed(file: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is missing or damaged; delete {folder} to build it anew") from error
-    return manifest
+        return read_sealed(file)
+    except FileNotFoundError as error:
+        raise damaged(file, "missing") from error
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be read ({error.strerror}); name a place of your own with blocks.cache_dir="
+        ) from error
+    except ValueError as error:
+        raise damaged(file, "not what was written") from error

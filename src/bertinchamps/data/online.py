@@ -1,6 +1,6 @@
 """`data.online=true`: documents are cleaned, tokenised and packed beside the training, and no blocks are kept.
 
-    CACHE/online/FINGERPRINT/   held_out.bin, manifest.json
+    CACHE/online/FINGERPRINT/   held_out.bin, held_out.sums, manifest.json
                                 windows-N.jsonl   where in the source each window of N tokens begins, as far as
                                                   anybody came
 
@@ -14,6 +14,7 @@ import contextlib
 import copy
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.util import Finalize
@@ -25,14 +26,14 @@ from numpy.typing import NDArray
 
 from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Source
-from bertinchamps.data.blocks import Blocks, Tokens, TokenWriter
-from bertinchamps.data.building import Tell, build_once
-from bertinchamps.data.corpus import Corpus, plan_corpus, processes
+from bertinchamps.data.blocks import Tokens, TokenWriter
+from bertinchamps.data.building import MANIFEST, Tell, build_once
+from bertinchamps.data.corpus import Corpus, blocks_of, plan_corpus, processes, read_manifest
 from bertinchamps.data.loader import permuted
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
-from bertinchamps.durable import write_json
+from bertinchamps.durable import write_sealed
 from bertinchamps.errors import UserError
 
 WINDOW = 1 << 20  # tokens shuffled together: some five megabytes of French, read in a few seconds
@@ -166,8 +167,10 @@ def _pack(
 def _remember(journal: Path, number: int, cursor: Cursor) -> None:
     line = json.dumps({"window": number, **cursor._asdict()})
     # without it, a run that goes on has to read more; a line at once, because several processes may do the same
-    with contextlib.suppress(OSError), journal.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    with contextlib.suppress(OSError):
+        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
 
 
 def _begin(journal: Path, window: int) -> tuple[int, Cursor]:
@@ -198,6 +201,7 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
     )
     config = replace(config, tokenizer=small)
     plan = plan_corpus(config, tell, "online", quick=True, online=WINDOW)
+    config = plan.config
     tokenizer = open_tokenizer(plan.tokenizer_folder)
 
     def fill(unfinished: Path) -> None:
@@ -208,11 +212,14 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
             for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
                 writer.add(ids)
         held_out = {"documents": writer.documents, "tokens": writer.tokens}
-        write_json(unfinished / "manifest.json", {"held_out": held_out, "shaped_by": plan.facts})
+        checksums = {"held_out": writer.sums.write(unfinished / "held_out.sums")}
+        facts = {"held_out": held_out, "checksums": checksums, "shaped_by": plan.facts}
+        write_sealed(unfinished / MANIFEST, facts)
 
     folder = plan.folder
     build_once(folder, fill, tell)
-    held_out = Blocks(folder / "held_out.bin", config.blocks.sequence_length)
+    manifest = read_manifest(folder)
+    held_out = blocks_of(folder, "held_out", manifest, config.blocks)
     if not len(held_out):
         raise UserError(
             f"data.online: the first {HELD_OUT_CHARACTERS:,} characters have no held-out block of "
@@ -226,5 +233,5 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder),
         held_out,
         vocabulary(tokenizer),
-        json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
+        manifest,
     )

@@ -14,7 +14,8 @@ from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Document, Place, Source
 from bertinchamps.data.blocks import Tokens
 from bertinchamps.data.cleaning import Cleaner, groups
-from bertinchamps.data.tokenising import ahead, encode, held_out_rule
+from bertinchamps.data.held_out import held_out_rule
+from bertinchamps.data.tokenising import ahead, encode
 from bertinchamps.data.tokenizer import vocabulary
 from bertinchamps.errors import UserError
 

@@ -25,6 +25,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from bertinchamps.config import PrepareConfig, named
 from bertinchamps.contract import Document, Place, Source
+from bertinchamps.data.building import MANIFEST, keep_private
+from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning import (
     Comparing,
     Count,
@@ -38,13 +40,16 @@ from bertinchamps.data.cleaning import (
     passages,
     stages,
 )
+from bertinchamps.data.held_out import number_of
+from bertinchamps.data.progress import SPLITS
 from bertinchamps.data.sources.readers_bytes import decompressed
-from bertinchamps.data.tokenising import SPLITS, Pass
+from bertinchamps.data.tokenising import Pass
 from bertinchamps.data.tokenizer import open_tokenizer
-from bertinchamps.durable import write_json
+from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.errors import UserError
 
 LOOKS_AT_ONCE = 4_096
+COPIED_AT_ONCE = 1 << 24  # bytes
 
 
 @runtime_checkable
@@ -104,6 +109,8 @@ class Task:
             self.run(rank, world_size)
         except Exception as error:
             said = str(error) if isinstance(error, UserError) else type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                said += f" ({error.strerror})"
             problem.write_text(said, encoding="utf-8")
         if problem.exists():  # raised here, where nothing at hand holds a text
             raise RuntimeError(problem.read_text(encoding="utf-8"))
@@ -134,10 +141,10 @@ class Look(Task):
                 for document, passage in zip(group, found, strict=True):
                     passage.add_to(counts)
                     if not passage.dropped:
-                        texts.write([document.name, passage.text])
+                        texts.write([document.name, number_of(document), passage.text])
                         looks.write(passage.look)
         counted = [*remaining.counts, *counts]
-        write_json(
+        write_sealed(
             self.work.folder / f"texts-{self._number}" / f"{rank}.json",
             {"counts": [c.facts() for c in counted]},
         )
@@ -194,11 +201,11 @@ class Remaining:
         self.counts = [count]
         texts = _read(self._work.folder / f"texts-{before}" / rank)
         decisions = _read(self._work.folder / f"decisions-{before}" / rank)
-        for (name, text), decision in zip(texts, decisions, strict=True):
+        for (name, number, text), decision in zip(texts, decisions, strict=True):
             outcome = step.apply(text, decision)
             count.add(Trace.of(text, outcome))
             if not isinstance(outcome, Dropped):
-                yield Document(outcome, name)
+                yield Document(outcome, name, number=number)
 
     def check(self) -> None:
         """Checked before the work was divided."""
@@ -233,7 +240,7 @@ class Tokenise(Task):
         tokenizer = open_tokenizer(self.work.tokenizer_folder)
         last = rank == world_size - 1
         Pass(folder, source, config, tokenizer, 1, _silent, own_held_out=last).run(self.work.facts)
-        write_json(folder / "counts.json", {"counts": [count.facts() for count in source.counts]})
+        write_sealed(folder / "counts.json", {"counts": [count.facts() for count in source.counts]})
         shutil.rmtree(whole, ignore_errors=True)
         folder.rename(whole)
 
@@ -251,15 +258,16 @@ class Join(Task):
             [self.work.folder / "shares" / str(n) for n in range(self._shares)],
         )
         folder.mkdir(exist_ok=True, mode=0o700)
+        manifests = [_json(share / MANIFEST) for share in shares]
+        checksums = {}
         for split in SPLITS:
-            with (folder / f"{split}.bin").open("wb") as whole:
-                for share in shares:
-                    with (share / f"{split}.bin").open("rb") as part:
-                        shutil.copyfileobj(part, whole, 1 << 24)
-        write_json(
-            folder / "manifest.json", self._manifest([_json(share / "manifest.json") for share in shares])
-        )
+            parts = {
+                s / f"{split}.bin": m["checksums"][split] for s, m in zip(shares, manifests, strict=True)
+            }
+            checksums[split] = _joined(parts, folder / f"{split}.bin").write(folder / f"{split}.sums")
+        write_sealed(folder / MANIFEST, {**self._manifest(manifests), "checksums": checksums})
         if not self._target.is_dir():
+            keep_private(folder)
             folder.rename(self._target)
         for left in self.work.folder.iterdir():
             if left.is_dir() and left.name != "logs":  # this task's own among them
@@ -270,13 +278,13 @@ class Join(Task):
         for rank in range(self._shares):
             for step, facts in zip(steps, self._counts_of(rank, shares[rank]), strict=True):
                 step.join(Count.of(facts))
-        sums = {
+        counts = {
             split: {key: sum(share[split][key] for share in shares) for key in ("documents", "tokens")}
             for split in SPLITS
         }
         out_of_training = sum((Counter(share["out_of_training"]) for share in shares), Counter[str]())
         return {
-            **sums,
+            **counts,
             "characters": sum(share["characters"] for share in shares),
             "cleaning": [step.facts() for step in steps],
             "dropped": dict(dropped(steps) + out_of_training),
@@ -292,6 +300,30 @@ class Join(Task):
             found += _json(self.work.folder / f"texts-{number}" / f"{rank}.json")["counts"]
         found += _json(self.work.folder / "shares" / str(rank) / "counts.json")["counts"]
         return [*found, *share["cleaning"]]
+
+
+def _joined(parts: Mapping[Path, str], whole: Path) -> Sums:
+    """Write files of tokens one after the other into a whole.
+
+    Args:
+        parts: each with the digest of its checksums.
+        whole: to be written.
+
+    Raises:
+        UserError: a part is not as it was written.
+    """
+    sums = Sums()
+    with whole.open("wb") as target:
+        for part, digest in parts.items():
+            of_part = Sums()
+            with part.open("rb") as stream:
+                while chunk := stream.read(COPIED_AT_ONCE):
+                    target.write(chunk)
+                    of_part.add(chunk)
+                    sums.add(chunk)
+            if of_part.digest() != digest:
+                raise _damaged(part)
+    return sums
 
 
 def _nodes(stage: Stage) -> list[str]:
@@ -314,7 +346,8 @@ class Lines:
 
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file, self._unfinished = file, file.with_name(f".{file.name}.unfinished")
-        self._stream = zstandard.open(self._unfinished, "wt", encoding="utf-8")
+        checked = zstandard.ZstdCompressor(write_checksum=True)
+        self._stream = zstandard.open(self._unfinished, "wt", cctx=checked, encoding="utf-8")
 
     def write(self, value: object) -> None:
         self._stream.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -329,11 +362,26 @@ class Lines:
 
 
 def _read(file: Path) -> Iterator[Any]:
-    with file.open("rb") as stream:
-        for line in io.TextIOWrapper(decompressed(stream, ".zst"), encoding="utf-8", newline="\n"):
-            yield json.loads(line)
+    """The values of a file of lines.
+
+    Raises:
+        UserError: it is not as it was written.
+    """
+    try:
+        with file.open("rb") as stream:
+            for line in io.TextIOWrapper(decompressed(stream, ".zst"), encoding="utf-8", newline="\n"):
+                yield json.loads(line)
+    except (EOFError, ValueError):
+        raise _damaged(file) from None
 
 
 def _json(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
+    try:
+        return read_sealed(file)
+    except ValueError:
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> UserError:
+    work = next(parent for parent in file.parents if ".cluster-" in parent.name)
+    return UserError(f"{file} is damaged; delete {work}, and the same command begins anew")

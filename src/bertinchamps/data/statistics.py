@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bertinchamps.data.cleaning import Documents
-from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import UNK, open_tokenizer
 
 TOKENS_AT_ONCE = 1 << 24
@@ -112,7 +112,8 @@ def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
         if read >= SAMPLE_CHARACTERS:
             break
     visible = {character: count for character, count in counts.items() if not character.isspace()}
-    became = {character: tokenizer.normalizer.normalize_str(character) for character in visible}
+    normalise = tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
+    became = {character: normalise(character) for character in visible}
     altered = {character: count for character, count in visible.items() if became[character] != character}
     deleted = sum(count for character, count in altered.items() if not became[character].strip())
     commonest = sorted(altered.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_CHARACTERS]
@@ -125,7 +126,12 @@ def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
 
 
 def statistics(corpus: Corpus, sample: Documents) -> tuple[dict[str, Split], Normalised]:
-    """Statistics of both splits, and of a sample of the documents as they were read."""
+    """Statistics of both splits, and of a sample of the documents as they were read.
+
+    Raises:
+        UserError: a file of tokens is not as it was written.
+    """
+    check_all(corpus)
     tokenizer = open_tokenizer(corpus.tokenizer_folder)
     separator, unknown = corpus.vocabulary.separator_id, tokenizer.get_vocab()[UNK]
     splits = {

@@ -1,69 +1,38 @@
 """The long pass over a corpus: documents → cleaning → the split → tokens in files, in bounded memory, interruptible.
 
-FOLDER/train.bin held_out.bin   uint16 tokens
-FOLDER/manifest.json            what is in them, and why the rest is not
-FOLDER/progress.json seen-N/    while it is written: how far, and what the cleaning steps have seen
+FOLDER/train.bin held_out.bin     uint16 tokens
+FOLDER/train.sums held_out.sums   checksums of them
+FOLDER/manifest.json              what is in them, and why the rest is not
+FOLDER/progress.json seen-N/      while they are written: how far (`progress.py`)
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
 
 from bertinchamps.config import PrepareConfig
-from bertinchamps.contract import Document, Place, Reporting, Source
+from bertinchamps.contract import Document, Reporting, Source
 from bertinchamps.data.blocks import TokenWriter
-from bertinchamps.data.building import PROGRESS, Tell
+from bertinchamps.data.building import MANIFEST, PROGRESS, Tell
+from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
-from bertinchamps.data.tokenizer import vocabulary
-from bertinchamps.durable import flush_to_disk, write_json
-from bertinchamps.errors import UserError
+from bertinchamps.data.held_out import held_out_rule
+from bertinchamps.data.progress import SPLITS, Damaged, Progress, forget_progress, read_progress
+from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary
+from bertinchamps.durable import write_sealed
 
 SECONDS_BETWEEN_NOTES = 10
 SECONDS_BETWEEN_COMMITS = 30
 SHARE_OF_TIME_FOR_COMMITS = 0.05  # where the cleaning has seen so much that writing it down takes long
-SPLITS = ("train", "held_out")
 Item = TypeVar("Item")
-
-
-@dataclass
-class Progress:
-    """How far the pass has come, as progress.json has it.
-
-    Attributes:
-        place: behind the last document of the source that is done.
-        read: all training documents are done.
-        documents: in each file.
-        tokens: in each file.
-        characters: of those documents.
-        counts: what each cleaning step did.
-        out_of_training: documents left out after cleaning, by reason.
-        seconds: spent.
-        seen: the folder of what the cleaning steps have seen.
-        report: of the source, once it is read.
-    """
-
-    place: Place | None = None
-    read: bool = False
-    documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    characters: int = 0
-    counts: list[dict[str, Any]] = field(default_factory=list)
-    out_of_training: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    seen: str = "seen-0"
-    report: dict[str, Any] = field(default_factory=dict)
 
 
 class Pass:
@@ -95,10 +64,9 @@ class Pass:
         self._is_held_out = held_out_rule(source, config.blocks.held_out_share)
         self._own = source.held_out() is not None
         self._cleaner = Cleaner(config.cleaning, processes)
-        file = folder / PROGRESS
-        self.progress = (
-            Progress(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else Progress()
-        )
+        self.progress, self._sums = Progress(), {split: Sums() for split in SPLITS}
+        if (folder / PROGRESS).exists():
+            self._go_on()
         self._out_of_training = Counter(self.progress.out_of_training)
         self._seconds_before = self.progress.seconds
         self._began = self._noted = self._committed = time.monotonic()
@@ -110,13 +78,6 @@ class Pass:
         Args:
             facts: what shaped the corpus, for the manifest.
         """
-        if self.progress.place is not None:
-            done = sum(self.progress.documents.values())
-            self._tell(
-                f"blocks: going on with a preparation that was interrupted ({done:,} documents are done)"
-            )
-            self._cleaner.counts = [Count.of(count) for count in self.progress.counts]
-            self._load()
         separator = vocabulary(self._tokenizer).separator_id
         with (
             self._cleaner,
@@ -135,26 +96,29 @@ class Pass:
             "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
             "out_of_training": dict(+self._out_of_training),
             **self.progress.report,
+            "checksums": {s: self._sums[s].write(self._folder / f"{s}.sums") for s in SPLITS},
             "seconds": round(self._seconds(), 2),
             "shaped_by": facts,
         }
-        write_json(self._folder / "manifest.json", manifest)
-        for left in [self._folder / PROGRESS, *self._folder.glob("seen-*")]:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        write_sealed(self._folder / MANIFEST, manifest)
+        forget_progress(self._folder)
 
-    def _load(self) -> None:
+    def _go_on(self) -> None:
+        """Load what an interrupted pass wrote down; begin anew if the disk did not keep it."""
         try:
-            self._cleaner.load(self._folder / self.progress.seen)
-        except (OSError, EOFError, ValueError) as error:  # the disk lost it
-            (self._folder / PROGRESS).unlink()
-            raise UserError(
-                f"{self._folder / self.progress.seen} is damaged ({type(error).__name__}), so this preparation cannot "
-                "go on where it was; the same command begins anew"
-            ) from error
+            self.progress, self._sums = read_progress(self._folder)
+        except Damaged as error:
+            self._tell(f"blocks: {error}, so a preparation that was interrupted begins anew")
+            forget_progress(self._folder)
+            return
+        self._cleaner.counts = [Count.of(count) for count in self.progress.counts]
+        self._cleaner.load(self._folder / self.progress.seen)
+        done = sum(self.progress.documents.values())
+        self._tell(f"blocks: going on with a preparation that was interrupted ({done:,} documents are done)")
 
     def _writer(self, split: str, separator: int) -> TokenWriter:
-        documents, tokens = self.progress.documents[split], self.progress.tokens[split]
-        return TokenWriter(self._folder / f"{split}.bin", separator, documents, tokens)
+        documents = self.progress.documents[split]
+        return TokenWriter(self._folder / f"{split}.bin", separator, documents, self._sums[split])
 
     def _read(self) -> None:
         """The source's documents; then the user's own held-out ones, which are not cleaned."""
@@ -215,18 +179,10 @@ class Pass:
         began = time.monotonic()
         for writer in self._writers.values():
             writer.flush_to_disk()
-        before = self._folder / self.progress.seen  # is not touched until the new one is whole and named
-        after = self._folder / ("seen-1" if self.progress.seen == "seen-0" else "seen-0")
-        shutil.rmtree(after, ignore_errors=True)
-        self._cleaner.save(after)
-        for file in after.rglob("*.npy"):
-            flush_to_disk(file)
         self.progress.counts = [count.facts() for count in self._cleaner.counts]
         self.progress.out_of_training = dict(self._out_of_training)
         self.progress.seconds = self._seconds()
-        write_json(self._folder / PROGRESS, {**asdict(self.progress), "seen": after.name})
-        self.progress.seen = after.name
-        shutil.rmtree(before, ignore_errors=True)
+        self.progress.write(self._folder, self._sums, self._cleaner.save)
         self._committed = time.monotonic()
         self._commit_seconds = self._committed - began
 
@@ -234,29 +190,19 @@ class Pass:
         return self._seconds_before + time.monotonic() - self._began
 
 
-def held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
-    """Which of the source's documents must not be trained on: a share, or copies of those set aside."""
-    own = source.held_out()
-    if own is None:
-        return lambda document: is_held_out(document, share)
-    numbers = {_text_number(document) for document in own}
-    return lambda document: _text_number(document) in numbers
-
-
-def is_held_out(document: Document, share: float) -> bool:
-    """Whether a document is kept out of training: decided by its text, so that exact copies stay together."""
-    return _text_number(document) < share * 2**64
-
-
-def _text_number(document: Document) -> int:
-    """A number from 0 to 2^64 - 1 that the text alone decides."""
-    digest = hashlib.blake2b(document.text.encode(), digest_size=8, person=b"held out").digest()
-    return int.from_bytes(digest, "big")
-
-
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Ids of each text, on all cores; without offsets, which nobody reads here."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    """Ids of each text, on all cores; without offsets, which nobody reads here.
+
+    A document holds no control token, whatever is written in it: a tokenizer that leaves "[SEP]" in one piece, which
+    then is an entry of its vocabulary, gets an unknown token there.
+    """
+    unknown = int(tokenizer.token_to_id(UNK) or 0)  # it is there: `open_tokenizer` has looked
+    controls = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS} - {unknown}
+    encoded = (encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+    return [
+        ids if controls.isdisjoint(ids) else [unknown if token in controls else token for token in ids]
+        for ids in encoded
+    ]
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

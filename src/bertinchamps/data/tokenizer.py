@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -69,7 +70,7 @@ class Vocabulary:
         special_ids: ids of the special tokens, never masked and never drawn at random.
         mask_id: id of [MASK].
         separator_id: id of [SEP], which closes each document.
-        continuations: ids of pieces that continue a word.
+        continuations: ids of pieces that continue a word; none where the tokenizer does not mark them.
         named_ids: the ids under the names that Hugging Face configs give them.
     """
 
@@ -109,14 +110,20 @@ def train_tokenizer(
             letters = [piece for piece in letters if _letter(piece) in frequent]
         spool.seek(0)
         tokenizer = _trained(config, map(json.loads, spool), letters)
-    tell(f"tokenizer: {tokenizer.get_vocab_size():,} entries from {read[0]:,} characters")
+    entries = tokenizer.get_vocab_size()
+    fewer = (
+        ""
+        if entries >= config.vocab_size
+        else f" (tokenizer.vocab_size={config.vocab_size}: they hold no more)"
+    )
+    tell(f"tokenizer: {entries:,} entries from {read[0]:,} characters{fewer}")
     cls_id, sep_id = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
         special_tokens=[(CLS, cls_id), (SEP, sep_id)],
     )
-    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     write_tokenizer_config(folder, config.normalizer)
 
 
@@ -194,7 +201,9 @@ def write_tokenizer_config(folder: Path, normalizer: str) -> None:
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a directory, set to neither cut nor pad.
+    """The tokenizer in a directory, set to neither cut nor pad, and to take the names of special tokens for text.
+
+    The file is not changed: whoever opens it otherwise still gets the mask for "[MASK]".
 
     Raises:
         UserError: there is none, it is damaged, or lacks the special tokens.
@@ -204,17 +213,26 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         raise UserError(f"{file}: no such file; a tokenizer's directory holds tokenizer.json")
     try:
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(f"{file}: not a tokenizer that `tokenizers` can open ({str(error)[:200]})") from error
+    except (
+        Exception
+    ) as error:  # the library raises bare Exception, whose message may hold entries of the vocabulary
+        place = re.search(r"line \d+ column \d+", str(error))
+        where = f" ({place[0]})" if place else ""
+        raise UserError(f"{file}: not a tokenizer that `tokenizers` can open{where}") from None
     missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
     if missing:
         raise UserError(f"{file}: lacks the special tokens {', '.join(missing)}")
-    if tokenizer.get_vocab_size() > LARGEST_VOCABULARY:
+    if (largest := max(tokenizer.get_vocab().values())) >= LARGEST_VOCABULARY:
+        raise UserError(f"{file}: ids up to {largest}; blocks hold at most {LARGEST_VOCABULARY} entries")
+    try:
+        tokenizer.encode("\N{UMBRELLA}")
+    except Exception:
         raise UserError(
-            f"{file}: {tokenizer.get_vocab_size()} entries; blocks hold at most {LARGEST_VOCABULARY}"
-        )
+            f"{file}: cannot encode what it does not know; its unk_token must be an entry"
+        ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True  # not saved with the tokenizer
     return tokenizer
 
 
@@ -222,12 +240,13 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     """The facts of a tokenizer that objectives work from."""
     entries = tokenizer.get_vocab()
     special = sorted(index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special)
+    prefix = getattr(tokenizer.model, "continuing_subword_prefix", None) or CONTINUATION
     return Vocabulary(
         size=max(entries.values()) + 1,
         special_ids=tuple(special),
         mask_id=entries[MASK],
         separator_id=entries[SEP],
-        continuations=tuple(sorted(i for token, i in entries.items() if token.startswith(CONTINUATION))),
+        continuations=tuple(sorted(i for token, i in entries.items() if token.startswith(prefix))),
         named_ids={
             "pad_token_id": entries[PAD],
             "cls_token_id": entries[CLS],

@@ -22,6 +22,7 @@ from bertinchamps.contract import Batch, Output
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.loader import stream
 from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.errors import UserError
 from bertinchamps.objectives import objectives
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
@@ -58,6 +59,9 @@ class MaskedLanguageModeling:
         device: where the model is, and where masks are made.
         mask_rate: share of the tokens that are targets.
         whole_word: choose whole words instead of pieces; the last gap is filled with one-piece words.
+
+    Raises:
+        UserError: whole words are asked for, and the tokenizer does not say where they end.
     """
 
     name = "mlm"
@@ -71,6 +75,11 @@ class MaskedLanguageModeling:
         mask_rate: float = 0.15,
         whole_word: bool = False,
     ) -> None:
+        if whole_word and not corpus.vocabulary.continuations:
+            raise UserError(
+                f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark pieces that go "
+                "on with a word (as ## does in WordPiece), so nobody knows where words end; objective.whole_word=false"
+            )
         self._corpus, self._seed, self._device = corpus, seed, device
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from bertinchamps.config import canonical, named
 from bertinchamps.contract import Document
+from bertinchamps.data.held_out import numbered
 from bertinchamps.data.workers import serve_parent
 from bertinchamps.registry import Registry
 
@@ -239,6 +240,8 @@ class Cleaner:
 
     def clean(self, group: list[Document]) -> list[Document]:
         """What remains of a group of documents."""
+        if self._stages:
+            group = [numbered(document) for document in group]
         self._seen += sum(len(document.text) for document in group)
         counts = iter(self.counts)
         for stage, comparing in zip(self._stages, self._comparing, strict=True):

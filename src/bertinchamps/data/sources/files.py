@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeGuard, cast
 
 from bertinchamps.contract import Document, Place
-from bertinchamps.data.file_hashes import content_hashes, end_hashes
+from bertinchamps.data.file_hashes import content_hashes, quick_hashes
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
-from bertinchamps.data.sources.readers_bytes import Progress
-from bertinchamps.data.sources.readers_records import Layout
+from bertinchamps.data.sources.readers_bytes import MOST_MB, Progress, irregular, not_a_file
+from bertinchamps.data.sources.readers_records import Layout, most_problems
 from bertinchamps.errors import UserError
 
 TXT_DOCUMENTS = ("file", "line")
@@ -22,7 +22,7 @@ SHOWN_PROBLEMS = 30
 SAMPLE_READ = 1 << 27  # bytes on disk that a sample walks through at most, unless it is itself larger
 
 
-@sources.register("files")
+@sources.register("files", check=most_problems)
 class FilesSource:
     """Documents of the user's files, in the order given; those of a pattern or folder are sorted by path.
 
@@ -35,6 +35,7 @@ class FilesSource:
         text_field: the key or column that holds the text.
         txt_documents: `file` or `line`, what one document of a `.txt` is.
         held_out_files: like `files`, set aside for evaluation.
+        max_record_mb: refuse lines and documents of more than so many millions of bytes, before they fill the memory.
 
     Raises:
         UserError: `txt_documents` is neither. Everything about the files waits for `check`.
@@ -46,11 +47,12 @@ class FilesSource:
         text_field: str = "text",
         txt_documents: str = "file",
         held_out_files: Sequence[str] | str = (),
+        max_record_mb: float = MOST_MB,
     ) -> None:
         if txt_documents not in TXT_DOCUMENTS:
             raise UserError(f"data.txt_documents={txt_documents}: one of {', '.join(TXT_DOCUMENTS)}")
         self._patterns = {"files": _as_list(files), "held_out_files": _as_list(held_out_files)}
-        self._layout = Layout(text_field, txt_documents)
+        self._layout = Layout(text_field, txt_documents, max_record_mb)
         self._paths: dict[str, list[Path]] | None = None
 
     def check(self) -> None:
@@ -70,14 +72,15 @@ class FilesSource:
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Names, sizes and content hashes of the files (no folders: a copy elsewhere is the same corpus).
 
-        Quick ones are hashes of the first and last mebibyte.
+        Quick ones are hashes of samples where the files take long to read (`quick_hashes`).
         """
-        facts: dict[str, object] = {"name": "files", **self._layout._asdict()}
-        hashes = end_hashes if quick else content_hashes
+        text_field, txt_documents, _ = self._layout
+        facts: dict[str, object] = {"name": "files", "text_field": text_field, "txt_documents": txt_documents}
+        hashes = quick_hashes if quick else content_hashes
         for key in self._patterns:
             paths = self._files(key)
             facts[key] = [
-                {"file": path.name, "bytes": path.stat().st_size, "blake2b": digest}
+                {"file": _name(path), "bytes": path.stat().st_size, "blake2b": digest}
                 for path, digest in zip(paths, hashes(paths), strict=True)
             ]
         return facts
@@ -180,6 +183,8 @@ class FilesSource:
                         )
                     elif format_of(path) is None:
                         problems.append(f"data.{key}: {path}: unknown kind of file; {KNOWN}")
+                    elif kind := irregular(path):
+                        problems.append(f"data.{key}: {not_a_file(path, kind)}")
                     else:
                         found[key].setdefault(identity, path)
         return {key: list(paths.values()) for key, paths in found.items()}, problems
@@ -209,7 +214,12 @@ def _has_text(text: str | None) -> TypeGuard[str]:
 
 
 def _document(text: str, path: Path, where: str) -> Document:
-    return Document(text, f"{path.name}:{where}" if where else path.name)
+    return Document(text, f"{_name(path)}:{where}" if where else _name(path))
+
+
+def _name(path: Path) -> str:
+    """Its name as text, which it need not be on a disk."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def _matches(pattern: str) -> list[Path]:

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import sources
-from bertinchamps.data.sources.readers_bytes import decompressed
-from bertinchamps.data.sources.readers_records import field_names
+from bertinchamps.data.sources.readers_bytes import MOST_MB, bounded, decompressed, too_long
+from bertinchamps.data.sources.readers_records import MOST_KEY, most_problems
 from bertinchamps.data.sources.readers_tables import PARQUET_BATCH
 from bertinchamps.errors import UserError
 
@@ -28,9 +28,11 @@ WAYS_OUT = """Ways out:
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
     most = settings.get("max_documents")
-    return (
-        [f"data.max_documents={most}: at least 1, or null for all"] if most is not None and most < 1 else []
-    )
+    wrong = most is not None and most < 1
+    return [
+        *([f"data.max_documents={most}: at least 1, or null for all"] if wrong else []),
+        *most_problems(settings),
+    ]
 
 
 @sources.register("hub", check=_problems)
@@ -45,11 +47,18 @@ class HubSource:
         pattern: its shards; `.parquet`, or JSON lines, plain, `.gz` or `.zst`.
         text_field: the key or column that holds the text.
         max_documents: read no more than so many documents; None for all.
+        max_record_mb: refuse lines and documents of more than so many millions of bytes, before they fill the memory.
     """
 
     def __init__(
-        self, repository: str, pattern: str, text_field: str = "text", max_documents: int | None = None
+        self,
+        repository: str,
+        pattern: str,
+        text_field: str = "text",
+        max_documents: int | None = None,
+        max_record_mb: float = MOST_MB,
     ) -> None:
+        self._most_mb = max_record_mb
         self._repository, self._pattern = repository, pattern
         self._parquet = pattern.endswith(".parquet")
         self._text_field, self._max_documents = text_field, max_documents
@@ -146,7 +155,10 @@ class HubSource:
 
         with self._reading(), HfFileSystem().open(shard, "rb") as file:
             if not self._parquet:
-                yield from decompressed(file, shard)
+                for number, line in enumerate(bounded(decompressed(file, shard), self._most_mb), start=1):
+                    if line is None:
+                        raise too_long(shard, f"line {number}", self._most_mb, MOST_KEY)
+                    yield line
                 return
             import pyarrow.parquet as parquet
 
@@ -164,7 +176,7 @@ class HubSource:
 
         try:
             yield
-        except (EOFError, zlib.error, arrow.ArrowException) as error:
+        except (EOFError, zlib.error, arrow.ArrowException, UnicodeDecodeError) as error:
             raise UserError(
                 f"a shard of {self._repository} is damaged or cut ({type(error).__name__})"
             ) from error
@@ -183,11 +195,13 @@ class HubSource:
             return None
         text = row.get(self._text_field) if isinstance(row, dict) else None
         if not isinstance(text, str):
-            keys = field_names(sorted(row)) if isinstance(row, dict) else "none"
+            keys = len(row) if isinstance(row, dict) else 0
             raise UserError(
-                f"data.text_field={self._text_field}: {self._repository}, {where} has no such text"
-                f" (keys: {keys})"
+                f"data.text_field={self._text_field}: {self._repository}, {where} has no such text (keys: {keys});"
+                f" {self._page()} shows their names"
             )
+        if len(text) > self._most_mb * 1_000_000:
+            raise too_long(self._repository, where, self._most_mb, MOST_KEY)
         return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
 
     def _revision(self) -> str:

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bertinchamps.data.sources.readers_bytes import Progress, chunks, decoded, lines
-from bertinchamps.data.sources.readers_records import Layout, Reader, Record, no_field
+from bertinchamps.data.sources.readers_records import MOST_KEY, Layout, Reader, Record, no_field
 from bertinchamps.data.sources.readers_tables import read_csv, read_parquet, read_tsv
 from bertinchamps.errors import UserError
 
 COMPRESSIONS = (".gz", ".zst")
-LARGEST_ITEM = 1 << 26  # characters of an item of a .json list; beyond it, the file is broken or no list
 BLANKS = " \t\r\n"
 
 
@@ -85,23 +84,28 @@ def _json_line(path: Path, number: int, line: bytes, layout: Layout) -> str | No
 
 def read_jsonl(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
     """One JSON object or string a line; blank lines are skipped."""
-    for number, line in lines(path, progress):
+    for number, line in lines(path, progress, layout.max_record_mb, MOST_KEY):
         if not line.isspace():
             yield Record(f"line {number}", lambda n=number, b=line: _json_line(path, n, b, layout))  # type: ignore[misc]
 
 
 def read_json(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
     """A list of objects or strings, one object, or one after the other; each is read by itself."""
-    for number, item in enumerate(_json_items(path, progress), start=1):
+    for number, item in enumerate(_json_items(path, progress, layout), start=1):
         where = f"item {number}"
         yield Record(where, lambda w=where, i=item: _item_text(path, w, i, layout))  # type: ignore[misc]
 
 
 class _Window:
-    """The part of a JSON file that is being read: grows until one item fits, then slides on."""
+    """The part of a JSON file that is being read: grows until one item fits, then slides on.
 
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self._pieces, self._text = pieces, ""
+    Args:
+        pieces: of the file.
+        most: characters of an item.
+    """
+
+    def __init__(self, pieces: Iterator[str], most: int) -> None:
+        self._pieces, self._text, self._most = pieces, "", most
         self._decode = json.JSONDecoder().raw_decode
 
     def _grow(self) -> bool:
@@ -126,21 +130,30 @@ class _Window:
         return character
 
     def item(self) -> object:
-        """The next value, and go past it. Raises ValueError or RecursionError if it is not JSON."""
+        """The next value, and go past it.
+
+        Raises:
+            OverflowError: it is too long.
+            ValueError or RecursionError: it is not JSON.
+        """
         self.peek()
         while True:
             try:
                 item, end = self._decode(self._text)
             except ValueError:
-                if len(self._text) > LARGEST_ITEM or not self._grow():
+                if len(self._text) > self._most:
+                    raise OverflowError from None
+                if not self._grow():
                     raise
             else:
+                if end > self._most:
+                    raise OverflowError
                 self._text = self._text[end:]
                 return item
 
 
-def _json_items(path: Path, progress: Progress) -> Iterator[object]:
-    window, number = _Window(chunks(path, progress)), 1
+def _json_items(path: Path, progress: Progress, layout: Layout) -> Iterator[object]:
+    window, number = _Window(chunks(path, progress), layout.most), 1
     in_list = window.peek() == "["
     mark = "," if window.peek() else ""  # what came last: a comma announces an item
     try:
@@ -154,6 +167,8 @@ def _json_items(path: Path, progress: Progress) -> Iterator[object]:
             number += mark == ","
         if mark != ("]" if in_list else "") or window.peek():
             raise ValueError
+    except OverflowError:
+        raise layout.too_long(path, f"item {number} (or what follows it is not valid JSON)") from None
     except (ValueError, RecursionError):
         hint = "is the list cut short?" if in_list else "a list, one object, or one object after the other"
         raise UserError(f"{path}: item {number}: not valid JSON; {hint}") from None
@@ -162,11 +177,22 @@ def _json_items(path: Path, progress: Progress) -> Iterator[object]:
 def read_txt(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
     """The whole file as one document, or one document a line."""
     if layout.txt_documents == "file":
-        yield Record("", lambda: "\n".join(_line(path, *numbered) for numbered in lines(path, progress)))
+        yield Record("", lambda: _whole(path, layout, progress))
         return
-    for number, line in lines(path, progress):
+    for number, line in lines(path, progress, layout.max_record_mb, MOST_KEY):
         if not line.isspace():
             yield Record(f"line {number}", lambda n=number, b=line: _line(path, n, b))  # type: ignore[misc]
+
+
+def _whole(path: Path, layout: Layout, progress: Progress) -> str:
+    """The text of a file that is one document."""
+    found, read = list[str](), 0
+    for number, line in lines(path, progress, layout.max_record_mb, MOST_KEY):
+        read += len(line)
+        if read > layout.most:
+            raise layout.too_long(path, "one document (data.txt_documents=line makes one of each line)")
+        found.append(_line(path, number, line))
+    return "\n".join(found)
 
 
 def _line(path: Path, number: int, line: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,15 @@ from bertinchamps.errors import UserError
 BUFFER = 1 << 17  # bytes
 CHUNK = 1 << 10  # bytes of zstandard data decompressed at once: repetitive text shrinks many thousandfold
 LARGEST_WINDOW = 1 << 31  # bytes, what `zstd --long=31` asks for
-CONVERT = "convert it to UTF-8, for example `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`"
+MOST_MB = 64  # of one line or record, in millions of bytes: a compressed file of kilobytes may hold one of gigabytes
+CONVERT = "convert it to UTF-8, for example `iconv -f {} -t UTF-8 OLD > NEW`"
+KINDS = {
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISDIR: "a folder",
+}
 
 
 class Progress:
@@ -76,9 +85,34 @@ def _new_frame() -> Any:
     return zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
 
 
+def irregular(path: Path) -> str | None:
+    """What a path names that is no file with an end; None for a file, or for nothing.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    return next((kind for is_kind, kind in KINDS.items() if is_kind(mode)), None)
+
+
+def not_a_file(path: Path, kind: str) -> UserError:
+    """The message for what is no file: reading it might never end."""
+    return UserError(f"{path}: {kind}, not a file; write its content into a file first")
+
+
 @contextmanager
 def opened(path: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """The decompressed bytes of a file, buffered; the suffix says how it is compressed."""
+    """The decompressed bytes of a file, buffered; the suffix says how it is compressed.
+
+    Raises:
+        UserError: it is no file but a pipe or a device, which need not have an end.
+    """
+    kind = irregular(path)
+    if kind:
+        raise not_a_file(path, kind)
     with path.open("rb", buffering=0) as file:
         size = max(1, path.stat().st_size)
         progress.fraction = lambda: 1.0 if file.closed else file.tell() / size
@@ -104,20 +138,46 @@ def unreadable(path: Path, after: str, error: Exception) -> UserError:
     )
 
 
-def lines(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:
+def lines(
+    path: Path, progress: Progress, most_mb: float = MOST_MB, key: str | None = None
+) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends, numbered from 1, without a byte order mark.
 
+    Args:
+        path: the file.
+        progress: told how far the reading is.
+        most_mb: of a line, in millions of bytes.
+        key: the setting that raises this, for the message.
+
     Raises:
-        UserError: the file cannot be opened, or its compressed data are damaged or cut short.
+        UserError: the file cannot be opened, a line is too long, or its compressed data are damaged or cut short.
     """
     number = 0
     try:
         with opened(path, progress) as stream:
-            for line in stream:
+            for line in bounded(stream, most_mb):
                 number += 1
+                if line is None:
+                    raise too_long(path, f"line {number}", most_mb, key)
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, f"after line {number}", error) from error
+
+
+def bounded(stream: BinaryIO, most_mb: float) -> Iterator[bytes | None]:
+    """The lines of a stream; None instead of one that is longer, at which the reading ends."""
+    most = int(most_mb * 1_000_000)
+    while line := stream.readline(most + 1):
+        if len(line) > most:
+            yield None
+            return
+        yield line
+
+
+def too_long(path: Path | str, where: str, most_mb: float, key: str | None) -> UserError:
+    """The message for a record that nobody may hold in memory."""
+    way = f"{key}=N reads longer ones" if key else "is it the right file?"
+    return UserError(f"{path}: {where}: longer than {most_mb:g} MB; {way}")
 
 
 def decoded(path: Path, number: int, line: bytes) -> str:
@@ -131,7 +191,14 @@ def decoded(path: Path, number: int, line: bytes) -> str:
     except UnicodeDecodeError as error:
         start = error.start
     # raised outside of the handler: the chained error would carry the line
-    raise UserError(f"{path}: line {number}, byte {start + 1}: not UTF-8; {CONVERT}")
+    raise _not_utf8(path, f"line {number}, byte {start + 1}", line if number == 1 else b"")
+
+
+def _not_utf8(path: Path, where: str, beginning: bytes) -> UserError:
+    two_bytes = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return UserError(
+        f"{path}: {where}: not UTF-8; {CONVERT.format('UTF-16' if two_bytes else 'WINDOWS-1252')}"
+    )
 
 
 def chunks(path: Path, progress: Progress) -> Iterator[str]:
@@ -140,11 +207,12 @@ def chunks(path: Path, progress: Progress) -> Iterator[str]:
     Raises:
         UserError: it is not UTF-8, or see `lines`.
     """
-    decoder, offset, bad = codecs.getincrementaldecoder("utf-8-sig")(), 0, -1
+    decoder, offset, bad, beginning = codecs.getincrementaldecoder("utf-8-sig")(), 0, -1, b""
     try:
         with opened(path, progress) as stream:
             while bad < 0:
                 block = stream.read(BUFFER)
+                beginning = beginning or block
                 kept = len(decoder.getstate()[0])  # bytes of a character that the last block cut
                 try:
                     yield decoder.decode(block, final=not block)
@@ -156,4 +224,4 @@ def chunks(path: Path, progress: Progress) -> Iterator[str]:
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, f"after byte {offset}", error) from error
     if bad >= 0:
-        raise UserError(f"{path}: byte {bad + 1}: not UTF-8; {CONVERT}")
+        raise _not_utf8(path, f"byte {bad + 1}", beginning)

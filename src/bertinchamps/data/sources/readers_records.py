@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bertinchamps.data.sources.readers_bytes import Progress
+from bertinchamps.data.sources.readers_bytes import MOST_MB, Progress, too_long
 from bertinchamps.errors import UserError
 
 SETTING = "data.text_field"  # the key that names the text
+
+
+MOST_KEY = "data.max_record_mb"
+
+
+def most_problems(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the longest record that a source's settings allow."""
+    most = settings.get("max_record_mb", MOST_MB)
+    return (
+        []
+        if 0 < most < math.inf
+        else [f"{MOST_KEY}={most}: above 0, in millions of bytes, such as {MOST_MB}"]
+    )
 
 
 class Layout(NamedTuple):
@@ -17,6 +31,16 @@ class Layout(NamedTuple):
 
     text_field: str
     txt_documents: str
+    max_record_mb: float = MOST_MB
+
+    def too_long(self, path: Path, where: str) -> UserError:
+        """The message for a record that is longer."""
+        return too_long(path, where, self.max_record_mb, MOST_KEY)
+
+    @property
+    def most(self) -> int:
+        """Bytes, or characters, of a record."""
+        return int(self.max_record_mb * 1_000_000)
 
 
 class Record(NamedTuple):
@@ -46,7 +70,8 @@ def _plain(name: str) -> str:
     return name.strip("'\" \t\r\n\ufeff").casefold()
 
 
-def no_field(path: Path, where: str, kind: str, layout: Layout, names: list[str]) -> UserError:
+def no_field(path: Path, where: str, kind: str, layout: Layout, names: Sequence[str]) -> UserError:
+    """The message for a text field that is not there. Those that are there are counted, not said: they may be text."""
     return UserError(
         f"{path}: {where}: no {kind} {layout.text_field!r} (found: {field_names(names, layout.text_field)});"
         f" name the one that holds the text with {SETTING}=NAME"

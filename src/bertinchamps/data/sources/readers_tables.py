@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_records import SETTING, Layout, Record, field_names, no_field
+from bertinchamps.data.sources.readers_bytes import Progress, decoded, irregular, lines, not_a_file
+from bertinchamps.data.sources.readers_records import MOST_KEY, SETTING, Layout, Record, field_names, no_field
 from bertinchamps.errors import UserError
 
 LARGEST_FIELD = 1 << 27  # characters of a csv field; beyond it, an unclosed quote has swallowed the file
@@ -144,14 +144,49 @@ def _invalid(path: Path, line: int) -> UserError:
     )
 
 
+class _Lines:
+    """The lines of a table as text, of which those of one record may not be too many.
+
+    Args:
+        path: the file.
+        layout: how long a record may be.
+        progress: told how far the reading is.
+
+    Attributes:
+        first: number of the record's first line; whoever takes a record says that the next one begins.
+    """
+
+    def __init__(self, path: Path, layout: Layout, progress: Progress) -> None:
+        self._path, self._layout, self._read, self._line = path, layout, 0, 0
+        self._lines = lines(path, progress, layout.max_record_mb, MOST_KEY)
+        self.first = 1
+
+    def begin(self) -> None:
+        """The next record begins in the line that was not read yet."""
+        self.first, self._read = self._line + 1, 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        self._line, line = next(self._lines)
+        self._read += len(line)
+        if self._read > self._layout.most:
+            where = f"the record that begins in line {self.first} (is a quote never closed?)"
+            raise self._layout.too_long(self._path, where)
+        return decoded(self._path, self._line, line)
+
+
 def _documents(path: Path, layout: Layout, progress: Progress, dialect: Dialect) -> Iterator[Record]:
-    texts = (decoded(path, number, line) for number, line in lines(path, progress))
+    texts = _Lines(path, layout, progress)
     table = open_table(path, texts, dialect, {layout.text_field: SETTING})
     if table is None:
         return
     column = table.names.index(layout.text_field)
+    texts.begin()
     for line, row in table.rows:
         yield Record(f"line {line}", lambda cell=row[column]: cell.replace("\r\n", "\n"))  # type: ignore[misc]
+        texts.begin()
 
 
 def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
@@ -159,38 +194,71 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
-    row = 0
+    row, kind = 0, irregular(path)
+    if kind:
+        raise not_a_file(path, kind)
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             schema, total = file.schema_arrow, max(1, file.metadata.num_rows)
             progress.fraction = lambda: row / total
             if layout.text_field not in schema.names:
                 raise no_field(path, "schema", "column", layout, schema.names)
-            kind = schema.field(layout.text_field).type
-            kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
-            if not (
-                arrow.types.is_string(kind) or arrow.types.is_large_string(kind) or str(kind) == "string_view"
-            ):
-                raise UserError(
-                    # of a nested type no more, whose fields have names
-                    f"{path}: the column {layout.text_field!r} is of type {str(kind).partition('<')[0]}, not a text;"
-                    f" name the one that holds the text with {SETTING}=NAME"
-                )
-            for batch in file.iter_batches(PARQUET_BATCH, columns=[layout.text_field]):
-                for value in batch.column(0):
-                    row += 1
-                    yield Record(f"row {row}", lambda n=row, cell=value: _cell(path, n, cell))  # type: ignore[misc]
-    except (arrow.ArrowException, OSError, ValueError) as error:  # ValueError: a name that is no UTF-8
-        if isinstance(error, OSError) and error.strerror:
+            _check_type(path, schema.field(layout.text_field).type, layout)
+            for group in range(file.num_row_groups):
+                size = _mean_size(file.metadata.row_group(group), layout)
+                if size > layout.most:  # so that at least one is, which nobody has to read to know
+                    raise layout.too_long(path, f"a record behind row {row}")
+                at_once = max(1, min(PARQUET_BATCH, int(layout.most / max(size, 1))))
+                for batch in file.iter_batches(at_once, row_groups=[group], columns=[layout.text_field]):
+                    for value in batch.column(0):
+                        row += 1
+                        yield Record(f"row {row}", lambda n=row, cell=value: _cell(path, n, cell, layout))  # type: ignore[misc]
+    except UserError:
+        raise
+    except OSError as error:
+        if error.strerror:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        raise UserError(
-            f"{path}: after row {row}: not a Parquet file, or damaged or cut short; copy it again"
-        ) from None
+        raise _damaged_parquet(path, row) from None
+    except (
+        arrow.ArrowException,
+        ValueError,
+        KeyError,
+        IndexError,
+        MemoryError,
+    ):  # of names that are no UTF-8, too
+        raise _damaged_parquet(path, row) from None
 
 
-def _cell(path: Path, row: int, cell: Any) -> str | None:
+def _damaged_parquet(path: Path, row: int) -> UserError:
+    return UserError(f"{path}: after row {row}: not a Parquet file, or damaged or cut short; copy it again")
+
+
+def _check_type(path: Path, kind: Any, layout: Layout) -> None:
+    """Refuse a column that holds no texts. Of a nested one, the type would spell names that the file holds."""
+    import pyarrow as arrow
+
+    kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
+    if arrow.types.is_string(kind) or arrow.types.is_large_string(kind) or str(kind) == "string_view":
+        return
+    said = "nested" if arrow.types.is_nested(kind) else str(kind)
+    raise UserError(
+        f"{path}: the column {layout.text_field!r} is of type {said}, not a text;"
+        f" name the one that holds the text with {SETTING}=NAME"
+    )
+
+
+def _mean_size(group: Any, layout: Layout) -> float:
+    """Bytes of a cell of the text column in a row group, as its metadata has it."""
+    columns = (group.column(number) for number in range(group.num_columns))
+    size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema == layout.text_field)
+    return float(size / max(1, group.num_rows))
+
+
+def _cell(path: Path, row: int, cell: Any, layout: Layout) -> str | None:
     try:
         text: str | None = cell.as_py()
     except UnicodeDecodeError:
         raise UserError(f"{path}: row {row}: not UTF-8; write the column again as UTF-8 text") from None
+    if text is not None and len(text) > layout.most:
+        raise layout.too_long(path, f"row {row}")
     return text
