@@ -255,3 +255,24 @@ def test_special_tokens_in_text(tmp_path: Path) -> None:
     (tokenizer,) = (tmp_path / "cache" / "tokenizers").iterdir()
     opened = AutoTokenizer.from_pretrained(tokenizer)
     assert opened("Le [MASK].", add_special_tokens=False)["input_ids"].count(opened.mask_token_id) == 1
+
+
+def test_report_mixes_settings(tmp_path: Path) -> None:
+    """A run of another rate is neither a repetition nor another seed."""
+    for name, rate, seed in (("fast", "3e-3", 0), ("slow", "1e-5", 0), ("slow_1", "1e-5", 1)):
+        parts = {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+        results = {
+            "task": "ner_notes", "kind": "ner", "head": "flat", "model": "scratch", "model_label": "scratch",
+            "parameters": 7, "seed": seed, "command": f"python -m bertinchamps.finetune optim.learning_rate={rate}",
+            "data_fingerprint": "a", "finished": "2026-11-26T12:00:00+0000", "hardware": "CPU", "data": {},
+            "remarks": [], "cost": dict.fromkeys(("seconds", "steps", "tokens", "flops", "epochs"), 1.0),
+            "settings": {"optim.learning_rate": float(rate)}, "scores": {"test": {"strict": {**parts, "types": {}}}},
+        }  # fmt: skip
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    result = command("bertinchamps.report", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "left out" not in result.stderr
+    page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| scratch, flat (optim.learning_rate=1e-05) | 7 | 50.0 ± 0.0 |" in page
+    assert "| scratch, flat (optim.learning_rate=0.003) | 7 | 50.0 |" in page
