@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -257,13 +256,15 @@ def _conclude(run: Run, trainer: Trainer, records: _Records | None) -> None:
 
 
 def _saver(model: PreTrainedModel, tokenizer_folder: Path) -> Callable[[Path], None]:
-    """Writes what `from_pretrained` opens into a directory: model and tokenizer."""
+    """Writes what `from_pretrained` opens into a directory: model and tokenizer, as it was when the run began."""
     from bertinchamps.data.tokenizer import TOKENIZER_FILES
+
+    tokenizer = {name: (tokenizer_folder / name).read_bytes() for name in TOKENIZER_FILES}
 
     def save(folder: Path) -> None:
         model.save_pretrained(folder)
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(tokenizer_folder / name, folder / name)
+        for name, content in tokenizer.items():
+            (folder / name).write_bytes(content)
 
     return save
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,6 +189,21 @@ def test_what_tasks_hand_on_is_checked(
     monkeypatch.setattr(InTurn, "submit", harming)
     message = failure(lambda: prepare_on_cluster(config, {"name": "in_turn"}, lambda _: None))
     assert f"{name} is damaged; delete " in message
+
+
+def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(
+    config: PrepareConfig, tmp_path: Path
+) -> None:
+    from bertinchamps.pretrain import _saver
+
+    folder = built(config).tokenizer_folder
+    whole = {name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
+    model: Any = SimpleNamespace(save_pretrained=lambda target: target.mkdir())
+    save = _saver(model, folder)
+    flip(folder / "tokenizer_config.json")
+    (folder / "tokenizer.json").unlink()
+    save(tmp_path / "model")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == whole
 
 
 # -------------------------------------------------------------------------------------- the checksums

@@ -141,6 +141,20 @@ def test_positions_say_everything(notes: list[Path]) -> None:
     assert set(known.splitlines()[:3]) <= set(journal.read_text(encoding="utf-8").splitlines())
 
 
+def test_a_damaged_journal_is_not_believed(notes: list[Path]) -> None:
+    corpus = opened(configured(notes, "files"))
+    journal = corpus.folder / f"windows-{WINDOW}.jsonl"
+    blocks = seen(corpus, 0, 4, 60)
+    lines = journal.read_bytes().splitlines()
+    known = online._begin(journal, 2)
+    assert known[0] == 2
+    for place, byte in enumerate(lines[2]):
+        harmed = lines[2][:place] + bytes([byte ^ 1]) + lines[2][place + 1 :]
+        journal.write_bytes(b"\n".join([*lines[:2], harmed, b"5", b"{}", b"\xff", b'"a"']))
+        assert online._begin(journal, 2) in (known, online._begin(journal, 1))
+    assert seen(corpus, 45, 5, 15) == blocks[45:]
+
+
 def test_held_out_documents_are_not_in_the_stream(notes: list[Path]) -> None:
     corpus = opened(configured(notes, "files", sequence_length=8))
     assert corpus.manifest["held_out"]["documents"] > 5

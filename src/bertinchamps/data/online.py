@@ -15,6 +15,7 @@ import copy
 import json
 import multiprocessing
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.util import Finalize
@@ -165,7 +166,8 @@ def _pack(
 
 
 def _remember(journal: Path, number: int, cursor: Cursor) -> None:
-    line = json.dumps({"window": number, **cursor._asdict()})
+    entry = {"window": number, **cursor._asdict()}
+    line = json.dumps({**entry, "crc": _crc(entry)})
     # without it, a run that goes on has to read more; a line at once, because several processes may do the same
     with contextlib.suppress(OSError):
         descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -176,14 +178,20 @@ def _remember(journal: Path, number: int, cursor: Cursor) -> None:
 def _begin(journal: Path, window: int) -> tuple[int, Cursor]:
     """The last window up to this one whose place is known: its number and its cursor."""
     best, cursor = 0, Cursor()
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
+    for line in journal.read_bytes().splitlines() if journal.exists() else ():
         try:
             entry = json.loads(line)
-        except ValueError:  # cut by a crash
+            if entry.pop("crc") != _crc(entry):
+                continue
+        except (ValueError, AttributeError, KeyError, TypeError):  # cut by a crash, or damaged
             continue
         if best <= entry["window"] <= window:
             best, cursor = entry["window"], Cursor(entry["after"], entry["skip"])
     return best, cursor
+
+
+def _crc(entry: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(entry, sort_keys=True).encode())
 
 
 def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
