@@ -451,3 +451,25 @@ def test_windows_longer_than_the_encoder_was_made_for_are_told(run: Any, tmp_pat
     (remark,) = results["remarks"]
     assert remark.startswith("max_length=100000 is more than the 512 tokens that the encoder was made for")
     assert remark in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("head", ["flat", "nested"])
+def test_the_loss_on_dev_is_the_training_loss_of_its_windows(head: str, run: Any, tmp_path: Path) -> None:
+    """With dev a copy of train, no dropout and a rate of zero, both are the same number."""
+    words = [*by_heart(tmp_path), f"head={head}", "budget.epochs=1", "batch.micro_batch=10", "batch.size=10"]
+    folder, _ = run(*words, "optim.learning_rate=0.0", "selection.every_epochs=1")
+    (dev,) = metrics(folder, "dev")
+    (train,) = metrics(folder)
+    assert dev["loss"] == pytest.approx(train["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("target", ["single", "multi"])
+def test_the_loss_on_dev_falls_while_classes_are_learnt(target: str, run: Any, tmp_path: Path) -> None:
+    train = opinions(tmp_path / "train.jsonl")
+    shutil.copyfile(train, tmp_path / "dev.jsonl")
+    words = ["task=classification", f"task.train={train}", f"task.dev={tmp_path / 'dev.jsonl'}", *SCRATCH]
+    folder, _ = run(
+        *words, f"task.target={target}", "budget.epochs=8", "optim.learning_rate=3e-3", "dropout=0"
+    )
+    losses = [record["loss"] for record in metrics(folder, "dev")]
+    assert losses[-1] < losses[0]

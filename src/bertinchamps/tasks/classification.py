@@ -166,12 +166,12 @@ class TextClassification:
             for split, examples in splits.items()
         }
         self._lengths = [len(example.pieces) for example in self.encoded["train"]]
-        self._targets = self._train_targets()
+        self._targets = self._targets_of(splits["train"])
 
-    def _train_targets(self) -> Tensor:
+    def _targets_of(self, examples: Sequence[LabelledText]) -> Tensor:
         """Class indices [N], 0 and 1 [N, C], or standardised numbers [N]."""
         labeller = self.labeller
-        targets = [example.target for example in self.splits["train"]]
+        targets = [example.target for example in examples]
         if labeller.kind == "number":
             numbers = np.array(targets, dtype=np.float64)  # float32 has no digits left for years or amounts
             return torch.from_numpy((numbers - labeller.scale.mean) / labeller.scale.deviation).float()
@@ -204,18 +204,27 @@ class TextClassification:
         """Summed over examples: cross-entropy, its binary form averaged over classes, or squared error."""
         given = dict(inputs)
         targets = given.pop("targets")
-        logits = model(given).float()
+        return Output(self._loss(model(given).float(), targets))
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Of logits [B, C]."""
         if self.labeller.kind == "single_label":
-            return Output(F.cross_entropy(logits, targets, reduction="sum"))
+            return F.cross_entropy(logits, targets, reduction="sum")
         if self.labeller.kind == "number":
-            return Output(F.mse_loss(logits[:, 0], targets, reduction="sum"))
-        terms = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-        return Output(terms / logits.shape[1])
+            return F.mse_loss(logits[:, 0], targets, reduction="sum")
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / logits.shape[1]
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Scores on dev."""
-        scores = self.scores("dev", self.predict(model, "dev"))[PROTOCOL[self.labeller.kind]]
-        return {name: value for name, value in scores.items() if isinstance(value, float)}
+        """The mean loss on dev, of the examples whose classes are all known, and scores."""
+        predicted = self.predict(model, "dev")
+        known = [index for index, example in enumerate(self.splits["dev"]) if self._knows(example)]
+        targets = self._targets_of([self.splits["dev"][index] for index in known])
+        loss = float(self._loss(torch.from_numpy(predicted[known]), targets)) / max(1, len(known))
+        scores = self.scores("dev", predicted)[PROTOCOL[self.labeller.kind]]
+        return {"loss": loss, **{name: value for name, value in scores.items() if isinstance(value, float)}}
+
+    def _knows(self, example: LabelledText) -> bool:
+        return isinstance(example.target, float) or set(example.target) <= set(self.labeller.classes)
 
     def predict(self, model: nn.Module, split: str) -> np.ndarray[Any, Any]:
         """Logits [examples, C] of a split."""

@@ -6,7 +6,7 @@ B windows, S pieces of the longest, W words of the longest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any, cast
 
@@ -89,12 +89,26 @@ class EntityLabeller:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @torch.no_grad()
-    def answers(self, model: nn.Module, windows: Sequence[Window]) -> list[Array]:
-        """What the head says of each window, as the representation keeps it."""
+    def answers(
+        self,
+        model: nn.Module,
+        windows: Sequence[Window],
+        watch: Callable[[Sequence[int], Mapping[str, Tensor], Tensor], None] | None = None,
+    ) -> list[Array]:
+        """What the head says of each window, as the representation keeps it.
+
+        Args:
+            model: the trained model.
+            windows: of any texts.
+            watch: is given the indices, inputs and logits of each batch, as they come.
+        """
         answers: list[Array] = [np.empty(0)] * len(windows)
         for indices in in_length_order([len(window.pieces) for window in windows], self.batch):
             inputs = self.inputs([windows[index] for index in indices])
-            logits = read(model, {name: tensor.to(self._device) for name, tensor in inputs.items()})
+            moved = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+            logits = read(model, moved)
+            if watch is not None:
+                watch(indices, moved, logits)
             for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
                 answers[index] = self.representation.answer(own, windows[index])
         return answers
@@ -223,13 +237,23 @@ class EntityRecognition:
         return Output(self.representation.loss(read(model, inputs), inputs["targets"], inputs["words"]))
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Span scores on dev."""
-        predicted = self.predict(model, "dev")
+        """The loss of a word of dev, in nats, and span scores."""
+        loss, words = 0.0, 0
+
+        def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
+            nonlocal loss, words
+            targets = [self._targets["dev"][index] for index in indices]
+            padded = self.representation.padded(targets, inputs["first_pieces"].shape[1]).to(logits.device)
+            loss += float(self.representation.loss(logits, padded, inputs["words"]))
+            words += sum(self.representation.count(row) for row in targets)
+
+        predicted = self.decoded("dev", self.labeller.answers(model, self.windows["dev"], add))
         strict, nested = (
             strict_scores(self.splits["dev"], predicted),
             nested_exact_scores(self.splits["dev"], predicted),
         )
         return {
+            "loss": loss / max(1, words),
             "strict_f1": strict["f1"],
             "strict_precision": strict["precision"],
             "strict_recall": strict["recall"],

@@ -357,6 +357,7 @@ class Selection(Hook):
         self._bar.say(
             f"epoch {self._epochs(trainer):.4g}: dev {self.metric} {scores[self.metric]:.4f}"
             + (", the best so far" if better else f" (best: {self.best['value']:.4f})")
+            + (f" · loss {scores['loss']:.4f}" if "loss" in scores else "")
         )
         trainer.converged = self._converged()
 
