@@ -197,8 +197,8 @@ def padded(model: Any, batch: Batch, runtime: Runtime) -> Tensor:
 def packed(model: Any, batch: Batch, runtime: Runtime) -> Tensor:
     """The same, of the texts one behind the other in one row."""
     ids = batch.ids[batch.mask][None]  # [1, T]
-    with runtime.arithmetic(), one_behind_the_other(model, batch):
-        hidden = model(ids).last_hidden_state  # [1, T, H]
+    with runtime.arithmetic(), one_behind_the_other(batch):
+        hidden = model(ids, position_ids=batch.places[None]).last_hidden_state  # [1, T, H]
     return _after_backward(model, _projected(hidden).square().sum(), batch)
 
 
@@ -214,8 +214,8 @@ def _after_backward(model: nn.Module, total: Tensor, batch: Batch) -> Tensor:
 
 
 @contextlib.contextmanager
-def one_behind_the_other(model: Any, batch: Batch) -> Iterator[None]:
-    """Texts of a row do not see each other, and each counts its positions from its own start."""
+def one_behind_the_other(batch: Batch) -> Iterator[None]:
+    """Texts of a row do not see each other."""
     device = batch.ids.device
     ends = torch.tensor([0, *np.cumsum(batch.lengths)], dtype=torch.int32, device=device)
     longest = max(batch.lengths)
@@ -232,17 +232,7 @@ def one_behind_the_other(model: Any, batch: Batch) -> Iterator[None]:
         read: Any = varlen_attn(*rows, ends, ends, longest, longest)
         return read.transpose(0, 1)[None]  # type: ignore[no-any-return]
 
-    positions = model.embeddings.positions
-    forward = positions.forward
-
-    def from_each_start(embeddings: Tensor) -> Tensor:  # [1, T, H]
-        added = forward(embeddings.new_zeros(1, longest, embeddings.shape[-1]))  # [1, S, H]
-        return embeddings + added[:, batch.places]
-
-    with (
-        mock.patch.object(attention, "attend", attend),
-        mock.patch.object(positions, "forward", from_each_start),
-    ):
+    with mock.patch.object(attention, "attend", attend):
         yield
 
 

@@ -347,7 +347,8 @@ def test_texts_without_padding_give_what_they_give_with_it(positions: str) -> No
     torch.testing.assert_close(device_variants.packed(model, batch, runtime), with_padding)
     backwards = batch._replace(places=batch.places.flip(0))  # positions count, too
     assert abs(device_variants.packed(model, backwards, runtime) - with_padding) > 1e-4 * with_padding
-    with device_variants.one_behind_the_other(model, batch):  # so does whose tokens a token sees
-        one_text = model(batch.ids[batch.mask][None], torch.ones(1, len(batch.places))).last_hidden_state
+    with device_variants.one_behind_the_other(batch):  # so does whose tokens a token sees
+        row, mask = batch.ids[batch.mask][None], torch.ones(1, len(batch.places))
+        one_text = model(row, mask, position_ids=batch.places[None]).last_hidden_state
     apart = model(batch.ids[:1, : batch.lengths[0]]).last_hidden_state
     torch.testing.assert_close(one_text[:, : batch.lengths[0]], apart)
