@@ -122,6 +122,20 @@ def test_an_empty_title_is_refused(tmp_path: Path) -> None:
         assert "task.title: must not be empty" in refused(name, train=train, title=" ")
 
 
+def test_lines_that_an_annotation_tool_rejected_are_no_examples(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"note {n}", "label": "a", "answer": ["accept", "reject", "ignore"][n % 3]} for n in range(9)
+    ]
+    train = write(tmp_path / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    reader = tasks.build("classification", train=train)
+    assert [record.text for record in reader.read()["train"]] == ["note 0", "note 3", "note 6"]
+    assert reader.remarks == (
+        "left out of task.train: lines that the annotation tool marked as rejected (6)",
+    )
+    reader = tasks.build("classification", train=train, label="answer")  # which then is no mark
+    assert len(reader.read()["train"]) == 9
+
+
 # --- named entities
 
 EXPECTED = [AnnotatedText("n", "La rougeole", (Entity("DISO", ((3, 11),)),))]

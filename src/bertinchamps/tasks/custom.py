@@ -108,10 +108,12 @@ class Classification:
             next(iter(tables.read(path, self._columns)))
 
     def read(self) -> dict[str, list[LabelledText]]:
-        """The rows of each file that is given; quotes that a `.tsv` keeps become a remark."""
+        """The rows of each file that is given; quotes that a `.tsv` keeps, and what is left out, become remarks."""
         splits, remarks = {}, []
         for split, path in _given(**self._settings).items():
-            splits[split] = list(tables.read(path, self._columns))
+            left_out: Counter[str] = Counter()
+            splits[split] = list(tables.read(path, self._columns, left_out))
+            remarks += _left_out(split, left_out)
             if quoted := tables.enclosed(path, splits[split]):
                 remarks.append(
                     f"{quoted} of the {len(splits[split])} rows of task.{split} have a field in quotes, which are kept:"
@@ -119,6 +121,10 @@ class Classification:
                 )
         self.remarks = tuple(remarks)
         return splits
+
+
+def _left_out(split: str, reasons: Counter[str]) -> list[str]:
+    return [f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(reasons.items())]
 
 
 def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
@@ -178,9 +184,7 @@ class Ner:
         for split, path in _given(**self._settings).items():
             left_out: Counter[str] = Counter()
             splits[split] = _read(split, path, self._layout, left_out)
-            remarks += [
-                f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(left_out.items())
-            ]
+            remarks += _left_out(split, left_out)
         self.remarks = tuple(remarks)
         return splits
 

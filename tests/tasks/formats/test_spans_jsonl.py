@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.spans import can_be_seen, visible
-from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.tasks.formats import json_lines, spans_jsonl
 
 SECRET = "Madame Confidentielle"
 
@@ -161,7 +161,7 @@ def test_lines_marked_as_rejected_are_left_out_and_counted(tmp_path: Path) -> No
     left_out: Counter[str] = Counter()
     found = spans_jsonl.read(path, left_out=left_out)
     assert [document.name for document in found] == ["a-line-5", "a-line-6", "a-line-7"]
-    assert left_out == {spans_jsonl.REJECTED: 4}
+    assert left_out == {json_lines.REJECTED: 4}
     assert len(spans_jsonl.read(path, annotated=False)) == 7  # who wants labels wants them for all
     with pytest.raises(UserError, match=r"no document in it; .*; 2 are marked as rejected"):
         read(tmp_path, *items[:2])

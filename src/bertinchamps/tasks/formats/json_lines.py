@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,18 @@ def _with_places(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # How annotation tools say that a line does not count: Prodigy, Label Studio, Argilla.
-REJECTED = (("answer", ("reject", "ignore")), ("was_cancelled", (True,)), ("status", ("discarded",)))
+MARKS = (("answer", ("reject", "ignore")), ("was_cancelled", (True,)), ("status", ("discarded",)))
+REJECTED = "lines that the annotation tool marked as rejected"
 
 
-def is_rejected(item: Mapping[str, Any]) -> bool:
-    """Whether an annotation tool marked the object as one that does not count."""
-    return any(item.get(key) in values for key, values in REJECTED)
+def is_rejected(item: Mapping[str, Any], read: Collection[str] = ()) -> bool:
+    """Whether an annotation tool marked the object as one that does not count.
+
+    Args:
+        item: the object.
+        read: keys that the user named, which hold data and no mark.
+    """
+    return any(key not in read and item.get(key) in values for key, values in MARKS)
 
 
 def write(path: Path, items: Iterable[Mapping[str, Any]]) -> None:

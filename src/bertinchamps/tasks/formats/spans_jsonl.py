@@ -25,7 +25,6 @@ from bertinchamps.spans import can_be_seen, other_counting, says, visible
 from bertinchamps.tasks.formats import json_lines
 
 LISTS = ("entities", "spans", "labels", "label")
-REJECTED = "lines that the annotation tool marked as rejected"
 BLANK = "entities in which nothing can be seen"
 DIGITS = 4  # of a confidence
 FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]], "label": "DISO"} or [0, 5, "DISO"]'
@@ -47,7 +46,7 @@ def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = Non
     left_out = Counter() if left_out is None else left_out
     for number, item in json_lines.read(path):
         if annotated and json_lines.is_rejected(item):
-            left_out[REJECTED] += 1
+            left_out[json_lines.REJECTED] += 1
             continue
         where = f"{path}: line {number}"
         text = json_lines.string(item, "text", where)
@@ -57,7 +56,11 @@ def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = Non
         entities = _entities(item, text, where, left_out) if annotated else []
         documents[name], lines[name] = AnnotatedText(name, text, tuple(sorted(entities))), number
     if not documents:
-        rejected = f"; {left_out[REJECTED]} are marked as rejected" if left_out[REJECTED] else ""
+        rejected = (
+            f"; {left_out[json_lines.REJECTED]} are marked as rejected"
+            if left_out[json_lines.REJECTED]
+            else ""
+        )
         raise UserError(f"{path}: no document in it; a line holds one JSON object{rejected}")
     return list(documents.values())
 

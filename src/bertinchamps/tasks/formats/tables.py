@@ -13,6 +13,7 @@ import csv
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,8 +73,15 @@ def format_of(path: Path) -> str | None:
     return next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
 
 
-def read(path: Path, columns: Columns) -> Iterator[LabelledText]:
+def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> Iterator[LabelledText]:
     """The rows of a file in their order, each named by file and line.
+
+    Where labels are read, lines of a `.jsonl` that an annotation tool marked as rejected are left out.
+
+    Args:
+        path: the file.
+        columns: which hold what.
+        left_out: gets what was left out, by reason.
 
     Raises:
         UserError: the name tells no known format, a row or a column is missing, or a label is not of its kind.
@@ -85,6 +93,10 @@ def read(path: Path, columns: Columns) -> Iterator[LabelledText]:
         )
     some = False
     for where, row in _rows(path, kind, columns.wanted()):
+        if columns.label and kind == ".jsonl" and json_lines.is_rejected(row, columns.wanted()):
+            if left_out is not None:
+                left_out[json_lines.REJECTED] += 1
+            continue
         some = True
         yield _record(path, where, row, columns)
     if not some:
