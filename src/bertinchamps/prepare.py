@@ -88,10 +88,9 @@ def command_problems(config: PrepareCommandConfig) -> list[str]:
         from bertinchamps.data.cluster import cluster_problems
 
         found += cluster_problems(config.cluster, config.data)
-    if config.stats is not None:
-        found += _stats_problems(config.stats)
-    if config.export is not None and Path(config.export).expanduser().exists():
-        found.append(f"export={config.export}: is there already, and was not touched; choose another name")
+    for key, value in (("stats", config.stats), ("export", config.export)):
+        if value is not None:
+            found += _place_problems(key, value)
     return found
 
 
@@ -109,13 +108,14 @@ def _problems_of_prepared(config: PrepareCommandConfig) -> list[str]:
     return found
 
 
-def _stats_problems(stats: str) -> list[str]:
-    file = Path(stats).expanduser()
-    if os.path.lexists(file):
-        return [f"stats={stats}: is there already, and was not touched; choose another name"]
-    reason = why_not_writable(file)
+def _place_problems(key: str, value: str) -> list[str]:
+    """Why nothing new can be written where a setting says."""
+    place = Path(value).expanduser()
+    if os.path.lexists(place):
+        return [f"{key}={value}: is there already, and was not touched; choose another name"]
+    reason = why_not_writable(place)
     return (
-        [] if reason is None else [f"stats={stats}: cannot be written there ({reason}); name another place"]
+        [] if reason is None else [f"{key}={value}: cannot be written there ({reason}); name another place"]
     )
 
 

@@ -22,6 +22,7 @@ from bertinchamps.data.cluster import prepare_on_cluster
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.loader import stream
 from bertinchamps.data.online import open_online
+from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.shares import Join
 from bertinchamps.durable import read_sealed, write_sealed
 
@@ -189,6 +190,28 @@ def test_what_tasks_hand_on_is_checked(
     monkeypatch.setattr(InTurn, "submit", harming)
     message = failure(lambda: prepare_on_cluster(config, {"name": "in_turn"}, lambda _: None))
     assert f"{name} is damaged; delete " in message
+
+
+def test_no_flipped_byte_is_exported_or_used_where_it_was_unpacked(
+    config: PrepareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks_module, "CHECKED_AT_ONCE", 0)
+    corpus = built(config)
+    file = corpus.folder / "train.bin"
+    flip(file)
+    message = failure(lambda: export_corpus(built(config), config, tmp_path / "export", lambda _: None))
+    assert message.startswith(f"{file}: bytes ")
+    assert not (tmp_path / "export").exists()
+    flip(file)
+    export_corpus(built(config), config, tmp_path / "export", lambda _: None)
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "elsewhere"))
+    opening = PrepareConfig(
+        data={"name": "prepared", "folder": str(tmp_path / "export")}, blocks=config.blocks
+    )
+    unpacked = built(opening)
+    assert bytes_of(unpacked) == bytes_of(corpus)
+    flip(unpacked.folder / "train.bin")
+    assert "are not those that were written" in failure(lambda: check_all(built(opening)))
 
 
 def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps.config import Node, PrepareConfig, canonical, digest
+from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build
 from bertinchamps.data.file_hashes import content_hashes
 from bertinchamps.data.sources.readers_bytes import Progress, opened, unreadable
@@ -223,8 +224,11 @@ def export_corpus(corpus: Corpus, config: PrepareConfig, folder: Path, tell: Tel
         tell: shown progress.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or a byte of the blocks is not the one that was.
     """
+    for blocks in (corpus.train, corpus.held_out):
+        if isinstance(blocks, Blocks):
+            blocks.check()
 
     def fill(unfinished: Path) -> None:
         files: dict[str, dict[str, Any]] = {}
