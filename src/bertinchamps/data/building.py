@@ -40,7 +40,7 @@ def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         return
     with told(folder.parent):
         _remove_abandoned(folder.parent)
-    build(folder, fill, tell)
+        build(folder, fill, tell)
 
 
 def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
@@ -50,12 +50,9 @@ def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
         folder: its final name.
         fill: as of `build_once`.
         tell: is told of waiting.
-
-    Raises:
-        UserError: as of `build_once`.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    with told(folder.parent), locked(folder, tell):
+    with locked(folder, tell):
         if folder.is_dir():  # the process that held the lock has done it
             return
         try:

@@ -31,7 +31,7 @@ from bertinchamps.launch import cores
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus
 
-FORMAT = 2  # of the folder
+FORMAT = 1  # of the folder
 LEVEL = 19  # of zstandard: an export is written once and carried around
 BLOCKS = ("train.bin", "held_out.bin")
 FACTS = {  # of each file
@@ -151,7 +151,7 @@ def read_export(data: Node) -> Export:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = int(manifest["format"])
-        if version == FORMAT:
+        if version <= FORMAT:
             files = {
                 name: {key: manifest["files"][name][key] for key in keys} for name, keys in FACTS.items()
             }
@@ -163,13 +163,8 @@ def read_export(data: Node) -> Export:
         raise UserError(
             f"data.folder={data['folder']}: {file} is damaged, or not of an export; {REMEDY}"
         ) from error
-    if version != FORMAT:
-        age = (
-            "a newer version, which has to be installed here"
-            if version > FORMAT
-            else f"an older version; {REMEDY}"
-        )
-        raise UserError(f"{file}: of format {version}, written by {age}")
+    if version > FORMAT:
+        raise UserError(f"{file}: written by a newer version (format {version}); install that version here")
     if not whole:
         raise UserError(f"{file}: its fingerprint is not that of what shaped the corpus; {REMEDY}")
     return export
