@@ -10,6 +10,7 @@ that what exists is whole (`building.py`); an interrupted one is gone on with (`
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from bertinchamps.data.online import OnlineBlocks
 
 # Raise it when the same settings would give other files. 5: documents are held out by their text before cleaning, and
-# names of special tokens in them are text.
+# names of special tokens in them are text; checksums lie beside the blocks.
 FORMAT_VERSION = 5
 
 CHECKSUMS = "checksums.json"  # of a tokenizer's files
@@ -139,7 +140,8 @@ def plan_corpus(
     source = build_source(config.data)
     source.check()
     cache = cache_dir(config.blocks)
-    config = with_enough(config, source, tell)
+    # one that is being read cannot go to another process, as that of a stream does
+    config = with_enough(config, copy.deepcopy(source) if quick else source, tell)
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {

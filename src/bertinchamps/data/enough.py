@@ -5,7 +5,6 @@ A word makes at least one token, so words are counted instead of tokens that nob
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import re
@@ -88,7 +87,6 @@ def with_enough(config: PrepareConfig, source: Source, tell: Tell) -> PrepareCon
         UserError: documents cannot be read, or there are too few for a block of each split.
     """
     length, share = config.blocks.sequence_length, config.blocks.held_out_share
-    source = copy.deepcopy(source)  # one that is being read cannot go to another process
     documents = _cleaned(source.documents(), config.cleaning)
     own = source.held_out()
     if own is not None:
