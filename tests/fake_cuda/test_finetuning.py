@@ -74,7 +74,7 @@ def test_finetuning_and_prediction_are_on_the_card(
     labeller = build_labeller(facts, open_tokenizer(source.name), BATCH.evaluation, torch.device("cuda"))
     task = task_of(facts, labeller)
     log = hooks.MetricsLog(
-        tmp_path / "metrics.jsonl", 0, trackers.build(name="none", run_dir=tmp_path, settings={})
+        tmp_path / "metrics.jsonl", 0, trackers.build(name="none", run_dir=tmp_path, settings={}), print
     )
     selection = hooks.Selection(SelectionConfig(), task.metric, log, hooks.BudgetBar())
     with fake_card(monkeypatch) as card:

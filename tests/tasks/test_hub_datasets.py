@@ -70,7 +70,7 @@ def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
     with serving_dataset(as_parquet("emea", features, {"train": rows, "test": rows})) as hub:
         output, message = run(tmp_path, hub.endpoint, code)
     entities, words = "(Entity(label='DISO', fragments=((3, 17),)),)", "((0, 2), (3, 11), (12, 17))"
-    expected = f"('row-1', 'La rougeole grave', {entities}, {words})"
+    expected = f"('row-1', 'La rougeole grave', {entities}, {words}, None)"
     assert (output.splitlines(), message) == ([f"train {expected}", f"test {expected}"], "")
 
 

@@ -246,7 +246,7 @@ def _unknown_options(words: list[str]) -> list[str]:
     """Settings written as options."""
     known = get_args_parser()._option_string_actions
     problems = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         name, equals, value = word.partition("=")
         if re.match(r"--?[A-Za-z]", word) and name not in known:
             value = value if equals or "=" in following or following.startswith("-") else following
