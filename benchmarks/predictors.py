@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from transformers import pipeline
+from transformers import AutoTokenizer, pipeline
 
 from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
@@ -347,7 +347,7 @@ def _agreement(side: Ours | Stock, reference: Stock, texts: Sequence[str]) -> Ag
 
 def masked_rows(models: Models) -> list[Row]:
     """Ours and the peers' at each precision, each text with one word masked."""
-    tokenizer = open_tokenizer(str(models.masked))
+    tokenizer = AutoTokenizer.from_pretrained(models.masked)  # to which "[MASK]" in a text is the mask
     chance = random.Random(0)
     texts = [_masked(text, tokenizer.mask_token, chance) for text in models.texts]
     lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
