@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 
 from bertinchamps.config import RuntimeConfig
 from bertinchamps.finetune import finetune
-from bertinchamps.predict import open_reader
-from bertinchamps.tasks import ner
+from bertinchamps.predict import Reader, open_reader, problems
+from bertinchamps.predict import predict as predict_texts
+from bertinchamps.tasks import inputs, ner
 from bertinchamps.tasks.formats import brat, spans_jsonl
 from bertinchamps.tasks.saved import read_facts
 from bertinchamps.training.runtime import build_runtime
@@ -146,21 +148,147 @@ def test_what_is_there_is_not_overwritten(tagger: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine.jsonl").read_text(encoding="utf-8") == "precious"
 
 
-def test_classes_with_their_probabilities(tmp_path: Path) -> None:
-    train = opinions(tmp_path / "train.jsonl", 60)
+@pytest.fixture(scope="module")
+def critic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of opinions on books."""
+    folder = tmp_path_factory.mktemp("critic")
+    train = opinions(folder / "train.jsonl", 60)
     words = [
         "task=classification", f"task.train={train}", *QUICK, *SCRATCH, "optim.learning_rate=3e-3",
-        "budget.epochs=20", f"run_dir={tmp_path / 'run'}",
+        "budget.epochs=20", f"run_dir={folder / 'run'}",
     ]  # fmt: skip
-    run = finetune(composed(*words, command="finetune"))
+    return finetune(composed(*words, command="finetune"))
+
+
+def predicted(model: Path, tmp_path: Path, *words: str) -> Any:
+    """What `python -m bertinchamps.predict` returned in a folder."""
+    return command("bertinchamps.predict", f"model={model}", *words, "runtime=eager", cwd=tmp_path)
+
+
+def test_classes_with_their_probabilities(critic: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text(
         'text\n"Un très bon livre, 8 pages."\n"Un mauvais livre, 9 pages."\n', encoding="utf-8"
     )
-    result = command("bertinchamps.predict", f"model={run}", "input=new.csv", "runtime=eager", cwd=tmp_path)
+    result = predicted(critic, tmp_path, "input=new.csv")
     assert result.returncode == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["predicted"] for row in found] == ["good", "bad"]
+    assert [row["id"] for row in found] == ["new.csv, line 2", "new.csv, line 3"]
     assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in found)
+
+
+BOOKS = "id;text;ward\nP-77;Un très bon livre, 8 pages.;B2\nP-78;Un mauvais livre, 9 pages.;\n"
+
+
+def test_ids_and_columns_come_out_as_they_went_in(critic: Path, tmp_path: Path) -> None:
+    (tmp_path / "books.csv").write_text(BOOKS, encoding="utf-8")
+    for name in ("out.csv", "out.tsv", "out.jsonl"):
+        assert predicted(critic, tmp_path, "input=books.csv", f"output={name}").returncode == 0
+    rows = {
+        "out.csv": list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8"), delimiter=";")),
+        "out.tsv": list(csv.DictReader((tmp_path / "out.tsv").open(encoding="utf-8"), delimiter="\t")),
+        "out.jsonl": [json.loads(line) for line in (tmp_path / "out.jsonl").open(encoding="utf-8")],
+    }
+    for name, found in rows.items():
+        kept = [(row["id"], row["text"], row["ward"], row["predicted"]) for row in found]
+        assert kept == [
+            ("P-77", "Un très bon livre, 8 pages.", "B2", "good"),
+            ("P-78", "Un mauvais livre, 9 pages.", "", "bad"),
+        ], name
+    shares = [row["probabilities"][row["predicted"]] for row in rows["out.jsonl"]]
+    for name in ("out.csv", "out.tsv"):
+        assert [float(row["probability"]) for row in rows[name]] == pytest.approx(shares, abs=1e-5)
+    result = predicted(critic, tmp_path, "input=out.jsonl", "format=csv", "id_field=ward")
+    assert result.returncode == 2
+    assert "out.jsonl: line 1: a column is called 'predicted'" in result.stderr
+
+
+def test_entities_in_a_table_keep_ids_and_columns(tagger: Path, tmp_path: Path) -> None:
+    notes = documents(3)
+    rows = [{"nip": f"P-{n}", "note": note.text, "ward": n} for n, note in enumerate(notes)]
+    rows.append({"nip": "P-9", "note": "", "ward": 9})
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "notes.jsonl").write_text(lines, encoding="utf-8")
+    shared = [tagger, tmp_path, "input=notes.jsonl", "text_field=note", "id_field=nip"]
+    assert predicted(*shared, "output=out.csv").returncode == 0
+    found = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert list(found[0]) == [
+        "nip", "ward", "entity_type", "entity_start", "entity_end", "entity_text", "confidence"
+    ]  # fmt: skip
+    for number, note in enumerate(notes):
+        own = [row for row in found if row["nip"] == f"P-{number}"]
+        assert {row["ward"] for row in own} == {str(number)}
+        assert sorted((int(row["entity_start"]), row["entity_type"]) for row in own) == sorted(
+            (entity.start, entity.label) for entity in note.entities
+        )
+        assert all(
+            note.text[int(row["entity_start"]) : int(row["entity_end"])] == row["entity_text"] for row in own
+        )
+        assert all(0.5 < float(row["confidence"]) <= 1 for row in own)
+    assert found[-1] == dict.fromkeys(found[0], "") | {"nip": "P-9", "ward": "9"}
+    assert predicted(*shared, "output=out.jsonl").returncode == 0
+    first = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert {"id": "P-0", "text": notes[0].text, "nip": "P-0", "ward": 0}.items() <= first.items()
+    assert predicted(*shared, "output=brat").returncode == 0
+    assert sorted(file.stem for file in (tmp_path / "brat").glob("*.ann")) == ["P-0", "P-1", "P-2", "P-9"]
+    places = [
+        int(line.split()[2])
+        for line in (tmp_path / "brat" / "P-0.ann").read_text().splitlines()
+        if line[0] == "T"
+    ]
+    assert places == sorted(places)
+    assert "AnnotatorNotes T1\tconfidence " in (tmp_path / "brat" / "P-0.ann").read_text()
+
+
+def test_a_mistake_at_the_end_is_told_before_anything_is_written(critic: Path, tmp_path: Path) -> None:
+    (tmp_path / "books.csv").write_text(BOOKS + "P-79;too;many;cells\n", encoding="utf-8")
+    result = predicted(critic, tmp_path, "input=books.csv", "output=new/out.csv")
+    assert result.returncode == 2
+    assert "books.csv: line 4: 4 columns where the header has 3" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
+    critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
+    answers, portions = Reader.answers, []
+
+    def interrupted(reader: Reader, portion: Any, cut: Any) -> Any:
+        portions.append(len(portion))
+        if len(portions) == 3:
+            raise KeyboardInterrupt
+        return answers(reader, portion, cut)
+
+    books = opinions(tmp_path / "books.jsonl", 9)
+    words = [f"model={critic}", f"input={books}", f"output={tmp_path / 'out.csv'}", "runtime=eager"]
+    config = composed(*words, command="predict")
+    with monkeypatch.context() as patch:
+        patch.setattr(Reader, "answers", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict_texts(config)
+    left = tmp_path / "out.csv.unfinished"
+    assert f"not finished: what was labelled until now is in {left}" in capsys.readouterr().err
+    with left.open(encoding="utf-8") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == [f"books.jsonl, line {n}" for n in (1, 2, 3, 4)]
+    (problem,) = problems(config)
+    assert f"{left} is there, of a run that was interrupted" in problem
+    left.unlink()
+    assert problems(config) == []
+    predict_texts(config)
+    assert [file.name for file in tmp_path.glob("out*")] == ["out.csv"]
+
+
+def test_where_nothing_can_be_written_is_told_before_anything_is_computed(
+    critic: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "books.csv").write_text(BOOKS, encoding="utf-8")
+    result = predicted(critic, tmp_path, "input=books.csv", "output=books.csv/out.csv")
+    assert result.returncode == 2
+    assert "output=books.csv/out.csv: cannot be written (" in result.stderr
+    assert "Traceback" not in result.stderr
+    result = predicted(critic, tmp_path, "input=books.csv", "format=html")
+    assert "format=html: standard output gets jsonl, csv, tsv" in result.stderr
 
 
 def test_a_model_of_pairs_wants_pairs_and_texts_that_are_cut_are_told(tmp_path: Path) -> None:

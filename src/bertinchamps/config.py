@@ -252,10 +252,16 @@ class PredictConfig:
     )
     input: str = knob("-", "a file, a folder, or - for standard input")
     output: str = knob(
-        "-", "a folder for brat, a file for jsonl, conll and html; - writes jsonl on standard output"
+        "-",
+        "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
     )
-    format: str = knob("auto", "auto (by output's name), brat, jsonl, conll or html")
+    format: str = knob(
+        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll or html"
+    )
     text_field: str = knob("text", "the key or column that holds the text, in files that have several")
+    id_field: str | None = knob(
+        None, "the key or column that holds each text's id; null: `id` where there is one"
+    )
     pair_field: str | None = knob(None, "the key or column of the second text, for models of pairs")
     batch: int = knob(64, "examples scored at once")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

@@ -1,12 +1,14 @@
-"""Small files that are there whole or not at all, whatever happens to the process or the machine."""
+"""Files that are there whole or not at all, whatever happens to the process or the machine."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,13 @@ def write_file(file: Path, text: str) -> None:
     Raises:
         OSError: the disk is full, or the file cannot be written for another reason; nothing is left of it.
     """
-    unfinished = file.with_name(f".{file.name}.unfinished")
+    place = file.with_name(f".{file.name}.unfinished")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        flush_to_disk(unfinished)
-        unfinished.replace(file)
+        place.write_text(text, encoding="utf-8")
+        flush_to_disk(place)
+        place.replace(file)
     except OSError:
-        unfinished.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
         raise
 
 
@@ -106,6 +108,44 @@ def why_not_writable(place: Path) -> str | None:
             return None
     except OSError as error:
         return str(error.strerror)
+
+
+@contextmanager
+def progressive(path: Path, folder: bool) -> Iterator[Path]:
+    """A place to write at bit by bit, which gets its name when all is written: until then it is NAME.unfinished.
+
+    What an interruption or an error leaves stays under that name, unless it is empty.
+
+    Args:
+        path: where the file or folder is to be; nothing, or an empty folder.
+        folder: a folder, not a file.
+
+    Raises:
+        FileExistsError: NAME.unfinished is there already, or NAME appeared in the meantime.
+        OSError: it cannot be written.
+    """
+    place = unfinished(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir() if folder else place.open("x").close()
+    try:
+        yield place
+    except BaseException:
+        with suppress(OSError):
+            if folder:
+                place.rmdir()  # if it is empty
+            elif not place.stat().st_size:
+                place.unlink()
+        raise
+    if not folder:
+        flush_to_disk(place)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "it appeared in the meantime", str(path))
+    place.replace(path)
+
+
+def unfinished(path: Path) -> Path:
+    """What a file or folder is called until all of it is written, by `progressive`."""
+    return path.with_name(f"{path.name}.unfinished")
 
 
 def flush_to_disk(path: Path) -> None:

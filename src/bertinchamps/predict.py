@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,27 +12,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bertinchamps import command_line
 from bertinchamps.config import PredictConfig
 from bertinchamps.contract import AnnotatedText
+from bertinchamps.durable import progressive, unfinished
 from bertinchamps.errors import UserError
 from bertinchamps.prepare import tell
 
 if TYPE_CHECKING:  # they import torch, and a mistake in the command line is to be told at once
     from bertinchamps.tasks.classification import TextLabeller
+    from bertinchamps.tasks.inputs import Input, Inputs
+    from bertinchamps.tasks.labelled import Answer
     from bertinchamps.tasks.ner import EntityLabeller
     from bertinchamps.tasks.saved import TaskFacts
     from bertinchamps.training.runtime import Runtime
 
-FORMATS = ("auto", "brat", "jsonl", "conll", "html")
-SUFFIXES = {".jsonl": "jsonl", ".conll": "conll", ".tsv": "conll", ".html": "html", "": "brat"}
+ENTITY_FORMATS = ("brat", "jsonl", "csv", "tsv", "conll", "html")
+CLASS_FORMATS = STREAMED = ("jsonl", "csv", "tsv")  # those may also go to standard output
+SUFFIXES = {**{f".{name}": name for name in ENTITY_FORMATS[1:]}, "": "brat"}
 STREAM = "-"
-
-
-class Text(NamedTuple):
-    """A text to label; `pair` is the second one, for models of pairs."""
-
-    name: str
-    text: str
-    pair: str | None
-    words: tuple[tuple[int, int], ...] | None = None  # of its one sentence, where the file says them
+TELL_EVERY = 60.0  # seconds
 
 
 class Reader(NamedTuple):
@@ -49,6 +45,21 @@ class Reader(NamedTuple):
 
         with torch.inference_mode(), self.runtime.arithmetic():
             yield
+
+    def answers(
+        self, portion: Sequence[Input], cut: Counter[str]
+    ) -> Sequence[AnnotatedText] | Sequence[Answer]:
+        """What the model says of some texts; counts in `cut` those that are read by their beginning."""
+        from bertinchamps.tasks.classification import TextLabeller
+        from bertinchamps.tasks.labelled import answers_of
+
+        if not isinstance(self.labeller, TextLabeller):
+            pairs = [(given.name, given.text) for given in portion]
+            return self.labeller.label(self.model, pairs, [given.words for given in portion])
+        encoded = self.labeller.encoded([(given.text, given.pair) for given in portion])
+        if short := sum(entry.cut for entry in encoded):
+            cut["texts"] += short
+        return answers_of(self.labeller, self.labeller.logits(self.model, encoded))
 
 
 def open_reader(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> Reader:
@@ -74,12 +85,18 @@ def open_reader(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) ->
 def predict(config: PredictConfig) -> None:
     """Label the texts of a file, a folder or standard input.
 
+    All texts are read once before anything is computed, and then in portions: memory holds one of them, and what is
+    labelled is written. Until all of it is, the output is called NAME.unfinished.
+
     Raises:
-        UserError: something the user can mend; nothing was written then.
+        UserError: something the user can mend; nothing that existed was lost.
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from bertinchamps.tasks.classification import TextLabeller
+    from bertinchamps.data.sources.readers_tables import QUOTED_TSV
+    from bertinchamps.tasks.formats.tables import Columns, fits_tsv
+    from bertinchamps.tasks.inputs import open_inputs, survey
+    from bertinchamps.tasks.labelled import checker, write
     from bertinchamps.tasks.saved import read_facts
     from bertinchamps.training.checkpoint import refuse_damaged
     from bertinchamps.training.runtime import build_runtime
@@ -94,85 +111,61 @@ def predict(config: PredictConfig) -> None:
             f"pair_field={config.pair_field}: the model reads "
             + ("pairs; name the key or column of the second text" if facts.pairs else "one text at a time")
         )
-    texts = _texts(config, facts.kind)
-    if facts.pairs and any(text.pair is None for text in texts):
+    columns = Columns(config.text_field, config.pair_field, None, setting="{}_field")
+    inputs = open_inputs(config.input, facts.kind, columns, config.id_field)
+    if facts.pairs and inputs.text_column is None:
         raise UserError(
             f"input={config.input}: single texts, and the model reads pairs: give a .csv, .tsv or .jsonl with both"
         )
-    reader = open_reader(folder, facts, config.batch, build_runtime(config.runtime))
-    labeller = reader.labeller
-    with reader.reading():
-        if isinstance(labeller, TextLabeller):
-            encoded = labeller.encoded([(text.text, text.pair) for text in texts])
-            _write_classes(config, labeller, labeller.logits(reader.model, encoded), texts)
-            cut = sum(entry.cut for entry in encoded)
-            if cut:
-                tell(
-                    f"{cut:,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
-                )
-        else:
-            pairs = [(text.name, text.text) for text in texts]
-            labelled = labeller.label(reader.model, pairs, [text.words for text in texts])
-            _write_entities(config, form, labelled)
+    if form == "tsv" and not all(map(fits_tsv, facts.labels)):
+        raise UserError(f"output={config.output}: a label of the model has a tab or a line end; write a .csv")
+    found = survey(inputs, checker(facts.kind, form, inputs))
+    if found.quoted:
+        tell(f"note: {found.quoted:,} of {found.texts:,} texts are in quotes, which are kept: {QUOTED_TSV}")
+    cut: Counter[str] = Counter()
+    with _place(config, form) as place:
+        reader = open_reader(folder, facts, config.batch, build_runtime(config.runtime))
+        with reader.reading():
+            write(place, form, facts.kind, _labelled(reader, inputs, found.texts, cut), inputs, found.columns)
+    if cut:
+        tell(
+            f"{cut.total():,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
+        )
     if config.output != STREAM:
-        tell(f"{len(texts):,} texts labelled with {folder}: {config.output}")
+        tell(f"{found.texts:,} texts labelled with {folder}: {config.output}")
 
 
-def _write_entities(config: PredictConfig, form: str, documents: Sequence[AnnotatedText]) -> None:
-    from bertinchamps.tasks.formats import conll, displacy, spans_jsonl
-    from bertinchamps.tasks.outputs import tagged, write_brat
+def _labelled(
+    reader: Reader, inputs: Inputs, texts: int, cut: Counter[str]
+) -> Iterator[tuple[Input, AnnotatedText | Answer]]:
+    """Each text with its entities or classes; counts those that are read by their beginning, and says how far it is."""
+    done, told = 0, time.monotonic()
+    for portion in inputs.portions():
+        yield from zip(portion, reader.answers(portion, cut), strict=True)
+        done += len(portion)
+        if time.monotonic() - told > TELL_EVERY and done < texts:
+            told = time.monotonic()
+            tell(f"{done:,} of {texts:,} texts")
 
+
+@contextmanager
+def _place(config: PredictConfig, form: str) -> Iterator[Path | None]:
+    """Where to write what will be the output, or None for standard output."""
     if config.output == STREAM:
-        for document in documents:
-            sys.stdout.write(json.dumps(spans_jsonl.as_item(document), ensure_ascii=False) + "\n")
+        yield None
         return
     output = Path(config.output).expanduser()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if form == "brat":
-        write_brat(output, documents)
-    elif form == "conll":
-        conll.write(output, tagged(documents))
-    else:
-        (spans_jsonl.write if form == "jsonl" else displacy.write_page)(output, documents)
-
-
-def _write_classes(config: PredictConfig, labeller: Any, logits: Any, texts: Sequence[Text]) -> None:
-    from bertinchamps.tasks.outputs import class_lines, write_classes
-
-    names = [text.name for text in texts]
-    if config.output == STREAM:
-        sys.stdout.writelines(f"{line}\n" for line in class_lines(labeller, logits, names))
-        return
-    output = Path(config.output).expanduser()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_classes(output, labeller, logits, names)
-
-
-def _texts(config: PredictConfig, kind: str) -> list[Text]:
-    """The texts to label, whatever file they are in.
-
-    Raises:
-        UserError: the file cannot be read, or has no text in it.
-    """
-    from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
-
-    if config.input == STREAM:
-        return [Text("stdin", brat.decoded(sys.stdin.buffer.read(), "standard input"), None)]
-    path = Path(config.input).expanduser()
-    if kind == "ner" and path.is_file() and conll.is_named_so(path):
-        sentences = conll.read(path, annotated=False)
-        return [Text(each.name, each.text, None, each.words) for each in sentences]
-    found: list[tuple[str, str, str | None]]
-    if path.is_dir():
-        found = [(each.name, each.text, None) for each in brat.read_folder(path, annotated=False)]
-    elif path.suffix == ".txt":
-        found = [(path.stem, brat.decoded(path.read_bytes(), str(path)), None)]
-    elif kind == "ner" and tables.format_of(path) == ".jsonl" and config.text_field == "text":
-        found = [(each.name, each.text, None) for each in spans_jsonl.read(path, annotated=False)]
-    else:
-        columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
-        found = [(record.name, record.text, record.pair) for record in tables.read(path, columns)]
-    return [Text(*entry) for entry in found]
+    left = unfinished(output)
+    try:
+        with progressive(output, folder=form == "brat") as place:
+            yield place
+    except OSError as error:
+        kept = f"; what was labelled is in {left}" if left.exists() else ""
+        raise UserError(f"output={config.output}: cannot be written ({error.strerror}){kept}") from error
+    except BaseException:
+        if left.exists():
+            tell(f"not finished: what was labelled until now is in {left}")
+        raise
 
 
 def _format(config: PredictConfig, kind: str) -> str:
@@ -181,22 +174,23 @@ def _format(config: PredictConfig, kind: str) -> str:
     Raises:
         UserError: it cannot be told, or the kind of model cannot be written so.
     """
-    if config.output == STREAM:
-        form = "jsonl"
-    elif config.format != "auto":
+    suffix = Path(config.output).suffix
+    menu = ENTITY_FORMATS if kind == "ner" else CLASS_FORMATS
+    if config.format != "auto":
         form = config.format
-    else:
-        suffix = Path(config.output).suffix
-        if suffix not in SUFFIXES:
-            raise UserError(
-                f"output={config.output}: what {suffix} should hold is not known; end it in .jsonl"
-                + (", .conll or .html, give a folder for brat, or set format=" if kind == "ner" else "")
-            )
+    elif config.output == STREAM:
+        form = "jsonl"
+    elif suffix in SUFFIXES:
         form = SUFFIXES[suffix]
-    if kind != "ner" and form != "jsonl":
+    else:
         raise UserError(
-            f"output={config.output}: model={config.model} gives classes, which are written as JSON lines: "
-            "end it in .jsonl"
+            f"output={config.output}: what {suffix} should hold is not known; end it in .jsonl, .csv or .tsv"
+            + (", .conll or .html, give a folder for brat, or set format=" if kind == "ner" else "")
+        )
+    if form not in menu:
+        raise UserError(
+            f"output={config.output}: model={config.model} gives classes, which are written as JSON lines or a table: "
+            "end it in .jsonl, .csv or .tsv"
         )
     return form
 
@@ -223,14 +217,21 @@ def problems(config: PredictConfig) -> list[str]:
     from bertinchamps.training.runtime import runtime_problems
 
     found = runtime_problems(config.runtime)
-    if config.format not in FORMATS:
-        found.append(f"format={config.format}: one of {', '.join(FORMATS)}")
+    if config.format not in ("auto", *ENTITY_FORMATS):
+        found.append(f"format={config.format}: one of auto, {', '.join(ENTITY_FORMATS)}")
+    elif config.output == STREAM and config.format not in ("auto", *STREAMED):
+        found.append(f"format={config.format}: standard output gets {', '.join(STREAMED)}; give output=")
     if config.batch < 1:
         found.append(f"batch={config.batch}: must be at least 1")
     if config.input != STREAM and not Path(config.input).expanduser().exists():
         found.append(f"input={config.input}: no such file or folder; - reads standard input")
     if config.output != STREAM and _holds_something(Path(config.output).expanduser()):
         found.append(f"output={config.output}: is there already, and was not touched; choose another name")
+    elif config.output != STREAM and (left := unfinished(Path(config.output).expanduser())).exists():
+        found.append(
+            f"output={config.output}: {left} is there, of a run that was interrupted or is not finished yet; "
+            "remove or rename it, or choose another name"
+        )
     try:
         _model_folder(config)
     except UserError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.data.sources.readers_tables import QUOTED_TSV
 from bertinchamps.errors import UserError
 from bertinchamps.tasks import tasks
 from bertinchamps.tasks.archives import is_archive
@@ -117,7 +118,7 @@ class Classification:
             if quoted := tables.enclosed(path, splits[split]):
                 remarks.append(
                     f"{quoted} of the {len(splits[split])} rows of task.{split} have a field in quotes, which are kept:"
-                    f" {tables.QUOTED_TSV}"
+                    f" {QUOTED_TSV}"
                 )
         self.remarks = tuple(remarks)
         return splits

@@ -8,7 +8,6 @@ predictions/SPLIT_errors.md                 what went wrong, for people
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flat_entities
 from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.entities import word_tags
-from bertinchamps.tasks.formats import brat, conll, spans_jsonl
+from bertinchamps.tasks.formats import brat, conll, json_lines, spans_jsonl
 from bertinchamps.tasks.ner import EntityRecognition
 from bertinchamps.tasks.sentences import sentences
 from bertinchamps.tasks.windows import words_of
@@ -39,7 +38,9 @@ def write_predictions(
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(task, TextClassification):
-        write_classes(folder / f"{split}.jsonl", task.labeller, predicted, task.splits[split])
+        json_lines.write(
+            folder / f"{split}.jsonl", _class_lines(task.labeller, predicted, task.splits[split])
+        )
         return
     gold = task.splits[split]
     write_brat(folder / split / "brat", predicted)
@@ -57,7 +58,7 @@ def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
         brat.write_document(folder, document)
 
 
-def tagged(documents: Sequence[AnnotatedText]) -> Iterator[conll.TaggedText]:
+def tagged(documents: Iterable[AnnotatedText]) -> Iterator[conll.TaggedText]:
     """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag.
 
     Sentences and words are those of the file that the document is from, where it said them.
@@ -73,29 +74,22 @@ def tagged(documents: Sequence[AnnotatedText]) -> Iterator[conll.TaggedText]:
                 yield conll.TaggedText(document.text, words, word_tags(words, flat))
 
 
-def write_classes(
-    file: Path, labeller: TextLabeller, logits: Any, examples: Sequence[LabelledText | str]
-) -> None:
-    """JSON lines: name, what was predicted, how sure, and what was right where that is known."""
-    file.write_text(
-        "".join(f"{line}\n" for line in class_lines(labeller, logits, examples)), encoding="utf-8"
-    )
-
-
-def class_lines(labeller: TextLabeller, logits: Any, examples: Sequence[LabelledText | str]) -> Iterable[str]:
-    """A JSON object for each example, given with its target or by its name alone."""
+def _class_lines(
+    labeller: TextLabeller, logits: Any, examples: Sequence[LabelledText]
+) -> Iterator[dict[str, Any]]:
+    """An object for each example: its name, what was predicted, what is right, and how sure the model is."""
     rows = zip(examples, labeller.targets(logits), labeller.probabilities(logits), strict=True)
     for example, target, probabilities in rows:
-        record: dict[str, Any] = {"id": example if isinstance(example, str) else example.name}
-        record["predicted"] = _plain(labeller, target)
-        if not isinstance(example, str):
-            record["gold"] = _plain(labeller, example.target)
-        if probabilities:
-            record["probabilities"] = probabilities
-        yield json.dumps(record, ensure_ascii=False)
+        record = {
+            "id": example.name,
+            "predicted": plain(labeller.kind, target),
+            "gold": plain(labeller.kind, example.target),
+        }
+        yield {**record, "probabilities": probabilities} if probabilities else record
 
 
-def _plain(labeller: TextLabeller, target: Any) -> Any:
-    if labeller.kind == "single_label":
+def plain(kind: str, target: Any) -> Any:
+    """A target as JSON has it: a class, a list of classes or a number."""
+    if kind == "single_label":
         return target[0]
-    return list(target) if labeller.kind == "multi_label" else target
+    return list(target) if kind == "multi_label" else target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ CLASSES = st.text("abé 1,;\"'", min_size=1).map(str.strip).filter(bool)
 TEXT = st.text(max_size=20)
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("a.csv", ";"), ("a.csv", "\t")])
 @given(
     rows=st.one_of(
         st.tuples(st.just("single"), st.lists(st.tuples(TEXT, TEXT, st.tuples(CLASSES)), min_size=1)),
@@ -185,21 +186,35 @@ TEXT = st.text(max_size=20)
         ),
     )
 )
-def test_what_is_written_is_read_again(name: str, rows: tuple[str, list[Any]]) -> None:
+def test_what_is_written_is_read_again(name: str, separator: str, rows: tuple[str, list[Any]]) -> None:
     columns = Columns("texte", "autre", "classe", target=rows[0])
-    written = [LabelledText(str(number), *row) for number, row in enumerate(rows[1])]
     with tempfile.TemporaryDirectory() as folder:
-        tables.write(Path(folder, name), written, columns)
-        assert [row[1:] for row in tables.read(Path(folder, name), columns)] == [row[1:] for row in written]
+        written = ((text, other, cell_of(target)) for text, other, target in rows[1])
+        write(Path(folder, name), ("texte", "autre", "classe"), written, separator)
+        assert [row[1:] for row in tables.read(Path(folder, name), columns)] == rows[1]
 
 
-def test_tsv_is_written_where_it_can_hold_the_text(tmp_path: Path) -> None:
-    path, columns = tmp_path / "new" / "a.tsv", Columns()
-    tables.write(path, [LabelledText("n", 'un "mot"', None, ("x",))], columns)
-    assert path.read_text(encoding="utf-8") == 'name\ttext\tlabel\nn\tun "mot"\tx\n'
+def cell_of(target: tuple[str, ...] | float) -> str:
+    return tables.joined(target) if isinstance(target, tuple) else tables.cell(target)
+
+
+def write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]], separator: str | None) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        tables.write(file, names, rows, separator)
+
+
+def test_tsv_is_written_where_it_can_hold_the_cells(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    write(path, ("text", "label"), [('un "mot"', "x")], None)
+    assert path.read_text(encoding="utf-8") == 'text\tlabel\nun "mot"\tx\n'
     for text in ("a\tb", "a\nb", "a\rb"):
-        with pytest.raises(UserError, match=r"n: a \.tsv cannot hold a tab or a line end"):
-            tables.write(path, [LabelledText("n", text, None, ("x",))], columns)
+        with pytest.raises(UserError, match=r"a \.tsv cannot hold a tab or a line end"):
+            write(path, ("text", "label"), [(text, "x")], None)
+
+
+def test_values_of_json_as_cells() -> None:
+    values: list[Any] = [None, "é|", "", 3, 2.5, True, ["é", 1], {"a": None}]
+    assert list(map(tables.cell, values)) == ["", "é|", "", "3", "2.5", "true", '["é", 1]', '{"a": null}']
 
 
 @pytest.mark.parametrize(
@@ -208,7 +223,7 @@ def test_tsv_is_written_where_it_can_hold_the_text(tmp_path: Path) -> None:
 def test_classes_that_a_joined_text_would_lose_are_written_as_a_list(
     tmp_path: Path, classes: tuple[str, ...]
 ) -> None:
-    tables.write(tmp_path / "a.csv", [LabelledText("n", "t", None, classes)], MULTI)
+    write(tmp_path / "a.csv", ("text", "label"), [("t", tables.joined(classes))], ",")
     (row,) = tables.read(tmp_path / "a.csv", MULTI)
     assert row.target == classes
 

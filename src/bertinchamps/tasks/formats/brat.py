@@ -21,13 +21,13 @@ import hashlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.spans import Fragments, joined, other_counting
-from bertinchamps.tasks.archives import contents
+from bertinchamps.tasks.archives import contents, listed
 
 ENTITY = re.compile(
     r"(T[0-9]+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*) *(?:\t(.*))?", re.DOTALL
@@ -57,11 +57,29 @@ def read_folder(
         UserError: there is no text, or they are in several folders; a file lacks its partner; see `read_document`.
     """
     files = contents(path, ["*.txt", "*.ann"] if annotated else ["*.txt"])
+    _check_folder(path, files)
+    return read_files(files, annotated, left_out)
+
+
+def read_texts(path: Path) -> Iterator[AnnotatedText]:
+    """The texts of a folder without annotations, as `read_folder` gives them, but one after the other."""
+    names = listed(path, ["*.txt"])
+    _check_folder(path, names)
+    for name in sorted(names, key=lambda name: (_natural(name.stem), str(name))):
+        try:
+            content = Path(name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read ({error.strerror})") from None
+        yield read_document(content, None, str(name.with_suffix("")))
+
+
+def _check_folder(path: Path, files: Collection[PurePosixPath]) -> None:
+    """Raise UserError unless all files are in one folder, with a text among them."""
     if path.is_dir():  # brat's collections do not nest
-        here = {name: content for name, content in files.items() if Path(name.parent).samefile(path)}
-        if here and len(here) < len(files):
+        here = sum(Path(name.parent).samefile(path) for name in files)
+        if 0 < here < len(files):
             raise UserError(
-                f"{path}: texts in it and in folders below it, {len(here)} and {len(files) - len(here)} files; "
+                f"{path}: texts in it and in folders below it, {here} and {len(files) - here} files; "
                 "name a folder that holds no other, or bring all of them into one"
             )
     folders = sorted({str(name.parent) for name in files})
@@ -74,7 +92,6 @@ def read_folder(
         raise UserError(
             f"{path}: no .txt file in it; a brat folder holds NAME.txt and NAME.ann for each document"
         )
-    return read_files(files, annotated, left_out)
 
 
 def read_files(

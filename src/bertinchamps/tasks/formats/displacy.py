@@ -47,32 +47,35 @@ PAGE = """<!DOCTYPE html>
 <html lang="fr">
 <head>
 <meta charset="utf-8">
-<title>{title}</title>
-<style>body {{ font-family: sans-serif; margin: 2rem auto; max-width: 60rem; }} h2 {{ font-size: 1rem; }}</style>
+<title>TITLE</title>
+<style>body { font-family: sans-serif; margin: 2rem auto; max-width: 60rem; } h2 { font-size: 1rem; }</style>
 </head>
 <body>
-{body}
-</body>
+BODY</body>
 </html>
 """
 
 Mark = tuple[int, int, str]  # start, end, escaped label
 
 
-def write_page(path: Path, documents: Iterable[AnnotatedText]) -> None:
-    """Write one HTML file that needs nothing else, network included.
+def write_page(path: Path, documents: Iterable[AnnotatedText], title: str | None = None) -> None:
+    """Write one HTML file that needs nothing else, network included; its title is that of the file where none is given.
 
     A discontinuous entity is drawn as its fragments, such as "DISO 1/2" and "DISO 2/2".
 
     Raises:
         UserError: spaCy is not installed.
     """
-    documents = list(documents)
-    labels = sorted({entity.label for document in documents for entity in document.entities})
-    colours = dict(zip(labels, itertools.cycle(COLOURS), strict=False))
-    body = "\n".join(_figure(document, colours) for document in documents)
+    colours: dict[str, str] = {}  # of the labels, as they are met
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(PAGE.format(title=html.escape(path.stem), body=body), encoding="utf-8")
+    head, _, tail = PAGE.partition("BODY")
+    with path.open("w", encoding="utf-8") as file:
+        file.write(head.replace("TITLE", html.escape(title or path.stem)))
+        for document in documents:
+            for entity in document.entities:
+                colours.setdefault(entity.label, COLOURS[len(colours) % len(COLOURS)])
+            file.write(_figure(document, colours) + "\n")
+        file.write(tail)
 
 
 def _figure(document: AnnotatedText, colours: dict[str, str]) -> str:

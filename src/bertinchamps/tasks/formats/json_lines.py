@@ -84,8 +84,13 @@ def write(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
     """One object a line, in UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        for item in items:
-            file.write(json.dumps(item, ensure_ascii=False) + "\n")
+        file.writelines(map(line, items))
+
+
+def line(item: Mapping[str, Any]) -> str:
+    """The line of an object, with its end. Half a surrogate pair, which JSON can spell, is spelt again."""
+    written = json.dumps(item, ensure_ascii=False)
+    return (written if is_text(written) else json.dumps(item)) + "\n"
 
 
 def string(item: Mapping[str, Any], key: str, where: str, setting: str = "") -> str:

@@ -10,21 +10,20 @@ like any other. Each may be `.gz` or `.zst`.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_tables import CSV, QUOTED_TSV, TSV, open_table
+from bertinchamps.data.sources.readers_tables import CSV, TSV, open_table
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import json_lines
-
-__all__ = ["QUOTED_TSV", "Columns", "enclosed", "format_of", "read", "write"]
 
 TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
@@ -33,7 +32,6 @@ PYTHON_LIST = re.compile(
     r"""\[\s*'.*'\s*,?\s*\]|\(\s*(['"]).*\1\s*,?\s*\)|\{\s*(['"]).*\2\s*,?\s*\}""", re.DOTALL
 )
 ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
-NAME = "name"  # the column of names in files that `write` makes
 
 
 class Columns(NamedTuple):
@@ -64,7 +62,25 @@ class Columns(NamedTuple):
         }
 
 
-Row = tuple[str, Mapping[str, Any]]  # where it is ("line 12"), column → value
+class Row(NamedTuple):
+    """One row of a file.
+
+    Attributes:
+        where: "line 12".
+        names: of its columns or keys; those of a table may stand twice.
+        cells: a value for each.
+    """
+
+    where: str
+    names: Sequence[str]
+    cells: Sequence[Any]
+
+
+class Rows(NamedTuple):
+    """An opened file; `separator` is that of a table."""
+
+    separator: str | None
+    rows: Iterator[Row]
 
 
 def format_of(path: Path) -> str | None:
@@ -86,14 +102,10 @@ def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> 
     Raises:
         UserError: the name tells no known format, a row or a column is missing, or a label is not of its kind.
     """
-    kind = format_of(path)
-    if kind is None:
-        raise UserError(
-            f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
-        )
-    some = False
-    for where, row in _rows(path, kind, columns.wanted()):
-        if columns.label and kind == ".jsonl" and json_lines.is_rejected(row, columns.wanted()):
+    json_lines_file, some = format_of(path) == ".jsonl", False
+    for where, names, cells in open_rows(path, columns.wanted()).rows:
+        row = dict(zip(names, cells, strict=True))
+        if columns.label and json_lines_file and json_lines.is_rejected(row, columns.wanted()):
             if left_out is not None:
                 left_out[json_lines.REJECTED] += 1
             continue
@@ -108,85 +120,85 @@ def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
     if format_of(path) != ".tsv":
         return 0
     return sum(
-        any(
-            ENCLOSED.fullmatch(cell)
-            for cell in (text, pair or "", *(target if isinstance(target, tuple) else ()))
-        )
+        any(map(in_quotes, (text, pair or "", *(target if isinstance(target, tuple) else ()))))
         for _, text, pair, target in records
     )
 
 
-def write(path: Path, records: Iterable[LabelledText], columns: Columns) -> None:
-    """One record a row: its name, its texts and its target, under the names of the columns.
+def in_quotes(cell: str) -> bool:
+    """Whether a cell is enclosed as a `.csv` encloses one."""
+    return ENCLOSED.fullmatch(cell) is not None
+
+
+def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], separator: str | None) -> None:
+    """A header and rows.
+
+    Args:
+        file: open for text in UTF-8, with `newline=""`.
+        names: of the columns.
+        rows: cells of each row.
+        separator: of a `.csv`; None: a `.tsv`.
 
     Raises:
-        UserError: a `.tsv` cannot hold a text with a tab or a line end.
+        UserError: a `.tsv` cannot hold a cell with a tab or a line end.
+    """
+    if separator is not None:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerow(names)
+        writer.writerows(rows)
+        return
+    for cells in itertools.chain([names], rows):
+        if not all(map(fits_tsv, cells)):
+            raise UserError("a .tsv cannot hold a tab or a line end, and a cell has one; write a .csv")
+        file.write("\t".join(cells) + "\n")
+
+
+def fits_tsv(cell: str) -> bool:
+    """Whether a `.tsv` can hold it: neither a tab nor a line end is in it."""
+    return not any(mark in cell for mark in "\t\r\n")
+
+
+def cell(value: Any) -> str:
+    """A value of JSON as a table has it: texts as they are, null as nothing, anything else in JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def joined(classes: tuple[str, ...], separator: str = "|") -> str:
+    """Classes as one cell: with the separator between them, or as a JSON list where that would be read as others."""
+    text = separator.join(classes)
+    other = tuple(filter(None, text.split(separator))) != classes
+    return json.dumps(classes, ensure_ascii=False) if other or text.startswith(("[", "(", "{")) else text
+
+
+def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
+    """The rows of a file, in which the columns that are wanted (column → setting) are there, and each once.
+
+    Raises:
+        UserError: the name tells no known format, or a column is missing or there twice; while they are read, a row is
+            not well formed.
     """
     kind = format_of(path)
-    if kind == ".jsonl":
-        json_lines.write(
-            path, (_fields(record, columns, _plain(record.target, columns)) for record in records)
+    if kind is None:
+        raise UserError(
+            f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
         )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        names = [name for name in (NAME, columns.text, columns.pair, columns.label) if name]
-        # all quoted, so that even a row of one empty text is a row
-        quoted = csv.writer(file, quoting=csv.QUOTE_ALL)
-        quoted.writerow(names) if kind == ".csv" else file.write("\t".join(names) + "\n")
-        for record in records:
-            row = _fields(record, columns, _joined(record, columns))
-            cells = [row[name] for name in names]
-            if kind == ".csv":
-                quoted.writerow(cells)
-            elif any(mark in cell for cell in cells for mark in "\t\r\n"):
-                raise UserError(
-                    f"{path}: {record.name}: a .tsv cannot hold a tab or a line end; write a .csv"
-                )
-            else:
-                file.write("\t".join(cells) + "\n")
-
-
-def _fields(record: LabelledText, columns: Columns, target: Any) -> dict[str, Any]:
-    fields = {NAME: record.name, columns.text: record.text}
-    if columns.pair:
-        fields[columns.pair] = record.pair or ""
-    if columns.label:
-        fields[columns.label] = target
-    return fields
-
-
-def _plain(target: tuple[str, ...] | float, columns: Columns) -> Any:
-    """As JSON has it."""
-    if isinstance(target, tuple):
-        return list(target) if columns.target == "multi" else target[0]
-    return target
-
-
-def _joined(record: LabelledText, columns: Columns) -> str:
-    if not isinstance(record.target, tuple):
-        return repr(float(record.target))
-    joined = columns.separator.join(record.target)
-    other = tuple(filter(None, joined.split(columns.separator))) != record.target
-    if columns.target == "multi" and (other or joined.startswith(("[", "(", "{"))):
-        return json.dumps(record.target, ensure_ascii=False)  # a text would be read as other classes
-    return joined
-
-
-def _rows(path: Path, kind: str, wanted: Mapping[str, str]) -> Iterator[Row]:
-    """The rows; columns that are wanted (column → setting) are there, and each once."""
     if kind == ".jsonl":
-        for number, item in json_lines.read(path):
-            for key, setting in wanted.items():
-                json_lines.check_key(item, key, f"{path}: line {number}", setting)
-            yield f"line {number}", item
-        return
+        return Rows(None, _objects(path, wanted))
     texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
     table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted)
     if table is None:
-        return
-    for number, cells in table.rows:
-        yield f"line {number}", dict(zip(table.names, cells, strict=True))
+        return Rows(None, iter(()))
+    rows = (Row(f"line {number}", table.names, cells) for number, cells in table.rows)
+    return Rows(table.separator, rows)
+
+
+def _objects(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
+    for number, item in json_lines.read(path):
+        for key, setting in wanted.items():
+            json_lines.check_key(item, key, f"{path}: line {number}", setting)
+        yield Row(f"line {number}", tuple(item), tuple(item.values()))
 
 
 def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) -> LabelledText:
