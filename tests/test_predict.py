@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import unicodedata
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from bertinchamps.config import RuntimeConfig
+from bertinchamps.errors import Stopped
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import Reader, open_reader, problems
 from bertinchamps.predict import predict as predict_texts
@@ -249,7 +251,7 @@ def test_a_mistake_at_the_end_is_told_before_anything_is_written(critic: Path, t
 
 
 def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
-    critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
     answers, portions = Reader.answers, []
@@ -265,10 +267,10 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     config = composed(*words, command="predict")
     with monkeypatch.context() as patch:
         patch.setattr(Reader, "answers", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Stopped) as caught:
             predict_texts(config)
     left = tmp_path / "out.csv.unfinished"
-    assert f"not finished: what was labelled until now is in {left}" in capsys.readouterr().err
+    assert str(caught.value) == f"stopped; what was labelled until now is in {left}"
     with left.open(encoding="utf-8") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [f"books.jsonl, line {n}" for n in (1, 2, 3, 4)]
     (problem,) = problems(config)
@@ -279,6 +281,34 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     assert [file.name for file in tmp_path.glob("out*")] == ["out.csv"]
 
 
+def test_whoever_reads_standard_output_may_leave_and_a_full_disk_is_told(
+    critic: Path, tmp_path: Path
+) -> None:
+    opinions(tmp_path / "books.jsonl", 2000)
+    words = [
+        sys.executable,
+        "-m",
+        "bertinchamps.predict",
+        f"model={critic}",
+        "input=books.jsonl",
+        "runtime=eager",
+    ]
+    shown = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shown.stdout is not None
+    assert shown.stderr is not None
+    assert json.loads(shown.stdout.readline())["id"] == "books.jsonl, line 1"
+    shown.stdout.close()
+    assert (shown.wait(), b"Traceback" in shown.stderr.read()) == (141, False)
+    shown.stderr.close()
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        result = subprocess.run(
+            words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 2
+    assert "standard output cannot be written (No space left on device)" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_where_nothing_can_be_written_is_told_before_anything_is_computed(
     critic: Path, tmp_path: Path
 ) -> None:
@@ -287,6 +317,9 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_computed(
     assert result.returncode == 2
     assert "output=books.csv/out.csv: cannot be written (" in result.stderr
     assert "Traceback" not in result.stderr
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    result = predicted(critic, tmp_path, "input=pipe.jsonl")
+    assert "input=pipe.jsonl: neither a file nor a folder" in result.stderr
     result = predicted(critic, tmp_path, "input=books.csv", "format=html")
     assert "format=html: standard output gets jsonl, csv, tsv" in result.stderr
 

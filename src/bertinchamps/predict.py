@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +16,7 @@ from bertinchamps import command_line
 from bertinchamps.config import PredictConfig
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.durable import progressive, unfinished
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
 from bertinchamps.prepare import tell
 
 if TYPE_CHECKING:  # they import torch, and a mistake in the command line is to be told at once
@@ -152,7 +155,8 @@ def _labelled(
 def _place(config: PredictConfig, form: str) -> Iterator[Path | None]:
     """Where to write what will be the output, or None for standard output."""
     if config.output == STREAM:
-        yield None
+        with _standard_output():
+            yield None
         return
     output = Path(config.output).expanduser()
     left = unfinished(output)
@@ -162,10 +166,28 @@ def _place(config: PredictConfig, form: str) -> Iterator[Path | None]:
     except OSError as error:
         kept = f"; what was labelled is in {left}" if left.exists() else ""
         raise UserError(f"output={config.output}: cannot be written ({error.strerror}){kept}") from error
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"stopped; what was labelled until now is in {left}" if left.exists() else "stopped"
+        ) from None
     except BaseException:
         if left.exists():
             tell(f"not finished: what was labelled until now is in {left}")
         raise
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Whoever reads it may have enough, and leave; it may be a file on a disk that is full."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # nothing is left to be written at the end
+        raise SystemExit(128 + signal.SIGPIPE) from None
+    except OSError as error:
+        raise UserError(f"standard output cannot be written ({error.strerror})") from error
 
 
 def _format(config: PredictConfig, kind: str) -> str:
@@ -223,8 +245,13 @@ def problems(config: PredictConfig) -> list[str]:
         found.append(f"format={config.format}: standard output gets {', '.join(STREAMED)}; give output=")
     if config.batch < 1:
         found.append(f"batch={config.batch}: must be at least 1")
-    if config.input != STREAM and not Path(config.input).expanduser().exists():
+    source = Path(config.input).expanduser()
+    if config.input != STREAM and not source.exists():
         found.append(f"input={config.input}: no such file or folder; - reads standard input")
+    elif config.input != STREAM and not (source.is_file() or source.is_dir()):
+        found.append(
+            f"input={config.input}: neither a file nor a folder, and read twice; - reads standard input"
+        )
     if config.output != STREAM and _holds_something(Path(config.output).expanduser()):
         found.append(f"output={config.output}: is there already, and was not touched; choose another name")
     elif config.output != STREAM and (left := unfinished(Path(config.output).expanduser())).exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -96,6 +97,10 @@ def test_classification_that_cannot_be(tmp_path: Path) -> None:
     )
     assert "also task.train" in refused("classification", train=train, test=str(tmp_path / "." / "a.csv"))
     assert "unknown kind of file" in refused("classification", train=write(tmp_path / "a.xlsx", ""))
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name in ("classification", "ner"):
+        told = refused(name, train=str(tmp_path / "pipe.jsonl"))
+        assert "pipe.jsonl: neither a file nor a folder" in told
     assert "task.train: classification needs it" in refused("classification")
 
 

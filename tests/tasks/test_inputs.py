@@ -96,6 +96,8 @@ def test_folders_files_and_sentences_are_read_one_after_the_other(tmp_path: Path
     (tmp_path / "a.conll").write_text("La\tO\ntoux\tO\n", encoding="utf-8")
     (sentence,) = open_inputs(str(tmp_path / "a.conll"), "ner", COLUMNS, None).read()
     assert (sentence.text, sentence.words) == ("La toux", ((0, 2), (3, 7)))
+    with pytest.raises(UserError, match=r"unknown kind of file; known are a folder of \.txt, .* \.conll"):
+        opened(tmp_path, "letters.docx", SECRET, "ner")
     with pytest.raises(UserError, match=r"no row in it"):
         list(opened(tmp_path, "e.csv", "text\n").read())
 

@@ -38,6 +38,10 @@ def _given(**settings: str | None) -> dict[str, Path]:
     for split, path in paths.items():
         if not path.exists():
             raise UserError(f"task.{split}={path}: no such file or folder (looked from {Path.cwd()})")
+        if not (
+            path.is_file() or path.is_dir()
+        ):  # a pipe, of which nothing would be left at the second reading
+            raise UserError(f"task.{split}={path}: neither a file nor a folder")
         owner = owners.setdefault(path.resolve(), split)
         if owner != split:
             raise UserError(

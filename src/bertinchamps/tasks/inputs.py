@@ -19,6 +19,7 @@ STREAM = "-"
 ID = "id"  # the column of names where none is named
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21  # of a portion in memory; enough to have many of a length
 MOST_COLUMNS = 10_000
+KNOWN = "a folder of .txt, .txt, and .csv .tsv .jsonl, each of which may be .gz or .zst"
 
 
 class Input(NamedTuple):
@@ -95,8 +96,12 @@ def open_inputs(source: str, kind: str, columns: tables.Columns, id_field: str |
         return Inputs(lambda: iter([_alone(path.stem, _whole(path), str(path))]))
     if kind == "ner" and conll.is_named_so(path):
         return Inputs(lambda: _sentences(path))
+    suffix = tables.format_of(path)
+    if suffix is None:
+        more = f", and {' '.join(conll.SUFFIXES)}" if kind == "ner" else ""
+        raise UserError(f"{path}: unknown kind of file; known are {KNOWN}{more}")
     wanted = columns.wanted() | ({id_field: "id_field"} if id_field else {})
-    suffix, separator = tables.format_of(path), tables.open_rows(path, wanted).separator
+    separator = tables.open_rows(path, wanted).separator
     return Inputs(
         lambda: _rows(path, kind, columns, wanted, id_field),
         id_field or ID,

@@ -90,7 +90,7 @@ def test_texts_alone_and_compressed(tmp_path: Path) -> None:
             "a.csv",
             f"note,label\n{SECRET},x\n",
             Columns(),
-            "line 1: no column 'text' (found: 2 by other names)",
+            "text=NAME, or add a first line that names the columns",
         ),
         (
             "a.csv",

@@ -96,7 +96,8 @@ def _check_column(where: str, names: Sequence[str], column: str, setting: str, d
         quoted = dialect is TSV and any(name.startswith('"') and name.endswith('"') for name in names)
         raise UserError(
             f"{where}: no column {column!r} (found: {field_names(names, column)});"
-            f" name the right one with {setting}=NAME" + (f"; {QUOTED_TSV}" if quoted else "")
+            f" name the right one with {setting}=NAME, or add a first line that names the columns"
+            + (f"; {QUOTED_TSV}" if quoted else "")
         )
     if len(places) > 1:
         raise UserError(
