@@ -320,3 +320,20 @@ def test_real_pawsx() -> None:
     }
     assert reader.dropped == {"train": 5, "dev": 2, "test": 1}
     assert set(Counter(record.target for record in splits["train"])) == {("0",), ("1",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("xnli", {"premise": "Un", "hypothesis": "Deux", "label": None}),
+        ("cls", {"text": "Un", "label": None}),
+    ],
+)
+def test_a_row_of_the_hub_without_a_label_is_refused(
+    name: str, row: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertinchamps.tasks.hub import HubDataset
+
+    monkeypatch.setattr(HubDataset, "read", lambda self, columns: {"train": [row], "test": [row]})
+    with pytest.raises(UserError, match=r"task\.hub: train, row 1: no label"):
+        tasks.build(name, hub="owner/name").read()

@@ -148,7 +148,9 @@ class Xnli(_Published):
         if self._hub:
             columns = ("premise", "hypothesis", "label")
             rows_of = self._hub.read(columns)
-            return self._compared({split: _hub_pairs(rows, columns) for split, rows in rows_of.items()})
+            return self._compared(
+                {split: _all_labelled(split, _hub_pairs(rows, columns)) for split, rows in rows_of.items()}
+            )
         files = self._files()
         train = [
             # the translated file spells this one label otherwise than XNLI-1.0 does
@@ -204,10 +206,13 @@ class Cls(_Published):
             rows_of = self._hub.read(("text", "label"))
             return self._compared(
                 {
-                    split: [
-                        LabelledText(f"row {number}", row["text"], None, (row["label"],))
-                        for number, row in enumerate(rows, start=1)
-                    ]
+                    split: _all_labelled(
+                        split,
+                        [
+                            LabelledText(f"row {number}", row["text"] or "", None, _hub_label(row["label"]))
+                            for number, row in enumerate(rows, start=1)
+                        ],
+                    )
                     for split, rows in rows_of.items()
                 }
             )
@@ -273,10 +278,25 @@ def _hub_pairs(rows: list[Row], columns: tuple[str, str, str]) -> list[LabelledT
             f"row {number}",
             row[first] or "",
             row[second] or "",
-            () if row[label] is None else (str(row[label]),),
+            _hub_label(row[label]),
         )
         for number, row in enumerate(rows, start=1)
     ]
+
+
+def _hub_label(value: object) -> tuple[str, ...]:
+    """The class of a row, or nothing where it has none."""
+    return () if value is None else (str(value),)
+
+
+def _all_labelled(split: str, examples: list[LabelledText]) -> list[LabelledText]:
+    """The examples. Raises UserError where one has no label, or a number that names none."""
+    for example in examples:
+        if not example.target:
+            raise UserError(
+                f"task.hub: {split}, {example.name}: no label; is this the dataset that was meant?"
+            )
+    return examples
 
 
 def _reviews(path: PurePosixPath, content: str) -> Iterator[LabelledText]:
