@@ -305,7 +305,7 @@ def test_whoever_reads_standard_output_may_leave_and_a_full_disk_is_told(
             words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert result.returncode == 2
-    assert "standard output cannot be written (No space left on device)" in result.stderr
+    assert "the output cannot be written (No space left on device)" in result.stderr
     assert "Traceback" not in result.stderr
 
 

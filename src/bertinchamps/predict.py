@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -155,8 +152,7 @@ def _labelled(
 def _place(config: PredictConfig, form: str) -> Iterator[Path | None]:
     """Where to write what will be the output, or None for standard output."""
     if config.output == STREAM:
-        with _standard_output():
-            yield None
+        yield None
         return
     output = Path(config.output).expanduser()
     left = unfinished(output)
@@ -174,20 +170,6 @@ def _place(config: PredictConfig, form: str) -> Iterator[Path | None]:
         if left.exists():
             tell(f"not finished: what was labelled until now is in {left}")
         raise
-
-
-@contextmanager
-def _standard_output() -> Iterator[None]:
-    """Whoever reads it may have enough, and leave; it may be a file on a disk that is full."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # nothing is left to be written at the end
-        raise SystemExit(128 + signal.SIGPIPE) from None
-    except OSError as error:
-        raise UserError(f"standard output cannot be written ({error.strerror})") from error
 
 
 def _format(config: PredictConfig, kind: str) -> str:
