@@ -94,8 +94,7 @@ def predict(config: PredictConfig) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from bertinchamps.data.sources.readers_tables import QUOTED_TSV
-    from bertinchamps.tasks.formats.tables import Columns, fits_tsv
-    from bertinchamps.tasks.inputs import open_inputs, survey
+    from bertinchamps.tasks.inputs import survey
     from bertinchamps.tasks.labelled import checker, write
     from bertinchamps.tasks.saved import read_facts
     from bertinchamps.training.checkpoint import refuse_damaged
@@ -105,7 +104,29 @@ def predict(config: PredictConfig) -> None:
     folder = _model_folder(config)
     refuse_damaged(folder)
     facts = read_facts(folder)
-    form = _format(config, facts.kind)
+    form = _format(config, facts)
+    inputs = _inputs(config, facts)
+    found = survey(inputs, checker(facts.kind, form, inputs))
+    if found.quoted:
+        tell(f"note: {found.quoted:,} of {found.texts:,} texts are in quotes, which are kept: {QUOTED_TSV}")
+    cut: Counter[str] = Counter()
+    with _place(config, form) as place:
+        reader = open_reader(folder, facts, config.batch, build_runtime(config.runtime))
+        with reader.reading():
+            write(place, form, facts.kind, _labelled(reader, inputs, found.texts, cut), inputs, found.columns)
+    where = "" if config.output == STREAM else f": {config.output}"
+    tell(f"{found.texts:,} texts labelled with {folder}{where}")
+    if cut:
+        tell(
+            f"{cut.total():,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
+        )
+
+
+def _inputs(config: PredictConfig, facts: TaskFacts) -> Inputs:
+    """The texts to label, if they are what the model reads."""
+    from bertinchamps.tasks.formats.tables import Columns
+    from bertinchamps.tasks.inputs import open_inputs
+
     if (config.pair_field is not None) != facts.pairs:
         raise UserError(
             f"pair_field={config.pair_field}: the model reads "
@@ -117,22 +138,7 @@ def predict(config: PredictConfig) -> None:
         raise UserError(
             f"input={config.input}: single texts, and the model reads pairs: give a .csv, .tsv or .jsonl with both"
         )
-    if form == "tsv" and not all(map(fits_tsv, facts.labels)):
-        raise UserError(f"output={config.output}: a label of the model has a tab or a line end; write a .csv")
-    found = survey(inputs, checker(facts.kind, form, inputs))
-    if found.quoted:
-        tell(f"note: {found.quoted:,} of {found.texts:,} texts are in quotes, which are kept: {QUOTED_TSV}")
-    cut: Counter[str] = Counter()
-    with _place(config, form) as place:
-        reader = open_reader(folder, facts, config.batch, build_runtime(config.runtime))
-        with reader.reading():
-            write(place, form, facts.kind, _labelled(reader, inputs, found.texts, cut), inputs, found.columns)
-    if cut:
-        tell(
-            f"{cut.total():,} of them longer than max_length={facts.max_length} of the model, read by their beginning"
-        )
-    if config.output != STREAM:
-        tell(f"{found.texts:,} texts labelled with {folder}: {config.output}")
+    return inputs
 
 
 def _labelled(
@@ -172,14 +178,16 @@ def _place(config: PredictConfig, form: str) -> Iterator[Path | None]:
         raise
 
 
-def _format(config: PredictConfig, kind: str) -> str:
+def _format(config: PredictConfig, facts: TaskFacts) -> str:
     """The format to write.
 
     Raises:
-        UserError: it cannot be told, or the kind of model cannot be written so.
+        UserError: it cannot be told, or the model's answers cannot be written so.
     """
+    from bertinchamps.tasks.formats.tables import fits_tsv
+
     suffix = Path(config.output).suffix
-    menu = ENTITY_FORMATS if kind == "ner" else CLASS_FORMATS
+    menu = ENTITY_FORMATS if facts.kind == "ner" else CLASS_FORMATS
     if config.format != "auto":
         form = config.format
     elif config.output == STREAM:
@@ -189,13 +197,15 @@ def _format(config: PredictConfig, kind: str) -> str:
     else:
         raise UserError(
             f"output={config.output}: what {suffix} should hold is not known; end it in .jsonl, .csv or .tsv"
-            + (", .conll or .html, give a folder for brat, or set format=" if kind == "ner" else "")
+            + (", .conll or .html, give a folder for brat, or set format=" if facts.kind == "ner" else "")
         )
     if form not in menu:
         raise UserError(
             f"output={config.output}: model={config.model} gives classes, which are written as JSON lines or a table: "
             "end it in .jsonl, .csv or .tsv"
         )
+    if form == "tsv" and not all(map(fits_tsv, facts.labels)):
+        raise UserError(f"output={config.output}: a label of the model has a tab or a line end; write a .csv")
     return form
 
 
