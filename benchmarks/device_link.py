@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import running
 from benchmarks.device_plan import Row, Settings
-from bertinchamps.config import PretrainConfig
+from bertinchamps.schemas import PretrainConfig
 
 COMPILED, READY, MEASURED, FAILED = "compiled", "ready", "measured", "failed"  # of rows
 RUN, MEASURE = "run", "measure"  # of the leader

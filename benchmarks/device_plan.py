@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from benchmarks import pretraining_problem
-from bertinchamps.config import ArchConfig, PretrainConfig
+from bertinchamps.schemas import ArchConfig, PretrainConfig
 
 OURS, PEER, VARIANT = "update", "peer", "variant"
 CONTEXT = 0.8  # gigabytes of a process that uses a GPU, before its first tensor

@@ -21,10 +21,10 @@ from benchmarks.device_meter import Meter
 from benchmarks.device_plan import Row, Settings
 from benchmarks.devices import set_process_as_torch_starts
 from benchmarks.pretraining_rows import masked_batches, peer, peer_flops, plain_updates, trainer_of
-from bertinchamps.config import PretrainConfig
 from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.objectives.mlm import IGNORED
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.trainer import Hook, Trainer
 

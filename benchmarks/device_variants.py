@@ -22,11 +22,11 @@ from benchmarks.device_meter import Marks
 from benchmarks.device_plan import Row, Settings
 from benchmarks.devices import now, peak_memory
 from benchmarks.pretraining_problem import IDS
-from bertinchamps.config import PretrainConfig, RuntimeConfig
 from bertinchamps.model import attention
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.huggingface import BertinchampsModel
+from bertinchamps.schemas import PretrainConfig, RuntimeConfig
 from bertinchamps.training.runtime import Runtime, build_runtime
 
 MOST = 200  # turns that are timed

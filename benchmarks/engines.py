@@ -25,11 +25,11 @@ from transformers import (
 
 from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
-from bertinchamps.config import FinetuneConfig, named
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
+from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.entities import IGNORED
 from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
 from bertinchamps.tasks.saved import TaskFacts, build_labeller, build_model

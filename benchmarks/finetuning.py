@@ -39,10 +39,11 @@ from hydra.core.config_store import ConfigStore
 from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
 from bertinchamps import command_line, finetune_checks
-from bertinchamps.config import FinetuneConfig, config_dir, load, named
+from bertinchamps.composing import config_dir, load
+from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
-from bertinchamps.prepare import tell
+from bertinchamps.schemas import FinetuneConfig, named
 
 if TYPE_CHECKING:  # torch reads the environment when it is imported, which `main` sets first
     from benchmarks.engines import Problem, Timing

@@ -22,13 +22,13 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.pretraining_problem import IDS, random_corpus
-from bertinchamps.config import PretrainConfig
 from bertinchamps.model import attention
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import flops_per_token
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training import muon
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results, running
-from bertinchamps.config import PretrainConfig, config_dir
+from bertinchamps.composing import config_dir
+from bertinchamps.schemas import PretrainConfig
 
 COUNTED_AT = (16, 32)  # micro-batches; launches are those of the second, bytes grow with tokens along a line
 SHAPE = ("sequence_length", "vocabulary", "mask_rate")

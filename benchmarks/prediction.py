@@ -41,8 +41,8 @@ from benchmarks import figures, markdown, results, running
 from benchmarks.finetuning import composed, random_model, setting
 from benchmarks.sentences import WORDS, documents
 from bertinchamps import command_line
+from bertinchamps.console import tell
 from bertinchamps.errors import UserError
-from bertinchamps.prepare import tell
 
 if TYPE_CHECKING:  # torch reads the environment when it is imported, which `main` sets first
     from benchmarks.predictors import Agreement, Row

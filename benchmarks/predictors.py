@@ -18,11 +18,11 @@ from transformers import AutoTokenizer, pipeline
 
 from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
-from bertinchamps.config import RuntimeConfig
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import EncoderSource, open_config, open_tokenizer
 from bertinchamps.model.huggingface import load_masked_lm
 from bertinchamps.predict import Reader, open_reader
+from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.ner import EntityLabeller
 from bertinchamps.tasks.saved import TaskFacts, build_model, read_facts

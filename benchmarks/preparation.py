@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
-from bertinchamps.config import TokenizerConfig
+from bertinchamps.schemas import TokenizerConfig
 
 OURS, PEER = "bertinchamps", "plain script"
 SEQUENCE_LENGTH = 128

@@ -11,8 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
 from bertinchamps import command_line
-from bertinchamps.config import PretrainConfig, config_dir, load
+from bertinchamps.composing import config_dir, load
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PretrainConfig
 
 if TYPE_CHECKING:  # torch reads the environment when it is imported
     from bertinchamps.data.corpus import Corpus

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from benchmarks.devices import now, peak_memory, product_flops, set_process_as_torch_starts
 from benchmarks.pretraining_problem import BLOCKS, CLIPPING, IDS, composed, random_corpus
-from bertinchamps.config import PretrainConfig
 from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import downstream_flops_per_token, flops_per_token
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.hooks import BudgetBar, Logging, MetricsLog
 from bertinchamps.training.optim import optimizers

@@ -37,7 +37,7 @@ from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results, running
 from bertinchamps import command_line
-from bertinchamps.config import CheckpointConfig, EvaluationConfig
+from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
 
 BUILDING, FORWARD, BACKWARD, CLIPPING, OPTIMIZER, WAITING, MOVING, LOGGING, EVALUATION, CHECKPOINTS, ELSE, ENDING = (
     "imports, model and optimizer", "forward", "backward", "clipping", "optimizer", "waiting for data", "moving data",

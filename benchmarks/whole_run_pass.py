@@ -25,9 +25,9 @@ from benchmarks import whole_run
 from benchmarks.devices import now, peak_memory, product_flops
 from benchmarks.pretraining_problem import composed, random_corpus
 from bertinchamps import pretrain
-from bertinchamps.config import PretrainConfig
+from bertinchamps.console import tell
 from bertinchamps.contract import Batch
-from bertinchamps.prepare import tell
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training import runtime as runtimes
 from bertinchamps.training import trainer as trainers

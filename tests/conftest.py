@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertinchamps.config import PretrainConfig
+from bertinchamps.schemas import PretrainConfig
 from support import QUICK, composed
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.entities import Flat, representations
 from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
 from bertinchamps.tasks.splits import label_names

@@ -12,7 +12,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
-from bertinchamps.config import COMMANDS, config_dir, load
+from bertinchamps.composing import config_dir, load
+from bertinchamps.schemas import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 

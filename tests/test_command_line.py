@@ -382,7 +382,8 @@ def test_every_key_that_help_shows_is_one(tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
     from bertinchamps.command_line.help import _keys_of_yaml, _open_groups
-    from bertinchamps.config import COMMANDS, config_dir
+    from bertinchamps.composing import config_dir
+    from bertinchamps.schemas import COMMANDS
 
     shown = 0
     for group in {group for name in COMMANDS for group in _open_groups(name)}:

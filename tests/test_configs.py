@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertinchamps.config import ArchConfig, config_dir
+from bertinchamps.composing import config_dir
+from bertinchamps.schemas import ArchConfig
 from bertinchamps.training.schedules import micro_batches, schedules
 from support import composed, losses
 

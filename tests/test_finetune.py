@@ -399,8 +399,8 @@ def test_a_flipped_bit_of_a_pretrained_model_is_named_and_nothing_is_trained_on_
 
 
 def test_a_flipped_bit_of_a_fine_tuned_model_labels_no_text(run: Any, tmp_path: Path) -> None:
-    from bertinchamps.config import PredictConfig
     from bertinchamps.predict import predict
+    from bertinchamps.schemas import PredictConfig
 
     folder, _ = run(*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=0.2", "head=nested")
     (tmp_path / "note.txt").write_text("Un cancer du foie.")

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.config import RuntimeConfig
 from bertinchamps.errors import Stopped
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import Reader, open_reader, problems
 from bertinchamps.predict import predict as predict_texts
+from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks import inputs, ner
 from bertinchamps.tasks.formats import brat, spans_jsonl
 from bertinchamps.tasks.saved import read_facts

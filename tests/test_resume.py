@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bertinchamps.config import PretrainConfig
 from bertinchamps.errors import UserError
 from bertinchamps.pretrain import pretrain, problems
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.trainer import Trainer
 from support import QUICK, command, composed, losses, metrics
 

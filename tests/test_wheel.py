@@ -32,7 +32,7 @@ def test_a_wheel_pretrains_in_an_empty_directory(tmp_path: Path) -> None:
     empty.mkdir()
     site = {"PYTHONPATH": str(tmp_path / "site")}
     where = subprocess.run(
-        [sys.executable, "-c", "import bertinchamps.config as c; print(c.config_dir())"],
+        [sys.executable, "-c", "import bertinchamps.composing as c; print(c.config_dir())"],
         cwd=empty,
         env={"PATH": "", **site},
         capture_output=True,

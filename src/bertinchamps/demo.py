@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from hydra import compose
 
 from bertinchamps import command_line
-from bertinchamps.config import FinetuneConfig, PredictConfig, PretrainConfig, load
+from bertinchamps.composing import load
+from bertinchamps.console import tell
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
-from bertinchamps.prepare import tell
 from bertinchamps.pretrain import pretrain, problems
+from bertinchamps.schemas import FinetuneConfig, PredictConfig, PretrainConfig
 
 if TYPE_CHECKING:
     from bertinchamps.contract import AnnotatedText

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
-from bertinchamps.config import FinetuneConfig, canonical, named
+from bertinchamps.console import tell
 from bertinchamps.contract import SPLITS
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.finetune_checks import Examples, length_remarks, model_name, problems, unusable_inputs
-from bertinchamps.prepare import tell
+from bertinchamps.fingerprints import canonical
+from bertinchamps.schemas import FinetuneConfig, named
 
 if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
     from bertinchamps.model.downstream import EncoderSource

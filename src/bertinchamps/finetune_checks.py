@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bertinchamps.config import FinetuneConfig, named
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import FinetuneConfig, named
 
 Examples = Mapping[str, list[Any]]
 

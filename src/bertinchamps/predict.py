@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertinchamps import command_line
-from bertinchamps.config import PredictConfig
+from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.durable import progressive, unfinished
 from bertinchamps.errors import Stopped, UserError
-from bertinchamps.prepare import tell
+from bertinchamps.schemas import PredictConfig
 
 if TYPE_CHECKING:  # they import torch, and a mistake in the command line is to be told at once
     from bertinchamps.tasks.classification import TextLabeller

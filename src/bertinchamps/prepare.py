@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
-from bertinchamps.config import PrepareCommandConfig, PrepareConfig
+from bertinchamps.console import tell
 from bertinchamps.durable import why_not_writable, write_file
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PrepareCommandConfig, PrepareConfig
 
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus
@@ -131,13 +130,6 @@ def problems(config: PrepareConfig) -> list[str]:
     from bertinchamps.data.corpus import corpus_problems
 
     return corpus_problems(config)
-
-
-def tell(message: str) -> None:
-    """Say something about the work to the user, if anybody still listens; never text of documents."""
-    with contextlib.suppress(OSError):
-        if sys.stderr is not None:  # as it is where the shell closed it
-            sys.stderr.write(message + "\n")
 
 
 def main() -> None:

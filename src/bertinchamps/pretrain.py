@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertinchamps import command_line
-from bertinchamps.config import PretrainConfig, named
+from bertinchamps.console import tell
 from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
 from bertinchamps.launch import launched
 from bertinchamps.prepare import problems as data_problems
-from bertinchamps.prepare import tell
+from bertinchamps.schemas import PretrainConfig, named
 
 if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
     import torch

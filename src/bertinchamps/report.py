@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertinchamps import command_line
-from bertinchamps.config import ReportConfig
-from bertinchamps.prepare import tell
+from bertinchamps.console import tell
+from bertinchamps.schemas import ReportConfig
 
 
 def report(config: ReportConfig) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 
-from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.contract import Document
 from bertinchamps.data import cleaning, tokenising
 from bertinchamps.data import corpus as corpus_module
@@ -30,6 +29,7 @@ from bertinchamps.data.held_out import is_held_out
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig
 
 SECRET = "Confidentielle"
 WORDS = ["le", "la", "patient", "dame", "douleur", "fracture", "fémur", "matin", "soir", "reçoit", "sort"]

@@ -12,7 +12,6 @@ import pytest
 from test_cluster import InTurn
 from test_corpus import FILES, built, bytes_of, cut, failure, flip, sentences, settings, write
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.data import blocks as blocks_module
 from bertinchamps.data import checksums
 from bertinchamps.data import cluster as cluster_module
@@ -25,6 +24,7 @@ from bertinchamps.data.online import open_online
 from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.shares import Join
 from bertinchamps.durable import read_sealed, write_sealed
+from bertinchamps.schemas import PrepareConfig
 
 
 @pytest.fixture(autouse=True)
@@ -144,8 +144,8 @@ def test_blocks_of_any_length_are_checked_with_all_pieces_that_they_lie_in(
 def test_verifying_reads_everything(
     config: PrepareConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bertinchamps.config import PrepareCommandConfig
     from bertinchamps.prepare import prepare
+    from bertinchamps.schemas import PrepareCommandConfig
 
     command = PrepareCommandConfig(**vars(config), verify=True)
     prepare(command)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from test_corpus import SECRET, built, failure, forbidden, sentences, settings, write
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.data import corpus as corpus_module
 from bertinchamps.data import enough
 from bertinchamps.data.corpus import build_source, prepare
 from bertinchamps.data.enough import with_enough
+from bertinchamps.schemas import PrepareConfig
 
 
 @pytest.fixture(autouse=True)

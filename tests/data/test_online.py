@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from test_corpus import SECRET, built, failure, sentences, settings, with_copies, write
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.data import cleaning, file_hashes, online
 from bertinchamps.data.blocks import Tokens
 from bertinchamps.data.corpus import Corpus, build_source, corpus_problems
@@ -27,6 +26,7 @@ from bertinchamps.data.loader import stream
 from bertinchamps.data.online import OnlineBlocks, open_online
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.tokenizer import open_tokenizer
+from bertinchamps.schemas import PrepareConfig
 
 CLEANING = [{"name": "unicode"}, {"name": "length", "least": 60}, {"name": "symbols"}]
 WINDOW = 320

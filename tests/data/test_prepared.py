@@ -15,12 +15,13 @@ import zstandard
 from test_corpus import EVERYTHING, built, bytes_of, counted, failure, forbidden, names, settings, write
 from test_corpus import file as file  # a fixture
 
-from bertinchamps.config import PrepareConfig, canonical, digest
 from bertinchamps.data import corpus as corpus_module
 from bertinchamps.data import prepared
 from bertinchamps.data.corpus import Corpus, corpus_problems
 from bertinchamps.data.prepared import Export, export_corpus, read_export
 from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical, digest
+from bertinchamps.schemas import PrepareConfig
 from support import QUICK, command, composed, losses, metrics
 
 

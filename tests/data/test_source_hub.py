@@ -31,7 +31,7 @@ PREPARE = f"""
 OSCAR = {OSCAR!r}
 """
 PREPARE += """
-from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
+from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.data.corpus import prepare
 config = PrepareConfig(
     data={"name": "hub"} | OSCAR, tokenizer=TokenizerConfig(vocab_size=300),

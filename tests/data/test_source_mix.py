@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig
 from bertinchamps.data.corpus import corpus_problems, prepare
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig
 
 
 def file(folder: Path, name: str, count: int, words: int = 10) -> str:

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from bertinchamps.config import TokenizerConfig
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import (
     CONTINUATION,
@@ -31,6 +30,7 @@ from bertinchamps.data.tokenizer import (
     vocabulary,
 )
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import TokenizerConfig
 
 SENTENCE = "Le patient, âgé de 65 ans, reçoit 500 µg : l'œdème régresse, 39 °C."
 

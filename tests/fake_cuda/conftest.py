@@ -10,13 +10,13 @@ import pytest
 import torch
 from fake_card import Watch, fake_card
 
-from bertinchamps.config import BudgetConfig, RuntimeConfig
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
+from bertinchamps.schemas import BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import build_runtime

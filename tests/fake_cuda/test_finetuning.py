@@ -9,12 +9,12 @@ import pytest
 import torch
 from fake_card import fake_card, waits_of_updates
 
-from bertinchamps.config import BudgetConfig, FinetuneBatchConfig, RuntimeConfig, SelectionConfig
 from bertinchamps.contract import LabelledText
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.downstream import EncoderSource, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.predict import Reader
+from bertinchamps.schemas import BudgetConfig, FinetuneBatchConfig, RuntimeConfig, SelectionConfig
 from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.ner import EntityRecognition
 from bertinchamps.tasks.saved import TaskFacts, build_labeller, build_model

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fake_card import CARD, Watch, waits_of_updates
 
-from bertinchamps.config import config_dir
+from bertinchamps.composing import config_dir
 from bertinchamps.model.positions import POSITIONS
 from bertinchamps.training.trainer import Trainer
 

@@ -18,7 +18,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bertinchamps.config import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.contract import Output, Task
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
@@ -26,6 +25,7 @@ from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock, Spent
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime

@@ -27,9 +27,9 @@ from gpu_runs import (
 )
 from torch import Tensor
 
-from bertinchamps.config import BatchConfig, BudgetConfig
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.huggingface import load_masked_lm
+from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer

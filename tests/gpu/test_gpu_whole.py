@@ -29,8 +29,8 @@ from gpu_runs import (
 from torch import Tensor
 from torch._dynamo.utils import counters
 
-from bertinchamps.config import BatchConfig, BudgetConfig
 from bertinchamps.data.corpus import Corpus
+from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.trainer import Hook, Trainer
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.config import ReportConfig
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.report import problems, report
 from bertinchamps.reporting.published import published
+from bertinchamps.schemas import ReportConfig
 from support import command
 
 

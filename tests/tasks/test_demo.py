@@ -11,7 +11,7 @@ import pytest
 from hydra import initialize_config_dir
 
 from bertinchamps import demo
-from bertinchamps.config import config_dir
+from bertinchamps.composing import config_dir
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.data.sources.demo import REGISTERS, DemoSource, clinical_notes
 from bertinchamps.data.sources.demo_grammar import Dice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertinchamps.config import BudgetConfig
+from bertinchamps.schemas import BudgetConfig
 from bertinchamps.training.clock import Clock, Spent, budget_problems, most_flops
 
 

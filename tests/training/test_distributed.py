@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.config import RuntimeConfig
 from bertinchamps.errors import ToldByFirst, UserError
 from bertinchamps.launch import Launch, launched
+from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.distributed import Processes
 from bertinchamps.training.runtime import runtime_problems

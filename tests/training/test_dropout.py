@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bertinchamps.config import RuntimeConfig
+from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import dropout
 from bertinchamps.training.dropout import attention
 from bertinchamps.training.runtime import build_runtime

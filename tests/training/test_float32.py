@@ -65,7 +65,7 @@ def test_modules_go_through_it_within_the_context_alone(
 
 
 def test_only_processors_that_gain_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bertinchamps.config import RuntimeConfig
+    from bertinchamps.schemas import RuntimeConfig
 
     for helps, precision, expected in (
         (True, "fp32", True),

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from test_trainer import Regression, trainer_of
 
-from bertinchamps.config import CheckpointConfig, EvaluationConfig
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.hooks import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_trainer import EAGER, Regression, trainer_of
 
-from bertinchamps.config import BudgetConfig
+from bertinchamps.schemas import BudgetConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.pace import Pace
 

@@ -12,13 +12,13 @@ import torch
 from test_trainer import Recorder
 from torch._dynamo.utils import counters
 
-from bertinchamps.config import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import build_runtime, can_compile

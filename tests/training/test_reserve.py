@@ -9,7 +9,7 @@ from test_stepping import AHEAD, Machine
 from test_trainer import Regression, trainer_of
 from torch import nn
 
-from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
+from bertinchamps.schemas import CheckpointConfig, EvaluationConfig, SelectionConfig
 from bertinchamps.training.hooks import (
     RESERVE_MARGIN,
     BudgetBar,

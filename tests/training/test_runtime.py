@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bertinchamps.config import RuntimeConfig
+from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import peak, runtime
 from bertinchamps.training.runtime import EARNS_COMPILING, Runtime, build_runtime
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertinchamps.config import BatchConfig
+from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.schedules import batch_problems, micro_batches, schedule_problems, schedules
 
 PROGRESSES = [i / 1000 for i in range(1001)]

@@ -13,8 +13,8 @@ from test_trainer import EAGER, Recorder, Regression, trainer_of
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bertinchamps.config import BatchConfig, BudgetConfig
 from bertinchamps.contract import Output
+from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime

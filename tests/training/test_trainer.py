@@ -11,8 +11,8 @@ import torch
 import torch._dynamo
 from torch import Tensor, nn
 
-from bertinchamps.config import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.contract import Batch, Output
+from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizer_problems, optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime

@@ -13,8 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from bertinchamps.config import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.contract import Batch, Output
+from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import Processes, join, leave
 from bertinchamps.training.optim import optimizers

@@ -35,10 +35,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bertinchamps.command_line.help import APPENDED, help_text
-from bertinchamps.config import COMMANDS, config_dir, load
+from bertinchamps.composing import config_dir, load
 from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst, UserError
 from bertinchamps.launch import launched
 from bertinchamps.registry import closest
+from bertinchamps.schemas import COMMANDS
 
 Config = TypeVar("Config")
 Job = Callable[[Config], float | None]

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
-from bertinchamps.config import COMMANDS, config_dir
+from bertinchamps.composing import config_dir
+from bertinchamps.schemas import COMMANDS
 
 # Groups outside the defaults list, appended with a plus: whose they are.
 APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bertinchamps.config import PrepareConfig, named
 from bertinchamps.data.building import Tell, locked, told
 from bertinchamps.data.corpus import Corpus, build_source, open_corpus, plan_corpus
 from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+from bertinchamps.schemas import PrepareConfig, named
 
 SUBMITTED = "submitted.txt"
 

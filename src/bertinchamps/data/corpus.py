@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertinchamps.config import BlocksConfig, PrepareConfig, TokenizerConfig, canonical, digest, named
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Blocks, open_blocks
 from bertinchamps.data.building import MANIFEST, Tell, build_once
@@ -38,7 +37,9 @@ from bertinchamps.data.tokenizer import (
 )
 from bertinchamps.durable import digest_of, read_sealed, write_sealed
 from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical, digest
 from bertinchamps.launch import cores
+from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig, named
 
 if TYPE_CHECKING:
     from bertinchamps.data.online import OnlineBlocks

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Document, Source
 from bertinchamps.data.building import Tell
 from bertinchamps.data.cleaning import Cleaner
 from bertinchamps.data.held_out import held_out_rule, is_held_out, number_of
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PrepareConfig
 
 LOOKED_AT = 100_000_000  # characters at most; an ordinary share finds its block within some ten thousand
 READ_AHEAD = 32  # documents

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Tokens, TokenWriter
 from bertinchamps.data.building import MANIFEST, Tell, build_once
@@ -36,6 +35,7 @@ from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
 from bertinchamps.durable import write_sealed
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PrepareConfig
 
 WINDOW = 1 << 20  # tokens shuffled together: some five megabytes of French, read in a few seconds
 SAMPLE_CHARACTERS = 10_000_000  # for the tokenizer: a first step within a minute, whatever the corpus

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Document, Place, Source
 from bertinchamps.data.blocks import Tokens
 from bertinchamps.data.cleaning import Cleaner, groups
@@ -18,6 +17,7 @@ from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenising import ahead, encode
 from bertinchamps.data.tokenizer import vocabulary
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PrepareConfig
 
 
 class Cursor(NamedTuple):

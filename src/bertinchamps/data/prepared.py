@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertinchamps.config import Node, PrepareConfig, canonical, digest
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build
 from bertinchamps.data.file_hashes import content_hashes
@@ -26,7 +25,9 @@ from bertinchamps.data.sources.readers_bytes import Progress, opened, unreadable
 from bertinchamps.data.tokenizer import TOKENIZER_FILES
 from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical, digest
 from bertinchamps.launch import cores
+from bertinchamps.schemas import Node, PrepareConfig
 
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus

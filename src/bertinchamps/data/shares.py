@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-from bertinchamps.config import PrepareConfig, named
 from bertinchamps.contract import Document, Place, Source
 from bertinchamps.data.building import MANIFEST, keep_private
 from bertinchamps.data.checksums import Sums
@@ -47,6 +46,7 @@ from bertinchamps.data.tokenising import Pass
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PrepareConfig, named
 
 LOOKS_AT_ONCE = 4_096
 COPIED_AT_ONCE = 1 << 24  # bytes

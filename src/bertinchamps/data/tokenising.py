@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
 
-from bertinchamps.config import PrepareConfig
 from bertinchamps.contract import Document, Reporting, Source
 from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import MANIFEST, PROGRESS, Tell
@@ -28,6 +27,7 @@ from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.progress import SPLITS, Damaged, Progress, forget_progress, read_progress
 from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary
 from bertinchamps.durable import write_sealed
+from bertinchamps.schemas import PrepareConfig
 
 SECONDS_BETWEEN_NOTES = 10
 SECONDS_BETWEEN_COMMITS = 30

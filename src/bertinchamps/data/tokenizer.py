@@ -15,9 +15,9 @@ from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, 
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
-from bertinchamps.config import TokenizerConfig
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+from bertinchamps.schemas import TokenizerConfig
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")  # what `AutoTokenizer` needs

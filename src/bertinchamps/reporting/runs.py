@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from bertinchamps.config import canonical
 from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
 from bertinchamps.training.run import settings_but_the_seed
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from bertinchamps.config import canonical
+from bertinchamps.fingerprints import canonical
 from bertinchamps.reporting.published import Figure, Published
 from bertinchamps.reporting.runs import FinetuningRun
 

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertinchamps.config import FinetuneBatchConfig
 from bertinchamps.contract import Batch, LabelledText, Output
 from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.model.downstream import control_ids, unknown_id
+from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.batching import batches_of, in_length_order
 
 Target = tuple[str, ...] | float

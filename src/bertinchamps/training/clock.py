@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 
-from bertinchamps.config import BudgetConfig
+from bertinchamps.schemas import BudgetConfig
 
 SHARE_OF_HOURS_RESERVED = 0.002  # at least so much of the time is kept for the last evaluation and checkpoint
 

@@ -24,9 +24,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from safetensors.torch import load_file, save_file
 
-from bertinchamps.config import CheckpointConfig, EvaluationConfig, SelectionConfig
 from bertinchamps.durable import write_file
 from bertinchamps.errors import ProcessEnded, UserError
+from bertinchamps.schemas import CheckpointConfig, EvaluationConfig, SelectionConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.trackers import Tracker

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from bertinchamps.config import RuntimeConfig
 from bertinchamps.contract import Batch
 from bertinchamps.launch import Launch, cores, launched
+from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import dropout, float32
 from bertinchamps.training.peak import Peak, peak_of
 from bertinchamps.training.replacing import Replacing

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bertinchamps.config import BatchConfig
 from bertinchamps.registry import Registry
+from bertinchamps.schemas import BatchConfig
 
 Schedule = Callable[[float], float]
 

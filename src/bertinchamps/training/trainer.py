@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from bertinchamps.config import BatchConfig
 from bertinchamps.contract import Batch, Output, Task
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.clock import Clock, Spent
 from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.optim import Optimizer

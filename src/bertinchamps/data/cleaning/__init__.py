@@ -20,11 +20,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from bertinchamps.config import canonical, named
 from bertinchamps.contract import Document
 from bertinchamps.data.held_out import numbered
 from bertinchamps.data.workers import serve_parent
+from bertinchamps.fingerprints import canonical
 from bertinchamps.registry import Registry
+from bertinchamps.schemas import named
 
 CHARACTERS_OF_A_PART = 100_000  # handed to a process together
 CHARACTERS_AT_ONCE = 4_000_000  # cleaned or tokenised together: enough for all cores, little enough to hold

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from bertinchamps.config import named
 from bertinchamps.contract import Document, Place, Source
 from bertinchamps.data.cleaning import clean, cleaning_problems, compares
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import named
 
 EXAMPLE = "'data.sources=[{weight: 0.3, name: files, files: [notes/*.jsonl]}, {weight: 0.7, name: hub, …}]'"
 

@@ -1,24 +1,16 @@
-"""What may be configured, and the way from a command line to plain dataclasses.
+"""Every setting of every command, as dataclasses: type, default and meaning are declared here once.
 
-Hydra composes `configs/` with the command line; the dataclasses below type the closed nodes and
-document every knob where it is declared. The open nodes (`data`, `objective`, `optim`, `schedule`,
-`tracker`, the entries of `cleaning`) are `{name, **settings}`, checked by the room that builds them.
-Past `load` nobody sees OmegaConf and nobody mutates a dataclass (OmegaConf cannot merge into frozen ones).
+Hydra composes `configs/` with the command line (`composing.py`); these dataclasses type the closed nodes. The open
+nodes (`data`, `objective`, `optim`, `schedule`, `tracker`, the entries of `cleaning`) are `{name, **settings}` and are
+checked by the room that builds them. Nobody mutates a dataclass; they are not frozen because OmegaConf cannot merge
+into frozen ones.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from bertinchamps.errors import UserError
-
-Config = TypeVar("Config")
 Node = dict[str, Any]
 
 
@@ -285,56 +277,6 @@ COMMANDS: dict[str, type] = {
 }
 
 
-def config_dir() -> Path:
-    """The directory of yaml files: beside the package in a wheel, at the repository's top in a checkout.
-
-    Raises:
-        UserError: neither is there.
-    """
-    package = Path(__file__).resolve().parent
-    for candidate in (package / "configs", package.parents[1] / "configs"):
-        if (candidate / "pretrain.yaml").is_file():
-            return candidate
-    raise UserError(
-        f"no configs/ found beside {package}: reinstall bertinchamps, or run it from its checkout"
-    )
-
-
-def load(composed: DictConfig, schema: type[Config]) -> Config:
-    """The composed configuration as plain dataclasses, which nobody mutates.
-
-    Raises:
-        UserError: a mandatory value (`???`) was not given.
-    """
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
-        raise UserError(
-            "\n".join(f"{key}: a value is needed; add {key}=… to the command line" for key in missing)
-        )
-    plain = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
-    return _build(schema, cast(dict[str, Any], plain))
-
-
-def _build(schema: type[Config], values: dict[str, Any]) -> Config:
-    by_name = {knob_.name: knob_ for knob_ in fields(cast(Any, schema))}
-    arguments = {}
-    for name, value in values.items():
-        default = by_name[name].default_factory
-        nested = isinstance(default, type) and is_dataclass(default)
-        arguments[name] = _build(cast(type, default), value) if nested else value
-    return schema(**arguments)
-
-
 def named(node: Node) -> tuple[str, Node]:
     """An open node as (name, settings)."""
     return str(node.get("name")), {key: value for key, value in node.items() if key != "name"}
-
-
-def canonical(value: object) -> str:
-    """JSON with sorted keys: the text that fingerprints hash."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def digest(text: str) -> str:
-    """The name of something that this text shapes: 24 hexadecimal digits."""
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
