@@ -38,7 +38,9 @@ from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.schedules import schedules
-from bertinchamps.training.trainer import Hook, Trainer, Update
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
 
 
 class Timing(NamedTuple):

@@ -117,10 +117,10 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """
     corpus = _corpus(arguments, folder)
     config = composed([*_shared(arguments), *corpus, *arguments.settings])
-    from bertinchamps.tasks import tasks
+    from bertinchamps.tasks.readers import readers
 
     _refuse_unequal(config)
-    train = tasks.build(**config.task).read()["train"]
+    train = readers.build(**config.task).read()["train"]
     if not isinstance(train[0], AnnotatedText):
         raise UserError("task: only tasks of entities are compared")
     if arguments.model is None:

@@ -26,7 +26,7 @@ from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.ner import EntityLabeller
 from bertinchamps.tasks.saved import TaskFacts, build_model, read_facts
-from bertinchamps.tasks.windows import windows_of, words_of
+from bertinchamps.tasks.tagging.windows import windows_of, words_of
 from bertinchamps.training.runtime import Runtime, build_runtime, has_fast_bf16
 
 PEER_BATCHES = (1, 8)

@@ -17,7 +17,7 @@ from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.entities import Flat, representations
 from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
 from bertinchamps.tasks.splits import label_names
-from bertinchamps.tasks.windows import Pieces
+from bertinchamps.tasks.tagging.windows import Pieces
 from tiny_encoders import make_encoder
 
 

@@ -199,7 +199,7 @@ def test_the_weights_before_a_non_finite_loss_are_saved(
 ) -> None:
     from safetensors.torch import load_file
 
-    from bertinchamps.training.trainer import NonFiniteLoss
+    from bertinchamps.training.updates import NonFiniteLoss
 
     with pytest.raises(NonFiniteLoss, match="before the weights were touched"):
         quick_run("budget.steps=50", "optim.learning_rate=1e30", "gradient_clipping=null")

@@ -29,7 +29,9 @@ from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock, Spent
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
-from bertinchamps.training.trainer import Hook, Trainer, Update
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
 from support import composed
 
 REHEARSAL = os.environ.get("BERTINCHAMPS_GPU_REHEARSAL") == "1"

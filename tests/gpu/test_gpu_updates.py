@@ -32,7 +32,9 @@ from bertinchamps.model.huggingface import load_masked_lm
 from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss
 
 pytestmark = NEEDS_A_CARD
 

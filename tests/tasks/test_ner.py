@@ -14,7 +14,7 @@ from real import real
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.formats import brat, conll
 from bertinchamps.tasks.outputs import tagged, write_predictions
 from perfect import predictions, recognition
@@ -162,7 +162,7 @@ def test_what_a_head_can_reach_on_quaero(
     corpus: str, head: str, lost: dict[str, int], reached: float
 ) -> None:
     """As docs/finetuning.md says."""
-    test = tasks.build("quaero", corpus=corpus, path=str(real("quaero"))).read()["test"]
+    test = readers.build("quaero", corpus=corpus, path=str(real("quaero"))).read()["test"]
     task = recognition({"train": test}, head, 128)  # type: ignore[dict-item]
     assert task.lost["train"] == lost
     scores = task.scores("train", predictions(task, "train"))
@@ -172,7 +172,7 @@ def test_what_a_head_can_reach_on_quaero(
 @pytest.mark.real_data
 def test_the_truth_scores_one_on_real_corpora(tmp_path: Path) -> None:
     for corpus in ("EMEA", "MEDLINE"):
-        splits = tasks.build("quaero", corpus=corpus, path=str(real("quaero"))).read()
+        splits = readers.build("quaero", corpus=corpus, path=str(real("quaero"))).read()
         assert scored_by_itself(splits["dev"]) == [1.0, 1.0, 1.0]  # type: ignore[arg-type]
     with zipfile.ZipFile(real("labelled") / "frasimed.zip") as archive:
         inside = [name for name in archive.namelist() if name.startswith("frasimed/disease/dev/")]

@@ -16,8 +16,8 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import open_tokenizer
 from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.classification import Scale, TextLabeller
-from bertinchamps.tasks.sentences import sentences
-from bertinchamps.tasks.windows import Pieces, Window, windows_of, words_of
+from bertinchamps.tasks.tagging.sentences import sentences
+from bertinchamps.tasks.tagging.windows import Pieces, Window, windows_of, words_of
 from tiny_encoders import FAMILIES, make_encoder
 
 UNICODE = st.text(
@@ -48,7 +48,7 @@ def test_texts_together_have_the_windows_that_they_have_alone(
             for window in windows_of([text], pieces)
         ]
         for at_once in (1, 2, 256):  # more or fewer sentences than a text has
-            monkeypatch.setattr("bertinchamps.tasks.windows.SENTENCES_AT_ONCE", at_once)
+            monkeypatch.setattr("bertinchamps.tasks.tagging.windows.SENTENCES_AT_ONCE", at_once)
             assert list(windows_of(texts, pieces)) == alone
 
 

@@ -27,7 +27,9 @@ from bertinchamps.training.hooks import (
     read_metrics,
 )
 from bertinchamps.training.trackers import trackers
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss, Update
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

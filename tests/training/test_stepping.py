@@ -19,7 +19,9 @@ from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.stepping import Stepping
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss, Update
 
 AHEAD = replace(EAGER, asynchronous=True)  # a CPU, treated as a device that works on while nobody waits
 FP16 = replace(EAGER, autocast_dtype=torch.float16, fast_linear_maps=False)

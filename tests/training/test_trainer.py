@@ -16,7 +16,9 @@ from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizer_problems, optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss, Update
 
 EAGER = build_runtime(RuntimeConfig(device="cpu", precision="fp32", compile="off", threads=1))
 
