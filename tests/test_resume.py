@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bertinchamps.checks.pretraining import problems
 from bertinchamps.errors import UserError
-from bertinchamps.pretrain import pretrain, problems
+from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.trainer import Trainer
 from support import QUICK, command, composed, losses, metrics

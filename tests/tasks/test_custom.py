@@ -80,7 +80,9 @@ def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
         "2 of the 4 rows of task.train have a field in quotes, which are kept: in a .tsv a quote is a character like "
         "any other; where quotes enclose fields, call the file .csv",
     )
-    reader = readers.build("classification", train=write(tmp_path / "a.csv", 'text\tlabel\n"Un ""mot"""\tx\n'))
+    reader = readers.build(
+        "classification", train=write(tmp_path / "a.csv", 'text\tlabel\n"Un ""mot"""\tx\n')
+    )
     assert reader.read()["train"][0].text == 'Un "mot"'
     assert reader.remarks == ()
 
@@ -166,7 +168,9 @@ def ner_file(tmp_path: Path, kind: str) -> str:
     "kind", ["brat folder", "brat zip", ".jsonl", ".conll", ".tsv", ".iob2", ".bio", ".txt"]
 )
 def test_ner_in_every_format(tmp_path: Path, kind: str) -> None:
-    reader = readers.build("ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip"))
+    reader = readers.build(
+        "ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip")
+    )
     reader.check()
     splits = reader.read()
     assert [document[1:3] for document in splits["train"]] == [EXPECTED[0][1:3]]

@@ -38,7 +38,9 @@ def test_pawsx_without_the_rows_that_lack_a_sentence_or_a_label(tmp_path: Path) 
         {"id": number, "sentence1": first, "sentence2": "Deux.", "label": label}
         for number, (first, label) in enumerate([("Un.", 1), ("NS", 0), ("Un.", -1), ("", 0)])
     ]
-    code = f"task = readers.build('pawsx', hub='google-research-datasets/paws-x')\n{READ}\nprint(task.dropped)"
+    code = (
+        f"task = readers.build('pawsx', hub='google-research-datasets/paws-x')\n{READ}\nprint(task.dropped)"
+    )
     with serving_dataset(
         as_parquet("fr", PAWSX, {"train": rows, "validation": rows[:1], "test": rows})
     ) as hub:

@@ -14,9 +14,10 @@ from real import real
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.formats import brat, conll
-from bertinchamps.tasks.outputs import tagged, write_predictions
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.tagging.columns import tagged
 from perfect import predictions, recognition
 
 WORDS = st.sampled_from(
@@ -55,7 +56,7 @@ def test_sentences_and_words_of_a_conll_file_are_the_files(
         assert set(task.lost["dev"]) <= {"longer than the windows' overlap"}
         assert all(window.sentence == 0 for window in task.windows["dev"])
         predicted = predictions(task, "dev")
-        write_predictions(Path(folder), task, "dev", predicted)
+        kinds.build("ner").write_split(Path(folder), task, "dev", predicted)
         written = Path(folder, "dev.conll").read_text(encoding="utf-8")
     if not task.lost["dev"]:
         assert written == content

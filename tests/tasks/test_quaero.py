@@ -11,8 +11,8 @@ from real import real
 
 from bertinchamps.contract import SPLITS, AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.formats import brat
+from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.readers.releases import Release
 
 NAME = "QUAERO_FrenchMed_brat.zip"
