@@ -23,7 +23,7 @@ def of_labels(facts: TaskFacts, encoder: Any, lengths: Sequence[int]) -> float:
         lengths: tokens of each text.
     """
     with torch.device("meta"):  # no memory for weights
-        model = kinds.build(facts.kind).build_model(facts, EncoderSource(encoder.name_or_path, encoder))
+        model: Any = kinds.build(facts.kind).build_model(facts, EncoderSource(encoder.name_or_path, encoder))
     return _sum(lengths, lambda length: downstream_flops_per_token(model, encoder, length) / 3)
 
 
