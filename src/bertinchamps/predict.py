@@ -93,10 +93,10 @@ def predict(config: PredictConfig) -> None:
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from bertinchamps.data.sources.readers_tables import QUOTED_TSV
     from bertinchamps.tasks.inputs import survey
     from bertinchamps.tasks.labelled import checker, write
     from bertinchamps.tasks.saved import read_facts
+    from bertinchamps.textfiles.tables import QUOTED_TSV
     from bertinchamps.training.checkpoint import refuse_damaged
     from bertinchamps.training.runtime import build_runtime
 

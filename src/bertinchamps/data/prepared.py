@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build
 from bertinchamps.data.file_hashes import content_hashes
-from bertinchamps.data.sources.readers_bytes import Progress, opened, unreadable
 from bertinchamps.data.tokenizer import TOKENIZER_FILES
 from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical, digest
 from bertinchamps.launch import cores
 from bertinchamps.schemas import Node, PrepareConfig
+from bertinchamps.textfiles.opening import opened, unreadable
 
 if TYPE_CHECKING:
     from bertinchamps.data.corpus import Corpus
@@ -128,7 +128,7 @@ def _content(packed: Path) -> Iterator[bytes]:
     """
     read = 0
     try:
-        with opened(packed, Progress()) as stream:
+        with opened(packed) as stream:
             while chunk := stream.read(CHUNK):
                 read += len(chunk)
                 yield chunk

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import brat, conll, json_lines, tables
+from bertinchamps.tasks.formats import brat, conll, tables
+from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.windows import Words
+from bertinchamps.textfiles import json_lines
 
 STREAM = "-"
 ID = "id"  # the column of names where none is named
@@ -137,8 +139,8 @@ def _rows(
         some = True
         fields, place = tuple(zip(names, cells, strict=True)), f"{path}: {where}"
         row = dict(fields)
-        text = json_lines.string(row, columns.text, place, "text_field")
-        pair = json_lines.string(row, columns.pair, place, "pair_field") if columns.pair else None
+        text = string(row, columns.text, place, "text_field")
+        pair = string(row, columns.pair, place, "pair_field") if columns.pair else None
         name = _identity(row.get(id_column), f"{place}: column {id_column!r}")
         if not name:  # a file of brat has no comma in its name
             stem = path.name.split(".")[0]

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple, TextIO, cast
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.classification import TextLabeller
-from bertinchamps.tasks.formats import brat, conll, displacy, json_lines, spans_jsonl, tables
+from bertinchamps.tasks.formats import brat, conll, displacy, spans_jsonl, tables
 from bertinchamps.tasks.inputs import ID, Input, Inputs, unique
 from bertinchamps.tasks.outputs import plain, tagged
+from bertinchamps.textfiles import json_lines
 
 ENTITY_COLUMNS = ("entity_type", "entity_start", "entity_end", "entity_text", "confidence")
 PREDICTED, PROBABILITY, PROBABILITIES = "predicted", "probability", "probabilities"

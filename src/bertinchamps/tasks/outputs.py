@@ -19,10 +19,11 @@ from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flat_entities
 from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.entities import word_tags
-from bertinchamps.tasks.formats import brat, conll, json_lines, spans_jsonl
+from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.ner import EntityRecognition
 from bertinchamps.tasks.sentences import sentences
 from bertinchamps.tasks.windows import words_of
+from bertinchamps.textfiles import json_lines
 
 
 def write_predictions(

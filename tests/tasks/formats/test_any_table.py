@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import json_lines, tables
+from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.formats.tables import Columns
 from bertinchamps.tasks.inputs import open_inputs, survey
 from bertinchamps.tasks.labelled import Answer, checker, class_columns, class_object, class_row
+from bertinchamps.textfiles import json_lines
 
 SECRET = "Confidentielle"
 WORDS = [SECRET, "text", "label", "id", "0", "1.5", "9" * 400, "nan", "null", "\\ud800", "é", "💊"]

@@ -13,9 +13,10 @@ from bertinchamps.contract import Document, Place
 from bertinchamps.data.file_hashes import content_hashes, quick_hashes
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
-from bertinchamps.data.sources.readers_bytes import MOST_MB, Progress, irregular, not_a_file
 from bertinchamps.data.sources.readers_records import Layout, most_problems
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.lines import MOST_MB
+from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
 
 TXT_DOCUMENTS = ("file", "line")
 SHOWN_PROBLEMS = 30

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from bertinchamps.contract import Document, Place
-from bertinchamps.data.sources import sources
-from bertinchamps.data.sources.readers_bytes import MOST_MB, bounded, decompressed, too_long
+from bertinchamps.data.sources import readers_parquet, sources
 from bertinchamps.data.sources.readers_records import MOST_KEY, most_problems
-from bertinchamps.data.sources.readers_tables import PARQUET_BATCH
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.lines import MOST_MB, bounded, too_long
+from bertinchamps.textfiles.opening import decompressed
 
 WAYS_OUT = """Ways out:
   your own files   data=files 'data.files=[notes/*.jsonl.zst]'  (also .json, .txt, .csv, .parquet, .gz)
@@ -165,7 +165,7 @@ class HubSource:
             table = parquet.ParquetFile(file)
             names = table.schema_arrow.names
             columns = [self._text_field] if self._text_field in names else names
-            for batch in table.iter_batches(PARQUET_BATCH, columns=columns):
+            for batch in table.iter_batches(readers_parquet.BATCH, columns=columns):
                 yield from batch.to_pylist()
 
     @contextmanager
