@@ -200,7 +200,8 @@ def random_model(config: FinetuneConfig, train: Sequence[AnnotatedText], folder:
     import torch
     from transformers import AutoModelForMaskedLM
 
-    from bertinchamps.data.tokenizer import open_tokenizer, train_tokenizer, vocabulary
+    from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
+    from bertinchamps.data.tokenizer_training import train_tokenizer
     from bertinchamps.model.architecture import build_config
 
     folder.mkdir()

@@ -236,7 +236,8 @@ def _splits(config: FinetuneConfig, read: Splits) -> Examples:
 def _encoder(config: FinetuneConfig, splits: Examples, run: Run) -> tuple[Any, EncoderSource]:
     """The tokenizer, and where the encoder comes from."""
     from bertinchamps.data.tokenizer import open_tokenizer as open_own
-    from bertinchamps.data.tokenizer import train_tokenizer, vocabulary
+    from bertinchamps.data.tokenizer import vocabulary
+    from bertinchamps.data.tokenizer_training import train_tokenizer
     from bertinchamps.model.architecture import build_config
     from bertinchamps.model.downstream import EncoderSource, open_tokenizer
     from bertinchamps.training.checkpoint import write_directory

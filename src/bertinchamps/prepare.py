@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def prepare(config: PrepareCommandConfig) -> None:
     """Build the tokenizer and blocks of one configuration, and say what is in them."""
     from bertinchamps.data.corpus import check_all
-    from bertinchamps.data.corpus import prepare as build
+    from bertinchamps.data.preparation import prepare as build
 
     if config.cluster:
         from bertinchamps.data.cluster import prepare_on_cluster
@@ -57,7 +57,7 @@ def prepare(config: PrepareCommandConfig) -> None:
 
 def _statistics(config: PrepareCommandConfig, corpus: Corpus, file: Path) -> None:
     """Print a table, and write a page."""
-    from bertinchamps.data.corpus import build_source
+    from bertinchamps.data.planning import build_source
     from bertinchamps.data.statistics import SAMPLE_CHARACTERS, page, statistics, table
 
     sample = build_source(config.data).sample(SAMPLE_CHARACTERS)
@@ -127,7 +127,7 @@ def _cleaned(count: dict[str, Any]) -> str:
 
 def problems(config: PrepareConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
-    from bertinchamps.data.corpus import corpus_problems
+    from bertinchamps.data.checks import corpus_problems
 
     return corpus_problems(config)
 

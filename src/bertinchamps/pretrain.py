@@ -91,8 +91,8 @@ def score(config: PretrainConfig) -> float:
 
 def _corpus(config: PretrainConfig, processes: Processes) -> Corpus:
     """The corpus, built by one process of each machine, and opened by the others as soon as it is there."""
-    from bertinchamps.data.corpus import prepare
     from bertinchamps.data.online import open_online
+    from bertinchamps.data.preparation import prepare
 
     build = open_online if config.data.get("online") else prepare
     builds = processes.local_rank == 0

@@ -30,7 +30,7 @@ from bertinchamps.contract import Document
 from bertinchamps.data import cluster as cluster_module
 from bertinchamps.data.cluster import cluster_problems, prepare_on_cluster
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.data.shares import Tokenise
+from bertinchamps.data.shares.tasks import Tokenise
 from bertinchamps.data.sources import sources
 from bertinchamps.schemas import PrepareConfig
 

@@ -22,7 +22,7 @@ from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.loader import stream
 from bertinchamps.data.online import open_online
 from bertinchamps.data.prepared import export_corpus
-from bertinchamps.data.shares import Join
+from bertinchamps.data.shares.joining import Join
 from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.schemas import PrepareConfig
 

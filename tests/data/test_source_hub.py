@@ -32,7 +32,7 @@ OSCAR = {OSCAR!r}
 """
 PREPARE += """
 from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig
-from bertinchamps.data.corpus import prepare
+from bertinchamps.data.preparation import prepare
 config = PrepareConfig(
     data={"name": "hub"} | OSCAR, tokenizer=TokenizerConfig(vocab_size=300),
     blocks=BlocksConfig(sequence_length=8, held_out_share=0.2),

@@ -26,9 +26,9 @@ from bertinchamps.data.tokenizer import (
     open_tokenizer,
     paper,
     tokenizer_problems,
-    train_tokenizer,
     vocabulary,
 )
+from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import TokenizerConfig
 

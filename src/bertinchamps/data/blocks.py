@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertinchamps.data.checksums import Checked, Sums, damaged, open_sums
+from bertinchamps.data.order import order
 
 Tokens = NDArray[np.uint16]
 BYTES = 2  # of a token
@@ -68,6 +71,27 @@ class TokenWriter:
         self._stream.close()
 
 
+class TokenBlocks(Protocol):
+    """Blocks of tokens, on disk or as they come.
+
+    Attributes:
+        sequence_length: S, tokens a block.
+    """
+
+    sequence_length: int
+
+    def __len__(self) -> int:
+        """Blocks of an epoch."""
+
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors of the stream to blocks [B, S], in the order of a seed.
+
+        Args:
+            seed: of the order.
+            cursor: the first that will be asked for.
+        """
+
+
 class Blocks:
     """Blocks of `sequence_length` tokens over a token file; the tail that fills no block is left out.
 
@@ -91,6 +115,11 @@ class Blocks:
 
     def __len__(self) -> int:
         return self._count
+
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors of the stream to blocks [B, S]; any cursor may be asked for."""
+        del cursor
+        return lambda cursors: self.read(order(cursors, len(self), seed))
 
     def read(self, indices: NDArray[np.int64]) -> Tokens:
         """The blocks of these indices, [B, S].

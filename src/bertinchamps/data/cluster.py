@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bertinchamps.data.building import Tell, locked, told
-from bertinchamps.data.corpus import Corpus, build_source, open_corpus, plan_corpus
-from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
+from bertinchamps.data.corpus import Corpus, open_corpus
+from bertinchamps.data.planning import build_source, plan_corpus
+from bertinchamps.data.shares.tasks import tasks_of
+from bertinchamps.data.shares.work import Divisible, Task, Work
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
 from bertinchamps.schemas import PrepareConfig, named

@@ -14,7 +14,7 @@ from typing import Any
 
 from bertinchamps.contract import Document, Source
 from bertinchamps.data.building import Tell
-from bertinchamps.data.cleaning import Cleaner
+from bertinchamps.data.cleaning.cleaner import Cleaner
 from bertinchamps.data.held_out import held_out_rule, is_held_out, number_of
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PrepareConfig

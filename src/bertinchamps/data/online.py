@@ -4,8 +4,8 @@
                                 windows-N.jsonl   where in the source each window of N tokens begins, as far as
                                                   anybody came
 
-The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Position p of the stream
-is block p mod n of window p div n, whatever was read before: a run goes on at a position as it does on prepared blocks.
+The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Cursor c of the stream
+is block c mod n of window c div n, whatever was read before: a run goes on at a cursor as it does on prepared blocks.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Tokens, TokenWriter
 from bertinchamps.data.building import MANIFEST, Tell, build_once
-from bertinchamps.data.corpus import Corpus, blocks_of, plan_corpus, processes, read_manifest
-from bertinchamps.data.loader import permuted
+from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
+from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer
+from bertinchamps.data.planning import plan_corpus, processes
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
 from bertinchamps.durable import write_sealed
@@ -64,19 +65,19 @@ class OnlineBlocks:
     def __len__(self) -> int:
         return ENDLESS
 
-    def reader(self, seed: int, position: int) -> Callable[[NDArray[np.int64]], Tokens]:
-        """A function from positions, which never go back beyond a window, to blocks [B, S].
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors, which never go back beyond a window, to blocks [B, S].
 
         Args:
             seed: of the order within windows.
-            position: the first to be asked for.
+            cursor: the first that will be asked for.
         """
         blocks = self.blocks_of_a_window
-        windows = _Windows(self._work, position // blocks, blocks * self.sequence_length)
+        windows = _Windows(self._work, cursor // blocks, blocks * self.sequence_length)
 
-        def read(positions: NDArray[np.int64]) -> Tokens:
-            numbers, within = np.divmod(positions, blocks)
-            ids = np.empty((len(positions), self.sequence_length), dtype=np.uint16)
+        def read(cursors: NDArray[np.int64]) -> Tokens:
+            numbers, within = np.divmod(cursors, blocks)
+            ids = np.empty((len(cursors), self.sequence_length), dtype=np.uint16)
             for number in np.unique(numbers):
                 chosen = numbers == number
                 window = windows.get(int(number)).reshape(blocks, self.sequence_length)

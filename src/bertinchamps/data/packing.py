@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from bertinchamps.contract import Document, Place, Source
 from bertinchamps.data.blocks import Tokens
-from bertinchamps.data.cleaning import Cleaner, groups
+from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenising import ahead, encode
 from bertinchamps.data.tokenizer import vocabulary

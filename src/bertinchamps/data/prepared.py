@@ -16,10 +16,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build
+from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.file_hashes import content_hashes
 from bertinchamps.data.tokenizer import TOKENIZER_FILES
 from bertinchamps.durable import flush_to_disk, write_json
@@ -28,9 +28,6 @@ from bertinchamps.fingerprints import canonical, digest
 from bertinchamps.launch import cores
 from bertinchamps.schemas import Node, PrepareConfig
 from bertinchamps.textfiles.opening import opened, unreadable
-
-if TYPE_CHECKING:
-    from bertinchamps.data.corpus import Corpus
 
 FORMAT = 1  # of the folder
 LEVEL = 19  # of zstandard: an export is written once and carried around
@@ -222,9 +219,7 @@ def export_corpus(corpus: Corpus, config: PrepareConfig, folder: Path, tell: Tel
     Raises:
         UserError: it cannot be written, or a byte of the blocks is not the one that was.
     """
-    for blocks in (corpus.train, corpus.held_out):
-        if isinstance(blocks, Blocks):
-            blocks.check()
+    check_all(corpus)
 
     def fill(unfinished: Path) -> None:
         files: dict[str, dict[str, Any]] = {}

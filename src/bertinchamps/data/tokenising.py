@@ -22,7 +22,8 @@ from bertinchamps.contract import Document, Reporting, Source
 from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import MANIFEST, PROGRESS, Tell
 from bertinchamps.data.checksums import Sums
-from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
+from bertinchamps.data.cleaning.cleaner import Cleaner, groups
+from bertinchamps.data.cleaning.counts import Count, dropped
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.progress import SPLITS, Damaged, Progress, forget_progress, read_progress
 from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from bertinchamps.contract import Document, Place, Source
-from bertinchamps.data.cleaning import clean, cleaning_problems, compares
+from bertinchamps.data.cleaning import cleaning_problems
+from bertinchamps.data.cleaning.cleaner import clean
+from bertinchamps.data.cleaning.stages import compares
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import named
