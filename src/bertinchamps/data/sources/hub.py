@@ -6,6 +6,7 @@ repositories are never run. `configs/data/` has a yaml for each corpus that is k
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import zlib
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
+from bertinchamps import hub
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import readers_parquet, sources
 from bertinchamps.data.sources.readers_records import MOST_KEY, most_problems
@@ -170,18 +172,20 @@ class HubSource:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        import httpx
         import pyarrow as arrow
-        from huggingface_hub.errors import HfHubHTTPError
 
-        try:
-            yield
-        except (EOFError, zlib.error, arrow.ArrowException, UnicodeDecodeError) as error:
-            raise UserError(
-                f"a shard of {self._repository} is damaged or cut ({type(error).__name__})"
-            ) from error
-        except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
-            raise self._error(f"could not be read to its end ({type(error).__name__})") from error
+        with hub.telling("data.repository", self._repository, self._error):
+            try:
+                yield
+            except (
+                EOFError,
+                zlib.error,
+                gzip.BadGzipFile,
+                arrow.ArrowException,
+                UnicodeDecodeError,
+            ) as error:
+                damage = type(error).__name__
+                raise UserError(f"a shard of {self._repository} is damaged or cut ({damage})") from error
 
     def _text(self, row: Any, where: str) -> str | None:
         if isinstance(row, bytes):
@@ -212,46 +216,16 @@ class HubSource:
 
     def _asked(self) -> str:
         """The commit that the repository's default branch is at."""
-        import httpx
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            HfHubHTTPError,
-            HFValidationError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-        )
 
         api: Any = HfApi()
-        try:
+        with hub.telling("data.repository", self._repository, self._error):
             revision = api.dataset_info(self._repository, timeout=10).sha
             api.auth_check(self._repository, repo_type="dataset")
-        except GatedRepoError as error:
-            raise self._error(
-                "is gated, and you are not logged in with an account that accepted its terms"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise self._error("was not found on the Hub, or is private") from error
-        except HFValidationError as error:
-            raise UserError(
-                f"data.repository={self._repository}: not a name of the form owner/name"
-            ) from error
-        except OfflineModeIsEnabled as error:
-            raise self._error("cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
-        except HfHubHTTPError as error:
-            raise self._error(
-                f"cannot be read: {api.endpoint} answered {error.response.status_code}"
-            ) from error
-        except (httpx.HTTPError, OSError) as error:
-            raise self._error(
-                f"cannot be read: {api.endpoint} did not answer ({type(error).__name__})"
-            ) from error
         return str(revision)
 
     def _error(self, what: str) -> UserError:
         return UserError(f"the corpus {self._repository} {what}.\n" + WAYS_OUT.format(page=self._page()))
 
     def _page(self) -> str:
-        from huggingface_hub import constants
-
-        return f"{constants.ENDPOINT}/datasets/{self._repository}"
+        return hub.page_of(self._repository)
