@@ -36,18 +36,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results, running
+from benchmarks.whole_run_parts import (
+    BUILDING,
+    CHECKPOINTS,
+    ENDING,
+    EVALUATION,
+    FIRST,
+    MODEL,
+    OF_UPDATES,
+    PARTS,
+)
 from bertinchamps import command_line
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
-
-BUILDING, FORWARD, BACKWARD, CLIPPING, OPTIMIZER, WAITING, MOVING, LOGGING, EVALUATION, CHECKPOINTS, ELSE, ENDING = (
-    "imports, model and optimizer", "forward", "backward", "clipping", "optimizer", "waiting for data", "moving data",
-    "logging and other hooks", "evaluation", "checkpoints and the model", "everything else of the loop",
-    "summary and figure",
-)  # fmt: skip
-FIRST = "first update, above the others"
-MODEL = (FORWARD, BACKWARD, CLIPPING, OPTIMIZER)
-OF_UPDATES = (*MODEL, WAITING, MOVING, LOGGING, ELSE)
-PARTS = (*OF_UPDATES, FIRST, EVALUATION, CHECKPOINTS, BUILDING, ENDING)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -167,6 +167,20 @@ def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """The parts and rates for people, in Markdown."""
+    return "\n".join(
+        [
+            *_parts_table(result),
+            "",
+            f"{result['updates']} updates on {result['device']}: parts together {result['sum_of_the_parts']:.3f} s, "
+            f"wall time of their pass {result['wall_seconds_of_the_parts']:.3f} s, wall time that counts "
+            f"{result['wall_seconds']:.3f} s; peak memory {result['memory_megabytes']:,.0f} MB",
+            "",
+            *_rates_table(result["rates"]),
+        ]
+    )
+
+
+def _parts_table(result: Mapping[str, Any]) -> list[str]:
     parts = [
         (
             row["part"],
@@ -188,30 +202,23 @@ def table(result: Mapping[str, Any]) -> str:
         )
     )
     header = ("part", "seconds", "of this run", "median update, ms", f"of {result['hours']:g} h, computed")
-    told = result["rates"]
-    of_peak = f"of the peak ({told['peak_flops'] / 1e12:.3g} TFLOP/s, {told['peak_origin']})"
+    return markdown.table(header, 1, parts)
+
+
+def _rates_table(measured: Mapping[str, Any]) -> list[str]:
+    of_product = f"of the product ({measured['product_flops'] / 1e12:.3g} TFLOP/s)"
+    of_peak = f"of the peak ({measured['peak_flops'] / 1e12:.3g} TFLOP/s, {measured['peak_origin']})"
     speeds = [
         (
             what,
-            f"{told[what]['tokens_per_second']:,.0f}",
-            f"{told[what]['flops'] / 1e9:,.1f}",
-            f"{told[what]['share_of_product']:.1%}",
-            f"{told[what]['share_of_peak']:.1%}",
+            f"{measured[what]['tokens_per_second']:,.0f}",
+            f"{measured[what]['flops'] / 1e9:,.1f}",
+            f"{measured[what]['share_of_product']:.1%}",
+            f"{measured[what]['share_of_peak']:.1%}",
         )
         for what in ("median update", "whole run")
     ]
-    of_product = f"of the product ({told['product_flops'] / 1e12:.3g} TFLOP/s)"
-    return "\n".join(
-        [
-            *markdown.table(header, 1, parts),
-            "",
-            f"{result['updates']} updates on {result['device']}: parts together {result['sum_of_the_parts']:.3f} s, "
-            f"wall time of their pass {result['wall_seconds_of_the_parts']:.3f} s, wall time that counts "
-            f"{result['wall_seconds']:.3f} s; peak memory {result['memory_megabytes']:,.0f} MB",
-            "",
-            *markdown.table(("rate of", "tokens/s", "GFLOP/s", of_product, of_peak), 1, speeds),
-        ]
-    )
+    return markdown.table(("rate of", "tokens/s", "GFLOP/s", of_product, of_peak), 1, speeds)
 
 
 def plot(result: Mapping[str, Any], file: Path) -> None:
