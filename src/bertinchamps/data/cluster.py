@@ -1,4 +1,4 @@
-"""Preparation on many machines: datatrove runs the tasks of `shares.py`, knows which are done, and talks to Slurm.
+"""Preparation on many machines: datatrove runs the tasks of `shares/`, knows which are done, and talks to Slurm.
 
 CACHE/corpora/.FINGERPRINT.cluster-TASKS/   what the tasks write, until the corpus is whole
     logs/                                   datatrove's
