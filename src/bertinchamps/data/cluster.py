@@ -1,4 +1,4 @@
-"""Preparation on many machines: datatrove runs the tasks of `shares/`, knows which are done, and talks to Slurm.
+"""Preparation on many machines: datatrove runs the tasks of `shards/`, knows which are done, and talks to Slurm.
 
 CACHE/corpora/.FINGERPRINT.cluster-TASKS/   what the tasks write, until the corpus is whole
     logs/                                   datatrove's
@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from bertinchamps.data.building import Tell, locked, told
 from bertinchamps.data.corpus import Corpus, open_corpus
 from bertinchamps.data.planning import build_source, plan_corpus
-from bertinchamps.data.shares.tasks import tasks_of
-from bertinchamps.data.shares.work import Divisible, Task, Work
+from bertinchamps.data.shards.tasks import tasks_of
+from bertinchamps.data.shards.work import Divisible, Task, Work
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
 from bertinchamps.schemas import PrepareConfig, named
@@ -29,15 +29,15 @@ class Executor(Protocol):
     """Runs tasks somewhere.
 
     Attributes:
-        tasks: shares of the source.
+        tasks: shards of the source.
         waits: `submit` returns when they are done.
     """
 
     tasks: int
     waits: bool
 
-    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
-        """Run a task on so many shares, behind all that was submitted before; returns what to say of it."""
+    def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
+        """Run a task on so many shards, behind all that was submitted before; returns what to say of it."""
 
 
 executors: Registry[Executor] = Registry("cluster", "cluster")
@@ -49,7 +49,7 @@ class Local:
 
     Args:
         workers: at once.
-        tasks: shares of the source.
+        tasks: shards of the source.
     """
 
     waits = True
@@ -57,12 +57,12 @@ class Local:
     def __init__(self, workers: int = 2, tasks: int = 2) -> None:
         self.tasks, self._workers = tasks, workers
 
-    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
-        """Run a task on so many shares."""
+    def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
+        """Run a task on so many shards."""
         run = _datatrove().LocalPipelineExecutor(
             [task],
-            tasks=shares,
-            workers=min(self._workers, shares),
+            tasks=shards,
+            workers=min(self._workers, shards),
             logging_dir=str(logs / name),
             start_method="spawn",
         )
@@ -76,7 +76,7 @@ class Slurm:
 
     Args:
         partition: of the cluster.
-        tasks: shares of the source.
+        tasks: shards of the source.
         time: limit of a task.
         workers: tasks at once; -1 for as many as the cluster gives.
         cpus_per_task: the tokenizer uses them all.
@@ -113,11 +113,11 @@ class Slurm:
         }
         self._before: Any = None
 
-    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
+    def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
         """Submit a job array that begins when the one before has ended well."""
         job = _datatrove().SlurmPipelineExecutor(
             [task],
-            tasks=shares,
+            tasks=shards,
             job_name=f"bertinchamps_{name}",
             logging_dir=str(logs / name),
             depends=self._before,
@@ -154,7 +154,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     name, arguments = named(dict(settings))
     executor = executors.build(name, **arguments)
     plan = plan_corpus(config, tell)
-    # of so many tasks: those of another number have other shares
+    # of so many tasks: those of another number have other shards
     folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
     if not plan.folder.is_dir():
         with told(plan.folder.parent), locked(plan.folder, tell):
@@ -178,12 +178,12 @@ def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
             f"not build the corpus, see {logs}, delete {submitted}, and give the same command again"
         )
     try:
-        for stage, task, shares in tasks_of(work, target, executor.tasks):
+        for stage, task, shards in tasks_of(work, target, executor.tasks):
             if not executor.waits:  # written first: what is submitted may run, whatever happens here
                 with submitted.open("a", encoding="utf-8") as stream:
                     stream.write(f"{stage} ")
-            job = executor.submit(stage, task, shares, logs)
-            tell(f"cluster: {stage}, {shares} tasks: {job}")
+            job = executor.submit(stage, task, shards, logs)
+            tell(f"cluster: {stage}, {shards} tasks: {job}")
             if not executor.waits and submitted.exists():
                 with submitted.open("a", encoding="utf-8") as stream:
                     stream.write(f"({job}) ")
@@ -205,7 +205,7 @@ def _indivisible(data: Mapping[str, Any]) -> list[str]:
     if name == "mix":
         return ["data=mix: its order cannot be divided among tasks; prepare it without +cluster"]
     if data.get("max_documents") is not None:
-        return ["data.max_documents: tasks of a cluster read whole shards; leave it out"]
+        return ["data.max_documents: tasks of a cluster read whole files; leave it out"]
     try:
         divisible = isinstance(build_source(dict(data)), Divisible)
     except UserError:  # told where sources are checked
@@ -214,7 +214,7 @@ def _indivisible(data: Mapping[str, Any]) -> list[str]:
         []
         if divisible
         else [
-            f"data={name}: this source has no method `share`, by which tasks divide its documents; prepare it "
+            f"data={name}: this source has no method `shard`, by which tasks divide its documents; prepare it "
             "without +cluster"
         ]
     )

@@ -67,8 +67,8 @@ class DemoSource:
         """All documents, or those from a number on, each written when it is asked for."""
         return (self._document(index) for index in range(cast(int, after or 0), self.number))
 
-    def share(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shares."""
+    def shard(self, rank: int, of: int) -> Iterator[Document]:
+        """The documents of one of so many contiguous shards."""
         return map(self._document, range(rank * self.number // of, (rank + 1) * self.number // of))
 
     def held_out(self) -> None:

@@ -96,8 +96,8 @@ class FilesSource:
         """
         return self._documents("files", cast(list[int], after))
 
-    def share(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shares of the files, about as large as the others."""
+    def shard(self, rank: int, of: int) -> Iterator[Document]:
+        """The documents of one of so many contiguous shards of the files, about as large as the others."""
         sizes = [path.stat().st_size for path in self._files("files")]
         total, before = max(1, sum(sizes)), 0
         for file, size in enumerate(sizes):

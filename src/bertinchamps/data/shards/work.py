@@ -1,4 +1,4 @@
-"""What every task of a preparation in shares has to know, and how a task reads what others wrote."""
+"""What every task of a preparation in shards has to know, and how a task reads what others wrote."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bertinchamps.textfiles import packed_lines
 
 @runtime_checkable
 class Divisible(Protocol):
-    """A source of which tasks can read shares."""
+    """A source of which tasks can read shards."""
 
-    def share(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shares."""
+    def shard(self, rank: int, of: int) -> Iterator[Document]:
+        """The documents of shard `rank`, of `of` contiguous shards."""
 
 
 @dataclass(frozen=True)

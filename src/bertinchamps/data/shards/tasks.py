@@ -1,4 +1,4 @@
-"""The tasks of a preparation in shares, in the order in which they are done."""
+"""The tasks of a preparation in shards, in the order in which they are done."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bertinchamps.data.cleaning import Comparing
 from bertinchamps.data.cleaning.cleaner import groups
 from bertinchamps.data.cleaning.stages import Stage, fresh, passages
 from bertinchamps.data.held_out import number_of
-from bertinchamps.data.shares.joining import Join
-from bertinchamps.data.shares.remaining import Remaining
-from bertinchamps.data.shares.work import Task, Work, count_of, stages_of, values
+from bertinchamps.data.shards.joining import Join
+from bertinchamps.data.shards.remaining import Remaining
+from bertinchamps.data.shards.work import Task, Work, count_of, stages_of, values
 from bertinchamps.data.tokenising import Pass
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.durable import write_sealed
@@ -27,18 +27,18 @@ from bertinchamps.textfiles.packed_lines import PackedLines
 LOOKS_AT_ONCE = 4_096
 
 
-def tasks_of(work: Work, target: Path, shares: int) -> Iterator[tuple[str, Task, int]]:
-    """Each task with its name and how many share it, in the order in which they are done."""
+def tasks_of(work: Work, target: Path, shards: int) -> Iterator[tuple[str, Task, int]]:
+    """Each task with its name and its number of shards, in the order in which they are done."""
     *comparing, last = stages_of(work.config)
     for number, stage in enumerate(comparing):
-        yield f"look-{number}", Look(work, number, stage), shares
-        yield f"decide-{number}", Decide(work, number, stage, shares), 1
-    yield "tokenise", Tokenise(work, len(comparing), last), shares
-    yield "join", Join(work, target, shares), 1
+        yield f"look-{number}", Look(work, number, stage), shards
+        yield f"decide-{number}", Decide(work, number, stage, shards), 1
+    yield "tokenise", Tokenise(work, len(comparing), last), shards
+    yield "join", Join(work, target, shards), 1
 
 
 class Look(Task):
-    """The functions of a stage on a share, and the looks of its comparing step."""
+    """The functions of a stage on a shard, and the looks of its comparing step."""
 
     def __init__(self, work: Work, number: int, stage: Stage) -> None:
         super().__init__(work)
@@ -68,22 +68,22 @@ class Look(Task):
 class Decide(Task):
     """What a comparing step decides on all documents, in order: one task."""
 
-    def __init__(self, work: Work, number: int, stage: Stage, shares: int) -> None:
+    def __init__(self, work: Work, number: int, stage: Stage, shards: int) -> None:
         super().__init__(work)
-        self._number, self._stage, self._shares = number, stage, shares
+        self._number, self._stage, self._shards = number, stage, shards
 
     def run(self, rank: int, world_size: int) -> None:
         step = cast(Comparing, fresh(str(self._stage.comparing)))
-        for share in range(self._shares):
-            looks = values(self.work.folder / f"looks-{self._number}" / str(share))
-            with PackedLines(self.work.folder / f"decisions-{self._number}" / str(share)) as decisions:
+        for shard in range(self._shards):
+            looks = values(self.work.folder / f"looks-{self._number}" / str(shard))
+            with PackedLines(self.work.folder / f"decisions-{self._number}" / str(shard)) as decisions:
                 while some := list(itertools.islice(looks, LOOKS_AT_ONCE)):
                     for decision in step.decide(some):
                         decisions.write(decision)
 
 
 class Tokenise(Task):
-    """The last functions on a share, and its tokens."""
+    """The last functions on a shard, and its tokens."""
 
     def __init__(self, work: Work, number: int, stage: Stage) -> None:
         super().__init__(work)

@@ -1,4 +1,4 @@
-"""The source of one task: what the stages before have left of its share."""
+"""The source of one task: what the stages before have left of its shard."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from bertinchamps.contract import Document, Place
 from bertinchamps.data.cleaning import Comparing, Dropped
 from bertinchamps.data.cleaning.counts import Count, Trace
 from bertinchamps.data.cleaning.stages import built
-from bertinchamps.data.shares.work import Divisible, Work, count_of, stages_of, values
+from bertinchamps.data.shards.work import Divisible, Work, count_of, stages_of, values
 
 
 class Remaining:
-    """What remains of a share in front of a stage: a source for one task.
+    """What remains of a shard in front of a stage: a source for one task.
 
     Args:
         work: what to do.
         number: of the stage.
-        rank: of the share.
-        of: shares in all.
+        rank: of the shard.
+        of: shards in all.
 
     Attributes:
         counts: of the comparing step before this stage, once all documents are read.
@@ -35,7 +35,7 @@ class Remaining:
         documents = (
             self._decided()
             if self._number
-            else cast(Divisible, self._work.source).share(self._rank, self._of)
+            else cast(Divisible, self._work.source).shard(self._rank, self._of)
         )
         numbered = (document._replace(place=place) for place, document in enumerate(documents, start=1))
         return itertools.islice(numbered, cast(int, after or 0), None)
@@ -61,7 +61,7 @@ class Remaining:
         return self._work.source.fingerprint(quick)
 
     def held_out(self) -> Iterator[Document] | None:
-        """The user's own, of which every share must know."""
+        """The user's own, of which every shard must know."""
         return self._work.source.held_out()
 
     def sample(self, characters: int) -> Iterator[Document]:
