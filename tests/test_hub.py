@@ -49,10 +49,10 @@ def test_what_is_not_the_hubs_fault_is_not_laid_on_the_hub(error: BaseException)
 
 
 def test_an_error_with_another_cause_stays_what_it_is() -> None:
-    with pytest.raises(KeyError), hub.telling("key", "a/b", UserError):
+    with pytest.raises(KeyError), hub.reporting("key", "a/b", UserError):
         raise KeyError("x")
     full = pytest.raises(UserError, match=r"^cannot be read \(No space left on device\)$")
-    with full, hub.telling("key", "a/b", UserError):
+    with full, hub.reporting("key", "a/b", UserError):
         raise OSError(28, "No space left on device")
 
 

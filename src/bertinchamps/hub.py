@@ -18,8 +18,8 @@ def page_of(repository: str, kind: str = "datasets/") -> str:
 
 
 @contextmanager
-def telling(key: str, repository: str, refusal: Callable[[str], UserError]) -> Iterator[None]:
-    """Tell the user what an error of the Hub, or of the way there, means.
+def reporting(key: str, repository: str, refusal: Callable[[str], UserError]) -> Iterator[None]:
+    """Report to the user what an error of the Hub, or of the network, means.
 
     Args:
         key: the user's setting that names the dataset.

@@ -16,21 +16,21 @@ from bertinchamps.data.order import order
 
 Tokens = NDArray[np.uint16]
 BYTES = 2  # of a token
-CHECKED_AT_ONCE = 1 << 24  # bytes of a file that are all checked when it is opened: some 10 ms
+CHECKED_AT_ONCE = 1 << 24  # bytes: a file of so many is checked as a whole when it is opened, in some 10 ms
 
 
 class TokenWriter:
     """Appends documents' tokens to a file, each closed by the separator; nothing is padded.
 
     Args:
-        file: created, or gone on with.
+        file: created, or appended to.
         separator_id: written after each document.
         documents: that the file holds already.
-        sums: the checksums of what it holds already; what is behind that is cut off.
+        sums: the checksums of what the file holds already; what lies behind that is cut off.
 
     Attributes:
         documents: in the file.
-        sums: its checksums.
+        sums: checksums of the file.
     """
 
     def __init__(self, file: Path, separator_id: int, documents: int = 0, sums: Sums | None = None) -> None:
@@ -58,7 +58,7 @@ class TokenWriter:
         self.documents += len(documents)
 
     def flush_to_disk(self) -> None:
-        """Make what was added survive a crash of the machine."""
+        """Flush what was added, so that it survives a crash of the machine."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -100,7 +100,7 @@ class Blocks:
     Args:
         file: as `TokenWriter` left it.
         sequence_length: S, tokens a block.
-        sums: checksums of its pieces, with which what is read is compared; None: with nothing.
+        sums: checksums of the file's pieces, compared with what is read; None: nothing is compared.
     """
 
     def __init__(self, file: Path, sequence_length: int, sums: NDArray[np.uint32] | None = None) -> None:
@@ -125,7 +125,7 @@ class Blocks:
         """The blocks of these indices, [B, S].
 
         Raises:
-            UserError: the file is not as it was written where they are.
+            UserError: the file is not as it was written where the blocks are.
         """
         if self._checked:
             self._checked.check(indices * self._width, self._width)
@@ -135,20 +135,20 @@ class Blocks:
         """Compare all of the file with its checksums.
 
         Raises:
-            UserError: it is not as it was written.
+            UserError: the file is not as it was written.
         """
         if self._checked:
             self._checked.check_all()
 
 
 def open_blocks(file: Path, sequence_length: int, tokens: int, digest: str) -> Blocks:
-    """The blocks of a file whose every byte is compared with its checksums before it is used.
+    """The blocks of a file; every byte is compared with the checksums before it is used.
 
     Args:
         file: the tokens.
         sequence_length: S, tokens a block.
-        tokens: that were written.
-        digest: of the checksums.
+        tokens: number of tokens that were written.
+        digest: of the checksums, as the manifest has it.
 
     Raises:
         UserError: the file is missing, or not as it was written.

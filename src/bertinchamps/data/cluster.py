@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bertinchamps.data.building import Tell, locked, told
+from bertinchamps.data.building import Tell, locked, reporting
 from bertinchamps.data.corpus import Corpus, open_corpus
 from bertinchamps.data.planning import build_source, plan_corpus
 from bertinchamps.data.shards.tasks import tasks_of
@@ -30,14 +30,14 @@ class Executor(Protocol):
 
     Attributes:
         tasks: shards of the source.
-        waits: `submit` returns when they are done.
+        waits: `submit` returns when the tasks are done.
     """
 
     tasks: int
     waits: bool
 
     def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
-        """Run a task on so many shards, behind all that was submitted before; returns what to say of it."""
+        """Run a task on so many shards, after all that was submitted before; returns its state, for the log."""
 
 
 executors: Registry[Executor] = Registry("cluster", "cluster")
@@ -143,7 +143,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     Args:
         config: data, cleaning, tokenizer and blocks.
         settings: the node `cluster`.
-        tell: is told what was submitted.
+        tell: reports what was submitted.
 
     Returns:
         The corpus, or None where the tasks are still to be run by the cluster.
@@ -154,10 +154,10 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     name, arguments = named(dict(settings))
     executor = executors.build(name, **arguments)
     plan = plan_corpus(config, tell)
-    # of so many tasks: those of another number have other shards
+    # the name holds the number of tasks: another number has other shards
     folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
     if not plan.folder.is_dir():
-        with told(plan.folder.parent), locked(plan.folder, tell):
+        with reporting(plan.folder.parent), locked(plan.folder, tell):
             folder.mkdir(exist_ok=True, mode=0o700)
             if not plan.folder.is_dir():
                 work = Work(folder, plan.source, plan.config, plan.tokenizer_folder, plan.facts)
@@ -194,8 +194,8 @@ def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
                 f"submitting failed ({type(error).__name__}: {str(error)[:200]}). Cancel what was submitted ({done}), "
                 f"delete {submitted}, and give the same command again"
             ) from None
-        said = [file.read_text(encoding="utf-8") for file in sorted(work.folder.glob("problem-*"))]
-        reasons = "\n".join(said) or f"{type(error).__name__}; see {logs}"
+        reported = [file.read_text(encoding="utf-8") for file in sorted(work.folder.glob("problem-*"))]
+        reasons = "\n".join(reported) or f"{type(error).__name__}; see {logs}"
         raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
 
 
@@ -208,7 +208,7 @@ def _indivisible(data: Mapping[str, Any]) -> list[str]:
         return ["data.max_documents: tasks of a cluster read whole files; leave it out"]
     try:
         divisible = isinstance(build_source(dict(data)), Divisible)
-    except UserError:  # told where sources are checked
+    except UserError:  # reported where sources are checked
         return []
     return (
         []

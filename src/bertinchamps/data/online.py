@@ -1,8 +1,8 @@
-"""`data.online=true`: documents are cleaned, tokenised and packed beside the training, and no blocks are kept.
+"""`data.online=true`: documents are cleaned, tokenised and packed beside the training, and blocks are not kept.
 
     CACHE/online/FINGERPRINT/   held_out.bin, held_out.sums, manifest.json
-                                windows-N.jsonl   where in the source each window of N tokens begins, as far as
-                                                  anybody came
+                                windows-N.jsonl   where in the source each window of N tokens begins, up to the
+                                                  last window that was packed
 
 The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Cursor c of the stream
 is block c mod n of window c div n, whatever was read before: a run goes on at a cursor as it does on prepared blocks.
@@ -88,7 +88,7 @@ class OnlineBlocks:
 
 
 class _Windows:
-    """Windows in order from another process, which packs one while another is trained on, and ends with this object."""
+    """Windows in order from a worker process, which packs ahead of the training and ends with this object."""
 
     def __init__(self, work: tuple[Source, PrepareConfig, Path, Path], first: int, size: int) -> None:
         number, cursor = _begin(work[3], first)
@@ -98,16 +98,16 @@ class _Windows:
             target=_pack, args=(*work, number, cursor, size, sender), name="packing"
         )
         self._process.start()
-        sender.close()  # the other process has it now, and the pipe ends with that
+        sender.close()  # the worker has the other end, and the pipe ends with the worker
         self._number, self._tokens = number - 1, np.empty(0, dtype=np.uint16)
-        # of multiprocessing, because at the exit it comes before that waits for processes
+        # multiprocessing's Finalize runs before multiprocessing waits for its processes at the exit
         Finalize(self, _end, (self._receiver, self._process), exitpriority=10)
 
     def get(self, number: int) -> Tokens:
-        """The window of this number; those before it are let go.
+        """The window of this number; earlier windows are dropped.
 
         Raises:
-            UserError: documents cannot be read any more, or the other process is gone.
+            UserError: documents cannot be read any more, or the worker process has ended.
         """
         while self._number < number:
             self._number, self._tokens = self._next()
@@ -129,7 +129,7 @@ class _Windows:
 
 
 def _end(receiver: Any, process: Any) -> None:
-    receiver.close()  # which the other process notices as soon as it has a window
+    receiver.close()  # the worker notices when it sends its next window
     process.join(SECONDS_TO_END)
     if process.is_alive():
         process.kill()
@@ -145,7 +145,7 @@ def _pack(
     size: int,
     sender: Any,
 ) -> None:
-    """The other process: send (number, tokens) of windows, or why there are no more, until nobody receives them."""
+    """The worker process: send (number, tokens) of windows, or why there are no more, until the receiver is closed."""
     serve_parent()
     try:
         try:
@@ -169,7 +169,7 @@ def _pack(
 def _remember(journal: Path, number: int, cursor: Cursor) -> None:
     entry = {"window": number, **cursor._asdict()}
     line = json.dumps({**entry, "crc": _crc(entry)})
-    # without it, a run that goes on has to read more; a line at once, because several processes may do the same
+    # without the line, a resumed run reads more; written at once, because several processes may append
     with contextlib.suppress(OSError):
         descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
@@ -177,7 +177,7 @@ def _remember(journal: Path, number: int, cursor: Cursor) -> None:
 
 
 def _begin(journal: Path, window: int) -> tuple[int, Cursor]:
-    """The last window up to this one whose place is known: its number and its cursor."""
+    """The last window up to this one whose cursor is known: its number and its cursor."""
     best, cursor = 0, Cursor()
     for line in journal.read_bytes().splitlines() if journal.exists() else ():
         try:

@@ -1,11 +1,11 @@
-"""A prepared corpus that travels: exported where the documents are, opened on a machine that does not have them.
+"""A prepared corpus that travels: exported where the documents are, opened on a machine without the documents.
 
     FOLDER/tokenizer.json tokenizer_config.json
     FOLDER/train.bin.zst held_out.bin.zst   the blocks, compressed
     FOLDER/manifest.json                    fingerprint, settings, counts; size and digest of each file
 
-Opening it unpacks the blocks into the cache, once, under the fingerprint: where a preparation of the documents would
-have put them.
+Opening a corpus unpacks the blocks into the cache, once, under the fingerprint: where a preparation of the documents
+would have put them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Export:
 
     Attributes:
         folder: where it is.
-        fingerprint: of the corpus, as it was where it was prepared.
+        fingerprint: of the corpus, from where the corpus was prepared.
         settings: that shaped it, by the keys of the command line.
         files: name → `bytes` and `blake2b` of the file; of blocks, also `content_bytes` and `content_blake2b`.
         corpus: the manifest of the corpus.
@@ -134,7 +134,7 @@ def _content(packed: Path) -> Iterator[bytes]:
 
 
 def read_export(data: Node) -> Export:
-    """The exported folder that a `data` node names. Its files are not looked at yet.
+    """The exported folder that a `data` node names; the files in it are not looked at yet.
 
     Raises:
         UserError: there is no manifest of an export, or it is damaged.

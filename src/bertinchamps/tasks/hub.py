@@ -72,7 +72,7 @@ class HubDataset:
         from datasets.exceptions import DatasetsError
 
         try:
-            with hub.telling("task.hub", self.repository, self._error):
+            with hub.reporting("task.hub", self.repository, self._error):
                 yield
         except DatasetsError as error:
             raise self._error(f"cannot be read ({type(error).__name__})") from error

@@ -22,7 +22,7 @@ def lines(
 
     Args:
         path: the file.
-        progress: told how far the reading is.
+        progress: updated with how far the reading is.
         most_mb: of a line, in millions of bytes.
         key: the setting that raises this, for the message.
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def field_names(names: Sequence[str], wanted: str = "") -> str:
     """How many fields were found, for a message, and which one is nearly called as the wanted one.
 
-    What they are called is not said: where the header is missing, or a key stands in the wrong place, those are a
-    document's words.
+    The names themselves are not shown: where the header is missing, or a key stands in the wrong place, the names are
+    words of a document.
     """
     near = [place for place, name in enumerate(names, start=1) if _plain(name) == _plain(wanted)]
     hint = f"; number {near[0]} differs in capitals, quotes or blanks alone" if near and wanted else ""

@@ -113,7 +113,7 @@ def opened(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
 
     Args:
         path: the file.
-        progress: told how far the reading is.
+        progress: updated with how far the reading is.
 
     Raises:
         UserError: the path names no file but a pipe or a device, which need not have an end.

@@ -20,7 +20,7 @@ COPIED_AT_ONCE = 1 << 24  # bytes
 
 
 class Join(Task):
-    """All shards in one corpus, and nothing left of what was between: one task."""
+    """Joins all shards into one corpus, and removes what lay between the stages: one task."""
 
     def __init__(self, work: Work, target: Path, shards: int) -> None:
         super().__init__(work)

@@ -20,14 +20,14 @@ class Remaining:
         work: what to do.
         number: of the stage.
         rank: of the shard.
-        of: shards in all.
+        world_size: number of shards.
 
     Attributes:
         counts: of the comparing step before this stage, once all documents are read.
     """
 
-    def __init__(self, work: Work, number: int, rank: int, of: int) -> None:
-        self._work, self._number, self._rank, self._of = work, number, rank, of
+    def __init__(self, work: Work, number: int, rank: int, world_size: int) -> None:
+        self._work, self._number, self._rank, self._world_size = work, number, rank, world_size
         self.counts: list[Count] = []
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:
@@ -35,7 +35,7 @@ class Remaining:
         documents = (
             self._decided()
             if self._number
-            else cast(Divisible, self._work.source).shard(self._rank, self._of)
+            else cast(Divisible, self._work.source).shard(self._rank, self._world_size)
         )
         numbered = (document._replace(place=place) for place, document in enumerate(documents, start=1))
         return itertools.islice(numbered, cast(int, after or 0), None)
@@ -54,16 +54,16 @@ class Remaining:
                 yield Document(outcome, name, number=number)
 
     def check(self) -> None:
-        """Checked before the work was divided."""
+        """Nothing: the source was checked before the work was divided."""
 
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
-        """Part of the whole, which has one."""
+        """That of the whole source."""
         return self._work.source.fingerprint(quick)
 
     def held_out(self) -> Iterator[Document] | None:
-        """The user's own, of which every shard must know."""
+        """The user's own held-out documents, whose copies no shard trains on."""
         return self._work.source.held_out()
 
     def sample(self, characters: int) -> Iterator[Document]:
-        """The tokenizer was trained before."""
+        """A sample of the whole source; the tokenizer was trained before."""
         return self._work.source.sample(characters)

@@ -38,7 +38,7 @@ def tasks_of(work: Work, target: Path, shards: int) -> Iterator[tuple[str, Task,
 
 
 class Look(Task):
-    """The functions of a stage on a shard, and the looks of its comparing step."""
+    """Applies the functions of a stage to a shard, and computes the looks of its comparing step."""
 
     def __init__(self, work: Work, number: int, stage: Stage) -> None:
         super().__init__(work)
@@ -66,7 +66,7 @@ class Look(Task):
 
 
 class Decide(Task):
-    """What a comparing step decides on all documents, in order: one task."""
+    """Decides for a comparing step on all documents, in order: one task."""
 
     def __init__(self, work: Work, number: int, stage: Stage, shards: int) -> None:
         super().__init__(work)
@@ -83,7 +83,7 @@ class Decide(Task):
 
 
 class Tokenise(Task):
-    """The last functions on a shard, and its tokens."""
+    """Applies the last functions to a shard, and writes its tokens."""
 
     def __init__(self, work: Work, number: int, stage: Stage) -> None:
         super().__init__(work)
@@ -105,4 +105,4 @@ class Tokenise(Task):
 
 
 def _silent(message: str) -> None:
-    """A task's log need not have every step of the way."""
+    """The log of a task has no progress."""

@@ -21,8 +21,8 @@ from bertinchamps.textfiles import packed_lines
 class Divisible(Protocol):
     """A source of which tasks can read shards."""
 
-    def shard(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of shard `rank`, of `of` contiguous shards."""
+    def shard(self, rank: int, world_size: int) -> Iterator[Document]:
+        """The documents of shard `rank`, of `world_size` contiguous shards."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Work:
     """What every task has to know.
 
     Attributes:
-        folder: of the whole work, seen by all machines.
-        source: checked; it knows which files or which commit the fingerprint names.
+        folder: of the whole work; all machines see it.
+        source: checked; its files or its commit are those of the fingerprint.
         config: cleaning, share held out, densest document.
-        tokenizer_folder: seen by all machines.
+        tokenizer_folder: all machines see it.
         facts: what shaped the corpus.
     """
 
@@ -45,7 +45,7 @@ class Work:
 
 
 class Task:
-    """A task of datatrove, which says why it failed where the user will look."""
+    """A task of datatrove that writes why it failed where the user will look."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -57,10 +57,10 @@ class Task:
         try:
             self.run(rank, world_size)
         except Exception as error:
-            said = str(error) if isinstance(error, UserError) else type(error).__name__
+            report = str(error) if isinstance(error, UserError) else type(error).__name__
             if isinstance(error, OSError) and error.strerror:
-                said += f" ({error.strerror})"
-            problem.write_text(said, encoding="utf-8")
+                report += f" ({error.strerror})"
+            problem.write_text(report, encoding="utf-8")
         if problem.exists():  # raised here, where nothing at hand holds a text
             raise RuntimeError(problem.read_text(encoding="utf-8"))
 

@@ -7,7 +7,7 @@ piece, and what stands before that tail is the article.
 
 The notation of a piece, where NOUN and WORD are slots of the scene:
     {WORD}              the bare form                    {WORD.^}            … with a capital
-    {NOUN.le}           with an article, see `demo_words.noun`      {NOUN.Le}           … with a capital
+    {NOUN.le}           with an article, see `noun`     {NOUN.Le}          … with a capital
     {ADJECTIVE@NOUN}    in the gender and number of the noun; a slot, or the adjective itself
     {NOUN?il mange|ils mangent}                 by number: singular|plural
     {NOUN?petit|petite|petits|petites}          by gender and number: ms|fs|mp|fp

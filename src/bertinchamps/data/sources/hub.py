@@ -106,8 +106,8 @@ class HubSource:
                 if document is not None:
                     yield document._replace(place=[file, number, total])
 
-    def shard(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shards of the files.
+    def shard(self, rank: int, world_size: int) -> Iterator[Document]:
+        """The documents of shard `rank` of `world_size` contiguous ones of the files.
 
         Raises:
             UserError: as for `documents`, or there is a limit, which shards cannot keep.
@@ -115,7 +115,7 @@ class HubSource:
         if self._max_documents is not None:
             raise UserError("data.max_documents: tasks of a cluster read whole files; leave it out")
         number = len(self._files())
-        for file in range(rank * number // of, (rank + 1) * number // of):
+        for file in range(rank * number // world_size, (rank + 1) * number // world_size):
             yield from (document for _, document in self._documents(file, 0, None) if document is not None)
 
     def _documents(self, file: int, skipped: int, most: int | None) -> Iterator[tuple[int, Document | None]]:
@@ -174,7 +174,7 @@ class HubSource:
     def _reading(self) -> Iterator[None]:
         import pyarrow as arrow
 
-        with hub.telling("data.repository", self._repository, self._error):
+        with hub.reporting("data.repository", self._repository, self._error):
             try:
                 yield
             except (
@@ -219,7 +219,7 @@ class HubSource:
         from huggingface_hub import HfApi
 
         api: Any = HfApi()
-        with hub.telling("data.repository", self._repository, self._error):
+        with hub.reporting("data.repository", self._repository, self._error):
             revision = api.dataset_info(self._repository, timeout=10).sha
             api.auth_check(self._repository, repo_type="dataset")
         return str(revision)

@@ -70,7 +70,7 @@ class Reading:
         self._stream = self._opened()
 
     def behind(self) -> float:
-        """The smaller, the more this part lags behind its share."""
+        """Characters read, divided by the weight: smallest for the part that lags most behind its share."""
         return float(self.state["characters"] / self.part.weight)
 
 

@@ -64,9 +64,9 @@ def _check_type(path: Path, kind: Any, layout: Layout) -> None:
     kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
     if arrow.types.is_string(kind) or arrow.types.is_large_string(kind) or str(kind) == "string_view":
         return
-    said = str(kind).partition("<")[0]  # of a nested type no more, whose fields have names
+    name = str(kind).partition("<")[0]  # of a nested type no more, whose fields have names
     raise UserError(
-        f"{path}: the column {layout.text_field!r} is of type {said}, not a text;"
+        f"{path}: the column {layout.text_field!r} is of type {name}, not a text;"
         f" name the one that holds the text with {SETTING}=NAME"
     )
 

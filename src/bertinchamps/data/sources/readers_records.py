@@ -54,7 +54,7 @@ Reader = Callable[[Path, Layout, Progress], Iterator[Record]]
 
 
 def no_field(path: Path, where: str, kind: str, layout: Layout, names: Sequence[str]) -> UserError:
-    """The message for a text field that is not there. Those that are there are counted, not said: they may be text."""
+    """The message for a missing text field. The fields that are there are counted, not named: a name may be text."""
     return UserError(
         f"{path}: {where}: no {kind} {layout.text_field!r} (found: {field_names(names, layout.text_field)});"
         f" name the one that holds the text with {SETTING}=NAME"

@@ -27,10 +27,10 @@ class _Lines:
     Args:
         path: the file.
         layout: how long a record may be.
-        progress: told how far the reading is.
+        progress: updated with how far the reading is.
 
     Attributes:
-        first: number of the record's first line; whoever takes a record says that the next one begins.
+        first: number of the record's first line; after each record the caller calls `begin`.
     """
 
     def __init__(self, path: Path, layout: Layout, progress: Progress) -> None:
@@ -39,7 +39,7 @@ class _Lines:
         self.first = 1
 
     def begin(self) -> None:
-        """The next record begins in the line that was not read yet."""
+        """Note that the next record begins in the line that is read next."""
         self.first, self._read = self._line + 1, 0
 
     def __iter__(self) -> _Lines:
