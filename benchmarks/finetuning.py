@@ -118,10 +118,10 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """
     of_corpus = corpus(arguments, folder)
     config = composed([*shared(arguments), *of_corpus, *arguments.settings])
-    from bertinchamps.tasks import tasks
+    from bertinchamps.tasks.readers import readers
 
     refuse_unequal(config)
-    train = tasks.build(**config.task).read()["train"]
+    train = readers.build(**config.task).read()["train"]
     if not isinstance(train[0], AnnotatedText):
         raise UserError("task: only tasks of entities are compared")
     if arguments.model is None:

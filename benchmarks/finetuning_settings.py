@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 
 from benchmarks.sentences import documents
-from bertinchamps import command_line, finetune_checks
+from bertinchamps import command_line
+from bertinchamps.checks import finetuning as finetuning_checks
 from bertinchamps.composing import config_dir, load
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
@@ -54,7 +55,7 @@ def setting(key: str, value: object) -> str:
 def composed(words: list[str]) -> FinetuneConfig:
     """The configuration of these words, after all that is wrong with them was told."""
     ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
-    problems = command_line.mistakes("finetune", words, finetune_checks.problems)
+    problems = command_line.mistakes("finetune", words, finetuning_checks.problems)
     if problems:
         raise UserError("\n".join(problems))
     with initialize_config_dir(str(config_dir()), version_base="1.3"):

@@ -14,7 +14,8 @@ from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import EncoderSource, open_tokenizer
 from bertinchamps.schemas import RuntimeConfig
-from bertinchamps.tasks.saved import TaskFacts, build_model, read_facts
+from bertinchamps.tasks.facts import TaskFacts, read_facts
+from bertinchamps.tasks.kinds import kinds
 from bertinchamps.training.runtime import Runtime, build_runtime, has_fast_bf16
 
 PEER_BATCHES = (1, 8)
@@ -134,7 +135,7 @@ def save_untrained_tagger(encoder: Path, labels: tuple[str, ...], longest: int, 
     """Write a tagger with a random head over an encoder, as finetune would."""
     facts = TaskFacts("own sentences", "ner", "flat", labels, longest)
     torch.manual_seed(0)
-    model: Any = build_model(facts, EncoderSource(str(encoder)))
+    model: Any = kinds.build(facts.kind).build_model(facts, EncoderSource(str(encoder)))
     folder.mkdir()
     model.save(folder)
     open_tokenizer(str(encoder)).save_pretrained(folder)

@@ -12,10 +12,10 @@ from transformers import pipeline
 from benchmarks import needed_flops
 from benchmarks.predictors import DTYPES, Agreement, Models, Row, both_sides, padding_share
 from bertinchamps.model.downstream import open_config
-from bertinchamps.predict import Reader, open_reader
 from bertinchamps.tasks.batching import in_length_order
-from bertinchamps.tasks.ner import EntityLabeller
-from bertinchamps.tasks.windows import windows_of, words_of
+from bertinchamps.tasks.saved_model import SavedModel, open_model
+from bertinchamps.tasks.tagging.predictor import EntityPredictor
+from bertinchamps.tasks.tagging.windows import windows_of, words_of
 
 Spans = list[set[tuple[int, int, str]]]  # for each text, its entities
 
@@ -30,7 +30,7 @@ def entity_rows(models: Models) -> list[Row]:
         models.lengths,
         encoder,
         needed_flops.of_labels(models.facts, encoder, models.lengths),
-        lambda runtime: Ours(open_reader(models.tagger, models.facts, models.batch, runtime)),
+        lambda runtime: Ours(open_model(models.tagger, models.facts, models.batch, runtime)),
         partial(Stock, models),
         _agreement,
     )
@@ -39,28 +39,28 @@ def entity_rows(models: Models) -> list[Row]:
 class Ours:
     """This package, by what `python -m bertinchamps.predict` calls."""
 
-    def __init__(self, reader: Reader) -> None:
-        assert isinstance(reader.labeller, EntityLabeller)
-        self._reader, self._labeller = reader, reader.labeller
+    def __init__(self, reader: SavedModel) -> None:
+        assert isinstance(reader.predictor, EntityPredictor)
+        self._reader, self._predictor = reader, reader.predictor
 
     def answers(self, texts: Sequence[str]) -> Spans:
         """The entities of each text."""
         with self._reader.reading():
-            found = self._labeller.label(self._reader.model, [("", text) for text in texts])
+            found = self._predictor.label(self._reader.model, [("", text) for text in texts])
         return [
             {(entity.start, entity.end, entity.label) for entity in document.entities} for document in found
         ]
 
     def tokens(self, texts: Sequence[str]) -> list[dict[int, tuple[str, float]]]:
         """For each text, by the place of each word's first piece, the best tag and its probability."""
-        windows = list(windows_of(texts, self._labeller.pieces))
+        windows = list(windows_of(texts, self._predictor.pieces))
         with self._reader.reading():
-            answers = self._labeller.answers(self._reader.model, windows)
+            answers = self._predictor.answers(self._reader.model, windows)
         found: list[dict[int, tuple[str, float]]] = [{} for _ in texts]
         for window, logits in zip(windows, answers, strict=True):
             shares = torch.from_numpy(logits).softmax(-1).numpy()
             firsts = window.first_pieces[slice(*window.owned)]
-            tags = [self._labeller.representation.classes[index] for index in shares.argmax(-1)]
+            tags = [self._predictor.representation.classes[index] for index in shares.argmax(-1)]
             found[window.document] |= dict(
                 zip(firsts, zip(tags, shares.max(-1).tolist(), strict=True), strict=True)
             )
@@ -68,11 +68,11 @@ class Ours:
 
     def padding(self, texts: Sequence[str]) -> float:
         """Share of padding in what the model reads."""
-        windows = list(windows_of(texts, self._labeller.pieces))
+        windows = list(windows_of(texts, self._predictor.pieces))
         lengths = [len(window.pieces) for window in windows]
         widths = [
-            self._labeller.inputs([windows[index] for index in indices])["input_ids"].shape[1]
-            for indices in in_length_order(lengths, self._labeller.batch)
+            self._predictor.inputs([windows[index] for index in indices])["input_ids"].shape[1]
+            for indices in in_length_order(lengths, self._predictor.batch)
             for _ in indices
         ]
         return padding_share(lengths, widths)

@@ -19,7 +19,7 @@ from benchmarks.predictors import DTYPES, Agreement, Models, Row, both_sides, pa
 from bertinchamps.model.downstream import open_config
 from bertinchamps.model.huggingface import load_masked_lm
 from bertinchamps.tasks.batching import in_length_order
-from bertinchamps.tasks.windows import words_of
+from bertinchamps.tasks.tagging.windows import words_of
 from bertinchamps.training.runtime import Runtime
 
 PROPOSALS = 5  # of a masked word, as the pipeline gives without being asked

@@ -141,9 +141,9 @@ THREADS_AFTER = """
 import os
 from pathlib import Path
 
-from bertinchamps.pretrain import main
+from bertinchamps import command_line
 
-main()
+command_line.run("pretrain")
 names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
 Path(f"threads.{os.environ['RANK']}").write_text(" ".join(names))
 """

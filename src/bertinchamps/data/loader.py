@@ -46,6 +46,6 @@ def stream(
             },
             targets=micro_batch * targets_per_block,
             tokens=ids.size,
-            next_position=cursor + micro_batch,
+            next_cursor=cursor + micro_batch,
         )
         cursor += every * micro_batch

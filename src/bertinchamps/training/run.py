@@ -47,7 +47,7 @@ IN_FINGERPRINT = (
 SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
 SUMMARY_KEYS = {
     "pretrain": (
-        "held_out.loss", "held_out.accuracy", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
+        "held_out", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
         "tokens_per_second", "share_of_peak_flops", "peak_flops", "peak_origin",
     ),
     "finetune": ("scores", "selection.value"),
