@@ -203,10 +203,10 @@ def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
 
     config, data = problem.config, problem.task.facts("train")
     _, optimizer = named(config.optim)
-    told = results.facts("finetuning", PACKAGES)
+    facts = results.facts("finetuning", PACKAGES)
     return {
-        **told,
-        "hardware": {**told["hardware"], "device": problem.runtime.describe()},
+        **facts,
+        "hardware": {**facts["hardware"], "device": problem.runtime.describe()},
         "threads": torch.get_num_threads(),
         "product_flops": product_of_a_batch(problem),
         "peak_flops": problem.runtime.peak_flops,

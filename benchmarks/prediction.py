@@ -104,10 +104,10 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = [row for task in arguments.tasks for row in builders[task](models)]
     seconds = _timed(rows, arguments.repeats)
     agreements = [row.agreement() for row in rows]
-    told = results.facts("prediction")
+    facts = results.facts("prediction")
     return {
-        **told,
-        "hardware": {**told["hardware"], "device": models.device.type},
+        **facts,
+        "hardware": {**facts["hardware"], "device": models.device.type},
         "threads": models.threads,
         "model": str(arguments.model or "untrained"),
         "masked_model": str(arguments.masked_model or "untrained"),

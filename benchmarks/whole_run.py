@@ -3,7 +3,7 @@
 One run as `python -m bertinchamps.pretrain` does it, from importing and building to the summary: loader, masking,
 clipping, optimizer, metrics, evaluations, checkpoints, the finished model. Blocks are random tokens, and the corpus is
 there before the run begins. Every moment is charged to one part, so that the parts add up to the wall time, which is
-measured on its own and told beside their sum. What the loader's thread takes from the processor meanwhile
+measured on its own and shown beside their sum. What the loader's thread takes from the processor meanwhile
 shows in the other parts.
 
 Parts of an update are medians over the updates after the first; what the first one takes above that, compiling for
@@ -72,7 +72,7 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
         UserError: a setting that does not exist or has no such value.
         SystemExit: a pass failed.
     """
-    pretraining_problem.composed(arguments, [])  # a mistake is told before anything is measured
+    pretraining_problem.composed(arguments, [])  # a mistake is reported before anything is measured
     parts = _in_a_process("waiting")
     whole = _in_a_process("free") if parts["cuda"] else parts
     return {
@@ -146,7 +146,7 @@ def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
     update = statistics.median(
         sum(update.get(part, 0.0) for part in OF_UPDATES) for update in measured["updates"][1:]
     )
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "product_flops": measured["product_flops"],
         "peak_flops": measured["peak_flops"],
         "peak_origin": measured["peak_origin"],
@@ -156,13 +156,13 @@ def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
         ("whole run", sum(measured["tokens"]) / measured["wall_seconds"]),
     ):
         flops = tokens_per_second * measured["flops_per_token"]
-        told[what] = {
+        found[what] = {
             "tokens_per_second": tokens_per_second,
             "flops": flops,
             "share_of_product": flops / measured["product_flops"],
             "share_of_peak": flops / measured["peak_flops"],
         }
-    return told
+    return found
 
 
 def table(result: Mapping[str, Any]) -> str:
