@@ -279,7 +279,7 @@ def test_other_documents_and_other_settings_are_refused() -> None:
 
     class OtherMachine(Two):
         def other(self, value: Any) -> Any:
-            from bertinchamps.training.run import deciding_settings
+            from bertinchamps.training.settings import deciding_settings
 
             return {**deciding_settings(elsewhere), "the corpus": "a"}
 

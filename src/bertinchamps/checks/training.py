@@ -6,6 +6,7 @@ from typing import Any
 
 from bertinchamps.schemas import FinetuneConfig, PretrainConfig, named
 from bertinchamps.training.clock import budget_problems
+from bertinchamps.training.hook import hook_problems
 from bertinchamps.training.optim import optimizer_problems
 from bertinchamps.training.run import place_problems
 from bertinchamps.training.runtime import runtime_problems
@@ -25,6 +26,7 @@ def training_problems(config: PretrainConfig | FinetuneConfig) -> list[str]:
         *batch_problems(config.batch),
         *runtime_problems(config.runtime),
         *tracker_problems(*named(config.tracker)),
+        *hook_problems(config.hooks),
         *place_problems(config),
         *broken(
             ("seed", config.seed, config.seed >= 0, "must be at least 0"),

@@ -27,6 +27,7 @@ from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
 from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.hook import Hook
+from bertinchamps.training.hook import hooks as registered_hooks
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.run import Run, finish
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
@@ -55,6 +56,8 @@ class Settings(Protocol):
     def checkpoint(self) -> CheckpointConfig: ...
     @property
     def tracker(self) -> Node: ...
+    @property
+    def hooks(self) -> list[Node]: ...
     @property
     def seed(self) -> int: ...
 
@@ -205,7 +208,7 @@ def assemble(
         run: the directory, and the checkpoint to go on from.
         scores: builds the hook that scores, such as `partial(Evaluation, config.evaluation)`.
         processes: that train together.
-        more_hooks: called after the assembly's own, on every process.
+        more_hooks: called after all others, on every process.
 
     Raises:
         UserError: the checkpoint or the model cannot be read.
@@ -229,7 +232,8 @@ def assemble(
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
     save = partial(problem.save, model)
     records = Records(config, run, clock.spent.steps, scores, save) if processes.first else None
-    all_hooks = [*(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
+    configured = [registered_hooks.build(**node) for node in config.hooks]
+    all_hooks = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
     if run.resumed_from:
         for hook in all_hooks:
             hook.load(run.resumed_from / "resume")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bertinchamps.registry import Registry
+from bertinchamps.schemas import Node, named
 from bertinchamps.training.updates import Update
 
 if TYPE_CHECKING:
@@ -34,3 +37,12 @@ class Hook:
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; a file may be missing, as in older checkpoints."""
+
+
+# Hooks that a configuration adds (`hooks=[{name: …}]`), a file each in `training/hooks/`.
+hooks: Registry[Hook] = Registry("hook", "hooks", package="bertinchamps.training.hooks")
+
+
+def hook_problems(nodes: Sequence[Node]) -> list[str]:
+    """Mistakes in the hooks that a configuration adds, in the user's key names."""
+    return [problem for node in nodes for problem in hooks.problems(*named(node))]
