@@ -30,7 +30,7 @@ from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.trainer import Trainer
 
 PEER_BATCHES = 8  # that go round, on the device before the first update
-# What the compiler is told beside its defaults, by a row's option.
+# Settings of the compiler beside its defaults, by a row's option.
 COMPILER = {"graphs": {"triton.cudagraphs": True}, "autotune": {"max_autotune_gemm": True}}
 
 

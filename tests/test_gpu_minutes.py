@@ -336,7 +336,7 @@ def test_a_run_that_was_cut_short_is_told_as_far_as_it_went(tmp_path: Path) -> N
     ]
     text = "\n".join(json.dumps(line) for line in lines) + '\n{"kind": "tr'
     (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
-    result = learns.told(tmp_path)
+    result = learns.results_of(tmp_path)
     assert result["updates"] == 14
     assert result["tokens_per_second"] == pytest.approx(50)
     assert "mfu" not in result
@@ -345,8 +345,8 @@ def test_a_run_that_was_cut_short_is_told_as_far_as_it_went(tmp_path: Path) -> N
     assert "did not come to its end" in shown
     assert "| 26 | 13 | 1,300 | 7.7000 |" in shown
     (tmp_path / "summary.json").write_text('{"peak_flops": 1000}', encoding="utf-8")
-    assert learns.told(tmp_path)["mfu"] == pytest.approx(0.5)
-    assert learns.told(tmp_path / "nothing")["held_out"] == []
+    assert learns.results_of(tmp_path)["mfu"] == pytest.approx(0.5)
+    assert learns.results_of(tmp_path / "nothing")["held_out"] == []
 
 
 def test_fine_tuning_starts_from_the_newest_model_or_its_checkpoint(tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ class Learns:
         for name in ("metrics.jsonl", "config.yaml", "summary.json"):
             if (self.run / name).is_file():
                 shutil.copyfile(self.run / name, self.place.logs / f"learns_{name}")
-        return told(self.run)
+        return results_of(self.run)
 
 
-def told(run: Path) -> dict[str, Any]:
+def results_of(run: Path) -> dict[str, Any]:
     """What the files of a run tell, whole or not."""
     records = files.read_lines(run / "metrics.jsonl")
     updates = [record for record in records if record["kind"] == "train"]

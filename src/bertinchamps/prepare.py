@@ -17,8 +17,9 @@ from typing import Any
 
 from bertinchamps.console import tell
 from bertinchamps.data.cluster import prepare_on_cluster
-from bertinchamps.data.corpus import Corpus, build_source, check_all
-from bertinchamps.data.corpus import prepare as build
+from bertinchamps.data.corpus import Corpus, check_all
+from bertinchamps.data.planning import build_source
+from bertinchamps.data.preparation import prepare as build
 from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.statistics import SAMPLE_CHARACTERS, page, statistics, table
 from bertinchamps.durable import write_file

@@ -17,8 +17,9 @@ import torch
 
 from bertinchamps.checks.pretraining import remarks
 from bertinchamps.console import tell
-from bertinchamps.data.corpus import Corpus, prepare
+from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.online import open_online
+from bertinchamps.data.preparation import prepare
 from bertinchamps.objectives import build_objective
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import assemble

@@ -23,7 +23,7 @@ from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.loader import stream
 from bertinchamps.data.online import open_online
 from bertinchamps.data.prepared import export_corpus
-from bertinchamps.data.shares import Join
+from bertinchamps.data.shards.joining import Join
 from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.schemas import PrepareConfig
 
@@ -182,11 +182,11 @@ def test_what_tasks_hand_on_is_checked(
     monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: InTurn(2))
     submit = InTurn.submit
 
-    def harming(self: InTurn, stage: str, task: Join, shares: int, logs: Path) -> str:
+    def harming(self: InTurn, stage: str, task: Join, shards: int, logs: Path) -> str:
         file = task.work.folder / name
         if file.is_file() and stage == before:
             flip(file)
-        return submit(self, stage, task, shares, logs)
+        return submit(self, stage, task, shards, logs)
 
     monkeypatch.setattr(InTurn, "submit", harming)
     message = failure(lambda: prepare_on_cluster(config, {"name": "in_turn"}, lambda _: None))

@@ -11,7 +11,8 @@ import torch
 
 from bertinchamps.contract import Batch
 from bertinchamps.data.blocks import Blocks, TokenWriter
-from bertinchamps.data.loader import order, permuted, stream
+from bertinchamps.data.loader import stream
+from bertinchamps.data.order import order, permuted
 
 BLOCKS, LENGTH = 23, 4
 

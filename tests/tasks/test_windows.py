@@ -112,7 +112,7 @@ def test_names_of_special_tokens_in_a_text_are_text(tokenizers: dict[str, Any], 
 
 
 def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
-    from bertinchamps.data.tokenizer import train_tokenizer
+    from bertinchamps.data.tokenizer_training import train_tokenizer
     from bertinchamps.schemas import TokenizerConfig
 
     config = TokenizerConfig(normalizer="paper", vocab_size=100, min_frequency=1)

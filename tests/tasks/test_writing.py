@@ -147,7 +147,7 @@ def test_json_has_no_columns_that_stand_twice_and_brat_no_ids() -> None:
 
 
 def test_half_a_surrogate_pair_of_a_field_is_spelt_again() -> None:
-    from bertinchamps.tasks.formats import json_lines
+    from bertinchamps.textfiles import json_lines
 
     line = json_lines.line({"x": "\ud800", "é": "é"})
     assert line.isascii()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bertinchamps.data.checks import corpus_problems
 from bertinchamps.data.cluster import cluster_problems
-from bertinchamps.data.corpus import corpus_problems
 from bertinchamps.data.prepared import is_prepared
 from bertinchamps.durable import why_not_writable
 from bertinchamps.schemas import PrepareCommandConfig

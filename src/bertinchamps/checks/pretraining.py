@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 
 from bertinchamps.checks.training import broken, training_problems
-from bertinchamps.data.corpus import corpus_problems
+from bertinchamps.data.checks import corpus_problems
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.objectives import GIVEN, objectives
 from bertinchamps.schemas import PretrainConfig, named

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bertinchamps.data.cleaning import Documents
+from bertinchamps.data.cleaning.cleaner import Documents
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import UNK, open_tokenizer
 
 TOKENS_AT_ONCE = 1 << 24
 EDGES = (0, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # of the histogram, in tokens
-SAMPLE_CHARACTERS = 5_000_000  # read again for what the normaliser does to them
+SAMPLE_CHARACTERS = 5_000_000  # of the documents, read again for what the normaliser does to characters
 SHOWN_CHARACTERS = 20
 
 
@@ -30,12 +30,12 @@ class Split:
     """One split's tokens.
 
     Attributes:
-        documents: how many.
-        tokens: theirs, separators included.
-        unknown: of them, those that the vocabulary does not have.
-        copies: documents whose tokens an earlier one has, too.
-        copied_tokens: theirs.
-        median: tokens of the document in the middle.
+        documents: number of documents.
+        tokens: of all documents, separators included.
+        unknown: tokens that are [UNK].
+        copies: documents with the same tokens as an earlier one.
+        copied_tokens: tokens of the copies.
+        median: of the tokens a document.
         histogram: documents by length, between the EDGES; the last bin is open.
     """
 
@@ -53,9 +53,9 @@ class Normalised:
     """What the normaliser does to the visible characters of a sample.
 
     Attributes:
-        characters: how many there are.
-        deleted: of them, those that are gone.
-        changed: those that became something else.
+        characters: number of visible characters.
+        deleted: characters that the normaliser deletes.
+        changed: characters that become something else.
         commonest: character → (occurrences, what became of it), of those deleted or changed.
     """
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from bertinchamps.console import tell
 from bertinchamps.data.tokenizer import open_tokenizer as open_own
-from bertinchamps.data.tokenizer import train_tokenizer, vocabulary
+from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.downstream import EncoderSource, open_tokenizer

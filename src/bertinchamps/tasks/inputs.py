@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bertinchamps.data.sources.readers_tables import QUOTED_TSV
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
-from bertinchamps.tasks.formats import brat, conll, json_lines, tables
+from bertinchamps.tasks.formats import brat, conll, tables
+from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
+from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.tables import QUOTED_TSV
 
 STREAM = "-"
 ID = "id"  # the column of names where none is named
@@ -153,8 +155,8 @@ def _rows(
         some = True
         fields, place = tuple(zip(names, cells, strict=True)), f"{path}: {where}"
         row = dict(fields)
-        text = json_lines.string(row, columns.text, place, "text_field")
-        pair = json_lines.string(row, columns.pair, place, "pair_field") if columns.pair else None
+        text = string(row, columns.text, place, "text_field")
+        pair = string(row, columns.pair, place, "pair_field") if columns.pair else None
         name = _identity(row.get(id_column), f"{place}: column {id_column!r}")
         if not name:  # a file of brat has no comma in its name
             stem = path.name.split(".")[0]

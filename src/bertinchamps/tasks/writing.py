@@ -17,10 +17,11 @@ from typing import Any, TextIO, cast
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.facts import TaskFacts
-from bertinchamps.tasks.formats import brat, conll, displacy, json_lines, tables
+from bertinchamps.tasks.formats import brat, conll, displacy, tables
 from bertinchamps.tasks.inputs import Input, Inputs, unique
 from bertinchamps.tasks.kinds import Kind
 from bertinchamps.tasks.tagging.columns import tagged
+from bertinchamps.textfiles import json_lines
 
 ENTITIES = "entities"
 ROWS = ("jsonl", "csv", "tsv")  # formats that have a place for what the user's file has beside the text

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import TaskFacts
-from bertinchamps.tasks.formats import json_lines, tables
+from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.formats.tables import Columns
 from bertinchamps.tasks.inputs import open_inputs, survey
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.texts.targets import Answer
 from bertinchamps.tasks.writing import cells, checker
+from bertinchamps.textfiles import json_lines
 
 SECRET = "Confidentielle"
 KIND, FACTS = kinds.build("single_label"), TaskFacts("toy", "single_label", None, ("é",), 64)

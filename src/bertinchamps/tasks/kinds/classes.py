@@ -13,7 +13,6 @@ from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.model.downstream import Downstream, EncoderSource, TextClassifier
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
-from bertinchamps.tasks.formats import json_lines
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import Examples, kinds
 from bertinchamps.tasks.texts.classification import TextClassification
@@ -27,6 +26,7 @@ from bertinchamps.tasks.texts.targets import (
     SingleLabel,
     TargetType,
 )
+from bertinchamps.textfiles import json_lines
 
 
 class TextKind:

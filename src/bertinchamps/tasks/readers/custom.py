@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText, LabelledText
-from bertinchamps.data.sources.readers_tables import QUOTED_TSV
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.readers.archives import is_archive
+from bertinchamps.textfiles.archives import is_archive
+from bertinchamps.textfiles.tables import QUOTED_TSV
 
 # Names of training files and folders that say nothing of a task.
 GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")

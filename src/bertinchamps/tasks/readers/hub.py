@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bertinchamps import hub
 from bertinchamps.errors import UserError
 
 SPLIT_NAMES = {"train": "train", "validation": "dev", "test": "test"}
@@ -67,37 +68,14 @@ class HubDataset:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Errors of the libraries in words."""
-        import httpx
+        """Errors of the Hub, and of the library `datasets`, in words."""
         from datasets.exceptions import DatasetsError
-        from huggingface_hub import constants
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            HfHubHTTPError,
-            HFValidationError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-        )
 
-        hub = constants.ENDPOINT
         try:
-            yield
-        except GatedRepoError as error:
-            raise self._error(
-                f"is gated: accept its terms at {hub}/datasets/{self.repository}, then run: hf auth login"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise self._error(f"was not found on {hub}, or is private") from error
-        except HFValidationError as error:
-            raise UserError(f"task.hub={self.repository}: not a name of the form owner/name") from error
-        except OfflineModeIsEnabled as error:
-            raise self._error("cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
-        except HfHubHTTPError as error:
-            raise self._error(f"cannot be read: {hub} answered {error.response.status_code}") from error
+            with hub.reporting("task.hub", self.repository, self._error):
+                yield
         except DatasetsError as error:
             raise self._error(f"cannot be read ({type(error).__name__})") from error
-        except (httpx.HTTPError, OSError) as error:
-            raise self._error(f"cannot be read: {hub} did not answer ({type(error).__name__})") from error
         except RuntimeError as error:
             if "scripts are no longer supported" not in str(error):
                 raise

@@ -1,12 +1,10 @@
-"""Bytes and lines of a file, plain, gzip or zstandard, in constant memory. Messages never quote them."""
+"""The bytes of a file, plain, gzip or zstandard, in constant memory. Messages never quote them."""
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import io
 import stat
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +15,7 @@ from bertinchamps.errors import UserError
 BUFFER = 1 << 17  # bytes
 CHUNK = 1 << 10  # bytes of zstandard data decompressed at once: repetitive text shrinks many thousandfold
 LARGEST_WINDOW = 1 << 31  # bytes, what `zstd --long=31` asks for
-MOST_MB = 64  # of one line or record, in millions of bytes: a compressed file of kilobytes may hold one of gigabytes
-CONVERT = "convert it to UTF-8, for example `iconv -f {} -t UTF-8 OLD > NEW`"
+COMPRESSIONS = (".gz", ".zst")
 KINDS = {
     stat.S_ISFIFO: "a named pipe",
     stat.S_ISCHR: "a device",
@@ -26,6 +23,13 @@ KINDS = {
     stat.S_ISSOCK: "a socket",
     stat.S_ISDIR: "a folder",
 }
+
+
+def suffixes(path: Path) -> tuple[str, str]:
+    """The suffix of what a file holds (".jsonl"), and that of its compression, each in lower case or empty."""
+    name = path.name.lower()
+    packing = next((packing for packing in COMPRESSIONS if name.endswith(packing)), "")
+    return Path(name.removesuffix(packing)).suffix, packing
 
 
 class Progress:
@@ -104,23 +108,28 @@ def not_a_file(path: Path, kind: str) -> UserError:
 
 
 @contextmanager
-def opened(path: Path, progress: Progress) -> Iterator[BinaryIO]:
-    """The decompressed bytes of a file, buffered; the suffix says how it is compressed.
+def opened(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
+    """The decompressed bytes of a file, buffered; the suffix says how the file is compressed.
+
+    Args:
+        path: the file.
+        progress: updated with how far the reading is.
 
     Raises:
-        UserError: it is no file but a pipe or a device, which need not have an end.
+        UserError: the path names no file but a pipe or a device, which need not have an end.
     """
     kind = irregular(path)
     if kind:
         raise not_a_file(path, kind)
     with path.open("rb", buffering=0) as file:
         size = max(1, path.stat().st_size)
-        progress.fraction = lambda: 1.0 if file.closed else file.tell() / size
+        if progress is not None:
+            progress.fraction = lambda: 1.0 if file.closed else file.tell() / size
         yield decompressed(cast(BinaryIO, file), path.name)
 
 
 def decompressed(file: BinaryIO, name: str) -> BinaryIO:
-    """The content of an open file, buffered; its name's suffix says how it is compressed."""
+    """The content of an open file, buffered; the suffix of the name says how the file is compressed."""
     raw = cast(io.RawIOBase, file)
     if name.lower().endswith(".gz"):
         raw = cast(io.RawIOBase, gzip.GzipFile(fileobj=file))
@@ -136,92 +145,3 @@ def unreadable(path: Path, after: str, error: Exception) -> UserError:
     return UserError(
         f"{path}: {after}: the compressed data are damaged or cut short; copy or compress the file again"
     )
-
-
-def lines(
-    path: Path, progress: Progress, most_mb: float = MOST_MB, key: str | None = None
-) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their ends, numbered from 1, without a byte order mark.
-
-    Args:
-        path: the file.
-        progress: told how far the reading is.
-        most_mb: of a line, in millions of bytes.
-        key: the setting that raises this, for the message.
-
-    Raises:
-        UserError: the file cannot be opened, a line is too long, or its compressed data are damaged or cut short.
-    """
-    number = 0
-    try:
-        with opened(path, progress) as stream:
-            for line in bounded(stream, most_mb):
-                number += 1
-                if line is None:
-                    raise too_long(path, f"line {number}", most_mb, key)
-                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-    except (OSError, EOFError, zlib.error) as error:
-        raise unreadable(path, f"after line {number}", error) from error
-
-
-def bounded(stream: BinaryIO, most_mb: float) -> Iterator[bytes | None]:
-    """The lines of a stream; None instead of one that is longer, at which the reading ends."""
-    most = int(most_mb * 1_000_000)
-    while line := stream.readline(most + 1):
-        if len(line) > most:
-            yield None
-            return
-        yield line
-
-
-def too_long(path: Path | str, where: str, most_mb: float, key: str | None) -> UserError:
-    """The message for a record that nobody may hold in memory."""
-    way = f"{key}=N reads longer ones" if key else "is it the right file?"
-    return UserError(f"{path}: {where}: longer than {most_mb:g} MB; {way}")
-
-
-def decoded(path: Path, number: int, line: bytes) -> str:
-    """One line as text.
-
-    Raises:
-        UserError: it is not UTF-8.
-    """
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        start = error.start
-    # raised outside of the handler: the chained error would carry the line
-    raise _not_utf8(path, f"line {number}, byte {start + 1}", line if number == 1 else b"")
-
-
-def _not_utf8(path: Path, where: str, beginning: bytes) -> UserError:
-    two_bytes = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return UserError(
-        f"{path}: {where}: not UTF-8; {CONVERT.format('UTF-16' if two_bytes else 'WINDOWS-1252')}"
-    )
-
-
-def chunks(path: Path, progress: Progress) -> Iterator[str]:
-    """The text of a file, piece by piece, without a byte order mark.
-
-    Raises:
-        UserError: it is not UTF-8, or see `lines`.
-    """
-    decoder, offset, bad, beginning = codecs.getincrementaldecoder("utf-8-sig")(), 0, -1, b""
-    try:
-        with opened(path, progress) as stream:
-            while bad < 0:
-                block = stream.read(BUFFER)
-                beginning = beginning or block
-                kept = len(decoder.getstate()[0])  # bytes of a character that the last block cut
-                try:
-                    yield decoder.decode(block, final=not block)
-                except UnicodeDecodeError as error:
-                    bad = offset - kept + error.start
-                offset += len(block)
-                if not block:
-                    break
-    except (OSError, EOFError, zlib.error) as error:
-        raise unreadable(path, f"after byte {offset}", error) from error
-    if bad >= 0:
-        raise _not_utf8(path, f"byte {bad + 1}", beginning)
