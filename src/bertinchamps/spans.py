@@ -7,7 +7,8 @@ or a byte order mark (U+FEFF).
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 
 from bertinchamps.contract import AnnotatedText, Entity
 
@@ -71,6 +72,49 @@ def with_joined_fragments(document: AnnotatedText) -> AnnotatedText:
         entity._replace(fragments=joined(document.text, entity.fragments)) for entity in document.entities
     )
     return document._replace(entities=tuple(sorted(entities)))
+
+
+def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
+    """The flat representation: contiguous entities that do not overlap, in the order of the text.
+
+    A discontinuous entity becomes its covering range, from the start of its first fragment to the end of its
+    last. Then the longest comes first and whatever overlaps it goes; among equally long ones the one that
+    starts first, and among those of one range the one whose label sorts first.
+    """
+    kept: list[Entity] = []
+    for entity in sorted(
+        entities, key=lambda entity: (entity.start - entity.end, entity.start, entity.label)
+    ):
+        place = bisect_left(kept, entity.start, key=lambda other: other.start)
+        after_the_left = place == 0 or kept[place - 1].end <= entity.start
+        before_the_right = place == len(kept) or entity.end <= kept[place].start
+        if after_the_left and before_the_right:
+            kept.insert(place, Entity(entity.label, ((entity.start, entity.end),)))
+    return tuple(kept)
+
+
+def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
+    """Those of `flatten`, without blanks and invisible characters at their edges."""
+    return flatten(without_edges(document))
+
+
+class ByPlace:
+    """The entities of a document, found by where they are.
+
+    Args:
+        entities: in any order.
+    """
+
+    def __init__(self, entities: Iterable[Entity]) -> None:
+        self._entities = sorted(entities, key=lambda entity: (entity.start, entity.end))
+        self._starts = [entity.start for entity in self._entities]
+        self._longest = max((entity.end - entity.start for entity in self._entities), default=0)
+
+    def touching(self, start: int, end: int) -> list[Entity]:
+        """Those with a character between their first and their last in start … end, by where they begin."""
+        first = bisect_right(self._starts, start - self._longest)
+        last = bisect_left(self._starts, end)
+        return [entity for entity in self._entities[first:last] if entity.end > start]
 
 
 def _nothing_between(text: str, end: int, start: int) -> bool:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated import documents
 from hypothesis import given, settings
 
 import bertinchamps.metrics
+from annotated import documents
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
 from bertinchamps.metrics.evaluate_module import as_record

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
 from bertinchamps.metrics.nested_exact import match
-from bertinchamps.metrics.overlap import ByPlace
+from bertinchamps.spans import ByPlace
 
 EXAMPLES = 5  # of each type and kind of error
 CONTEXT = 5  # words on each side of a quotation

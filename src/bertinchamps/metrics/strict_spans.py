@@ -8,12 +8,11 @@ entity's edge belong to no token, so they do not count.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.contract import AnnotatedText
 from bertinchamps.metrics.counting import paired, span_report
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
@@ -22,31 +21,7 @@ from bertinchamps.metrics.evaluate_module import (
     on_records,
     register_evaluate_module,
 )
-from bertinchamps.spans import without_edges
-
-
-def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
-    """The flat representation: contiguous entities that do not overlap, in the order of the text.
-
-    A discontinuous entity becomes its covering range, from the start of its first fragment to the end of its
-    last. Then the longest comes first and whatever overlaps it goes; among equally long ones the one that
-    starts first, and among those of one range the one whose label sorts first.
-    """
-    kept: list[Entity] = []
-    for entity in sorted(
-        entities, key=lambda entity: (entity.start - entity.end, entity.start, entity.label)
-    ):
-        place = bisect_left(kept, entity.start, key=lambda other: other.start)
-        after_the_left = place == 0 or kept[place - 1].end <= entity.start
-        before_the_right = place == len(kept) or entity.end <= kept[place].start
-        if after_the_left and before_the_right:
-            kept.insert(place, Entity(entity.label, ((entity.start, entity.end),)))
-    return tuple(kept)
-
-
-def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
-    """Those of `flatten`, without blanks and invisible characters at their edges."""
-    return flatten(without_edges(document))
+from bertinchamps.spans import flat_entities
 
 
 def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:

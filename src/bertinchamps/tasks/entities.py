@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.contract import Entity
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten
 from bertinchamps.registry import Registry
+from bertinchamps.spans import ByPlace, flatten
 from bertinchamps.tasks.windows import Window, Words
 
 IGNORED = -100

@@ -15,8 +15,7 @@ from typing import Any
 
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.metrics.error_analysis import error_analysis
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flat_entities
+from bertinchamps.spans import ByPlace, flat_entities
 from bertinchamps.tasks.classification import TextClassification, TextLabeller
 from bertinchamps.tasks.entities import word_tags
 from bertinchamps.tasks.formats import brat, conll, json_lines, spans_jsonl
