@@ -21,9 +21,20 @@ from bertinchamps.metrics.counting import paired, span_report
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
-    Protocol,
     on_records,
     register_evaluate_module,
+)
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+
+PROTOCOLS.register(
+    "nested_exact",
+    Protocol(
+        "entities, nested: same type and boundaries, entities inside entities included",
+        metrics={"precision": "precision", "recall": "recall", "f1": "F1"},
+        headline="f1",
+        parts="types",
+        part="type",
+    ),
 )
 
 
@@ -90,7 +101,8 @@ def nested_exact_scores(gold: Sequence[AnnotatedText], predicted: Sequence[Annot
 register_evaluate_module(
     globals(),
     "NestedExact",
-    {"default": Protocol(DOCUMENT, on_records(nested_exact_scores))},
+    example=DOCUMENT,
+    scores=on_records(nested_exact_scores),
     description="Micro-averaged precision, recall and F1 of entities against all gold ones, as BRATeval's exact match.",
     inputs_description=DOCUMENTS_DESCRIPTION,
     citation="BRATeval, https://github.com/READ-BioMed/brateval. Used in Névéol et al. (2016), Clinical information "

@@ -17,11 +17,22 @@ from bertinchamps.metrics.counting import paired, span_report
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
-    Protocol,
     on_records,
     register_evaluate_module,
 )
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
 from bertinchamps.spans import flat_entities
+
+PROTOCOLS.register(
+    "strict",
+    Protocol(
+        "entities, strict: same type and boundaries, longest spans only (IOB2)",
+        metrics={"precision": "precision", "recall": "recall", "f1": "F1"},
+        headline="f1",
+        parts="types",
+        part="type",
+    ),
+)
 
 
 def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
@@ -49,7 +60,8 @@ def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedTe
 register_evaluate_module(
     globals(),
     "StrictSpans",
-    {"default": Protocol(DOCUMENT, on_records(strict_scores))},
+    example=DOCUMENT,
+    scores=on_records(strict_scores),
     description="Micro-averaged precision, recall and F1 of flat entities, as seqeval's strict mode on IOB2 tags.",
     inputs_description=DOCUMENTS_DESCRIPTION,
     citation="Nakayama (2018), seqeval. Published with it on QUAERO: Touchent and de la Clergerie (2024), "

@@ -10,8 +10,23 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from bertinchamps.metrics.classification import class_scores
-from bertinchamps.metrics.evaluate_module import Protocol, register_evaluate_module
+from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.evaluate_module import register_evaluate_module
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+
+PROTOCOLS.register(
+    "paper",
+    Protocol(
+        "tags, the protocol of BERTinchamps",
+        metrics={"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"},
+        headline="weighted_f1",
+        parts="labels",
+        part="label",
+        remark="It scores tags one by one, and O, the commonest and easiest of them, is one of the classes: "
+        "far above entity F1, and not comparable with it.",
+    ),
+)
+
 
 REMARK = (
     "accuracy and F1 over sub-tokens, the outside label counted: far above F1 over entities and not comparable "
@@ -50,7 +65,8 @@ def token_label_scores(
 register_evaluate_module(
     globals(),
     "TokenLabels",
-    {"default": Protocol(["string"], token_label_scores)},
+    example=["string"],
+    scores=token_label_scores,
     description=f"The BERTinchamps paper's tables: {REMARK}.",
     inputs_description="""
 Args:

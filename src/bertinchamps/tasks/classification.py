@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, LabelledText, Output
-from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.model.downstream import control_ids, unknown_id
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.batching import batches_of, in_length_order
@@ -238,7 +240,7 @@ class TextClassification:
         if kind == "single_label":
             scores = class_scores([target[0] for target in gold], [target[0] for target in answers])
         else:
-            scores = (multi_label_scores if kind == "multi_label" else number_scores)(gold, answers)
+            scores = (multi_label_scores if kind == "multi_label" else regression_scores)(gold, answers)
         return {PROTOCOL[kind]: scores}
 
     def facts(self, split: str) -> dict[str, Any]:
