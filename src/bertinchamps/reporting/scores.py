@@ -158,7 +158,7 @@ def _part_records(section: Section, split: str, name: str, labels: Sequence[str]
     return identity.join(columns, how="inner")
 
 
-def _cells(means: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+def _cells(means: pd.DataFrame, protocol: Protocol) -> pd.Series:
     """The means as people read them, in the same index."""
     pairs = zip(means["mean"], means["deviation"], strict=True)
     return pd.Series([_cell(*pair, protocol) for pair in pairs], index=means.index, dtype=object)
