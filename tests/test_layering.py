@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "bertinchamps"
 
 LEVELS = {
     "errors": 0, "contract": 0, "registry": 0, "schemas": 0, "durable": 0, "launch": 0, "console": 0, "fingerprints": 0,
-    "spans": 0, "pages": 0,
+    "spans": 0, "pages": 0, "records": 0,
     "data": 1, "model": 1, "training": 1, "metrics": 1,
     "composing": 2, "objectives": 2, "tasks": 2, "reporting": 2,
     "command_line": 3,
