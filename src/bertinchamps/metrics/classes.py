@@ -27,7 +27,7 @@ def class_scores(references: Sequence[str], predictions: Sequence[str]) -> dict[
 
     Args:
         references: the true class of each text.
-        predictions: the predicted one.
+        predictions: the predicted class of each text.
 
     Returns:
         accuracy; macro_f1 (the mean over the classes that occur on either side) and weighted_f1 (by support),

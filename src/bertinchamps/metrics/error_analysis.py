@@ -1,8 +1,8 @@
-"""A page on the errors of a run, for whoever has to decide whether they matter.
+"""A page on the errors of a run.
 
-The entities are matched as the protocol "nested exact" matches them. What is left over on the two sides is
-then explained in pairs where it can be, each entity at most once, so that the page's counts add up to that
-protocol's false negatives and false positives.
+Entities are matched by the protocol "nested exact". Unmatched gold entities and predictions are then paired, each
+entity at most once: the same range (wrong type) or an overlap (wrong boundaries). So the counts of the page add up to
+the protocol's false negatives and false positives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bertinchamps.spans import ByPlace
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-EXAMPLES = 5  # of each type and kind of error
+EXAMPLES = 5  # quotations for each type and kind of error
 CONTEXT = 5  # words on each side of a quotation
 LONGEST_CONTEXT = 100  # characters on each side, where words have no spaces between them
 
@@ -29,7 +29,7 @@ WARNING = "**This page quotes documents. It stays on this disk: never commit, pu
 
 
 class Error(NamedTuple):
-    """A gold entity, a prediction, or one taken for the other, in a document."""
+    """A missed gold entity, a spurious prediction, or a pair of both, in a document."""
 
     text: AnnotatedText
     gold: Entity | None
@@ -49,7 +49,7 @@ class Errors(NamedTuple):
 def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> str:
     """A Markdown page: counts, confusions of types, boundaries, missed and spurious entities, with examples.
 
-    It holds text of the documents, which its first line says.
+    The page quotes the documents, as its first line says.
 
     Args:
         gold: documents with all their entities.
@@ -94,7 +94,7 @@ def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -
 def _taken_pairs(
     missed: list[Entity], spurious: list[Entity], likeness: Callable[[Entity, Entity], int]
 ) -> Iterator[tuple[Entity, Entity]]:
-    """Pairs that are alike, the most alike first; both are taken out of their lists."""
+    """Yield pairs of positive likeness, the highest first, and remove them from both lists."""
     others = ByPlace(spurious)
     candidates = [(-likeness(a, b), a, b) for a in missed for b in others.touching(a.start, a.end)]
     left = Counter(missed), Counter(spurious)
@@ -182,7 +182,7 @@ def _examples(
 
 
 def _wording(error: Error) -> tuple[str, ...]:
-    """What the entities say, whatever their case and line ends."""
+    """The words of the entities, without case and line ends."""
     return tuple(
         " ".join(error.text.text[start:end] for start, end in entity.fragments).casefold()
         for entity in (error.gold, error.predicted)
@@ -214,7 +214,7 @@ def _in_context(text: str, entity: Entity) -> Markup:
 
 
 def _escaped(text: str) -> Markup:
-    """Text that Markdown shows as it is, on one line."""
+    """Text on one line in which Markdown interprets nothing."""
     from markupsafe import Markup
 
     return Markup(re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(re.split(r"\s+", text))))

@@ -27,7 +27,7 @@ PROTOCOLS.register(
 def multi_label_scores(
     references: Sequence[tuple[str, ...]], predictions: Sequence[tuple[str, ...]]
 ) -> dict[str, Any]:
-    """Scores of any number of classes a text; the order of the classes of a text does not matter.
+    """Scores of any number of classes a text, in any order.
 
     Returns:
         micro_f1 (over all decisions), macro_f1 (the mean over the classes that occur on either side),
@@ -43,7 +43,7 @@ def multi_label_scores(
     exact_match = exact / len(references) if references else 0.0
     if not names:
         return {"micro_f1": 0.0, "macro_f1": 0.0, "exact_match": exact_match, "classes": {}}
-    # the last column is of no class: scikit-learn would take a single one for the two classes of another problem
+    # the added column belongs to no class: scikit-learn takes a matrix of one column for a binary problem
     true, given = (
         np.array([[name in classes for name in names] + [False] for classes in side])
         for side in (references, predictions)

@@ -31,7 +31,7 @@ def regression_scores(references: Sequence[float], predictions: Sequence[float])
 
     Returns:
         pearson and spearman, from -1 to 1, and 0 where either side is constant or has fewer than two numbers:
-        a model that answers one number whatever it reads has no correlation with anything;
+        a model that predicts one number for every text correlates with nothing;
         mean_absolute_error and root_mean_squared_error, in the unit of the numbers, 0 where there is none.
 
     Raises:

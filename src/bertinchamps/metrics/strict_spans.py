@@ -1,9 +1,9 @@
 """The protocol "strict": whole entities, flat, right in type and in both boundaries, micro-averaged.
 
-It is what seqeval counts in strict mode on IOB2 tags (Nakayama, 2018), after nested entities have been resolved
-to the longest one. The counts are made on character spans, so they do not depend on any tokenizer; a test
-holds them equal to seqeval's on tags of the pieces between all boundaries. Blanks and invisible characters at an
-entity's edge belong to no token, so they do not count.
+These are the counts of seqeval in strict mode on IOB2 tags (Nakayama, 2018), after nested entities have been resolved
+to the longest one. Character spans are counted, so the scores do not depend on a tokenizer; a test compares them with
+seqeval's on tags of the pieces between all boundaries. Blanks and invisible characters at an entity's edge belong to no
+token and do not count.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PROTOCOLS.register(
 
 
 def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
-    """Precision, recall and F1 of flat entities, both sides flattened with `flat_entities`.
+    """Precision, recall and F1 of the `flat_entities` of both sides.
 
     Args:
         gold: documents with all their entities.
         predicted: a document of the same name and text for each gold one, in any order.
 
     Returns:
-        The keys of `counting.span_scores` over all types, and the same by type under `types`.
+        The keys of `counting.span_scores` over all types, and for each type under `types`.
 
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).

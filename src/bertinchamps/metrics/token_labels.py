@@ -1,7 +1,7 @@
-"""The protocol "paper": labels of sub-tokens, as the tables of BERTinchamps count them.
+"""The protocol "paper": labels of subwords, as the tables of BERTinchamps count them.
 
-Fierens and Jodogne (2023), CEUR-WS volume 3551, paper 1. Most sub-tokens are outside of every entity and are
-counted, and a long word counts as often as it has pieces: the figures depend on the tokenizer.
+Fierens and Jodogne (2023), CEUR-WS volume 3551, paper 1. Most subwords are outside of every entity and are counted, and
+a word counts once for each of its subwords, so the scores depend on the tokenizer.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ REMARK = (
 def token_label_scores(
     references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
-    """Accuracy over all sub-tokens, and F1 with support for each label.
+    """Accuracy over all subwords, and F1 with support for each label.
 
     Args:
-        references: the true labels of each sequence's sub-tokens.
-        predictions: the predicted ones, as many.
+        references: the true labels of each sequence's subwords.
+        predictions: the predicted labels, as many.
 
     Returns:
         accuracy, macro_f1 and weighted_f1 (over labels, by support), from 0 to 1; labels:
-        {label: {precision, recall, f1, support}}; and a remark. All are 0 where there is no sub-token.
+        {label: {precision, recall, f1, support}}; and a remark. All scores are 0 where there is no subword.
 
     Raises:
         ValueError: the two sides differ in the number of sequences or in the length of one.

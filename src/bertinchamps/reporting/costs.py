@@ -1,4 +1,4 @@
-"""Tables of costs: what fine-tuning each setting and pretraining each model took."""
+"""Tables of costs: of fine-tuning each setting, and of pretraining each model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COSTS = ("seconds", "epochs", "steps", "tokens", "flops")
 
 
 def cost_table(sections: Iterable[Section]) -> Table:
-    """What fine-tuning each setting cost."""
+    """The cost of fine-tuning each setting, averaged over seeds."""
     shown, records = [], []
     for section in sections:
         costs = columns_of(
@@ -52,11 +52,11 @@ def cost_table(sections: Iterable[Section]) -> Table:
 
 
 def pretraining_table(runs: Sequence[PretrainingRun], names: Sequence[str]) -> Table:
-    """What each pretrained model cost, and its held-out loss.
+    """The cost and the held-out scores of each pretrained model.
 
     Args:
         runs: the finished runs.
-        names: what to call them.
+        names: name of each run in the table.
     """
     named = list(zip(runs, names, strict=True))
     note = (

@@ -31,7 +31,7 @@ class _Panel(NamedTuple):
     protocol: str
 
     def rows(self) -> list[_Row]:
-        """From top to bottom: our settings, then the published models."""
+        """The rows from top to bottom: our settings, then the published models."""
         headline = PROTOCOLS[self.protocol].headline
         rows = []
         for setting in self.section.scored("test", self.protocol):

@@ -12,8 +12,8 @@ def over_seeds(values: Iterable[tuple[object, ...]], by: Sequence[str]) -> pd.Da
     """Average values over seeds.
 
     Args:
-        values: one value of one run each: its group, its metric, the value.
-        by: names of the parts of a group, in the order of the tuples.
+        values: for each value of a run a tuple of its group, its metric and the value.
+        by: names of the fields of a group, in the order of the tuples.
 
     Returns:
         Index: `by` and "metric", sorted. Columns: mean; deviation, the sample standard deviation, NaN for one seed;

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> Path:
-    """Write everything, over what an earlier report left.
+    """Write the page, the tables and the figure, over those of an earlier report.
 
     Args:
         gathered: all runs, of which at least one is finished.
@@ -71,14 +71,14 @@ def _name(folder: Path, runs_dir: Path) -> str:
 
 
 def _text(words: str) -> Markup:
-    """What a file or a user named, as text: no HTML and no link of Markdown, whatever a label holds."""
+    """Words of a file or a user as plain text: a label cannot add HTML or a link to the page."""
     from markupsafe import Markup
 
     return Markup(html.escape(_one_line(words), quote=False).replace("[", "\\["))
 
 
 def _cell(words: str) -> Markup:
-    """The same in a cell of a table."""
+    """Plain text in a cell of a table."""
     return _text(words).replace("|", "\\|")
 
 

@@ -13,7 +13,7 @@ from bertinchamps.reporting.sections import Section, Setting
 from bertinchamps.reporting.tables import Table, identities
 
 ABSENT = "–"
-SPLITS = ("test", "dev")  # of the CSV files; people are shown the first
+SPLITS = ("test", "dev")  # in the CSV files; the page shows test alone
 
 
 def score_tables(section: Section) -> list[Table]:
@@ -133,7 +133,7 @@ def _part_table(section: Section, name: str, labels: list[str]) -> Table:
 def _part_values(
     settings: Sequence[Setting], split: str, name: str, labels: Sequence[str]
 ) -> list[tuple[int, str, str, float]]:
-    """(number of the setting, type or label or class, metric, value) of each run that was scored on it."""
+    """(number of the setting, type or label or class, metric, value) for each run with a score of that part."""
     return [
         (number, label, metric, scores[PROTOCOLS[name].parts][label][metric])
         for number, setting in enumerate(settings)
@@ -173,7 +173,7 @@ def _cell(mean: float, deviation: float, protocol: Protocol) -> str:
 
 
 def _range(supports: Sequence[float]) -> str:
-    """One number, or a range: where labels of subwords are counted, it depends on the model's tokenizer."""
+    """One support, or a range: the support of labels of subwords depends on the tokenizer."""
     return "–".join(f"{support:,}" for support in dict.fromkeys((min(supports), max(supports))))
 
 

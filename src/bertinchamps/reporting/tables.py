@@ -1,4 +1,4 @@
-"""What a table is, and the columns that all CSV files share."""
+"""Tables, and the columns that all CSV files of scores share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Table:
 
     Attributes:
         file_stem: name of its CSV file, without the extension.
-        title: over it.
-        shown: the cells as people read them.
-        records: what goes into the CSV file, unrounded; scores are shares of 1, the dev split is among them.
-        notes: printed under it.
+        title: heading of the table.
+        shown: the cells of the page, as strings.
+        records: the rows of the CSV file, unrounded; scores are shares of 1, those of the dev split included.
+        notes: paragraphs under the table.
     """
 
     file_stem: str
@@ -30,7 +30,7 @@ class Table:
 
 
 def identities(section: Section, settings: Iterable[Setting], split: str) -> pd.DataFrame:
-    """A row for each setting, numbered from 0: the columns that say in each CSV file what a record is about."""
+    """Columns of a CSV file that identify a record: a row for each setting, numbered from 0."""
     rows = [
         {
             "task": section.task,
