@@ -33,13 +33,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-
 from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
-from bertinchamps import command_line, finetune_checks
-from bertinchamps.composing import config_dir, load
+from bertinchamps import finetune_checks
+from bertinchamps.command_line.mistakes import mistakes
+from bertinchamps.command_line.running import SPIN_COUNT
+from bertinchamps.composing import configuration
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
@@ -174,12 +173,11 @@ def setting(key: str, value: object) -> str:
 
 def composed(words: list[str]) -> FinetuneConfig:
     """The configuration of these words, after all that is wrong with them was told."""
-    ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
-    problems = command_line.mistakes("finetune", words, finetune_checks.problems)
+    problems = mistakes("finetune", words, finetune_checks.problems)
     if problems:
         raise UserError("\n".join(problems))
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return load(compose("finetune", overrides=words), FinetuneConfig)
+    config: FinetuneConfig = configuration("finetune", words)
+    return config
 
 
 def _refuse_unequal(config: FinetuneConfig) -> None:
@@ -216,7 +214,7 @@ def random_model(config: FinetuneConfig, train: Sequence[AnnotatedText], folder:
 def _rows(problem: Problem, folder: Path) -> list[Row]:
     """Ours, and the peer's: each padding in each precision that the device has."""
     from benchmarks.engines import train_ours, train_peer
-    from bertinchamps.training.runtime import has_fast_bf16
+    from bertinchamps.training.device import has_fast_bf16
 
     runtime = problem.runtime
     dtype = (
@@ -342,7 +340,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
 def main() -> None:
     """Entry point of `python -m benchmarks.finetuning`."""
     arguments = parser().parse_intermixed_args()
-    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # read when torch is imported
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # of new heads, which are meant to be

@@ -27,7 +27,8 @@ from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.ner import EntityLabeller
 from bertinchamps.tasks.saved import TaskFacts, build_model, read_facts
 from bertinchamps.tasks.windows import windows_of, words_of
-from bertinchamps.training.runtime import Runtime, build_runtime, has_fast_bf16
+from bertinchamps.training.device import has_fast_bf16
+from bertinchamps.training.runtime import Runtime, build_runtime
 
 PEER_BATCHES = (1, 8)
 PROPOSALS = 5  # of a masked word, as the pipeline gives without being asked

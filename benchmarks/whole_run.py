@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results, running
-from bertinchamps import command_line
+from bertinchamps.command_line.running import SPIN_COUNT
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
 
 BUILDING, FORWARD, BACKWARD, CLIPPING, OPTIMIZER, WAITING, MOVING, LOGGING, EVALUATION, CHECKPOINTS, ELSE, ENDING = (
@@ -241,7 +241,7 @@ def main() -> None:
 
         print(json.dumps(measure(arguments)))
         return
-    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # as our commands do
     running.run("whole_run", arguments, lambda _: benchmark(arguments), table, plot)
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-
-from bertinchamps.composing import config_dir, load
-from bertinchamps.schemas import COMMANDS
+from bertinchamps.composing import configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,11 +33,13 @@ QUICK = [
 
 
 def composed(*overrides: str, command: str = "pretrain") -> Any:
-    """The configuration of a command line, as dataclasses."""
-    for name, schema in COMMANDS.items():
-        ConfigStore.instance().store(f"{name}_schema", node=schema)
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return load(compose(command, overrides=list(overrides)), COMMANDS[command])
+    """The configuration of a command line, as dataclasses; nobody else has this one."""
+    return pickle.loads(_composed(command, overrides))
+
+
+@cache
+def _composed(command: str, overrides: tuple[str, ...]) -> bytes:
+    return pickle.dumps(configuration(command, overrides))
 
 
 def command(

@@ -51,7 +51,7 @@ def test_imports_point_down(file: Path) -> None:
 
 
 def test_the_engine_does_not_know_hydra() -> None:
-    for file in (PACKAGE / "training").glob("*.py"):
+    for file in (PACKAGE / "training").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "import hydra" not in text
         assert "omegaconf" not in text

@@ -8,10 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra import compose
-
 from bertinchamps import command_line
-from bertinchamps.composing import load
+from bertinchamps.composing import configuration
 from bertinchamps.console import tell
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
@@ -74,9 +72,7 @@ def find_entities(pretrained: Path) -> Path:
     from bertinchamps.training.run import read_summary
 
     tell("\nNow it learns to find disorders, drugs, sites and examinations in clinical notes of the toy:")
-    composed = load(
-        compose("finetune", overrides=ENTITY_SETTINGS), FinetuneConfig
-    )  # Hydra runs the demo already
+    composed: FinetuneConfig = configuration("finetune", ENTITY_SETTINGS)
     folder = finetune(replace(composed, model=str(pretrained), runs_dir=str(pretrained.parent)))
     sentences, found = folder / "sentences.jsonl", folder / "sentences_found.jsonl"
     sentences.write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES), encoding="utf-8")

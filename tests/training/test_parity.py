@@ -20,8 +20,9 @@ from bertinchamps.model.huggingface import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.device import can_compile
 from bertinchamps.training.optim import optimizers
-from bertinchamps.training.runtime import build_runtime, can_compile
+from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.trainer import Trainer
 
 LENGTH, SIZE, UPDATES = 32, 64, 60

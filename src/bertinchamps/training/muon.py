@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertinchamps.training.runtime import has_fast_bf16
+from bertinchamps.training.device import has_fast_bf16
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic, by Jordan et al.
 ITERATIONS = 5

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from bertinchamps.training import float32
+from bertinchamps.training.cpu import float32
 
 # Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by whole words of the device's name; the first
 # match counts.

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import os
-import queue
-import shutil
-import sysconfig
-import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
 from bertinchamps.contract import Batch
-from bertinchamps.launch import Launch, cores, launched
+from bertinchamps.launch import Launch, launched
 from bertinchamps.schemas import RuntimeConfig
-from bertinchamps.training import dropout, float32
+from bertinchamps.training.cpu import dropout, float32
+from bertinchamps.training.cpu.memory import keep_freed_memory
+from bertinchamps.training.cpu.overrides import FunctionOverrides
+from bertinchamps.training.device import autocast_dtype, can_compile, cores_of
+from bertinchamps.training.feeding import read_ahead
 from bertinchamps.training.peak import Peak, peak_of
-from bertinchamps.training.replacing import Replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,7 +30,6 @@ ALONE = Launch()
 # (docs/performance.md). Runs of less than a quarter of an hour, at the rate of two cores, do not earn it back.
 CPU_FLOPS = 0.5e12
 EARNS_COMPILING = 900 * CPU_FLOPS
-SECONDS_FOR_A_BATCH = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Runtime:
         if self.device.type == "cpu" and not self.compiled:
             functions[functional.dropout] = dropout.dropout
             functions[functional.scaled_dot_product_attention] = dropout.attention
-        return Replacing(functions) if functions else nullcontext()
+        return FunctionOverrides(functions) if functions else nullcontext()
 
     def recompute_activations(self, model: PreTrainedModel) -> None:
         """Let the model's layers keep nothing but their inputs, and compute the rest again in the backward pass."""
@@ -113,7 +108,7 @@ class Runtime:
     def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
         """Read batches ahead in a thread; on CUDA into pinned memory, copied without waiting."""
         cuda = self.device.type == "cuda"
-        for batch in _read_ahead(batches, ahead, pin=cuda):
+        for batch in read_ahead(batches, ahead, pin=cuda):
             inputs = {
                 name: tensor.to(self.device, non_blocking=cuda) for name, tensor in batch.inputs.items()
             }
@@ -158,11 +153,11 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
         place: where this process stands among those of its job: each on a machine has a GPU of its own.
     """
     torch.compiler.reset()  # the jobs of a sweep share a process, and so few compiled variants of a function
-    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or _cores(place)))
-    _keep_freed_memory()
+    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or cores_of(place)))
+    keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
-    dtype = _autocast_dtype(config.precision, device)
+    dtype = autocast_dtype(config.precision, device)
     fast_linear_maps = device.type == "cpu" and dtype is None and float32.help_here()
     # On processors, compiled float32 is slower than eager where it was measured (docs/performance.md).
     pays = device.type != "cpu" or dtype is not None
@@ -219,94 +214,3 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
     if config.threads is not None and config.threads < 1:
         problems.append(f"runtime.threads={config.threads}: must be at least 1")
     return problems
-
-
-def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """What matrix products are computed in; None for float32."""
-    named = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision != "auto":
-        return named.get(precision)
-    if has_fast_bf16(device):
-        return torch.bfloat16
-    # Cards before Ampere, such as the T4, have tensor cores for fp16 alone.
-    return torch.float16 if device.type == "cuda" and has_tensor_cores(device) else None
-
-
-def has_tensor_cores(device: torch.device) -> bool:
-    """Whether a CUDA device multiplies 16-bit matrices in hardware: Volta and later."""
-    return torch.cuda.get_device_capability(device) >= (7, 0)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public way to ask
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(in_hardware())
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs: Python's headers and a C++ compiler, or on CUDA Triton."""
-    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
-    if device.type == "cuda":
-        return has_tensor_cores(device) and headers and importlib.util.find_spec("triton") is not None
-    return headers and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
-
-
-def _cores(place: Launch) -> int:
-    """This process' part of the cores."""
-    return max(1, cores() // place.local_size)
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to reuse freed tensors' pages instead of returning them to the system.
-
-    By default each tensor of more than 32 MB is mapped, faulted in page by page and unmapped again, which
-    cost a fifth of the training time on a CPU (docs/log.md). Elsewhere than on glibc this does nothing.
-    """
-    mmap_max, trim_threshold, top_pad, arena_max = -4, -1, -2, -8  # names of <malloc.h>
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
-        set_option(option, value)
-
-
-def _read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Batch]:
-    """Iterate in a thread, a few batches ahead; an exception there is raised here."""
-    buffer: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
-    stopped = threading.Event()
-
-    def hand_over(item: Batch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                buffer.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def read() -> None:
-        try:
-            for batch in batches:
-                if pin:
-                    batch = replace(batch, inputs={name: t.pin_memory() for name, t in batch.inputs.items()})
-                hand_over(batch)
-                if stopped.is_set():
-                    return
-            hand_over(None)
-        except BaseException as error:
-            hand_over(error)
-
-    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := buffer.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join(
-            SECONDS_FOR_A_BATCH
-        )  # it may be waiting for a slow source, and ends with the process then

@@ -1,4 +1,4 @@
-"""Other functions in place of PyTorch's own, within a context."""
+"""Functions called in place of PyTorch's own, within a context."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 
-class Replacing(TorchFunctionMode):
+class FunctionOverrides(TorchFunctionMode):
     """Within this context, models that call certain functions of PyTorch call others.
 
     Attributes:

@@ -1,0 +1,139 @@
+"""A command on `sys.argv`: what is wrong with it is told, or its job runs; Hydra runs the jobs of a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import hydra
+from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from bertinchamps.command_line.help import help_text
+from bertinchamps.command_line.mistakes import Check, examine
+from bertinchamps.command_line.options import (
+    other_configurations,
+    shared_directory,
+    sweeps_of_one_job,
+    too_many_processes,
+    unknown_options,
+)
+from bertinchamps.command_line.readable import readable
+from bertinchamps.command_line.stopping import stop, stop_for, stop_for_output
+from bertinchamps.composing import config_dir, load, store_schemas
+from bertinchamps.errors import Stopped, UserError
+from bertinchamps.launch import launched
+from bertinchamps.schemas import COMMANDS
+
+Config = TypeVar("Config")
+Job = Callable[[Config], float | None]
+
+# How long a CPU thread of GNU OpenMP spins while it waits for the others. By default nearly for ever, which
+# made training 7 times slower beside any other program (docs/log.md).
+SPIN_COUNT = "3000"
+FOR_OTHERS = (
+    "report",
+)  # what these write is meant to be passed on, and has the permissions that the user chose
+SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
+
+
+def run(command: str, job: Job[Config], check: Check[Config], several_processes: bool = False) -> None:
+    """Run one of the commands on `sys.argv`.
+
+    Args:
+        command: the name of the module, which is also that of its yaml and schema.
+        job: does the work of one configuration and returns its score, if it has one.
+        check: every mistake in one configuration, in the user's key names.
+        several_processes: the job knows what to do where torchrun starts several.
+
+    Raises:
+        SystemExit: with status 2 after printing what is wrong, as argument parsers do.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed by Hydra
+    if command not in FOR_OTHERS:
+        os.umask(os.umask(0o077) | 0o077)  # runs, predictions, tokenizers and caches come from documents
+    stop(command, unknown_options(sys.argv[1:]))
+    sys.argv[1:] = readable(sys.argv[1:])
+    arguments = get_args_parser().parse_args()
+    if arguments.help:
+        with contextlib.suppress(BrokenPipeError):  # whoever reads it may have seen enough
+            print(help_text(command, arguments.overrides), flush=True)  # noqa: T201
+        return
+    composing_only = bool(
+        arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
+    )
+    own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
+    try:
+        stop(command, [] if several_processes else too_many_processes())
+        stop(
+            command,
+            [*shared_directory(arguments), *other_configurations(arguments), *sweeps_of_one_job(arguments)],
+        )
+        problems, configs = examine(command, arguments.overrides, None if composing_only else check, own)
+        stop(command, problems)
+        if len(configs) == 1 and not arguments.multirun and not arguments.resolve:
+            scores = _run_alone(command, job, configs[0])
+        else:
+            scores = _run_with_hydra(command, job, check)
+    except UserError as error:
+        stop(command, [str(error)])
+    except OSError as error:
+        stop_for_output(command, error)
+    _conclude(command, scores)
+
+
+def _conclude(command: str, scores: list[tuple[str, float]]) -> None:
+    """Print the table of a sweep; leave with status 2 where a job failed."""
+    if len(scores) > 1 and launched().first:
+        rows = [f"{score:<9.4f} {what}" for what, score in scores]
+        print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
+    if any(math.isnan(score) for _, score in scores):
+        raise SystemExit(2)
+
+
+def _run_alone(command: str, job: Job[Config], config: Config) -> list[tuple[str, float]]:
+    """Run the one job of a command line that was checked."""
+    try:
+        score = job(config)
+    except UserError as error:
+        stop_for(command, error)
+    return [] if score is None else [("", score)]
+
+
+def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> list[tuple[str, float]]:
+    """Let Hydra compose and run the jobs of a sweep, or show the configuration.
+
+    Returns:
+        Each job's settings and score; NaN: the job failed.
+    """
+    scores: list[tuple[str, float]] = []
+
+    def task(composed: DictConfig) -> float | None:
+        config: Config = load(composed, COMMANDS[command])
+        try:
+            problems = check(config)
+            if problems:
+                raise UserError("\n".join(problems))
+            score = job(config)
+        except UserError as error:
+            together = launched().size > 1  # one process cannot begin the next job without the others
+            if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped) or together:
+                stop_for(command, error)  # leaves, because Hydra would wrap anything else in a traceback
+            print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
+            score = math.nan
+        if score is not None:
+            scores.append((" ".join(HydraConfig.get().overrides.task), score))
+        return score
+
+    task.__name__ = command
+    store_schemas()
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(task)()
+    return scores
