@@ -19,8 +19,8 @@ from transformers import AutoTokenizer, pipeline
 from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import EncoderSource, open_config, open_tokenizer
-from bertinchamps.model.huggingface import load_masked_lm
+from bertinchamps.model.encoders import EncoderSource, open_config, open_tokenizer
+from bertinchamps.model.heads.masked_lm import load_masked_lm
 from bertinchamps.predict import Reader, open_reader
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.batching import in_length_order

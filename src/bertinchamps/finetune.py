@@ -20,7 +20,7 @@ from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import FinetuneConfig, named
 
 if TYPE_CHECKING:  # rooms that import torch open when the command line has proved right: --help stays instant
-    from bertinchamps.model.downstream import EncoderSource
+    from bertinchamps.model.encoders import EncoderSource
     from bertinchamps.tasks import Splits
     from bertinchamps.tasks.classification import TextClassification
     from bertinchamps.tasks.ner import EntityRecognition
@@ -238,7 +238,7 @@ def _encoder(config: FinetuneConfig, splits: Examples, run: Run) -> tuple[Any, E
     from bertinchamps.data.tokenizer import open_tokenizer as open_own
     from bertinchamps.data.tokenizer import train_tokenizer, vocabulary
     from bertinchamps.model.architecture import build_config
-    from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+    from bertinchamps.model.encoders import EncoderSource, open_tokenizer
     from bertinchamps.training.checkpoint import write_directory
     from bertinchamps.training.run import read_facts
 

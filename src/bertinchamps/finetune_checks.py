@@ -98,7 +98,7 @@ def unusable_inputs(
     config: FinetuneConfig, kind: str, splits: Examples, labels: tuple[str, ...], encoder: str
 ) -> list[str]:
     """What is wrong with these examples and this encoder, told before a directory is made."""
-    from bertinchamps.model.downstream import longest_input, open_config, open_tokenizer
+    from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
     from bertinchamps.tasks.formats import brat
     from bertinchamps.training.checkpoint import refuse_damaged
 
@@ -127,7 +127,7 @@ def unusable_inputs(
 
 def length_remarks(config: FinetuneConfig, encoder: str) -> list[str]:
     """What has to be said of windows that are longer than the encoder was made for, where it can read them at all."""
-    from bertinchamps.model.downstream import open_config
+    from bertinchamps.model.encoders import open_config
 
     if encoder == "scratch":
         made_for = config.arch.max_positions

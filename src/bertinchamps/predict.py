@@ -74,7 +74,7 @@ def open_reader(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) ->
     Raises:
         UserError: it cannot be read.
     """
-    from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+    from bertinchamps.model.encoders import EncoderSource, open_tokenizer
     from bertinchamps.tasks.saved import build_labeller, build_model
 
     model = build_model(facts, EncoderSource(str(folder), with_head=True)).to(runtime.device).eval()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # rooms that import torch open when the command line has prov
 
     from bertinchamps.contract import Task
     from bertinchamps.data.corpus import Corpus
-    from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+    from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
     from bertinchamps.training.clock import Clock
     from bertinchamps.training.distributed import Processes
     from bertinchamps.training.run import Run
@@ -219,7 +219,7 @@ def _model(config: PretrainConfig, corpus: Corpus, run: Run) -> BertinchampsForM
     import torch
 
     from bertinchamps.model.architecture import build_config
-    from bertinchamps.model.huggingface import BertinchampsForMaskedLM, load_masked_lm
+    from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
 
     if run.resumed_from:
         model = load_masked_lm(run.resumed_from)

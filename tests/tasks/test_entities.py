@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bertinchamps.contract import Entity
 from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.metrics.strict_spans import flatten
-from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.tasks.entities import IGNORED, Flat, Found, Nested, _transitions, _viterbi, word_tags
 from bertinchamps.tasks.windows import Pieces, Window, windows_of
 from tiny_encoders import make_encoder

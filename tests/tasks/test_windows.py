@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.classification import Scale, TextLabeller
 from bertinchamps.tasks.sentences import sentences

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bertinchamps.training.cpu import float32, runtime
+from bertinchamps.training import runtime
+from bertinchamps.training.cpu import float32
 from bertinchamps.training.cpu.float32 import linear
 from bertinchamps.training.cpu.overrides import FunctionOverrides
 

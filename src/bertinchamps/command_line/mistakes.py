@@ -79,9 +79,8 @@ def examine(
     search_path = [f"hydra.searchpath=[file://{own}]"] if own else []
     groups = [override for override in overrides if _is_group(folders, override)]
     settings = [override for override in overrides if not _is_group(folders, override)]
-    group_problems = {id(override): _group_problem(command, folders, override) for override in groups}
-    good_groups = [override for override in groups if group_problems[id(override)] is None]
-    problems += [problem for problem in group_problems.values() if problem is not None]
+    good_groups, found = _judged(groups, lambda override: _group_problems(command, folders, override))
+    problems += found
     words = [*search_path, *(word for override in good_groups for word in first_choice(override))]
     unknown = [override for override in groups if override not in good_groups]
     try:
@@ -98,15 +97,26 @@ def examine(
     by_hydra = bool(of_hydra) or base.hydra.mode is not None
     with open_dict(base):
         del base["hydra"]
-    setting_problems = {id(override): _setting_problems(base, override) for override in settings}
-    good_settings = [override for override in settings if not setting_problems[id(override)]]
-    problems += [problem for found in setting_problems.values() for problem in found]
+    good_settings, found = _judged(settings, lambda override: _setting_problems(base, override))
+    problems += found
     configs: list[Config] = []
     if check is not None:
-        known = {tuple(words): base}
-        found, configs = _check_jobs(command, search_path, [*good_groups, *good_settings], check, known)
+        jobs = [*good_groups, *good_settings]
+        found, configs = _check_jobs(command, search_path, jobs, check, {tuple(words): base})
         problems += found
     return list(dict.fromkeys(problems)), [] if by_hydra else configs  # each once, in order
+
+
+def _judged(
+    overrides: list[Override], problems_of: Callable[[Override], list[str]]
+) -> tuple[list[Override], list[str]]:
+    """The overrides without a problem, and the problems of the others."""
+    good, problems = [], []
+    for override in overrides:
+        found = problems_of(override)
+        problems += found
+        good += [] if found else [override]
+    return good, problems
 
 
 def _code_in_yaml(composed: DictConfig) -> list[str]:
@@ -124,7 +134,7 @@ def _is_group(folders: list[Path], override: Override) -> bool:
     return override.package is None and any((folder / override.key_or_group).is_dir() for folder in folders)
 
 
-def _group_problem(command: str, folders: list[Path], override: Override) -> str | None:
+def _group_problems(command: str, folders: list[Path], override: Override) -> list[str]:
     group = override.key_or_group
     appended = group in APPENDED
     if APPENDED.get(group, command) != command:
@@ -133,22 +143,24 @@ def _group_problem(command: str, folders: list[Path], override: Override) -> str
             if group == "cluster"
             else "a recipe of pretraining; here give single settings (budget.epochs=…)"
         )
-        return f"+{group}={written(override)}: {remedy}"
+        return [f"+{group}={written(override)}: {remedy}"]
     if override.type == OverrideType.CHANGE and appended:
         value = written(override)
         if group == "budget" and re.fullmatch(r"\d+(\.\d+)?", value):
-            return f"budget={value}: of what? Give a length of time, such as +budget={value}m or +budget={value}h"
-        return f"{group}={value}: write +{group}={value}, with a plus"
+            return [
+                f"budget={value}: of what? Give a length of time, such as +budget={value}m or +budget={value}h"
+            ]
+        return [f"{group}={value}: write +{group}={value}, with a plus"]
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
-        return f"+{group}={written(override)}: write {group}={written(override)}, without the plus"
+        return [f"+{group}={written(override)}: write {group}={written(override)}, without the plus"]
     menu = _menu(folders, group)
     for choice in choices(override):
         name = choice.partition("=")[2]
         if name not in menu:
             if group == "budget":
-                return f"{choice}: a length of time is a number and s, m, h or d, such as +budget=5m"
-            return f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"
-    return None
+                return [f"{choice}: a length of time is a number and s, m, h or d, such as +budget=5m"]
+            return [f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"]
+    return []
 
 
 def _menu(folders: list[Path], group: str) -> list[str]:

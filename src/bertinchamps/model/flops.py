@@ -30,7 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM, BertinchampsPreTrainedModel
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
@@ -83,7 +84,7 @@ def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, seque
     their weights (ALBERT), attention may be local, or be computed from more than queries and keys (DeBERTa).
 
     Args:
-        model: a model of transformers, or one of `downstream`.
+        model: a model of transformers, or a head of `heads/`.
         config: of the encoder.
         sequence_length: S, tokens of a typical row.
     """

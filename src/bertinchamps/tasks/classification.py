@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bertinchamps.contract import Batch, LabelledText, Output
 from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
 from bertinchamps.metrics.protocols import PROTOCOLS
-from bertinchamps.model.downstream import control_ids, unknown_id
+from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.batching import batches_of, in_length_order
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import EncoderSource, FlatTagger, NestedTagger, TextClassifier
+from bertinchamps.model.encoders import EncoderSource
+from bertinchamps.model.heads import heads
 from bertinchamps.tasks.classification import Scale, TextLabeller
 from bertinchamps.tasks.entities import representations
 from bertinchamps.tasks.ner import EntityLabeller
@@ -25,7 +26,6 @@ PROBLEM_TYPES = {
     "multi_label": "multi_label_classification",
     "number": "regression",
 }
-HEADS = {"flat": FlatTagger, "nested": NestedTagger}
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def read_facts(folder: Path) -> TaskFacts:
 def build_model(facts: TaskFacts, source: EncoderSource) -> nn.Module:
     """An encoder with the head that the facts ask for."""
     if facts.kind != "ner":
-        return TextClassifier(source, facts.labels, PROBLEM_TYPES[facts.kind])
+        return heads.build("classes", source=source, classes=facts.labels, problem=PROBLEM_TYPES[facts.kind])
     head = str(facts.head)
-    return HEADS[head](source, representations.build(head, labels=facts.labels).classes)
+    return heads.build(head, source=source, classes=representations.build(head, labels=facts.labels).classes)
 
 
 def build_labeller(

@@ -1,10 +1,8 @@
-"""Any Hugging Face encoder with a downstream head: built, loaded strictly, and saved so that others open it.
+"""Any Hugging Face encoder, opened: its configuration, its tokenizer, and its weights, which are loaded strictly.
 
-    FOLDER/config.json model.safetensors    the encoder, with its head where the head is a stock one
-    FOLDER/head.safetensors                 a head that stock classes do not have (nested)
-    FOLDER/tokenizer.json …                 its tokenizer
-
-Shapes: B batch, S sequence, W words of a window, H hidden, L labels, C classes.
+FOLDER/config.json model.safetensors    the encoder, with its head where the head is a stock one
+FOLDER/head.safetensors                 a head that stock classes do not have (nested)
+FOLDER/tokenizer.json …                 its tokenizer
 """
 
 from __future__ import annotations
@@ -14,18 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.nested import NOTICE, SpanScorer
-from bertinchamps.model.trained_rows import whole_embedding
 
-HEAD_FILE = "head.safetensors"
 # Every name by which an architecture of transformers calls a dropout rate.
 DROPOUTS = (
     "dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout",
@@ -49,88 +42,6 @@ class EncoderSource:
     config: Any = None
     dropout: float | None = None
     with_head: bool = False
-
-
-class Downstream(Protocol):
-    """What tasks and checkpoints need of a model."""
-
-    def save(self, folder: Path) -> None:
-        """Write weights and config."""
-
-
-class FlatTagger(nn.Module):
-    """A stock token classifier, read at each word's first piece."""
-
-    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
-        super().__init__()
-        self.model = _with_head("AutoModelForTokenClassification", source, classes)
-
-    def forward(
-        self,
-        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_pieces: torch.Tensor,  # [B, W]
-    ) -> torch.Tensor:  # [B, W, C]
-        """Logits of each word."""
-        logits = self.model(**inputs).logits
-        return logits.gather(1, first_pieces[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModelForTokenClassification opens."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
-
-
-class NestedTagger(nn.Module):
-    """An encoder whose words' vectors a `SpanScorer` reads."""
-
-    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
-        super().__init__()
-        self.model = _with_head("AutoModel", source, None)
-        self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
-        dropout = 0.0 if source.dropout is None else source.dropout
-        self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
-        if source.with_head:
-            self.head.load_state_dict(_head_weights(Path(source.name) / HEAD_FILE))
-
-    def forward(
-        self,
-        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_pieces: torch.Tensor,  # [B, W]
-    ) -> torch.Tensor:  # [B, W, W, L]
-        """Scores of each span from word i to word j, both included."""
-        hidden = self.model(**inputs).last_hidden_state
-        words = hidden.gather(1, first_pieces[:, :, None].expand(-1, -1, hidden.shape[-1]))
-        return cast(torch.Tensor, self.head(words))
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModel opens, and the head beside it; stock classifiers find NOTICE there."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
-        save_file(self.head.state_dict(), folder / HEAD_FILE)
-
-
-class TextClassifier(nn.Module):
-    """A stock sequence classifier.
-
-    Args:
-        source: of the encoder.
-        classes: names; one where a number is predicted.
-        problem: how transformers calls what is predicted, by which its pipelines read the logits.
-    """
-
-    def __init__(self, source: EncoderSource, classes: Sequence[str], problem: str) -> None:
-        super().__init__()
-        self.model = _with_head("AutoModelForSequenceClassification", source, classes)
-        self.model.config.problem_type = problem
-
-    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
-        """Logits of each text."""
-        return cast(torch.Tensor, self.model(**inputs).logits)
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModelForSequenceClassification opens."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
 
 
 def open_tokenizer(source: str) -> Any:
@@ -217,7 +128,7 @@ def _positions_left_out(config: Any, limit: int) -> int:
     return 0
 
 
-def _with_head(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:
+def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:
     """A model of an Auto class; weights of the encoder are loaded strictly, those of a new head drawn."""
     import transformers
 
@@ -273,15 +184,6 @@ def _draw_head(model: Any) -> None:
     nn.init.normal_(last.weight, std=getattr(model.config, "initializer_range", 0.02))
     if last.bias is not None:
         nn.init.zeros_(last.bias)
-
-
-def _head_weights(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"{file}: missing or damaged ({type(error).__name__}); a nested head is kept there"
-        ) from error
 
 
 @contextmanager

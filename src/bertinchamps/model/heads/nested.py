@@ -1,16 +1,26 @@
 """A span classifier: every stretch of words is scored for every label, so entities may lie inside entities.
 
-Shapes: B batch, W words, H hidden, D size of a role's vectors, L labels.
+Shapes: B batch, S sequence, W words of a window, H hidden, D size of a role's vectors, L labels.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from bertinchamps.errors import UserError
+from bertinchamps.model.encoders import EncoderSource, open_model
+from bertinchamps.model.heads import heads
+from bertinchamps.model.trained_rows import whole_embedding
+
+HEAD_FILE = "head.safetensors"
 ROLE_SIZE = 128  # D
 PRIOR = 0.01  # about the share of stretches that are entities: where training starts (Lin et al., 2017, RetinaNet)
 # Stands in config.json as the one class of a nested model, which stock classifiers of tokens or texts would open with a
@@ -60,3 +70,42 @@ class SpanScorer(nn.Module):
         inside = (summed[:, None, 1:] - summed[:, :-1, None]) / (width[None, :, :, None] + 1)
         scores: torch.Tensor = pairs.float() + additive.float() + inside + lengths
         return scores
+
+
+@heads.register("nested")
+class NestedTagger(nn.Module):
+    """An encoder whose words' vectors a `SpanScorer` reads."""
+
+    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.model = open_model("AutoModel", source, None)
+        self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
+        dropout = 0.0 if source.dropout is None else source.dropout
+        self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
+        if source.with_head:
+            self.head.load_state_dict(_head_weights(Path(source.name) / HEAD_FILE))
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
+        first_pieces: torch.Tensor,  # [B, W]
+    ) -> torch.Tensor:  # [B, W, W, L]
+        """Scores of each span from word i to word j, both included."""
+        hidden = self.model(**inputs).last_hidden_state
+        words = hidden.gather(1, first_pieces[:, :, None].expand(-1, -1, hidden.shape[-1]))
+        return cast(torch.Tensor, self.head(words))
+
+    def save(self, folder: Path) -> None:
+        """Write what AutoModel opens, and the head beside it; stock classifiers find NOTICE there."""
+        with whole_embedding(self.model):
+            self.model.save_pretrained(folder)
+        save_file(self.head.state_dict(), folder / HEAD_FILE)
+
+
+def _head_weights(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"{file}: missing or damaged ({type(error).__name__}); a nested head is kept there"
+        ) from error
