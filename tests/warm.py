@@ -1,8 +1,10 @@
 """A process that has imported what commands import, and forks for each command: `support.command` starts it.
 
 Each fork has arguments, environment, directory and streams of its own, and has paid for no import. It ends as
-`python -m` does, but for the modules, which nobody takes apart. Run as a script, this file is that process. It reads requests, a line of JSON each, from standard input, and
-answers with a line: the process id of the fork, then its exit status.
+`python -m` does, but for the modules, which nobody takes apart.
+
+Run as a script, this file is that process. It reads requests, a line of JSON each, from standard input, and answers
+with a line: the process id of the fork, then its exit status.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from typing import Any
 
 # Rooms, and no command: `runpy` warns where the module that it runs is imported already.
 IMPORTED = (
-    "bertinchamps.command_line", "bertinchamps.model.auto", "bertinchamps.objectives.mlm", "bertinchamps.training.trainer",
-    "bertinchamps.training.hooks", "bertinchamps.training.run", "bertinchamps.training.figures", "bertinchamps.training.runtime",
-    "bertinchamps.training.optim", "bertinchamps.training.checkpoint", "bertinchamps.tasks.saved", "bertinchamps.tasks.outputs",
-    "bertinchamps.data.corpus", "bertinchamps.data.online", "bertinchamps.reporting.page", "matplotlib.figure",
+    "bertinchamps.command_line", "bertinchamps.model.auto", "bertinchamps.objectives.mlm",
+    "bertinchamps.training.trainer", "bertinchamps.training.hooks", "bertinchamps.training.run",
+    "bertinchamps.training.figures", "bertinchamps.training.runtime", "bertinchamps.training.optim",
+    "bertinchamps.training.checkpoint", "bertinchamps.tasks.saved", "bertinchamps.tasks.outputs",
+    "bertinchamps.data.corpus", "bertinchamps.data.online", "bertinchamps.reporting.page",
+    "matplotlib.figure",
 )  # fmt: skip
 # Read when a library is imported: a process that was started with others cannot stand for one with these.
 READ_AT_IMPORT = ("HF_", "HUGGING", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH", "CUDA_", "MPL")
