@@ -14,7 +14,7 @@ from bertinchamps.launch import Launch, cores
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """What matrix products are computed in; None for float32."""
+    """The dtype of matrix products; None for float32."""
     named = {"bf16": torch.bfloat16, "fp16": torch.float16}
     if precision != "auto":
         return named.get(precision)
@@ -25,12 +25,12 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def has_tensor_cores(device: torch.device) -> bool:
-    """Whether a CUDA device multiplies 16-bit matrices in hardware: Volta and later."""
+    """True: the CUDA device multiplies 16-bit matrices in hardware (Volta and later)."""
     return torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
+    """True: the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public way to ask
@@ -38,7 +38,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs: Python's headers and a C++ compiler, or on CUDA Triton."""
+    """True: torch.compile has what it needs: Python's headers and a C++ compiler, or on CUDA Triton."""
     headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
     if device.type == "cuda":
         return has_tensor_cores(device) and headers and importlib.util.find_spec("triton") is not None
@@ -46,5 +46,5 @@ def can_compile(device: torch.device) -> bool:
 
 
 def cores_of(place: Launch) -> int:
-    """This process' part of the cores."""
+    """The number of cores for this process: an equal share among those of its machine."""
     return max(1, cores() // place.local_size)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bertinchamps.contract import Batch
 
-SECONDS_FOR_A_BATCH = 5.0
+SECONDS_FOR_A_BATCH = 5.0  # the end waits so long for the thread
 
 
 def read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Batch]:
@@ -17,8 +17,8 @@ def read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Batc
 
     Args:
         batches: to read.
-        ahead: batches that wait at the most.
-        pin: copy each into pinned memory, from which a GPU reads without the processor.
+        ahead: size of the queue, in batches.
+        pin: copy each batch into pinned memory, for asynchronous copies to a GPU.
     """
     buffer: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
     stopped = threading.Event()

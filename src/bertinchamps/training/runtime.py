@@ -37,12 +37,12 @@ class Runtime:
     """The resolved choices.
 
     Attributes:
-        device: where the model lives.
-        autocast_dtype: the type of matrix products, or None for plain float32.
-        compiled: whether functions go through torch.compile.
-        processes: that train together, each on a device like this one.
-        asynchronous: whether the device works while the program goes on.
-        fast_linear_maps: whether float32 goes through `float32.linear`.
+        device: of the model.
+        autocast_dtype: the dtype of matrix products; None: plain float32.
+        compiled: functions go through torch.compile.
+        processes: world size; every process has a device like this one.
+        asynchronous: the device runs asynchronously (CUDA).
+        fast_linear_maps: float32 goes through `float32.linear`.
     """
 
     device: torch.device
@@ -54,7 +54,7 @@ class Runtime:
 
     @property
     def peak_flops(self) -> float:
-        """FLOP/s that count as 100 %, of the devices of all processes; the first look may measure them."""
+        """FLOP/s that count as 100 %, summed over all processes; the first call may measure them."""
         return self._peak.flops * self.processes
 
     @property
@@ -67,11 +67,11 @@ class Runtime:
         return peak_of(self.device, self.autocast_dtype, torch.get_num_threads(), self.fast_linear_maps)
 
     def set_process(self) -> None:
-        """Set what PyTorch keeps for the whole process."""
-        # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
-        # give one result, bit for bit. On CUDA that would cost too much.
+        """Set PyTorch's options that hold for the whole process."""
+        # Compiled scatters add in the order in which threads arrive, unless told otherwise. On a CPU one seed gives
+        # one result, bit for bit; on CUDA that would cost too much.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
-        # Nothing here reads memory that nothing was written to, and filling it takes time.
+        # No code here reads uninitialised memory, and filling it takes time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.set_float32_matmul_precision("highest" if self.autocast_dtype is None else "high")
 
@@ -87,26 +87,26 @@ class Runtime:
         functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         if self.fast_linear_maps:
             functions[functional.linear] = partial(float32.linear, images=float32.images())
-        # Compiled code draws for dropout in its own way, in no extra time.
+        # Compiled code draws for dropout in its own kernels, without extra time.
         if self.device.type == "cpu" and not self.compiled:
             functions[functional.dropout] = dropout.dropout
             functions[functional.scaled_dot_product_attention] = dropout.attention
         return FunctionOverrides(functions) if functions else nullcontext()
 
     def recompute_activations(self, model: PreTrainedModel) -> None:
-        """Let the model's layers keep nothing but their inputs, and compute the rest again in the backward pass."""
+        """Activation checkpointing: layers keep their inputs alone, and run again in the backward pass."""
         settings: dict[str, Any] = {"use_reentrant": False}
         if not self.compiled:
-            # Autocast is restored for what is computed again, other contexts are not.
+            # torch.utils.checkpoint restores autocast for the second run, and no other context.
             settings["context_fn"] = lambda: (nullcontext(), self._faster_functions())
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, compiled for static shapes where compilation is on."""
+        """The function, compiled for static shapes if `compiled`."""
         return torch.compile(function, dynamic=False, fullgraph=True) if self.compiled else function
 
     def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
-        """Read batches ahead in a thread; on CUDA into pinned memory, copied without waiting."""
+        """Read batches ahead in a thread; on CUDA into pinned memory, and copy them without synchronising."""
         cuda = self.device.type == "cuda"
         for batch in read_ahead(batches, ahead, pin=cuda):
             inputs = {
@@ -115,12 +115,12 @@ class Runtime:
             yield replace(batch, inputs=inputs)
 
     def for_run(self, most_flops: float) -> Runtime:
-        """The same, without compiling where a run of so many FLOPs would not earn it back."""
+        """The same runtime, without compiling where a run of `most_flops` would not earn it back."""
         earns = self.device.type != "cpu" or most_flops >= EARNS_COMPILING
         return self if earns else replace(self, compiled=False)
 
     def fetch(self, numbers: torch.Tensor) -> Callable[[], list[float]]:
-        """Begin to copy numbers [K] from the device. What is returned waits for them, and for no later work."""
+        """Start to copy `numbers` [K] to the host; the returned function waits for the copy alone."""
         if self.device.type != "cuda":
             return numbers.tolist
         copy = numbers.to("cpu", non_blocking=True)
@@ -150,9 +150,9 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
 
     Args:
         config: the choices.
-        place: where this process stands among those of its job: each on a machine has a GPU of its own.
+        place: rank and world size; each process of a machine takes a GPU of its own, by local rank.
     """
-    torch.compiler.reset()  # the jobs of a sweep share a process, and so few compiled variants of a function
+    torch.compiler.reset()  # the jobs of a sweep share a process, which keeps few compiled variants of a function
     torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or cores_of(place)))
     keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
@@ -175,7 +175,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
 
 
 def runtime_problems(config: RuntimeConfig) -> list[str]:
-    """Mistakes in the runtime settings, and what this machine cannot do, in the user's key names."""
+    """Mistakes in the runtime settings, and settings that this machine cannot fulfil, in the user's key names."""
     problems = [
         f"runtime.{key}={value}: one of {', '.join(menu)}"
         for key, value, menu in (

@@ -9,10 +9,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class FunctionOverrides(TorchFunctionMode):
-    """Within this context, models that call certain functions of PyTorch call others.
+    """A context in which calls of certain functions of PyTorch become calls of others.
 
     Attributes:
-        functions: what is called, by what the model names.
+        functions: the function that is called, by the function that the model calls.
     """
 
     def __init__(self, functions: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
@@ -26,5 +26,5 @@ class FunctionOverrides(TorchFunctionMode):
         arguments: tuple[Any, ...] = (),
         named: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call what stands for the function, and any other as it is; what it calls in turn is PyTorch's own."""
+        """Call the override of `function`, or `function` itself; inside an override PyTorch's own are called."""
         return self.functions.get(function, function)(*arguments, **(named or {}))
