@@ -1,7 +1,6 @@
 """Every mistake of a command line at once: syntax, groups, keys, types, and what a command's check finds.
 
-Hydra stops at the first mistake. Here all of them are looked for, each with its remedy, before anything that takes
-long is imported or started.
+Hydra stops at the first mistake. `mistakes` reports all of them, each with its remedy, before heavy imports and work.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def examine(
     try:
         base = compose(command, words, with_hydra=True)
     except HydraException as error:
-        # without a group that must be chosen: the likeliest stands in for a misspelt one, to check the rest
+        # A misspelt choice leaves a mandatory group empty: the closest choice stands in, so that the rest is checked.
         stand_ins = [word for override in unknown for word in _likeliest(folders, override)]
         if not stand_ins:
             return [*problems, _first_lines(error)], []
@@ -120,7 +119,7 @@ def _judged(
 
 
 def _code_in_yaml(composed: DictConfig) -> list[str]:
-    """What the user's own yaml files would make Hydra run or set: its callbacks, loggers and launchers name classes."""
+    """Refuse yaml files of the user that make Hydra run code: its callbacks, loggers and launchers name classes."""
     problems = []
     for key, stock in STOCK_HYDRA.items():
         node = OmegaConf.select(composed, f"hydra.{key}")
@@ -169,7 +168,7 @@ def _menu(folders: list[Path], group: str) -> list[str]:
 
 
 def _likeliest(folders: list[Path], override: Override) -> list[str]:
-    """The choice of the override's group that is most like the one given, as a word."""
+    """The choice of the override's group that is closest to the given one, as a word of the command line."""
     group = override.key_or_group
     menu = _menu(folders, group)
     if group in APPENDED or not menu:
@@ -204,7 +203,7 @@ def _setting_problems(base: DictConfig, override: Override) -> list[str]:
 
 
 def _closest_key(key: str, known: list[str]) -> str:
-    """The nearest key, by its whole name or, for a key in the wrong place, by its last part."""
+    """The closest key, by its whole name, or by its last part for a key of another node."""
     same_leaf = [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]]
     return f"; did you mean {same_leaf[0]!r}?" if len(same_leaf) == 1 else closest(key, known)
 
@@ -235,7 +234,7 @@ def _check_jobs(
 
 
 def _first_lines(error: Exception) -> str:
-    """Hydra's message on one line: its beginning, or the whole of it where it lists the choices."""
+    """Hydra's message on one line: its first two lines, or all of it where it lists the choices."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for index, line in enumerate(lines):
         if line.endswith("Available options:"):

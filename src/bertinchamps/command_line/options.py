@@ -1,4 +1,4 @@
-"""Options of the command line that do not fit: unknown ones, and those of Hydra that would go unchecked."""
+"""Refused options of a command line: unknown ones, and options of Hydra whose result would go unchecked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertinchamps.launch import launched
 
 
 def unknown_options(words: list[str]) -> list[str]:
-    """Settings written as options."""
+    """Refuse settings that are written as options."""
     known = get_args_parser()._option_string_actions
     problems = []
     for word, following in zip(words, [*words, ""][1:], strict=True):
@@ -36,7 +36,7 @@ def too_many_processes() -> list[str]:
 
 
 def shared_directory(arguments: Any) -> list[str]:
-    """One directory for the jobs of a sweep."""
+    """Refuse one directory for all jobs of a sweep."""
     if not arguments.multirun:
         return []
     overrides, _ = parse(arguments.overrides)
@@ -48,7 +48,7 @@ def shared_directory(arguments: Any) -> list[str]:
 
 
 def other_configurations(arguments: Any) -> list[str]:
-    """Options of Hydra that would read another configuration than the command's, unchecked."""
+    """Refuse Hydra's options that read another configuration, which would go unchecked."""
     given = {
         "--config-path": arguments.config_path,
         "--config-name": arguments.config_name,
@@ -62,7 +62,7 @@ def other_configurations(arguments: Any) -> list[str]:
 
 
 def sweeps_of_one_job(arguments: Any) -> list[str]:
-    """Several values of a key without --multirun; with two numbers, a decimal comma may be meant."""
+    """Refuse several values of a key without --multirun; two numbers may be meant as a decimal."""
     if arguments.multirun:
         return []
     problems = []

@@ -23,18 +23,18 @@ def parse(arguments: list[str]) -> tuple[list[Override], list[str]]:
 
 
 def choices(override: Override) -> list[str]:
-    """The override as command-line words, one for each value that a sweep would give it."""
+    """The override as words of the command line, one for each value of its sweep."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     prefix = override.get_key_element()
     try:
         return [f"{prefix}={value}" for value in override.sweep_string_iterator()]
-    except (TypeError, HydraException):  # a glob over a group's choices, which only Hydra can expand
+    except (TypeError, HydraException):  # a glob over a group's choices, which Hydra alone expands
         return []
 
 
 def first_choice(override: Override) -> list[str]:
-    """The first of the override's choices, if it can be told."""
+    """The first of `choices`; empty for a glob."""
     return choices(override)[:1]
 
 

@@ -9,19 +9,19 @@ from hydra._internal.utils import get_args_parser  # the parser that hydra.main 
 
 from bertinchamps.composing import config_dir
 
-# In a value, what Hydra reads without quotes goes on to one of these, quoted strings apart.
+# A value is split here: quoted strings, and the marks that end an unquoted string in Hydra's grammar.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
 
 def readable(words: list[str]) -> list[str]:
-    """The command line as Hydra's grammar has it: options first, and letters beyond ASCII in quotes."""
+    """The command line in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
     quoted = [part for word in words for part in _with_budget(_quoted(word))]
     settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
     return [word for word in quoted if word not in settings] + settings
 
 
 def _with_budget(word: str) -> list[str]:
-    """A budget of any length, such as +budget=5m, as the preset whose recipe it has and a number of hours."""
+    """A budget of any length, such as +budget=5m, as a preset and budget.hours."""
     length = re.fullmatch(r"\+budget=(\d+(?:\.\d+)?)([smhd])", word)
     if length is None or (config_dir() / "budget" / f"{word.partition('=')[2]}.yaml").is_file():
         return [word]
@@ -34,7 +34,7 @@ def _quoted(word: str) -> str:
     if value.isascii() or key.startswith("-") or not equals:
         return word
     parts = QUOTED_OR_MARK.split(value)
-    for place in range(0, len(parts), 2):  # what is between quoted strings and marks
+    for place in range(0, len(parts), 2):  # the unquoted strings
         if not parts[place].isascii():
             parts[place] = json.dumps(parts[place].strip(), ensure_ascii=False)
     return f"{key}={''.join(parts)}"

@@ -1,4 +1,4 @@
-"""A command on `sys.argv`: what is wrong with it is told, or its job runs; Hydra runs the jobs of a sweep."""
+"""Run a command of `sys.argv`: report its mistakes, or run its job; Hydra runs the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -35,36 +35,34 @@ from bertinchamps.schemas import COMMANDS
 Config = TypeVar("Config")
 Job = Callable[[Config], float | None]
 
-# How long a CPU thread of GNU OpenMP spins while it waits for the others. By default nearly for ever, which
-# made training 7 times slower beside any other program (docs/log.md).
+# Iterations that a CPU thread of GNU OpenMP spins while it waits. The default, nearly for ever, made training 7 times
+# slower beside any other program (docs/log.md).
 SPIN_COUNT = "3000"
-FOR_OTHERS = (
-    "report",
-)  # what these write is meant to be passed on, and has the permissions that the user chose
-SCORES = {"pretrain": "held-out", "finetune": "dev"}  # what a command's score is, in the table of a sweep
+FOR_OTHERS = ("report",)  # commands whose files keep the permissions that the user's umask gives
+SCORES = {"pretrain": "held-out", "finetune": "dev"}  # the heading of the score in the table of a sweep
 
 
 def run(command: str, job: Job[Config], check: Check[Config], several_processes: bool = False) -> None:
     """Run one of the commands on `sys.argv`.
 
     Args:
-        command: the name of the module, which is also that of its yaml and schema.
-        job: does the work of one configuration and returns its score, if it has one.
+        command: the name of the module, of its yaml and of its schema.
+        job: runs one configuration and returns its score, or None.
         check: every mistake in one configuration, in the user's key names.
-        several_processes: the job knows what to do where torchrun starts several.
+        several_processes: True: the job can run in several processes of torchrun.
 
     Raises:
-        SystemExit: with status 2 after printing what is wrong, as argument parsers do.
+        SystemExit: with status 2 after printing the mistakes, as argument parsers do.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed by Hydra
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     if command not in FOR_OTHERS:
         os.umask(os.umask(0o077) | 0o077)  # runs, predictions, tokenizers and caches come from documents
     stop(command, unknown_options(sys.argv[1:]))
     sys.argv[1:] = readable(sys.argv[1:])
     arguments = get_args_parser().parse_args()
     if arguments.help:
-        with contextlib.suppress(BrokenPipeError):  # whoever reads it may have seen enough
+        with contextlib.suppress(BrokenPipeError):  # the reader may close the pipe early
             print(help_text(command, arguments.overrides), flush=True)  # noqa: T201
         return
     composing_only = bool(
@@ -126,7 +124,7 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
         except UserError as error:
             together = launched().size > 1  # one process cannot begin the next job without the others
             if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped) or together:
-                stop_for(command, error)  # leaves, because Hydra would wrap anything else in a traceback
+                stop_for(command, error)  # SystemExit: Hydra wraps any other exception in a traceback
             print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
             score = math.nan
         if score is not None:

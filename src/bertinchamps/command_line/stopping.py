@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: one message on standard error, status 2, no traceback."""
+"""The end of a command that cannot go on: one message on standard error, status 2, no traceback."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import time
 from bertinchamps.errors import ProcessEnded, ToldByFirst, UserError
 from bertinchamps.launch import launched
 
-FIRST_SPEAKS = 10.0  # seconds in which the first process of a job has found the same mistakes, and told them
-FIRST_LEAVES = 1.0  # seconds in which it has told what is known to all; torchrun then ends whoever is left
+FIRST_SPEAKS = 10.0  # seconds after which rank 0 has found and printed the same mistakes
+FIRST_LEAVES = (
+    1.0  # seconds after which rank 0 has printed an error that all ranks know; torchrun ends the others
+)
 
 
 def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
     """Print the problems and leave with status 2; do nothing where there is none.
 
     Args:
-        command: that was given.
-        problems: what is wrong, each with its remedy.
-        known_to_all: the first process of a job is likely to say the same, and then the launcher ends this one
-            before it speaks.
+        command: its name.
+        problems: mistakes, each with its remedy.
+        known_to_all: True: other ranks wait, because rank 0 prints the same and torchrun then ends them.
     """
     if not problems:
         return
@@ -39,7 +40,7 @@ def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
 
 
 def stop_for(command: str, error: UserError) -> None:
-    """Leave with status 2, after saying why unless the first process of the job says it."""
+    """Print the error, unless rank 0 prints it, and leave with status 2."""
     if isinstance(error, ToldByFirst):
         time.sleep(FIRST_LEAVES)
         raise SystemExit(2)
@@ -47,14 +48,14 @@ def stop_for(command: str, error: UserError) -> None:
 
 
 def stop_for_output(command: str, error: OSError) -> None:
-    """Where nobody reads the output any more, or it cannot be written, leave without a traceback.
+    """Leave without a traceback where standard output is closed or cannot be written.
 
     Raises:
-        OSError: it is about something else.
+        OSError: the error, where it is another one.
     """
     if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
         raise error
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to write at the end would fail again
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # flushing it at exit would fail again
     if isinstance(error, BrokenPipeError):
         raise SystemExit(128 + signal.SIGPIPE) from error
     stop(command, [f"the output cannot be written ({error.strerror})"])

@@ -19,7 +19,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 
-# Every name by which an architecture of transformers calls a dropout rate.
+# The names of dropout rates in the configs of transformers.
 DROPOUTS = (
     "dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout",
     "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "classifier_dropout_prob",
@@ -33,9 +33,9 @@ class EncoderSource:
 
     Attributes:
         name: a directory, or a name on the Hub.
-        config: the architecture to begin with random weights, or None to load those at `name`.
-        dropout: a rate for all dropouts, or None to leave them.
-        with_head: load the head, too, which must be there; otherwise it is drawn anew, whatever is there.
+        config: the architecture of an encoder with random weights; None: load the weights at `name`.
+        dropout: one rate for all dropouts; None: as in the config.
+        with_head: True: load the head as well, strictly. False: draw a new head.
     """
 
     name: str
@@ -45,17 +45,17 @@ class EncoderSource:
 
 
 def open_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or of a name on the Hub, to which "[SEP]" written in a text is text.
+    """The tokenizer of a directory or of a name on the Hub; "[SEP]" in a text is tokenised as text.
 
     Raises:
-        UserError: there is none, or it is not a fast one (the slow ones know no offsets).
+        UserError: there is no tokenizer, or no fast one (slow tokenizers know no offsets).
     """
     from transformers import AutoTokenizer
 
     try:
         with _quietly():
             tokenizer = AutoTokenizer.from_pretrained(source, split_special_tokens=True, **_reading(source))
-    except Exception as error:  # a hundred kinds, from the network to a damaged file
+    except Exception as error:  # many classes, from the network to a damaged file
         raise _unreadable(source, "a tokenizer", error) from error
     if tokenizer.pad_token_id is None:
         raise UserError(
@@ -71,16 +71,16 @@ def open_tokenizer(source: str) -> Any:
 
 
 def control_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids that stand for no text, such as the mask's.
+    """Ids of special tokens other than the unknown token.
 
-    A tokenizer may still give them for text (of Unigram's vocabulary they are entries like any other), so that who
-    reads texts has to put the unknown token there.
+    A Unigram tokenizer may give these ids for text, as they are entries of its vocabulary; readers of texts replace
+    them by `unknown_id`.
     """
     return frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
 def unknown_id(tokenizer: Any) -> int:
-    """What stands for text that the tokenizer has no piece for."""
+    """The id for text without a subword: that of the unknown token, or of the mask where there is none."""
     known = tokenizer.unk_token_id
     return int(tokenizer.mask_token_id if known is None else known)
 
@@ -89,7 +89,7 @@ def open_config(source: str) -> Any:
     """The configuration of a directory or of a name on the Hub.
 
     Raises:
-        UserError: there is none that this transformers knows.
+        UserError: there is no config that the installed transformers knows.
     """
     from transformers import AutoConfig
 
@@ -101,7 +101,7 @@ def open_config(source: str) -> Any:
 
 
 def longest_input(config: Any) -> int:
-    """Tokens that the encoder can read at once, special ones included; 10⁹ where nothing limits it."""
+    """The longest sequence of the encoder in tokens, special tokens included; 10⁹ without a limit."""
     limit = getattr(config, "max_position_embeddings", None)
     computed = getattr(config, "positions", "learned") != "learned"  # of our own encoders
     if limit is None or limit < 1 or computed:  # XLNet says -1
@@ -110,16 +110,16 @@ def longest_input(config: Any) -> int:
 
 
 def _positions_left_out(config: Any, limit: int) -> int:
-    """Of a table of positions, those that no token of a text gets.
+    """The number of rows of the position table that no token of a text uses.
 
-    RoBERTa's family counts from the padding's id on, and shows it by a table with a row for padding.
+    RoBERTa's family counts positions from the padding's id on; its position table has a `padding_idx`.
     """
     from transformers import AutoModel
 
     try:
         with _quietly(), torch.device("meta"):  # no memory for weights
             model = AutoModel.from_config(copy.deepcopy(config))  # type: ignore[no-untyped-call]
-    except Exception:  # whoever opens the model tells what is wrong with it
+    except Exception:  # opening the model reports the error
         return 0
     for name, module in model.named_modules():
         padding: Any = getattr(module, "padding_idx", None)
@@ -129,7 +129,16 @@ def _positions_left_out(config: Any, limit: int) -> int:
 
 
 def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:
-    """A model of an Auto class; weights of the encoder are loaded strictly, those of a new head drawn."""
+    """A model of an Auto class: the encoder's weights are loaded strictly, a new head is drawn.
+
+    Args:
+        auto_class: of transformers, such as "AutoModelForTokenClassification".
+        source: of the encoder.
+        classes: names of the head's classes; None: no head.
+
+    Raises:
+        UserError: the model cannot be opened, or its weights do not fit its config.json.
+    """
     import transformers
 
     auto = getattr(transformers, auto_class)
@@ -149,7 +158,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 source.name,
                 config=config,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are reported, and judged below
+                ignore_mismatched_sizes=True,  # reported, and judged by _refuse_partial
                 dtype=torch.float32,
                 **_reading(source.name),
             )
@@ -163,7 +172,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
 
 
 def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:
-    """Refuse weights that do not fill what begins with the prefix. Poolers are seldom pretrained, and may be new."""
+    """Refuse missing or misfitting weights whose names begin with the prefix. Poolers may be new."""
     wrong = []
     for kind, keys in (("missing", "missing_keys"), ("of another shape", "mismatched_keys")):
         names = sorted(key if isinstance(key, str) else str(key[0]) for key in report[keys])
@@ -175,7 +184,7 @@ def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:
 
 
 def _draw_head(model: Any) -> None:
-    """New weights for the layer that speaks of classes: one from another task would fit by chance at best."""
+    """Draw the weights of the last linear map: those of another task's classes mean nothing here."""
     last = [
         module
         for name, module in model.named_modules()
@@ -188,8 +197,7 @@ def _draw_head(model: Any) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the table of new weights that transformers prints, for which may be new is judged here, and without a
-    warning for each time that the Hub is tried again."""
+    """Silence transformers' table of new weights, which `_refuse_partial` judges, and the Hub's warnings of retries."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
@@ -204,7 +212,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _reading(source: str) -> dict[str, Any]:
-    """How files are read: no code from them, and no network for a directory."""
+    """Arguments of `from_pretrained`: no remote code, and no network for a directory."""
     return {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
 
 

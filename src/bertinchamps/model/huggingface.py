@@ -7,7 +7,7 @@ The encoder and the models of `heads/` take the arguments of transformers' encod
     return_dict            False: a tuple
     num_items_in_batch     targets of a whole update, over which a loss is the mean
 
-Shapes: B batch, S sequence, H hidden, K positions of a row that are read.
+Shapes: B batch, S sequence, H hidden, K query positions whose outputs are computed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from bertinchamps.model.layers import Embeddings, EncoderLayer
 from bertinchamps.model.norms import build_norm
 from bertinchamps.model.positions import Positions
 
-# What `forward` takes beyond its named arguments, and reads or may pass over: encoders have no cache.
+# Options of `forward` that are read, or ignored without a warning (encoders have no cache).
 OPTIONS = frozenset({"output_hidden_states", "output_attentions", "num_items_in_batch", "use_cache"})
 logger = logging.get_logger(__name__)
 
 
 class BertinchampsPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
-    """What all models here share: the config, the initialisation, and what transformers asks about them."""
+    """The base class of all models: the config, the initialisation, and what transformers reads from a class."""
 
     config: BertinchampsConfig
     config_class = BertinchampsConfig
@@ -47,7 +47,7 @@ class BertinchampsPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-c
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Fill one module's own parameters; transformers calls it for each module left uninitialised."""
+        """Fill one module's own parameters; transformers calls it for each uninitialised module."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             fill = INITS.build(self.config.init, config=self.config)
             fill(module.weight, is_residual(module))
@@ -87,14 +87,13 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         read_positions: torch.Tensor | None = None,  # [B, K], into S
         **options: Any,
     ) -> BaseModelOutput:  # last_hidden_state [B, S, H], or [B, K, H]
-        """Encode. Leave the mask out where nothing is padded: attention has a faster path then.
+        """Encode. Without padding, leave the mask out: attention has a faster path then.
 
-        Where only some positions are read, the last layer computes nothing else; they are the same numbers.
-
-        There are no segments, and as with the encoders of transformers that have none, token types mean nothing.
+        With `read_positions`, the last layer computes these positions alone; the numbers are the same.
+        `token_type_ids` are ignored, as by encoders of transformers without segments.
 
         Raises:
-            ValueError: neither tokens nor vectors, or both.
+            ValueError: neither input_ids nor inputs_embeds, or both.
         """
         del token_type_ids
         self._warn_of(options)
@@ -112,7 +111,7 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden))
 
     def _warn_of(self, options: Mapping[str, Any]) -> None:
-        """Say once what was asked for in vain. Compiled code says nothing."""
+        """Warn once of options that have no effect. Compiled code does not warn."""
         if torch.compiler.is_compiling():
             return
         unread = sorted(options.keys() - OPTIONS)

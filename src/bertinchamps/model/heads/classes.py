@@ -26,8 +26,8 @@ from bertinchamps.model.trained_rows import whole_embedding
 class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
     """Mean over the tokens, dense, tanh, dropout and a linear map.
 
-    The mean, because pretraining on packed blocks never saw a token that stands for the whole text
-    (Cramming pools likewise).
+    The mean, because packed blocks of pretraining have no token that stands for the whole text (Cramming pools
+    likewise).
     """
 
     def __init__(self, config: BertinchampsConfig) -> None:
@@ -50,7 +50,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
         labels: torch.Tensor | None = None,  # [B], or [B, C], as config.problem_type says
         **options: Any,
     ) -> SequenceClassifierOutput:  # logits [B, C]
-        """Logits of each text; and the mean loss where labels are given."""
+        """Logits of each text; with labels also the mean loss."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.encoder(*inputs, return_dict=True, **options)
         pooled = _mean(encoded.last_hidden_state, attention_mask)
@@ -71,7 +71,7 @@ def _mean(
     hidden: torch.Tensor,  # [B, S, H]
     attention_mask: torch.Tensor | None,  # [B, S]
 ) -> torch.Tensor:  # [B, H]
-    """The mean over real tokens; 0 where a row has none."""
+    """The mean over real tokens; 0 for a row without real tokens."""
     if attention_mask is None:
         return hidden.mean(1)
     weights = attention_mask[:, :, None].to(hidden.dtype)
@@ -80,12 +80,12 @@ def _mean(
 
 @heads.register("classes")
 class TextClassifier(nn.Module):
-    """A stock sequence classifier.
+    """A sequence classifier of transformers.
 
     Args:
         source: of the encoder.
-        classes: names; one where a number is predicted.
-        problem: how transformers calls what is predicted, by which its pipelines read the logits.
+        classes: names; one for a regression.
+        problem: transformers' problem type, by which pipelines read the logits.
     """
 
     def __init__(self, source: EncoderSource, classes: Sequence[str], problem: str) -> None:

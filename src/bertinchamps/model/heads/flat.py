@@ -45,7 +45,7 @@ class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: 
         labels: torch.Tensor | None = None,  # [B, S]; -100 is ignored
         **options: Any,
     ) -> TokenClassifierOutput:  # logits [B, S, C]
-        """Logits of each token; and the mean loss in nats where labels are given."""
+        """Logits of each token; with labels also the mean loss in nats."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.encoder(*inputs, return_dict=True, **options)
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
@@ -60,7 +60,7 @@ class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: 
 
 @heads.register("flat")
 class FlatTagger(nn.Module):
-    """A stock token classifier, read at each word's first piece."""
+    """A token classifier of transformers, read at each word's first subword."""
 
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Masked language modelling: the head, the model that pretraining trains, and its strict loading.
 
-Shapes: B batch, S sequence, H hidden, V vocabulary, K positions of a row that are read.
+Shapes: B batch, S sequence, H hidden, V vocabulary, K query positions whose logits are computed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ class HeadTransform(nn.Module):
 
 
 class MaskedLanguageModelingHead(nn.Module):
-    """Transform and decode. Pretraining gives it masked positions only: the decoder is the largest matrix of a small
-    model.
-    """
+    """Transform and decode. Pretraining decodes masked positions only: the decoder is the largest matrix."""
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
@@ -53,7 +51,7 @@ class MaskedLanguageModelingHead(nn.Module):
 class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
     """The encoder with the masked-LM head, whose decoder is the token embedding unless untied."""
 
-    # As transformers declares it: the shared weight, and where it is kept.
+    # As transformers declares it: the tied weight, and the weight that it is tied to.
     _tied_weights_keys = {"head.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: BertinchampsConfig) -> None:
@@ -81,7 +79,7 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         masked_positions: torch.Tensor | None = None,  # [B, K], into S
         **options: Any,
     ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
-        """Logits everywhere, or at some positions only; and the mean loss in nats where labels are given."""
+        """Logits at all positions, or at `masked_positions`; with labels also the mean loss in nats."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.encoder(*inputs, read_positions=masked_positions, return_dict=True, **options)
         logits = self.head(encoded.last_hidden_state)
@@ -99,9 +97,9 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         masked_positions: torch.Tensor,  # [B, K], into S
         attention_mask: torch.Tensor | None = None,  # [B, S]
     ) -> torch.Tensor:  # [B, K, V]
-        """Logits at the masked positions only: what pretraining calls.
+        """Logits at the masked positions only, for pretraining.
 
-        It goes through `__call__`, so that a model compiled in place (`model.compile()`) runs compiled.
+        Calls `__call__`, so that a model compiled in place (`model.compile()`) runs compiled.
         """
         output: MaskedLMOutput = self(
             input_ids, attention_mask, masked_positions=masked_positions, return_dict=True
@@ -110,18 +108,15 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
 
 
 def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
-    """The model of a checkpoint directory, with every weight from the checkpoint.
-
-    `from_pretrained` alone fills missing weights with random numbers and only warns.
+    """Load a checkpoint directory strictly. `from_pretrained` alone draws missing weights and only warns.
 
     Raises:
-        UserError: not a checkpoint; or weights are missing, left over, or of another shape than its
-            config.json says.
+        UserError: not a checkpoint; or weights are missing, unexpected, or of another shape than config.json says.
     """
     absent = [name for name in ("config.json", "model.safetensors") if not (directory / name).is_file()]
     if absent:  # transformers would take the path for a name on the Hub, and ask the network
         raise UserError(f"{directory} is not a checkpoint: it has no {' and no '.join(absent)}")
-    # The annotations of transformers know one result, not the pair that this option returns.
+    # transformers annotates one result, not the pair that output_loading_info returns.
     loaded: Any = BertinchampsForMaskedLM.from_pretrained(
         directory, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
     )

@@ -1,4 +1,4 @@
-"""A span classifier: every stretch of words is scored for every label, so entities may lie inside entities.
+"""A span classifier: every span of words is scored for every label, so entities may lie inside entities.
 
 Shapes: B batch, S sequence, W words of a window, H hidden, D size of a role's vectors, L labels.
 """
@@ -22,15 +22,15 @@ from bertinchamps.model.trained_rows import whole_embedding
 
 HEAD_FILE = "head.safetensors"
 ROLE_SIZE = 128  # D
-PRIOR = 0.01  # about the share of stretches that are entities: where training starts (Lin et al., 2017, RetinaNet)
-# Stands in config.json as the one class of a nested model, which stock classifiers of tokens or texts would open with a
-# head of random weights: ours refuse it, and a pipeline over another encoder says this of every token.
+PRIOR = 0.01  # initial probability of a span, about the share of spans that are entities (Lin et al., 2017, RetinaNet)
+# The one class in config.json of a nested model. Stock classifiers of tokens or texts would open it with a head of
+# random weights: our classes refuse it, and a pipeline over another encoder shows this text for every token.
 NOTICE = "no class: the model has a nested head, so label with python -m bertinchamps.predict"
 LONGEST_BUCKET = 32  # spans of so many words and more share the score of their length
 
 
 def refuse_nested(config: Any) -> None:
-    """Raise ValueError where a config is that of a nested model, whose head a stock class has not."""
+    """Raise ValueError for the config of a nested model, whose head a stock class does not have."""
     if NOTICE in (config.id2label or {}).values():
         raise ValueError(f"{NOTICE}; AutoModel opens the encoder alone")
 
@@ -40,9 +40,9 @@ class SpanScorer(nn.Module):
 
         score(i, j, l) = s_iᵀ U_l e_j + a_l·s_i + b_l·e_j + mean over i…j of c_l·h + width(j - i, l)
 
-    The biaffine term alone needs more sentences than small corpora have: the additive part gives each
-    label what a tagger would learn (does a span begin here, end here, go through here). Each label is
-    decided by itself (score above 0), so one span may carry two types, and one type may nest in itself.
+    The biaffine term alone needs more sentences than small corpora have. The additive part adds, for each label, what a
+    tagger would learn: whether a span begins, ends, or continues at a word. Each label is decided by itself (score
+    above 0), so one span may have two labels, and a label may nest in itself.
     """
 
     def __init__(self, hidden_size: int, labels: int, dropout: float) -> None:
@@ -58,7 +58,7 @@ class SpanScorer(nn.Module):
         nn.init.constant_(self.width_score.weight, -math.log((1 - PRIOR) / PRIOR))
 
     def forward(self, words: torch.Tensor) -> torch.Tensor:  # [B, W, H] -> [B, W, W, L]
-        """Scores of the spans from word i to word j, both included; those with j < i mean nothing."""
+        """Scores of the spans from word i to word j, both included; undefined for j < i."""
         words = self.dropout(words)
         starts, ends = self.start(words), self.end(words)  # [B, W, D]
         pairs = torch.einsum("bid,lde,bje->bijl", starts, self.bilinear.to(starts.dtype), ends)
@@ -74,7 +74,7 @@ class SpanScorer(nn.Module):
 
 @heads.register("nested")
 class NestedTagger(nn.Module):
-    """An encoder whose words' vectors a `SpanScorer` reads."""
+    """An encoder and a `SpanScorer` over the hidden states of each word's first subword."""
 
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class NestedTagger(nn.Module):
         return cast(torch.Tensor, self.head(words))
 
     def save(self, folder: Path) -> None:
-        """Write what AutoModel opens, and the head beside it; stock classifiers find NOTICE there."""
+        """Write what AutoModel opens, and the head beside it; NOTICE is the class in config.json."""
         with whole_embedding(self.model):
             self.model.save_pretrained(folder)
         save_file(self.head.state_dict(), folder / HEAD_FILE)
