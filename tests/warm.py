@@ -137,6 +137,18 @@ def become(request: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def draw_once() -> None:
+    """Draw a figure as pretraining does, so that forks have the fonts."""
+    plot_loss = importlib.import_module("bertinchamps.training.figures").plot_loss
+    records = [
+        {"kind": kind, "step": step, "tokens": 100 * step, "loss": 6.0 / step}
+        for kind in ("train", "held_out")
+        for step in (1, 2)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        plot_loss(records, "warm", Path(folder) / "loss")
+
+
 def run_command(words: list[str]) -> int:
     """Run a module as `python -m` does.
 
@@ -166,6 +178,7 @@ def run_command(words: list[str]) -> int:
 if __name__ == "__main__":
     for module in IMPORTED:
         importlib.import_module(module)
+    draw_once()
     gc.collect()
     gc.freeze()  # a fork leaves what is there where it is
     os._exit(run_command(serve()))
