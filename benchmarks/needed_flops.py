@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bertinchamps.model.downstream import EncoderSource
+from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.flops import downstream_flops_per_token, forward_flops_per_token
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.kinds import kinds

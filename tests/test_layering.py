@@ -138,7 +138,7 @@ def test_files_and_functions_are_short_or_say_why_not() -> None:
 
 
 def test_the_engine_does_not_know_hydra() -> None:
-    for file in (PACKAGE / "training").glob("*.py"):
+    for file in (PACKAGE / "training").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "import hydra" not in text
         assert "omegaconf" not in text

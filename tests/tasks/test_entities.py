@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.contract import Entity
-from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.spans import ByPlace, flatten
 from bertinchamps.tasks.tagging.flat import Flat, _transitions, _viterbi
 from bertinchamps.tasks.tagging.nested import Nested

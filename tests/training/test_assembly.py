@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bertinchamps.checks.pretraining import problems
-from bertinchamps.data.corpus import prepare
+from bertinchamps.data.preparation import prepare
 from bertinchamps.errors import Stopped
 from bertinchamps.objectives import build_objective
 from bertinchamps.schemas import PretrainConfig
