@@ -25,8 +25,9 @@ from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.objectives.mlm import IGNORED
 from bertinchamps.schemas import PretrainConfig
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.runtime import Runtime, build_runtime
-from bertinchamps.training.trainer import Hook, Trainer
+from bertinchamps.training.trainer import Trainer
 
 PEER_BATCHES = 8  # that go round, on the device before the first update
 # What the compiler is told beside its defaults, by a row's option.

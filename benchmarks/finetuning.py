@@ -38,7 +38,8 @@ from hydra.core.config_store import ConfigStore
 
 from benchmarks import figures, markdown, results, running
 from benchmarks.sentences import documents
-from bertinchamps import command_line, finetune_checks
+from bertinchamps import command_line
+from bertinchamps.checks import finetuning as finetuning_checks
 from bertinchamps.composing import config_dir, load
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
@@ -117,10 +118,10 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """
     corpus = _corpus(arguments, folder)
     config = composed([*_shared(arguments), *corpus, *arguments.settings])
-    from bertinchamps.tasks import tasks
+    from bertinchamps.tasks.readers import readers
 
     _refuse_unequal(config)
-    train = tasks.build(**config.task).read()["train"]
+    train = readers.build(**config.task).read()["train"]
     if not isinstance(train[0], AnnotatedText):
         raise UserError("task: only tasks of entities are compared")
     if arguments.model is None:
@@ -175,7 +176,7 @@ def setting(key: str, value: object) -> str:
 def composed(words: list[str]) -> FinetuneConfig:
     """The configuration of these words, after all that is wrong with them was told."""
     ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
-    problems = command_line.mistakes("finetune", words, finetune_checks.problems)
+    problems = command_line.mistakes("finetune", words, finetuning_checks.problems)
     if problems:
         raise UserError("\n".join(problems))
     with initialize_config_dir(str(config_dir()), version_base="1.3"):

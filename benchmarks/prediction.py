@@ -136,7 +136,7 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
     """
     if arguments.texts is None:
         return [document.text for document in documents(arguments.sentences)]
-    from bertinchamps.tasks.sentences import sentences
+    from bertinchamps.tasks.tagging.sentences import sentences
 
     try:
         lines = arguments.texts.read_text(encoding="utf-8").splitlines()

@@ -21,12 +21,13 @@ from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import EncoderSource, open_config, open_tokenizer
 from bertinchamps.model.huggingface import load_masked_lm
-from bertinchamps.predict import Reader, open_reader
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.batching import in_length_order
-from bertinchamps.tasks.ner import EntityLabeller
-from bertinchamps.tasks.saved import TaskFacts, build_model, read_facts
-from bertinchamps.tasks.windows import windows_of, words_of
+from bertinchamps.tasks.facts import TaskFacts, read_facts
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.saved_model import SavedModel, open_model
+from bertinchamps.tasks.tagging.predictor import EntityPredictor
+from bertinchamps.tasks.tagging.windows import windows_of, words_of
 from bertinchamps.training.runtime import Runtime, build_runtime, has_fast_bf16
 
 PEER_BATCHES = (1, 8)
@@ -149,7 +150,7 @@ def save_untrained_tagger(encoder: Path, labels: tuple[str, ...], longest: int, 
     """Write a tagger with a random head over an encoder, as finetune would."""
     facts = TaskFacts("own sentences", "ner", "flat", labels, longest)
     torch.manual_seed(0)
-    model: Any = build_model(facts, EncoderSource(str(encoder)))
+    model: Any = kinds.build(facts.kind).build_model(facts, EncoderSource(str(encoder)))
     folder.mkdir()
     model.save(folder)
     open_tokenizer(str(encoder)).save_pretrained(folder)
@@ -252,7 +253,7 @@ def entity_rows(models: Models) -> list[Row]:
         models.lengths,
         encoder,
         needed_flops.of_labels(models.facts, encoder, models.lengths),
-        lambda runtime: Ours(open_reader(models.tagger, models.facts, models.batch, runtime)),
+        lambda runtime: Ours(open_model(models.tagger, models.facts, models.batch, runtime)),
         partial(Stock, models),
         _agreement,
     )
@@ -261,28 +262,28 @@ def entity_rows(models: Models) -> list[Row]:
 class Ours:
     """This package, by what `python -m bertinchamps.predict` calls."""
 
-    def __init__(self, reader: Reader) -> None:
-        assert isinstance(reader.labeller, EntityLabeller)
-        self._reader, self._labeller = reader, reader.labeller
+    def __init__(self, reader: SavedModel) -> None:
+        assert isinstance(reader.predictor, EntityPredictor)
+        self._reader, self._predictor = reader, reader.predictor
 
     def answers(self, texts: Sequence[str]) -> Spans:
         """The entities of each text."""
         with self._reader.reading():
-            found = self._labeller.label(self._reader.model, [("", text) for text in texts])
+            found = self._predictor.label(self._reader.model, [("", text) for text in texts])
         return [
             {(entity.start, entity.end, entity.label) for entity in document.entities} for document in found
         ]
 
     def tokens(self, texts: Sequence[str]) -> list[dict[int, tuple[str, float]]]:
         """For each text, by the place of each word's first piece, the best tag and its probability."""
-        windows = list(windows_of(texts, self._labeller.pieces))
+        windows = list(windows_of(texts, self._predictor.pieces))
         with self._reader.reading():
-            answers = self._labeller.answers(self._reader.model, windows)
+            answers = self._predictor.answers(self._reader.model, windows)
         found: list[dict[int, tuple[str, float]]] = [{} for _ in texts]
         for window, logits in zip(windows, answers, strict=True):
             shares = torch.from_numpy(logits).softmax(-1).numpy()
             firsts = window.first_pieces[slice(*window.owned)]
-            tags = [self._labeller.representation.classes[index] for index in shares.argmax(-1)]
+            tags = [self._predictor.representation.classes[index] for index in shares.argmax(-1)]
             found[window.document] |= dict(
                 zip(firsts, zip(tags, shares.max(-1).tolist(), strict=True), strict=True)
             )
@@ -290,11 +291,11 @@ class Ours:
 
     def padding(self, texts: Sequence[str]) -> float:
         """Share of padding in what the model reads."""
-        windows = list(windows_of(texts, self._labeller.pieces))
+        windows = list(windows_of(texts, self._predictor.pieces))
         lengths = [len(window.pieces) for window in windows]
         widths = [
-            self._labeller.inputs([windows[index] for index in indices])["input_ids"].shape[1]
-            for indices in in_length_order(lengths, self._labeller.batch)
+            self._predictor.inputs([windows[index] for index in indices])["input_ids"].shape[1]
+            for indices in in_length_order(lengths, self._predictor.batch)
             for _ in indices
         ]
         return _padding(lengths, widths)

@@ -32,10 +32,12 @@ from bertinchamps.training import checkpoint
 from bertinchamps.training import runtime as runtimes
 from bertinchamps.training import trainer as trainers
 from bertinchamps.training.distributed import ALONE
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Checkpoints, Evaluation, read_metrics
 from bertinchamps.training.run import open_run
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.trainer import Hook, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
 
 Answer = TypeVar("Answer")
 

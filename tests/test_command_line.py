@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bertinchamps import command_line
-from bertinchamps.pretrain import problems
+from bertinchamps.checks.pretraining import problems
 from support import QUICK, command
 
 

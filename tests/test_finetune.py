@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
-from bertinchamps.finetune_checks import problems
 from bertinchamps.tasks.formats import brat, spans_jsonl
 from support import command, composed, metrics
 from tiny_corpora import brat_corpus, documents, opinions

@@ -25,7 +25,7 @@ from benchmarks.gpu_minutes.learns import Learns
 from benchmarks.gpu_minutes.place import Place
 from benchmarks.gpu_minutes.right import Right
 from benchmarks.gpu_minutes.scores import CORPORA, QUAERO, Scores
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks.readers import readers
 from support import ROOT
 
 SCRIPT = ROOT / "scripts" / "gpu_minutes.py"
@@ -394,7 +394,7 @@ def test_archives_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_rehearsed_notes_are_read_as_quaero_is(tmp_path: Path) -> None:
     rehearsal.write_quaero(tmp_path / QUAERO)
     for corpus in CORPORA:
-        splits = tasks.build(
+        splits = readers.build(
             name="quaero", corpus=corpus.upper(), path=str(tmp_path / QUAERO), hub=None
         ).read()
         assert {split: len(notes) for split, notes in splits.items()} == rehearsal.NOTES

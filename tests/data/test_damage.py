@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from test_cluster import InTurn
 from test_corpus import FILES, built, bytes_of, cut, failure, flip, sentences, settings, write
 
@@ -215,17 +216,21 @@ def test_no_flipped_byte_is_exported_or_used_where_it_was_unpacked(
 
 
 def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(
-    config: PrepareConfig, tmp_path: Path
+    config: PrepareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertinchamps.pretrain import _saver
+    from bertinchamps.objectives import objectives
 
-    folder = built(config).tokenizer_folder
+    corpus = built(config)
+    folder = corpus.tokenizer_folder
     whole = {name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
     model: Any = SimpleNamespace(save_pretrained=lambda target: target.mkdir())
-    save = _saver(model, folder)
+    given: dict[str, Any] = {"seed": 0, "evaluation_blocks": 1, "device": torch.device("cpu")}
+    objective = objectives.build("mlm", corpus=corpus, **given)
+    monkeypatch.setattr(type(objective), "load_model", lambda self, folder: model)
+    objective.build_model(tmp_path)
     flip(folder / "tokenizer_config.json")
     (folder / "tokenizer.json").unlink()
-    save(tmp_path / "model")
+    objective.save(model, tmp_path / "model")
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == whole
 
 

@@ -363,7 +363,8 @@ def toy(tmp_path: Path) -> list[str]:
 
 
 def run_on_export(*words: str, **given: str) -> Path:
-    from bertinchamps.pretrain import pretrain, problems
+    from bertinchamps.checks.pretraining import problems
+    from bertinchamps.pretrain import pretrain
 
     quick = [word for word in QUICK if not word.startswith("data")]
     config = composed(*quick, *words, *(f"{key}={value}" for key, value in given.items()))

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from bertinchamps import metrics
+from bertinchamps.checks.reporting import problems
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.protocols import PROTOCOLS
-from bertinchamps.report import problems, report
+from bertinchamps.report import report
 from bertinchamps.reporting.published import published
 from bertinchamps.schemas import ReportConfig
 from support import command

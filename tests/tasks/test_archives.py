@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.archives import contents, listed
+from bertinchamps.tasks.readers.archives import contents, listed
 
 SECRET = "Madame Confidentielle"
 FILES = {

@@ -141,9 +141,9 @@ THREADS_AFTER = """
 import os
 from pathlib import Path
 
-from bertinchamps.pretrain import main
+from bertinchamps import command_line
 
-main()
+command_line.run("pretrain")
 names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
 Path(f"threads.{os.environ['RANK']}").write_text(" ".join(names))
 """
@@ -279,7 +279,7 @@ def test_other_documents_and_other_settings_are_refused() -> None:
 
     class OtherMachine(Two):
         def other(self, value: Any) -> Any:
-            from bertinchamps.training.run import deciding_settings
+            from bertinchamps.training.settings import deciding_settings
 
             return {**deciding_settings(elsewhere), "the corpus": "a"}
 

@@ -13,14 +13,15 @@ import itertools
 import json
 import math
 import os
+import pkgutil
 import re
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -45,6 +46,28 @@ Config = TypeVar("Config")
 Job = Callable[[Config], float | None]
 Check = Callable[[Config], list[str]]
 
+
+class Command(NamedTuple):
+    """What belongs to a command; "module:function", whose module is imported when it is needed.
+
+    Attributes:
+        job: does the work of one configuration and returns its score, if it has one.
+        checks: every mistake in one configuration, in the user's key names.
+        several_processes: the job knows what to do where torchrun starts several.
+    """
+
+    job: str
+    checks: str
+    several_processes: bool = False
+
+
+JOBS = {
+    "pretrain": Command("bertinchamps.pretrain:score", "bertinchamps.checks.pretraining:problems", True),
+    "prepare": Command("bertinchamps.prepare:prepare", "bertinchamps.checks.preparation:problems"),
+    "finetune": Command("bertinchamps.finetune:score", "bertinchamps.checks.finetuning:problems", True),
+    "predict": Command("bertinchamps.predict:predict", "bertinchamps.checks.prediction:problems"),
+    "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
+}
 MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each job checks itself again
 # How long a CPU thread of GNU OpenMP spins while it waits for the others. By default nearly for ever, which
 # made training 7 times slower beside any other program (docs/log.md).
@@ -72,18 +95,24 @@ STOCK_HYDRA: dict[str, Any] = {
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
 
-def run(command: str, job: Job[Config], check: Check[Config], several_processes: bool = False) -> None:
+def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> None:
     """Run one of the commands on `sys.argv`.
 
+    Nothing that takes long to import is imported before the words of the command line have proved right.
+
     Args:
-        command: the name of the module, which is also that of its yaml and schema.
-        job: does the work of one configuration and returns its score, if it has one.
-        check: every mistake in one configuration, in the user's key names.
-        several_processes: the job knows what to do where torchrun starts several.
+        command: the name of the yaml and schema.
+        job: "module:function" in place of the command's own.
+        settings: words of the command line that hold unless the user gives the same keys.
 
     Raises:
         SystemExit: with status 2 after printing what is wrong, as argument parsers do.
     """
+    own = JOBS[command]
+    work: Job[Any] = _opened_later(job or own.job)
+    check: Check[Any] = _opened_later(own.checks)
+    given = {word.partition("=")[0] for word in sys.argv[1:]}
+    sys.argv[1:1] = [word for word in settings if word.partition("=")[0] not in given]
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported, which is later
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, instead of being printed by Hydra
     if command not in FOR_OTHERS:
@@ -100,9 +129,9 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
     composing_only = bool(
         arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
     )
-    own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
+    folder = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
-        stop(command, [] if several_processes else _several_processes())
+        stop(command, [] if own.several_processes else _several_processes())
         stop(
             command,
             [
@@ -111,8 +140,8 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
                 *_sweeps_of_one_job(arguments),
             ],
         )
-        stop(command, mistakes(command, arguments.overrides, None if composing_only else check, own))
-        scores = _run_with_hydra(command, job, check)
+        stop(command, mistakes(command, arguments.overrides, None if composing_only else check, folder))
+        scores = _run_with_hydra(command, work, check)
     except UserError as error:
         stop(command, [str(error)])
     except OSError as error:
@@ -122,6 +151,13 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
         print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
     if any(math.isnan(score) for _, score in scores):
         raise SystemExit(2)
+    if own.several_processes and launched().size > 1:
+        pkgutil.resolve_name("bertinchamps.training.distributed:leave")()
+
+
+def _opened_later(name: str) -> Callable[[Any], Any]:
+    """The function "module:function", whose module is imported when it is called."""
+    return lambda config: pkgutil.resolve_name(name)(config)
 
 
 def _stop_for_output(command: str, error: OSError) -> None:
@@ -226,8 +262,8 @@ def _several_processes() -> list[str]:
     if size == 1:
         return []
     return [
-        f"torchrun started {size} processes, and this command runs in one; only pretrain trains in several: "
-        "start it with python -m"
+        f"torchrun started {size} processes, and this command runs in one; only pretrain and finetune train in "
+        "several: start it with python -m"
     ]
 
 

@@ -59,7 +59,7 @@ def stream(
             },
             targets=micro_batch * targets_per_block,
             tokens=ids.size,
-            next_position=position + micro_batch,
+            next_cursor=position + micro_batch,
         )
         position += every * micro_batch
 

@@ -16,7 +16,7 @@ import yaml
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
-from bertinchamps.training.run import settings_but_the_seed
+from bertinchamps.training.settings import settings_but_the_seed
 
 COSTS = ("seconds", "steps", "tokens", "flops", "epochs")
 FINETUNING_KEYS = {

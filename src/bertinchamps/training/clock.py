@@ -36,7 +36,7 @@ class Clock:
     Args:
         budget: the limits; None where there is none.
         epoch_length: positions in one epoch.
-        flops_per_token: model FLOPs, forward and backward.
+        flops_per_token: model FLOPs, forward and backward; a function of progress where they change while training.
         spent: what earlier parts of the run have used.
         now: the time in seconds.
     """
@@ -45,19 +45,28 @@ class Clock:
         self,
         budget: BudgetConfig,
         epoch_length: int,
-        flops_per_token: float,
+        flops_per_token: float | Callable[[float], float],
         spent: Spent | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = {
-            f.name: limit for f in fields(budget) if (limit := getattr(budget, f.name)) is not None
-        }
-        self.epoch_length, self.flops_per_token = epoch_length, flops_per_token
+        self.epoch_length, self._flops_per_token = epoch_length, flops_per_token
+        self.allow(budget)
         self.reserve = 0.0
         self._spent = spent or Spent()
         self._now = now
         self._started_at: float | None = None
         self._seconds_before = self._spent.seconds
+
+    def allow(self, budget: BudgetConfig) -> None:
+        """Set the limits, which count from the beginning of the run: what is spent stays spent."""
+        limits = {f.name: getattr(budget, f.name) for f in fields(budget)}
+        self.limits = {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def flops_per_token(self) -> float:
+        """Model FLOPs per token at the present progress, forward and backward."""
+        flops = self._flops_per_token
+        return flops(self.progress()) if callable(flops) else flops
 
     def start(self) -> None:
         """The first batch is about to be used: wall time runs from here."""
@@ -75,10 +84,10 @@ class Clock:
             tokens: tokens read by it.
             positions: positions of the data stream that it consumed.
         """
+        self._spent.flops += tokens * self.flops_per_token  # before progress moves on
         self._spent.steps += 1
         self._spent.tokens += tokens
         self._spent.positions += positions
-        self._spent.flops += tokens * self.flops_per_token
 
     def rewind(self, spent: Spent) -> None:
         """Count as spent what was before some updates that did not change the weights; their time stays spent."""

@@ -15,7 +15,7 @@ from typing import Any
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.data.sources.demo import clinical_notes
 from bertinchamps.data.sources.demo_grammar import Span
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks.readers import readers
 
 SHARE = 10  # one note in so many is for dev, and as many are for test
 LABELS = {
@@ -31,7 +31,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     return [] if documents >= SHARE else [f"task.documents={documents}: at least {SHARE}, for three splits"]
 
 
-@tasks.register("demo", check=_problems)
+@readers.register("demo", check=_problems)
 class Demo:
     """Disorders, drugs, sites and examinations in notes of the toy corpus; a site may lie inside an examination.
 

@@ -15,7 +15,7 @@ import regex
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.downstream import control_ids, unknown_id
-from bertinchamps.tasks.sentences import Range, sentences
+from bertinchamps.tasks.tagging.sentences import Range, sentences
 
 # Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a
 # word but not at its edge, and a zero-width space parts two words.

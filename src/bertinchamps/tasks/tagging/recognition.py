@@ -1,17 +1,12 @@
-"""Named-entity recognition: character spans in, character spans out, whatever the head.
-
-B windows, S pieces of the longest, W words of the longest.
-"""
+"""Named-entity recognition as the engine trains it: character spans in, character spans out, whatever the head."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Output
@@ -20,132 +15,13 @@ from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.spans import ByPlace, flat_entities, without_edges
-from bertinchamps.tasks.batching import batches_of, in_length_order
-from bertinchamps.tasks.entities import Found, Representation, word_tags
-from bertinchamps.tasks.windows import Pieces, Window, Words, windows_of
+from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
+from bertinchamps.tasks.tagging.representations import word_tags
+from bertinchamps.tasks.tagging.windows import windows_of
 
-Array = np.ndarray[Any, Any]
 # Dev scores that may choose among weights, the higher the better; the head's own one does unless another is asked for.
 METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
-WINDOWS_AT_ONCE = 8192  # in memory, where they take far more than their text; enough to have many of a length
-ROUND_UP_TO = 4  # fewer different shapes, each of which costs a processor's library a little time to prepare
-
-
-class EntityLabeller:
-    """Finds entities in texts with a trained model.
-
-    Args:
-        representation: reads entities off logits.
-        pieces: of the model's tokenizer.
-        padding: id that fills short windows up.
-        batch: windows that go through the model at once, at most.
-        device: where the model is.
-    """
-
-    def __init__(
-        self, representation: Representation, pieces: Pieces, padding: int, batch: int, device: torch.device
-    ) -> None:
-        self.representation, self.pieces, self.padding = representation, pieces, padding
-        self.batch, self._device = batch, device
-
-    def label(
-        self,
-        model: nn.Module,
-        texts: Sequence[tuple[str, str]],
-        words: Sequence[Words | None] | None = None,
-    ) -> list[AnnotatedText]:
-        """The texts, given as (name, text), with the entities that the model finds.
-
-        Args:
-            model: the trained model.
-            texts: names and texts.
-            words: for each text the words of its one sentence, or None where both are to be found in it.
-        """
-        words = words or [None] * len(texts)
-        found: dict[int, list[Found]] = {}
-        for windows in _portions(windows_of([text for _, text in texts], self.pieces, words)):
-            found |= self.entities(windows, self.answers(model, windows))
-        return [
-            _with(AnnotatedText(name, text, (), words[index]), found.get(index, ()))
-            for index, (name, text) in enumerate(texts)
-        ]
-
-    def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
-        """Tensors of some windows: `input_ids` [B, S], `first_pieces` [B, W], `words` [B], and
-        `attention_mask` [B, S] where they differ in length."""
-        lengths = [len(window.pieces) for window in windows]
-        words = [len(window.first_pieces) for window in windows]
-        # never more than a window may have, which is perhaps all that the encoder has positions for
-        longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.pieces.longest)
-        ids = np.full((len(windows), longest), self.padding)
-        firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
-        for row, window in enumerate(windows):
-            ids[row, : lengths[row]] = window.pieces
-            firsts[row, : words[row]] = window.first_pieces
-        arrays = {"input_ids": ids, "first_pieces": firsts, "words": np.array(words)}
-        if min(lengths) < longest:
-            arrays["attention_mask"] = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    @torch.no_grad()
-    def answers(
-        self,
-        model: nn.Module,
-        windows: Sequence[Window],
-        watch: Callable[[Sequence[int], Mapping[str, Tensor], Tensor], None] | None = None,
-    ) -> list[Array]:
-        """What the head says of each window, as the representation keeps it.
-
-        Args:
-            model: the trained model.
-            windows: of any texts.
-            watch: is given the indices, inputs and logits of each batch, as they come.
-        """
-        answers: list[Array] = [np.empty(0)] * len(windows)
-        for indices in in_length_order([len(window.pieces) for window in windows], self.batch):
-            inputs = self.inputs([windows[index] for index in indices])
-            moved = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-            logits = read(model, moved)
-            if watch is not None:
-                watch(indices, moved, logits)
-            for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
-                answers[index] = self.representation.answer(own, windows[index])
-        return answers
-
-    def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Found]]:
-        """Entities by document, from the answers of all windows in order."""
-        pairs = zip(windows, answers, strict=True)
-        found = {}
-        for document, group in groupby(pairs, key=lambda pair: pair[0].document):
-            own, said = zip(*group, strict=True)
-            found[document] = self.representation.entities(own, said)
-        return found
-
-
-def _with(document: AnnotatedText, found: Iterable[Found]) -> AnnotatedText:
-    """The document with these entities instead of its own."""
-    ordered = sorted(found)
-    return document._replace(
-        entities=tuple(entity for entity, _ in ordered), confidences=tuple(share for _, share in ordered)
-    )
-
-
-def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
-    """Windows of whole documents, WINDOWS_AT_ONCE of them or as many more as the last document has."""
-    portion: list[Window] = []
-    for _, own in groupby(windows, key=lambda window: window.document):
-        portion += own
-        if len(portion) >= WINDOWS_AT_ONCE:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
-
-
-def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    """What the model says of each word, or of each stretch of words."""
-    pieces = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
-    return cast(Tensor, model(pieces, inputs["first_pieces"]))
 
 
 class EntityRecognition:
@@ -153,7 +29,7 @@ class EntityRecognition:
 
     Args:
         splits: documents of train and dev, and of test where there is one.
-        labeller: representation, tokenizer and device.
+        predictor: representation, tokenizer and device.
         batch: how many windows at once, and in an update.
         seed: of the order.
     """
@@ -164,18 +40,18 @@ class EntityRecognition:
     def __init__(
         self,
         splits: Mapping[str, list[AnnotatedText]],
-        labeller: EntityLabeller,
+        predictor: EntityPredictor,
         batch: FinetuneBatchConfig,
         seed: int,
     ) -> None:
-        self.splits, self.labeller, self._batch, self._seed = splits, labeller, batch, seed
-        self.representation = labeller.representation
+        self.splits, self.predictor, self._batch, self._seed = splits, predictor, batch, seed
+        self.representation = predictor.representation
         self.metric = self.representation.metric
         self.windows = {
             split: list(
                 windows_of(
                     [document.text for document in documents],
-                    labeller.pieces,
+                    predictor.pieces,
                     [document.words for document in documents],
                 )
             )
@@ -210,7 +86,7 @@ class EntityRecognition:
     def train_ids(self) -> set[int]:
         """Ids of all pieces that training reads, padding included."""
         return {
-            self.labeller.padding,
+            self.predictor.padding,
             *(piece for window in self.windows["train"] for piece in window.pieces),
         }
 
@@ -226,7 +102,7 @@ class EntityRecognition:
             yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
 
     def _batch_of(self, split: str, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
-        inputs = self.labeller.inputs([self.windows[split][index] for index in indices])
+        inputs = self.predictor.inputs([self.windows[split][index] for index in indices])
         targets = [self._targets[split][index] for index in indices]
         inputs["targets"] = self.representation.padded(targets, inputs["first_pieces"].shape[1])
         return inputs, sum(self.representation.count(row) for row in targets)
@@ -246,7 +122,7 @@ class EntityRecognition:
             loss += float(self.representation.loss(logits, padded, inputs["words"]))
             words += sum(self.representation.count(row) for row in targets)
 
-        predicted = self.decoded("dev", self.labeller.answers(model, self.windows["dev"], add))
+        predicted = self.decoded("dev", self.predictor.answers(model, self.windows["dev"], add))
         strict, nested = (
             strict_scores(self.splits["dev"], predicted),
             nested_exact_scores(self.splits["dev"], predicted),
@@ -261,12 +137,14 @@ class EntityRecognition:
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         """The documents of a split with the model's entities instead of the gold ones."""
-        return self.decoded(split, self.labeller.answers(model, self.windows[split]))
+        return self.decoded(split, self.predictor.answers(model, self.windows[split]))
 
     def decoded(self, split: str, answers: Sequence[Array]) -> list[AnnotatedText]:
         """The documents of a split with the entities of the answers of its windows, in order."""
-        found = self.labeller.entities(self.windows[split], answers)
-        return [_with(document, found.get(index, ())) for index, document in enumerate(self.splits[split])]
+        found = self.predictor.entities(self.windows[split], answers)
+        return [
+            with_entities(document, found.get(index, ())) for index, document in enumerate(self.splits[split])
+        ]
 
     def scores(self, split: str, predicted: Sequence[AnnotatedText]) -> dict[str, dict[str, Any]]:
         """The three protocols, each under its name."""
@@ -283,7 +161,7 @@ class EntityRecognition:
         rows = []
         for window in self.windows[split]:
             tags = word_tags(window.words, flat[window.document])
-            after = len(window.pieces) - len(self.labeller.pieces.after)
+            after = len(window.pieces) - len(self.predictor.pieces.after)
             bounds = (*window.first_pieces, after)
             rows.append(
                 [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.archives import contents, listed
+from bertinchamps.tasks.readers.archives import contents, listed
 
 
 @dataclass(frozen=True)

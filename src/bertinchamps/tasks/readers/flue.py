@@ -20,9 +20,9 @@ from typing import ClassVar
 
 from bertinchamps.contract import SPLITS, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import tasks
-from bertinchamps.tasks.hub import HubDataset, Row
-from bertinchamps.tasks.releases import Release
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.hub import HubDataset, Row
+from bertinchamps.tasks.readers.releases import Release
 
 NO_SENTENCE = ("", "NS")  # what PAWS-X has where a sentence was not translated
 CATEGORIES = ("books", "dvd", "music")
@@ -73,7 +73,7 @@ class _Published:
         return self.release.files(self._path, self.patterns)
 
 
-@tasks.register("pawsx")
+@readers.register("pawsx")
 class PawsX(_Published):
     """French PAWS-X (Yang et al., 2019): whether two sentences say the same, "1", or not, "0".
 
@@ -124,7 +124,7 @@ class PawsX(_Published):
         return kept
 
 
-@tasks.register("xnli")
+@readers.register("xnli")
 class Xnli(_Published):
     """French XNLI (Conneau et al., 2018): entailment, neutral or contradiction. Train is machine-translated.
 
@@ -175,7 +175,7 @@ class Xnli(_Published):
         ]
 
 
-@tasks.register("cls")
+@readers.register("cls")
 class Cls(_Published):
     """French Webis-CLS-10 (Prettenhofer and Stein, 2010): whether a review is positive (above 3 of 5) or negative.
 

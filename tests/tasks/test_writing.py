@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
-from bertinchamps.tasks.labelled import (
-    Answer,
-    checker,
-    class_object,
-    class_row,
-    entity_object,
-    entity_rows,
-)
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.texts.targets import Answer
+from bertinchamps.tasks.writing import cells, checker
 
 SECRET = "Madame Confidentielle"
 ROWS = Inputs(lambda: iter(()), "id", "note")
+
+
+def facts_of(kind: str) -> TaskFacts:
+    return TaskFacts("toy", kind, None, ("a", "b"), 64)
+
+
+def check_of(kind: str, form: str) -> Callable[[Input], None]:
+    return checker(kinds.build(kind), facts_of(kind), form, ROWS)
+
+
+def rows_of(kind: str, given: Input, answer: Any, columns: Sequence[str]) -> list[list[str]]:
+    """The rows of a table for one text, as `write` has them."""
+    built = kinds.build(kind)
+    beside = cells(given, columns, None if built.text_stays else ROWS.text_column)
+    return list(built.rows(facts_of(kind), answer, beside))
+
+
+def object_of(kind: str, given: Input, answer: Any) -> dict[str, Any]:
+    return kinds.build(kind).as_object(facts_of(kind), given, answer, ROWS)
 
 
 def row(*fields: tuple[str, Any]) -> Input:
@@ -28,26 +44,30 @@ def row(*fields: tuple[str, Any]) -> Input:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said", "cells"),
+    ("kind", "answer", "said", "own"),
     [
-        (Answer("a", {"a": 0.75, "b": 0.25}), "a", ["a", "0.75"]),
-        (Answer(["a", "b|c"], {"a": 0.9}), ["a", "b|c"], ['["a", "b|c"]', '{"a": 0.9}']),
-        (Answer(2.5, {}), 2.5, ["2.5"]),
+        ("single_label", Answer("a", {"a": 0.75, "b": 0.25}), "a", ["a", "0.75"]),
+        ("multi_label", Answer(["a", "b|c"], {"a": 0.9}), ["a", "b|c"], ['["a", "b|c"]', '{"a": 0.9}']),
+        ("number", Answer(2.5, {}), 2.5, ["2.5"]),
     ],
 )
-def test_classes_stand_beside_what_the_row_has(answer: Answer, said: Any, cells: list[str]) -> None:
+def test_classes_stand_beside_what_the_row_has(kind: str, answer: Answer, said: Any, own: list[str]) -> None:
     given = row(("id", 7), ("text", "Une toux"), ("ward", None))
     probabilities = {"probabilities": dict(answer.probabilities)} if answer.probabilities else {}
-    assert class_object(given, answer) == {
+    assert object_of(kind, given, answer) == {
         "id": 7, "text": "Une toux", "ward": None, "predicted": said, **probabilities
     }  # fmt: skip
-    assert class_row(given, answer, ("id", "text", "ward")) == ["7", "Une toux", "", *cells]
-    assert class_row(given, answer, ("id", "age", "ward")) == ["7", "", "", *cells]  # of another line of JSON
+    assert rows_of(kind, given, answer, ("id", "text", "ward")) == [["7", "Une toux", "", *own]]
+    assert rows_of(kind, given, answer, ("id", "age", "ward")) == [
+        ["7", "", "", *own]
+    ]  # of another line of JSON
 
 
 def test_columns_that_stand_twice_stay_two() -> None:
     given = row(("id", "7"), ("", "a"), ("text", "Une toux"), ("", "b"))
-    assert class_row(given, Answer(1.0, {}), ("id", "", "text", "")) == ["7", "a", "Une toux", "b", "1.0"]
+    assert rows_of("number", given, Answer(1.0, {}), ("id", "", "text", "")) == [
+        ["7", "a", "Une toux", "b", "1.0"]
+    ]
 
 
 DOCUMENT = AnnotatedText(
@@ -59,19 +79,19 @@ def test_entities_in_json_lines_keep_other_keys_but_older_lists() -> None:
     given = row(
         ("id", "P-77"), ("note", DOCUMENT.text), ("spans", [[0, 3, "A"]]), ("label", "old"), ("ward", 2)
     )
-    found = entity_object(given, DOCUMENT, ROWS)
+    found = object_of("ner", given, DOCUMENT)
     assert list(found) == ["id", "text", "entities", "label", "ward"]
     assert found["entities"][0] == {"start": 4, "end": 8, "label": "SIGN", "confidence": 0.9877}
 
 
 def test_a_table_has_a_row_for_each_entity_and_one_for_a_text_without() -> None:
     given, columns = row(("id", "P-77"), ("note", DOCUMENT.text), ("ward", 2)), ("id", "note", "ward")
-    assert list(entity_rows(given, DOCUMENT, columns, "note")) == [
+    assert rows_of("ner", given, DOCUMENT, columns) == [
         ["P-77", "2", "SIGN", "4", "8", "toux", "0.9877"],
         ["P-77", "2", "DISO", "4", "14", "toux sèche", "0.5000"],
     ]
     empty = DOCUMENT._replace(entities=(), confidences=())
-    assert list(entity_rows(given, empty, columns, "note")) == [["P-77", "2", "", "", "", "", ""]]
+    assert rows_of("ner", given, empty, columns) == [["P-77", "2", "", "", "", "", ""]]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +117,7 @@ def test_what_cannot_be_written_is_refused_by_its_place(
     kind: str, form: str, fields: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        checker(kind, form, ROWS)(row(("id", "1"), *fields.items()))
+        check_of(kind, form)(row(("id", "1"), *fields.items()))
     assert str(caught.value).startswith("a.csv: line 2: ")
     assert what in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -111,15 +131,15 @@ def test_what_can_be_written_is_not_refused() -> None:
         ("ner", "tsv", {"note": "a\nb"}),  # the text itself is not written again
         ("ner", "conll", {"entities": 1}),
     ):
-        checker(kind, form, ROWS)(row(("id", "1"), *fields.items()))
+        check_of(kind, form)(row(("id", "1"), *fields.items()))
 
 
 def test_json_has_no_columns_that_stand_twice_and_brat_no_ids() -> None:
     twice = row(("id", "1"), ("", "a"), ("", "b"))
-    checker("single_label", "csv", ROWS)(twice)
+    check_of("single_label", "csv")(twice)
     with pytest.raises(UserError, match=r"two columns have one name, .* write a \.csv"):
-        checker("single_label", "jsonl", ROWS)(twice)
-    check = checker("ner", "brat", ROWS)
+        check_of("single_label", "jsonl")(twice)
+    check = check_of("ner", "brat")
     check(row(("id", "P-1")))
     check(row(("id", "P-2")))
     with pytest.raises(UserError, match=r"line 2: its id is also that of an earlier text"):

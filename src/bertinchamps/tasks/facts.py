@@ -6,26 +6,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import EncoderSource, FlatTagger, NestedTagger, TextClassifier
-from bertinchamps.tasks.classification import Scale, TextLabeller
-from bertinchamps.tasks.entities import representations
-from bertinchamps.tasks.ner import EntityLabeller
-from bertinchamps.tasks.windows import Pieces
 
 FILE = "task.json"
 FORMAT = 1  # raise it when old files would be read wrongly
-PROBLEM_TYPES = {
-    "single_label": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "number": "regression",
-}
-HEADS = {"flat": FlatTagger, "nested": NestedTagger}
 
 
 @dataclass(frozen=True)
@@ -34,8 +19,8 @@ class TaskFacts:
 
     Attributes:
         title: of the task, such as quaero_emea.
-        kind: "ner", "single_label", "multi_label" or "number".
-        head: "flat" or "nested" for ner, else None.
+        kind: the entry of `tasks.kinds`, such as "ner".
+        head: the entry of heads, such as "nested"; None where the kind has one head alone.
         labels: types of entities, or classes, in the order of the head's outputs.
         max_length: tokens of a window.
         mean: of the numbers of train.
@@ -79,30 +64,3 @@ def read_facts(folder: Path) -> TaskFacts:
         return TaskFacts(**{**facts, "labels": tuple(facts["labels"])})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: not as it was written ({type(error).__name__})") from error
-
-
-def build_model(facts: TaskFacts, source: EncoderSource) -> nn.Module:
-    """An encoder with the head that the facts ask for."""
-    if facts.kind != "ner":
-        return TextClassifier(source, facts.labels, PROBLEM_TYPES[facts.kind])
-    head = str(facts.head)
-    return HEADS[head](source, representations.build(head, labels=facts.labels).classes)
-
-
-def build_labeller(
-    facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
-) -> EntityLabeller | TextLabeller:
-    """What turns texts into inputs of the model, and its answers into entities or classes.
-
-    Args:
-        facts: of the task.
-        tokenizer: of the encoder.
-        batch: windows or texts that go through the model at once.
-        device: where the model is.
-    """
-    if facts.kind == "ner":
-        representation = representations.build(str(facts.head), labels=facts.labels)
-        pieces = Pieces(tokenizer, facts.max_length)
-        return EntityLabeller(representation, pieces, tokenizer.pad_token_id, batch, device)
-    scale = Scale(facts.mean, facts.deviation)
-    return TextLabeller(facts.kind, facts.labels, tokenizer, facts.max_length, batch, device, scale)

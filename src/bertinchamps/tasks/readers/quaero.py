@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertinchamps.contract import SPLITS, AnnotatedText
-from bertinchamps.tasks import tasks
 from bertinchamps.tasks.formats import brat, conll
-from bertinchamps.tasks.hub import HubDataset
-from bertinchamps.tasks.releases import Release
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.hub import HubDataset
+from bertinchamps.tasks.readers.releases import Release
 
 CORPORA = ("EMEA", "MEDLINE")
 RELEASE = Release(
@@ -38,7 +38,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     return [] if corpus in CORPORA else [f"task.corpus={corpus}: one of {', '.join(CORPORA)}"]
 
 
-@tasks.register("quaero", check=_problems)
+@readers.register("quaero", check=_problems)
 class Quaero:
     """Ten types of medical entities in leaflets of medicines (EMEA) or titles of articles (MEDLINE).
 

@@ -16,9 +16,9 @@ from typing import Any
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.data.sources.readers_tables import QUOTED_TSV
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import tasks
-from bertinchamps.tasks.archives import is_archive
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.archives import is_archive
 
 # Names of training files and folders that say nothing of a task.
 GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")
@@ -73,7 +73,7 @@ def _classification_problems(settings: Mapping[str, Any]) -> list[str]:
     return wrong + _title_problems(settings)
 
 
-@tasks.register("classification", check=_classification_problems)
+@readers.register("classification", check=_classification_problems)
 class Classification:
     """Texts, or pairs of texts, with classes or a number, in `.csv`, `.tsv` or `.jsonl`, plain, `.gz` or `.zst`.
 
@@ -143,7 +143,7 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     return wrong + _title_problems(settings)
 
 
-@tasks.register("ner", check=_ner_problems)
+@readers.register("ner", check=_ner_problems)
 class Ner:
     """Texts with entities: brat folders or archives, CoNLL files, or JSON lines with spans, told by their names.
 
