@@ -30,7 +30,8 @@ IMPORTED = (
     "bertinchamps.command_line", "bertinchamps.model.auto", "bertinchamps.objectives.mlm",
     "bertinchamps.training.trainer", "bertinchamps.training.hooks", "bertinchamps.training.run",
     "bertinchamps.training.figures", "bertinchamps.training.runtime", "bertinchamps.training.optim",
-    "bertinchamps.training.checkpoint", "bertinchamps.tasks.saved", "bertinchamps.tasks.outputs",
+    "bertinchamps.training.assembly", "bertinchamps.checks.pretraining", "bertinchamps.checks.finetuning",
+    "bertinchamps.checks.prediction", "bertinchamps.tasks.finetuning", "bertinchamps.tasks.writing",
     "bertinchamps.data.corpus", "bertinchamps.data.online", "bertinchamps.reporting.page",
     "matplotlib.figure",
 )  # fmt: skip
