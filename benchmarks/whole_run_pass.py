@@ -28,9 +28,8 @@ from bertinchamps import pretrain
 from bertinchamps.console import tell
 from bertinchamps.contract import Batch
 from bertinchamps.schemas import PretrainConfig
-from bertinchamps.training import checkpoint
+from bertinchamps.training import assembly, checkpoint
 from bertinchamps.training import runtime as runtimes
-from bertinchamps.training import trainer as trainers
 from bertinchamps.training.distributed import ALONE
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Checkpoints, Evaluation, read_metrics
@@ -265,7 +264,7 @@ def _wrapped(parts: Parts) -> Iterator[Made]:
     original_write: Any = checkpoint.write
     clip, backward = torch.nn.utils.clip_grad_norm_, torch.Tensor.backward
     with (
-        mock.patch.object(trainers, "Trainer", TimedTrainer),
+        mock.patch.object(assembly, "Trainer", TimedTrainer),
         mock.patch.object(runtimes, "_read_ahead", read_ahead),
         mock.patch.object(checkpoint, "write", write),
         mock.patch.object(torch.nn.utils, "clip_grad_norm_", parts.wrapped(whole_run_parts.CLIPPING, clip)),
