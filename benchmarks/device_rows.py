@@ -23,7 +23,7 @@ from benchmarks.devices import set_process_as_torch_starts
 from benchmarks.pretraining_rows import masked_batches, peer, peer_flops, plain_updates, trainer_of
 from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.objectives.mlm import IGNORED
+from bertinchamps.objectives.masking import IGNORED
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.runtime import Runtime, build_runtime

@@ -27,7 +27,7 @@ from benchmarks import needed_flops
 from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
+from bertinchamps.model.encoders import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.facts import TaskFacts

@@ -40,7 +40,7 @@ from benchmarks.finetuning_settings import (
     refuse_unequal,
     shared,
 )
-from bertinchamps import command_line
+from bertinchamps.command_line.running import SPIN_COUNT
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
@@ -147,7 +147,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def _rows(problem: Problem, folder: Path) -> list[Row]:
     """Ours, and the peer's: each padding in each precision that the device has."""
     from benchmarks.engines import train_ours, train_peer
-    from bertinchamps.training.runtime import has_fast_bf16
+    from bertinchamps.training.device import has_fast_bf16
 
     runtime = problem.runtime
     dtype = (
@@ -273,7 +273,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
 def main() -> None:
     """Entry point of `python -m benchmarks.finetuning`."""
     arguments = parser().parse_intermixed_args()
-    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # read when torch is imported
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # of new heads, which are meant to be

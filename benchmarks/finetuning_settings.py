@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-
 from benchmarks.sentences import documents
-from bertinchamps import command_line
 from bertinchamps.checks import finetuning as finetuning_checks
-from bertinchamps.composing import config_dir, load
+from bertinchamps.command_line.mistakes import mistakes
+from bertinchamps.composing import configuration
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
@@ -54,12 +51,11 @@ def setting(key: str, value: object) -> str:
 
 def composed(words: list[str]) -> FinetuneConfig:
     """The configuration of these words, after all that is wrong with them was told."""
-    ConfigStore.instance().store("finetune_schema", node=FinetuneConfig)
-    problems = command_line.mistakes("finetune", words, finetuning_checks.problems)
+    problems = mistakes("finetune", words, finetuning_checks.problems)
     if problems:
         raise UserError("\n".join(problems))
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return load(compose("finetune", overrides=words), FinetuneConfig)
+    config: FinetuneConfig = configuration("finetune", words)
+    return config
 
 
 def refuse_unequal(config: FinetuneConfig) -> None:

@@ -25,7 +25,7 @@ from benchmarks.pretraining_problem import IDS, random_corpus
 from bertinchamps.model import attention
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import flops_per_token
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import PretrainConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bertinchamps.model.downstream import EncoderSource
+from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.flops import downstream_flops_per_token, forward_flops_per_token
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.kinds import kinds
@@ -23,7 +23,7 @@ def of_labels(facts: TaskFacts, encoder: Any, lengths: Sequence[int]) -> float:
         lengths: tokens of each text.
     """
     with torch.device("meta"):  # no memory for weights
-        model = kinds.build(facts.kind).build_model(facts, EncoderSource(encoder.name_or_path, encoder))
+        model: Any = kinds.build(facts.kind).build_model(facts, EncoderSource(encoder.name_or_path, encoder))
     return _sum(lengths, lambda length: downstream_flops_per_token(model, encoder, length) / 3)
 
 

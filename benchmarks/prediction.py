@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import figures, markdown, results, running
 from benchmarks.finetuning_settings import composed, random_model, setting
 from benchmarks.sentences import WORDS, documents
-from bertinchamps import command_line
+from bertinchamps.command_line.running import SPIN_COUNT
 from bertinchamps.console import tell
 from bertinchamps.errors import UserError
 
@@ -248,7 +248,7 @@ def plot(result: Mapping[str, Any], file: Path) -> None:
 def main() -> None:
     """Entry point of `python -m benchmarks.prediction`."""
     arguments = parser().parse_args()
-    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # read when torch is imported
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -12,11 +12,12 @@ import torch
 
 from benchmarks.devices import product_flops, set_process_as_torch_starts
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.facts import TaskFacts, read_facts
 from bertinchamps.tasks.kinds import kinds
-from bertinchamps.training.runtime import Runtime, build_runtime, has_fast_bf16
+from bertinchamps.training.device import has_fast_bf16
+from bertinchamps.training.runtime import Runtime, build_runtime
 
 PEER_BATCHES = (1, 8)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -11,7 +11,7 @@ from transformers import pipeline
 
 from benchmarks import needed_flops
 from benchmarks.predictors import DTYPES, Agreement, Models, Row, both_sides, padding_share
-from bertinchamps.model.downstream import open_config
+from bertinchamps.model.encoders import open_config
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.saved_model import SavedModel, open_model
 from bertinchamps.tasks.tagging.predictor import EntityPredictor

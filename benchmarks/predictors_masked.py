@@ -16,8 +16,8 @@ from transformers import AutoTokenizer, pipeline
 
 from benchmarks import needed_flops
 from benchmarks.predictors import DTYPES, Agreement, Models, Row, both_sides, padding_share
-from bertinchamps.model.downstream import open_config
-from bertinchamps.model.huggingface import load_masked_lm
+from bertinchamps.model.encoders import open_config
+from bertinchamps.model.heads.masked_lm import load_masked_lm
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.tagging.windows import words_of
 from bertinchamps.training.runtime import Runtime

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results, running
-from bertinchamps import command_line
+from bertinchamps.command_line.running import SPIN_COUNT
 
 OURS = "bertinchamps"
 PEERS = ("bert", "modernbert")
@@ -68,7 +68,7 @@ def rows(arguments: argparse.Namespace) -> list[dict[str, str]]:
 def _fast_bf16() -> bool:
     import torch
 
-    from bertinchamps.training.runtime import has_fast_bf16
+    from bertinchamps.training.device import has_fast_bf16
 
     return has_fast_bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
@@ -168,7 +168,7 @@ def main() -> None:
 
         print(json.dumps(measure(arguments, json.loads(arguments.row))))
         return
-    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do, for all rows
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # as our commands do, for all rows
     running.run("pretraining", arguments, lambda _: benchmark(arguments), table, plot)
 
 

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-
-from bertinchamps import command_line
-from bertinchamps.composing import config_dir, load
+from bertinchamps.command_line.mistakes import mistakes
+from bertinchamps.composing import configuration
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PretrainConfig
 
@@ -68,13 +65,11 @@ def composed(arguments: argparse.Namespace, words: Sequence[str]) -> PretrainCon
     Raises:
         UserError: a setting that does not exist or has no such value.
     """
-    ConfigStore.instance().store("pretrain_schema", node=PretrainConfig)
-    problems = command_line.mistakes("pretrain", arguments.settings)
+    problems = mistakes("pretrain", arguments.settings)
     if problems:
         raise UserError("\n".join(problems))
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        overrides = [*words_of(arguments), *words, *arguments.settings]
-        return load(compose("pretrain", overrides=overrides), PretrainConfig)
+    config: PretrainConfig = configuration("pretrain", [*words_of(arguments), *words, *arguments.settings])
+    return config
 
 
 def random_corpus(config: PretrainConfig, folder: Path) -> Corpus:

@@ -24,7 +24,7 @@ from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import downstream_flops_per_token, flops_per_token
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.clock import Clock

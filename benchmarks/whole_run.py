@@ -46,7 +46,7 @@ from benchmarks.whole_run_parts import (
     OF_UPDATES,
     PARTS,
 )
-from bertinchamps import command_line
+from bertinchamps.command_line.running import SPIN_COUNT
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
 
 
@@ -248,7 +248,7 @@ def main() -> None:
 
         print(json.dumps(measure(arguments)))
         return
-    os.environ.setdefault("GOMP_SPINCOUNT", command_line.SPIN_COUNT)  # as our commands do
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # as our commands do
     running.run("whole_run", arguments, lambda _: benchmark(arguments), table, plot)
 
 

@@ -260,12 +260,12 @@ def _wrapped(parts: Parts) -> Iterator[Made]:
         made.checkpoints += 1
         original_write(*given, **named)
 
-    original_reader: Any = runtimes._read_ahead
+    original_reader: Any = runtimes.read_ahead
     original_write: Any = checkpoint.write
     clip, backward = torch.nn.utils.clip_grad_norm_, torch.Tensor.backward
     with (
         mock.patch.object(assembly, "Trainer", TimedTrainer),
-        mock.patch.object(runtimes, "_read_ahead", read_ahead),
+        mock.patch.object(runtimes, "read_ahead", read_ahead),
         mock.patch.object(checkpoint, "write", write),
         mock.patch.object(torch.nn.utils, "clip_grad_norm_", parts.wrapped(whole_run_parts.CLIPPING, clip)),
         mock.patch.object(torch.Tensor, "backward", parts.wrapped(whole_run_parts.BACKWARD, backward)),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.splits import label_names
 from bertinchamps.tasks.tagging.flat import Flat

@@ -7,17 +7,26 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from bertinchamps import command_line
 from bertinchamps.checks.pretraining import problems
+from bertinchamps.command_line import run
+from bertinchamps.command_line.mistakes import mistakes as all_mistakes
+from bertinchamps.command_line.readable import readable
+from bertinchamps.composing import configuration
 from support import QUICK, command
+
+CONFIGS: list[object] = []
+
+
+def keep(config: object) -> None:
+    """Stands in for the work of a command."""
+    CONFIGS.append(config)
 
 
 def mistakes(*words: str, of: str = "pretrain") -> list[str]:
-    for name, schema in command_line.COMMANDS.items():
-        command_line.ConfigStore.instance().store(f"{name}_schema", node=schema)
-    return command_line.mistakes(of, list(words), problems)
+    return all_mistakes(of, list(words), problems)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +123,35 @@ def test_every_job_of_a_sweep_is_checked() -> None:
 )
 def test_right_command_lines_have_no_mistakes(words: list[str]) -> None:
     assert mistakes(*words) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        (["pretrain", "data=demo", "arch=tiny", "+budget=1m"], 1),
+        (["pretrain", "data=demo", "arch=tiny", "+budget=1m", "seed=3"], 2),
+        (["finetune", "task=demo", "model=scratch", "max_length=64"], 2),
+    ],
+)
+def test_a_command_line_is_composed_twice_at_the_most(
+    words: list[str], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, *settings = words
+    composed: list[object] = []
+    compose = ConfigLoaderImpl.load_configuration
+    monkeypatch.setattr(
+        ConfigLoaderImpl,
+        "load_configuration",
+        lambda *given, **named: composed.append(named) or compose(*given, **named),
+    )
+    monkeypatch.setattr(sys, "argv", [name, *settings])
+    monkeypatch.setattr(os, "umask", lambda mask: 0)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "3000")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    CONFIGS.clear()
+    run(name, f"{__name__}:keep")
+    assert len(composed) == most
+    assert [configuration(name, settings)] == CONFIGS
 
 
 def test_a_mistake_ends_with_status_2_one_message_and_no_files(tmp_path: Path) -> None:
@@ -216,12 +254,12 @@ def test_the_hub_out_of_reach_is_one_readable_message(tmp_path: Path) -> None:
     ],
 )
 def test_values_may_have_accents(word: str, value: object) -> None:
-    (override,) = OverridesParser.create().parse_overrides(command_line._readable([word]))
+    (override,) = OverridesParser.create().parse_overrides(readable([word]))
     assert override.value() == value
 
 
 def test_accents_in_a_sweep_stay_apart_and_options_come_first() -> None:
-    words = command_line._readable(["task.train=été.csv,hiver.csv", "seed=0", "--multirun"])
+    words = readable(["task.train=été.csv,hiver.csv", "seed=0", "--multirun"])
     assert words[0] == "--multirun"
     sweep = OverridesParser.create().parse_override(words[1])
     assert [str(value) for value in sweep.sweep_string_iterator()] == ['"été.csv"', "hiver.csv"]
@@ -348,10 +386,10 @@ def test_a_budget_of_any_length_brings_the_recipe_of_such_budgets(
 ) -> None:
     from support import composed
 
-    config = composed(*command_line._readable(["data=demo", word]))
+    config = composed(*readable(["data=demo", word]))
     assert config.budget.hours == pytest.approx(hours)
     assert config.batch.size == recipe
-    assert command_line._readable(["+budget=10m"]) == ["+budget=10m"]  # a preset stays one
+    assert readable(["+budget=10m"]) == ["+budget=10m"]  # a preset stays one
 
 
 def test_help_shows_the_keys_of_the_choice_that_is_made(tmp_path: Path) -> None:

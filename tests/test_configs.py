@@ -46,10 +46,10 @@ def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "given"), [("local", []), ("slurm", ["cluster.partition=cpu"])])
 def test_every_cluster_composes_and_its_settings_are_right(name: str, given: list[str]) -> None:
-    from bertinchamps.checks.preparation import command_problems
+    from bertinchamps.checks.preparation import problems
 
     config = composed("data=demo", f"+cluster={name}", *given, command="prepare")
-    assert command_problems(config) == []
+    assert problems(config) == []
     files = {file.stem for file in (config_dir() / "cluster").glob("*.yaml")}
     assert files == {"local", "slurm"}
 
@@ -162,7 +162,7 @@ def test_the_schema_and_the_model_agree_on_what_an_architecture_is() -> None:
 
 
 def test_every_knob_is_documented_where_it_is_declared() -> None:
-    from bertinchamps.command_line import help_text
+    from bertinchamps.command_line.help import help_text
 
     declared = help_text("pretrain").partition("Single settings")[2].partition("Settings of ")[0]
     keys = [line for line in declared.splitlines() if line.startswith("    ")]
@@ -177,7 +177,7 @@ def test_activation_checkpointing_gives_the_same_losses(quick_run: Callable[...,
 
 
 def test_compiled_and_eager_losses_agree(quick_run: Callable[..., Path]) -> None:
-    from bertinchamps.training.runtime import can_compile
+    from bertinchamps.training.device import can_compile
 
     if not can_compile(torch.device("cpu")):
         pytest.skip("no C++ compiler, which torch.compile needs on a CPU")

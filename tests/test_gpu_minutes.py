@@ -347,6 +347,15 @@ def test_a_run_that_was_cut_short_is_told_as_far_as_it_went(tmp_path: Path) -> N
     (tmp_path / "summary.json").write_text('{"peak_flops": 1000}', encoding="utf-8")
     assert learns.results_of(tmp_path)["mfu"] == pytest.approx(0.5)
     assert learns.results_of(tmp_path / "nothing")["held_out"] == []
+    summary = {
+        "spent": {"seconds": 20.0}, "tokens_per_second": 50.0, "peak_flops": 1e12, "peak_origin": "data sheet",
+        "parameters": 7, "device": "a card",
+    }  # fmt: skip
+    for key in ("mfu", "share_of_peak_flops"):  # the second in runs of earlier versions
+        shown = "\n".join(
+            learns.section({**result, "stage": {"seconds": 30}, "summary": {**summary, key: 0.25}})
+        )
+        assert "50 tokens/s, 25.0% of 1 TFLOP/s (data sheet)" in shown
 
 
 def test_fine_tuning_starts_from_the_newest_model_or_its_checkpoint(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class _AfterImport(MetaPathFinder, Loader):
 
 for _module, _then in (
     ("transformers.models.auto.configuration_auto", "bertinchamps.model.configuration"),
-    ("transformers.models.auto.modeling_auto", "bertinchamps.model.huggingface"),
+    ("transformers.models.auto.modeling_auto", "bertinchamps.model.auto"),
     ("transformers.modeling_layers", "bertinchamps.model.layers"),
 ):
     if _module in sys.modules:

@@ -1,14 +1,18 @@
-"""From the tree that Hydra composed to plain dataclasses. Nobody past this file sees OmegaConf."""
+"""From words of a command line to plain dataclasses: Hydra composes a tree, and nobody past this file sees it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import hydra
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import COMMANDS
 
 Config = TypeVar("Config")
 
@@ -26,6 +30,33 @@ def config_dir() -> Path:
     raise UserError(
         f"no configs/ found beside {package}: reinstall bertinchamps, or run it from its checkout"
     )
+
+
+def store_schemas() -> None:
+    """Let Hydra check every command's yaml against its schema."""
+    for name, schema in COMMANDS.items():
+        ConfigStore.instance().store(f"{name}_schema", node=schema)
+
+
+def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+    """The tree of a command's yaml and of words such as arch=small.
+
+    Args:
+        command: a key of `COMMANDS`.
+        words: of the command line, in Hydra's grammar.
+        with_hydra: keep the node `hydra`, Hydra's own settings.
+
+    Raises:
+        HydraException: there is no such group, choice or key.
+    """
+    store_schemas()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return hydra.compose(command, overrides=list(words), return_hydra_config=with_hydra)
+
+
+def configuration(command: str, words: Sequence[str] = ()) -> Any:
+    """The configuration of a command (an instance of its schema) and words that are known to be right."""
+    return load(compose(command, words), COMMANDS[command])
 
 
 def load(composed: DictConfig, schema: type[Config]) -> Config:

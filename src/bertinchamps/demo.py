@@ -16,10 +16,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from hydra import compose
 from transformers import pipeline
 
-from bertinchamps.composing import load
+from bertinchamps.composing import configuration
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.data.sources.demo import SHOWCASE
@@ -76,9 +75,7 @@ def find_entities(pretrained: Path) -> Path:
     """
 
     tell("\nNow it learns to find disorders, drugs, sites and examinations in clinical notes of the toy:")
-    composed = load(
-        compose("finetune", overrides=ENTITY_SETTINGS), FinetuneConfig
-    )  # Hydra runs the demo already
+    composed: FinetuneConfig = configuration("finetune", ENTITY_SETTINGS)
     folder = finetune(replace(composed, model=str(pretrained), runs_dir=str(pretrained.parent)))
     sentences, found = folder / "sentences.jsonl", folder / "sentences_found.jsonl"
     sentences.write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES), encoding="utf-8")

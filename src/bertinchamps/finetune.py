@@ -80,5 +80,5 @@ def score(config: FinetuneConfig) -> float:
 def run_label(config: FinetuneConfig, examples: Examples) -> str:
     """Goes into the name of a run's directory."""
     title = re.sub(r"[^\w.-]+", "-", examples.title).strip("-.")[:LONGEST_LABEL]
-    head = [config.head] if examples.kind.heads else []
+    head = [config.head] if examples.kind.has_heads else []
     return "_".join([title, *head, f"seed{config.seed}"])

@@ -14,7 +14,7 @@ from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.schemas import BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bertinchamps.contract import Output
 from bertinchamps.model import attention, layers
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.training.trainer import Trainer
 

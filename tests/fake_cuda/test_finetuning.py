@@ -11,7 +11,7 @@ from fake_card import fake_card, waits_of_updates
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import BudgetConfig, FinetuneBatchConfig, RuntimeConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts

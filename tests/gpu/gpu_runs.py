@@ -23,7 +23,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock, Spent

@@ -12,8 +12,8 @@ from gpu_runs import DEVICE, NEEDS_A_CARD, SIZES, SPECIAL, Sizes, config_of, mod
 from torch import Tensor, nn
 
 from bertinchamps.data.corpus import Corpus
+from bertinchamps.model.heads.nested import SpanScorer
 from bertinchamps.model.huggingface import BertinchampsModel
-from bertinchamps.model.nested import SpanScorer
 
 pytestmark = NEEDS_A_CARD
 

@@ -28,7 +28,7 @@ from gpu_runs import (
 from torch import Tensor
 
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.model.huggingface import load_masked_lm
+from bertinchamps.model.heads.masked_lm import load_masked_lm
 from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.hook import Hook

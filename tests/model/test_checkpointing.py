@@ -11,11 +11,9 @@ import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from bertinchamps.model.attention import Attention
-from bertinchamps.model.huggingface import (
-    BertinchampsForMaskedLM,
-    BertinchampsForSequenceClassification,
-    BertinchampsForTokenClassification,
-)
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.layers import EncoderLayer, register
 
 CLASS, IMPORTED = (

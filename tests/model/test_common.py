@@ -22,12 +22,10 @@ from transformers import (
 
 from bertinchamps.model import huggingface
 from bertinchamps.model.attention import attend_plainly
-from bertinchamps.model.huggingface import (
-    BertinchampsForMaskedLM,
-    BertinchampsForSequenceClassification,
-    BertinchampsForTokenClassification,
-    BertinchampsModel,
-)
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.huggingface import BertinchampsModel
 from bertinchamps.model.positions import POSITIONS
 
 AUTO = {

@@ -10,13 +10,12 @@ import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from bertinchamps.model.downstream import EncoderSource, NestedTagger, TextClassifier
+from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.flops import downstream_flops_per_token, forward_flops_per_token
-from bertinchamps.model.huggingface import (
-    BertinchampsForMaskedLM,
-    BertinchampsForSequenceClassification,
-    BertinchampsForTokenClassification,
-)
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification, TextClassifier
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.heads.nested import NestedTagger
 
 LENGTH, HIDDEN, WIDE, LAYERS = 24, 32, 64, 3
 SIZES: dict[str, Any] = {

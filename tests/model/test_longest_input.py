@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.downstream import longest_input
+from bertinchamps.model.encoders import longest_input
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40,

@@ -10,11 +10,9 @@ from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
 from bertinchamps.model import losses
-from bertinchamps.model.huggingface import (
-    BertinchampsForMaskedLM,
-    BertinchampsForSequenceClassification,
-    BertinchampsForTokenClassification,
-)
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 
 CLASSES, SEVERAL = torch.tensor([2, 0]), torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
 PROBLEMS = {

@@ -10,7 +10,7 @@ import torch
 from bertinchamps.errors import UserError
 from bertinchamps.model.activations import ACTIVATIONS
 from bertinchamps.model.feed_forward import FEED_FORWARDS
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.initialisation import INITS
 from bertinchamps.model.norms import NORMS
 from bertinchamps.model.positions import POSITIONS

@@ -10,13 +10,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.auto import register
 from bertinchamps.model.configuration import ARCHITECTURE_FIELDS, BertinchampsConfig
-from bertinchamps.model.huggingface import (
-    BertinchampsForMaskedLM,
-    BertinchampsModel,
-    load_masked_lm,
-    register,
-)
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
+from bertinchamps.model.huggingface import BertinchampsModel
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModel
 
-from bertinchamps.model.huggingface import (
-    BertinchampsForSequenceClassification,
-    BertinchampsForTokenClassification,
-    BertinchampsModel,
-)
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
+from bertinchamps.model.huggingface import BertinchampsModel
 
 TASK_TYPES = {
     "FEATURE_EXTRACTION": BertinchampsModel,

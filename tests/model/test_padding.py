@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from bertinchamps.model.attention import attend
-from bertinchamps.model.huggingface import (
-    BertinchampsForMaskedLM,
-    BertinchampsForSequenceClassification,
-    BertinchampsForTokenClassification,
-)
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 
 MODELS = (
     BertinchampsForMaskedLM,

@@ -8,10 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hydra import initialize_config_dir
 
 from bertinchamps import demo
-from bertinchamps.composing import config_dir
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.data.sources.demo import REGISTERS, DemoSource, clinical_notes
 from bertinchamps.data.sources.demo_grammar import Dice
@@ -125,8 +123,7 @@ def test_the_demo_pretrains_fills_masks_and_finds_entities(
         demo, "ENTITY_SETTINGS", [*demo.ENTITY_SETTINGS, "task.documents=10", "budget.epochs=1"]
     )
     config = composed(*QUICK, "budget.steps=1", f"run_dir={tmp_path / 'pretrained'}")
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):  # as the command line does
-        demo.demo(config)
+    demo.demo(config)
     (run,) = (folder for folder in tmp_path.iterdir() if folder.name != "pretrained")
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert results["task"] == "demo"

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.contract import Entity
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten
-from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.model.encoders import open_tokenizer
+from bertinchamps.spans import ByPlace, flatten
 from bertinchamps.tasks.tagging.flat import Flat, _transitions, _viterbi
 from bertinchamps.tasks.tagging.nested import Nested
 from bertinchamps.tasks.tagging.representations import IGNORED, Found, word_tags

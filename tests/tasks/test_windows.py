@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import open_tokenizer
+from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.tagging.sentences import sentences
 from bertinchamps.tasks.tagging.windows import Pieces, Window, windows_of, words_of

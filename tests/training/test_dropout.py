@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from bertinchamps.schemas import RuntimeConfig
-from bertinchamps.training import dropout
-from bertinchamps.training.dropout import attention
+from bertinchamps.training.cpu import dropout
+from bertinchamps.training.cpu.dropout import attention
 from bertinchamps.training.runtime import build_runtime
 
 

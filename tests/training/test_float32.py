@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bertinchamps.training import float32, runtime
-from bertinchamps.training.float32 import linear
-from bertinchamps.training.replacing import Replacing
+from bertinchamps.training import runtime
+from bertinchamps.training.cpu import float32
+from bertinchamps.training.cpu.float32 import linear
+from bertinchamps.training.cpu.overrides import FunctionOverrides
 
 SHAPES = [(64, 24), (2, 48, 24), (1, 24), (24,), (5, 13, 24), (3, 64, 24)]
 
@@ -59,7 +60,7 @@ def test_modules_go_through_it_within_the_context_alone(
     layer = nn.Linear(8, 4)
     layer(torch.randn(64, 8))
     assert asked == []
-    with Replacing({functional.linear: partial(linear, images=float32.images())}):
+    with FunctionOverrides({functional.linear: partial(linear, images=float32.images())}):
         layer(torch.randn(64, 8))
     assert asked == [16 if threads == 1 else 1]
 

@@ -16,12 +16,13 @@ from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.device import can_compile
 from bertinchamps.training.optim import optimizers
-from bertinchamps.training.runtime import build_runtime, can_compile
+from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.trainer import Trainer
 
 LENGTH, SIZE, UPDATES = 32, 64, 60

@@ -10,6 +10,7 @@ import torch
 
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import peak, runtime
+from bertinchamps.training.device import autocast_dtype
 from bertinchamps.training.runtime import EARNS_COMPILING, Runtime, build_runtime
 
 CPU = Runtime(torch.device("cpu"), None, compiled=True)
@@ -53,7 +54,7 @@ def test_the_precision_of_a_card(
     precision: str,
     expected: torch.dtype | None,
 ) -> None:
-    assert runtime._autocast_dtype(precision, card(capability)) is expected
+    assert autocast_dtype(precision, card(capability)) is expected
 
 
 def test_numbers_of_a_cpu_are_there_at_once() -> None:

@@ -9,7 +9,7 @@ from bertinchamps.checks.training import broken, training_problems
 from bertinchamps.data.tokenizer import tokenizer_problems
 from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import arch_problems
-from bertinchamps.model.downstream import longest_input, open_config, open_tokenizer
+from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
 from bertinchamps.registry import closest
 from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name

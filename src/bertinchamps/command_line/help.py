@@ -1,7 +1,7 @@
 """What `--help` prints: usage, the choices of each group, every key with its default and meaning.
 
-Keys of the closed nodes are explained by their schemas. Those of the open ones (data, task, optim …) are those of the
-choice that the command line makes, explained by the comments of its yaml file.
+Schemas explain the keys of closed nodes. Open nodes (data, task, optim …) have the keys of the chosen option, which the
+comments of its yaml file explain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, cast
 from bertinchamps.composing import config_dir
 from bertinchamps.schemas import COMMANDS
 
-# Groups outside the defaults list, appended with a plus: whose they are.
+# Groups outside the defaults list, which are appended with a plus, and their commands.
 APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
 WIDTH = 34  # of the column of keys
 SETTING = re.compile(r"(?P<indent> *)(?P<key>\w+): *(?P<value>.*?)(?:\s+#\s*(?P<meaning>.*))?$")
@@ -27,7 +27,7 @@ def help_text(command: str, words: Sequence[str] = ()) -> str:
 
     Args:
         command: its name.
-        words: settings given beside --help, such as task=ner, whose keys are shown then.
+        words: settings beside --help; task=ner shows the keys of ner.
     """
     schema = COMMANDS[command]
     lines = [
@@ -56,7 +56,7 @@ def help_text(command: str, words: Sequence[str] = ()) -> str:
 
 
 def _choices(command: str) -> Iterator[str]:
-    """A line for each group that the command takes, with its choices."""
+    """A line for each group of the command, with its choices."""
     used = {knob.name for knob in fields(cast(Any, COMMANDS[command]))}
     appended = {group for group, owner in APPENDED.items() if owner == command}
     used = (used - set(APPENDED)) | appended | ({"experiment"} if command == "pretrain" else set())
@@ -80,7 +80,7 @@ def _keys(schema: type, prefix: str) -> Iterator[str]:
 
 
 def _open_groups(command: str) -> list[str]:
-    """Groups whose settings no schema declares, since each choice has its own."""
+    """Groups whose keys depend on the choice, and are in no schema."""
     nodes = [knob.name for knob in fields(cast(Any, COMMANDS[command])) if knob.default_factory is not list]
     schemas = [
         knob.name for knob in fields(cast(Any, COMMANDS[command])) if is_dataclass(knob.default_factory)
@@ -89,7 +89,7 @@ def _open_groups(command: str) -> list[str]:
 
 
 def _keys_of_choice(command: str, group: str, words: Sequence[str]) -> list[str]:
-    """The keys of the choice that is made in a group: by the words, or by the command's own yaml."""
+    """The keys of the group's choice in `words`, or in the command's own yaml."""
     menu = sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
     given = [word.lstrip("+").partition("=")[2] for word in words if word.lstrip("+").startswith(f"{group}=")]
     choice = given[-1] if given and given[-1] in menu else _default(command, group)
@@ -105,7 +105,7 @@ def _keys_of_choice(command: str, group: str, words: Sequence[str]) -> list[str]
 
 
 def _default(command: str, group: str) -> str | None:
-    """The choice of the command's own yaml; None where one must be made."""
+    """The choice of the command's own yaml; None where the user must choose."""
     text = (config_dir() / f"{command}.yaml").read_text(encoding="utf-8")
     found = re.search(rf"^  - {group}: (\w+)", text, re.MULTILINE)
     return found[1] if found else None

@@ -18,7 +18,7 @@ from bertinchamps.model.positions import POSITIONS
 from bertinchamps.model.stock.requirements import REQUIRED, stock_problems
 from bertinchamps.registry import Registry, closest
 
-# Keys of the node that are not part of the model: a promise to keep, and the padding of the vocabulary.
+# Keys of the node that are not part of the model's config.
 NODE_ONLY_FIELDS = ("stock", "vocab_padding")
 
 REGISTRIES: Mapping[str, tuple[Registry[Any], tuple[str, ...]]] = {
@@ -49,8 +49,8 @@ def arch_problems(fields: Mapping[str, object]) -> list[str]:
     """Everything wrong with an architecture node, as `arch.X=...` lines with their remedies.
 
     Args:
-        fields: the whole node, `stock` and `vocab_padding` included. Every key must be there: an
-            architecture that leans on defaults changes when they do.
+        fields: the whole node, `stock` and `vocab_padding` included. Every key must be there: an architecture that
+            relied on defaults would change with them.
     """
     known = (*ARCHITECTURE_FIELDS, *NODE_ONLY_FIELDS)
     problems = [f"arch.{name}: no such setting{closest(name, known)}" for name in fields if name not in known]
@@ -63,7 +63,7 @@ def arch_problems(fields: Mapping[str, object]) -> list[str]:
         problems += wrong
         if not wrong:
             valid[name] = fields[name]
-    # Invalid fields have their defaults in this config, so a relation that reads one of them is left out.
+    # This config has defaults in place of invalid fields, so relations that read an invalid field are left out.
     config = BertinchampsConfig(**{name: valid[name] for name in ARCHITECTURE_FIELDS if name in valid})
     judged = [relation for relation in RELATIONS if valid.keys() >= set(relation.fields)]
     problems += [problem for relation in judged if (problem := relation.problem(config)) is not None]
@@ -78,8 +78,8 @@ def build_config(fields: Mapping[str, Any], vocab_size: int, **token_ids: int | 
 
     Args:
         fields: the whole `configs/arch/` node.
-        vocab_size: tokens of the tokenizer; rows are added up to a multiple of `vocab_padding`, since
-            matrix products are faster on round sizes.
+        vocab_size: tokens of the tokenizer, rounded up to a multiple of `vocab_padding`: matrix products are faster on
+            round sizes.
         token_ids: `pad_token_id`, `mask_token_id` and so on.
 
     Raises:
@@ -95,7 +95,7 @@ def build_config(fields: Mapping[str, Any], vocab_size: int, **token_ids: int | 
 
 
 def _field_problems(name: str, value: object) -> list[str]:
-    """What is wrong with one value, whatever the others are."""
+    """Mistakes in one value, independent of the other fields."""
     if name in REGISTRIES:
         registry, given = REGISTRIES[name]
         return registry.problems(value, given=given)
@@ -108,7 +108,7 @@ def _field_problems(name: str, value: object) -> list[str]:
 
 
 def _of_its_kind(name: str, value: object) -> tuple[bool, str]:
-    """Whether a switch, a count or a quantity is one, and what it must be."""
+    """True if the value is of its default's kind (switch, count or quantity); and what it must be, in words."""
     if isinstance(DEFAULTS[name], bool):
         return isinstance(value, bool), "true or false"
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
@@ -141,7 +141,7 @@ def _post_norm_first(config: BertinchampsConfig) -> str | None:
 
 
 def _builds(build: Callable[[BertinchampsConfig], object]) -> Callable[[BertinchampsConfig], str | None]:
-    """A relation that a registry's entry checks itself: build it without memory, and listen."""
+    """A relation that a registry's entry checks itself: build the entry without memory, and return its UserError."""
 
     def problem(config: BertinchampsConfig) -> str | None:
         try:

@@ -1,6 +1,6 @@
 """Multi-head self-attention in both directions (Vaswani et al., 2017).
 
-Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head, K positions that are read.
+Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head, K query positions whose outputs are computed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def attend(
     query: torch.Tensor,  # [B, N, S or K, D]
     key: torch.Tensor,  # [B, N, S, D], as value
     value: torch.Tensor,
-    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
+    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be attended to
     dropout: float,
 ) -> torch.Tensor:  # as query
     """Scaled dot-product attention through PyTorch's SDPA, except when training on a CPU.
 
-    There SDPA's backward pass takes three times as long as that of the plain formula (docs/log.md), which
-    is the same function as long as each query may read a key. One that may read none gets zeros or a mean of values.
+    On a CPU, SDPA's backward pass takes three times as long as that of the plain formula (docs/log.md). Both are the
+    same function where each query has a key. A query without a key gets zeros from SDPA, a mean of values here.
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
@@ -37,10 +37,10 @@ def attend_plainly(
     query: torch.Tensor,  # [B, N, S or K, D]
     key: torch.Tensor,  # [B, N, S, D], as value
     value: torch.Tensor,
-    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
+    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be attended to
     dropout: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # as query; [B, N, S or K, S]
-    """The formula of attention as it is written, and the share of each key in what a query reads."""
+    """Attention by its formula, with the attention weights."""
     scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5  # [B, N, S, S]
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
@@ -49,9 +49,9 @@ def attend_plainly(
 
 
 def readable_keys(attention_mask: torch.Tensor | None) -> torch.Tensor | None:  # [B, S] -> [B, 1, 1, S]
-    """True where a key may be read, of a mask that is true or nonzero at real tokens.
+    """True where a key may be attended to, from a mask that is true or nonzero at real tokens.
 
-    Where a row has none, which is padding from end to end, all may be: attention to nothing is 0 / 0.
+    A row of padding alone gets a mask that is true everywhere: attention without keys is 0 / 0.
     """
     if attention_mask is None:
         return None
@@ -60,10 +60,10 @@ def readable_keys(attention_mask: torch.Tensor | None) -> torch.Tensor | None:  
 
 
 def _is_plain(linear: nn.Module) -> bool:
-    """Whether calling a module multiplies by its weight, adds its bias, and does nothing else.
+    """True: calling the module multiplies by its weight, adds its bias, and does nothing else.
 
-    Adapters and quantisation put modules or weights of other classes in its place, parametrisations change its class,
-    `accelerate` its forward, and hooks want to be called.
+    Adapters and quantisation replace the module or its weight by other classes, parametrisations change its class,
+    `accelerate` replaces its `forward`, and hooks must be called.
     """
     return (
         type(linear) is nn.Linear
@@ -78,8 +78,8 @@ def _is_plain(linear: nn.Module) -> bool:
 class Attention(nn.Module):
     """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection.
 
-    What computes it is the config's `attn_implementation`: `sdpa` is `attend`, `eager` `attend_plainly`, which can tell
-    its shares; any other name is a function that was registered with transformers.
+    The config's `attn_implementation` chooses the function: `sdpa` is `attend`; `eager` is `attend_plainly`, which also
+    returns attention weights; any other name is a function registered with transformers.
     """
 
     is_causal = False  # read by functions of transformers
@@ -101,8 +101,8 @@ class Attention(nn.Module):
         self,
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
-        mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be read
-        positions: torch.Tensor | None = None,  # [B, K], of the queries, where others are of no interest
+        mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be attended to
+        positions: torch.Tensor | None = None,  # [B, K], of the queries; None: all
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # [B, S or K, H]; [B, N, S or K, S] of `eager`
         query, key, value = self._projected(hidden, positions)
         if self.query_norm is not None and self.key_norm is not None:
@@ -133,7 +133,7 @@ class Attention(nn.Module):
             query, key, value = self._heads(self.query_key_value(hidden), 3)
             return query, key, value
         size = hidden.shape[-1]
-        if _is_plain(self.query_key_value):  # then slices of its weight compute the same, and less
+        if _is_plain(self.query_key_value):  # slices of the weight give the same numbers with less work
             weight, bias = self.query_key_value.weight, self.query_key_value.bias
             of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
             queries = functional.linear(at(hidden, positions), weight[:size], of_queries)
@@ -146,6 +146,6 @@ class Attention(nn.Module):
         return query, key, value
 
     def _heads(self, projected: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:
-        """[B, S, parts · H] to so many [B, N, S, D]."""
+        """[B, S, parts · H] → `parts` tensors [B, N, S, D]."""
         apart = projected.view(*projected.shape[:2], parts, self.heads, self.head_size)
         return tuple(apart.permute(2, 0, 3, 1, 4))

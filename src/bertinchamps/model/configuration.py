@@ -28,7 +28,7 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """
 
     model_type = "bertinchamps"
-    # Other people's code asks for the length limit under this name.
+    # Libraries read the length limit under this name.
     attribute_map: ClassVar[dict[str, str]] = {"max_position_embeddings": "max_positions"}
 
     vocab_size: int = 32768
@@ -108,11 +108,11 @@ ARCHITECTURE_FIELDS = tuple(
     for field in fields(BertinchampsConfig)
     if field.name in BertinchampsConfig.__annotations__ and field.name not in VOCABULARY_FIELDS
 )
-"""The keys of a `configs/arch/` node, less `stock` and `vocab_padding`, which are no part of the model."""
+"""The keys of a `configs/arch/` node without `stock` and `vocab_padding`, which are not part of the model."""
 
 
 def register() -> None:
-    """Tell transformers' AutoConfig about this configuration. The package sees to it; twice does no harm."""
+    """Register the config with AutoConfig. `bertinchamps/__init__.py` calls it; twice does no harm."""
     from transformers import AutoConfig
 
     AutoConfig.register(BertinchampsConfig.model_type, BertinchampsConfig, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The position-wise half of a layer, by the name in `arch.feed_forward`.
+"""The feed-forward of a layer, by the name in `arch.feed_forward`.
 
-A builder takes the config and raises UserError for a combination it does not have.
+A builder takes the config and raises UserError for a combination that it does not have.
 Shapes: B batch, S sequence, H hidden, I intermediate.
 """
 
@@ -41,7 +41,7 @@ class Glu(nn.Module):
     The activated half comes first, as in Cramming and ModernBERT.
 
     Raises:
-        UserError: the intermediate size has no halves.
+        UserError: the intermediate size is odd.
     """
 
     def __init__(self, config: BertinchampsConfig) -> None:

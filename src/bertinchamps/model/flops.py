@@ -1,8 +1,7 @@
 """Parameters, and floating-point operations per token.
 
-The count is of the model's mathematics, as in the PaLM paper (Chowdhery et al., 2022, appendix B):
-matrix products only, a multiply-add as two operations. Norms, activations and softmax are left out,
-and recomputation under activation checkpointing is not credited.
+Model FLOPs, as in the PaLM paper (Chowdhery et al., 2022, appendix B): matrix products only, a multiply-add as two
+operations. Norms, activations, softmax, and recomputation under activation checkpointing are not counted.
 
 Per token and forward pass, with sequences of S tokens, hidden size H and L layers:
 
@@ -10,10 +9,9 @@ Per token and forward pass, with sequences of S tokens, hidden size H and L laye
     attention  4 · S · H · L                        (q kᵀ and the weighted sum of v, 2 · S · H each)
     head       2 · (entries of the head's matrices)
 
-The head is counted for the fraction of positions that are decoded, and so is the last layer, except for
-its keys and values, 2 · (2 · H · H): nothing else of it is computed elsewhere. Looking up embeddings costs
-nothing. The backward pass costs twice the forward pass: one product for the gradient of the input and one
-for that of the weights.
+Head and last layer are counted for the fraction of positions that are decoded; the keys and values of the last layer,
+2 · (2 · H · H), for all positions. Embedding look-ups cost nothing. The backward pass costs twice the forward pass: one
+product for the gradient of the input, one for the gradient of the weights.
 
 Encoders of other architectures have no such formula: `downstream_flops_per_token` counts them.
 """
@@ -30,11 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM, BertinchampsPreTrainedModel
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
-    """The model without memory for its weights: counting real modules cannot drift from the code."""
+    """The model on the meta device, whose modules are counted: so the count cannot drift from the code."""
     with torch.device("meta"):
         return BertinchampsForMaskedLM(config)
 
@@ -56,7 +55,7 @@ def forward_flops_per_token(
     Args:
         config: the architecture.
         sequence_length: S, tokens a row.
-        masked_fraction: share of the positions that the last layer answers for and the head decodes, from 0 to 1.
+        masked_fraction: share of the positions that the last layer and the head compute, from 0 to 1.
     """
     model = _skeleton(config)
     *layers, last = (
@@ -77,13 +76,13 @@ def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fra
 
 
 def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, sequence_length: int) -> float:
-    """Operations per token of forward and backward of any encoder with its head, which counts as part of it.
+    """Operations per token of forward and backward of any encoder with its head.
 
-    Our own encoders are counted by the formula, others by what PyTorch sees them multiply in one row: layers may share
+    Our own encoders are counted by the formula, others by PyTorch's FLOP counter on one row: layers may share
     their weights (ALBERT), attention may be local, or be computed from more than queries and keys (DeBERTa).
 
     Args:
-        model: a model of transformers, or one of `downstream`.
+        model: a model of transformers, or a head of `heads/`.
         config: of the encoder.
         sequence_length: S, tokens of a typical row.
     """
@@ -96,7 +95,7 @@ def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, seque
 
 
 def _counted_flops(encoder: PreTrainedModel, sequence_length: int) -> int:
-    """Operations of a forward pass of one row, with attention as plain products, which are those that are counted."""
+    """Operations of a forward pass of one row, with eager attention, whose products the counter sees."""
     with _left_as_it_was(encoder):
         try:
             with torch.device("meta"):  # no memory and no arithmetic
@@ -104,7 +103,7 @@ def _counted_flops(encoder: PreTrainedModel, sequence_length: int) -> int:
                 skeleton = type(encoder)._from_config(config, attn_implementation="eager")  # type: ignore[no-untyped-call]
             return _flops_of_a_row(skeleton, sequence_length)
         except Exception:
-            # It looks at numbers (FlauBERT at lengths, Longformer at its mask), so it gets some.
+            # The encoder reads values of tensors (FlauBERT of lengths, Longformer of its mask), so it runs for real.
             encoder.set_attn_implementation("eager")
             return _flops_of_a_row(encoder, sequence_length)
 
@@ -113,7 +112,7 @@ def _flops_of_a_row(encoder: PreTrainedModel, sequence_length: int) -> int:
     nn.Module.eval(encoder)  # no draws for dropout
     token = 1 if encoder.config.pad_token_id == 0 else 0
     ids = torch.full((1, sequence_length), token, device=encoder.device)
-    # The counter follows modules by hooks on gradients, and DeBERTa's scripted ones fail without them.
+    # The counter follows modules by hooks on gradients, and DeBERTa's scripted modules fail without gradients.
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
         encoder(input_ids=ids)
     return int(counter.get_total_flops())
@@ -121,7 +120,7 @@ def _flops_of_a_row(encoder: PreTrainedModel, sequence_length: int) -> int:
 
 @contextmanager
 def _left_as_it_was(encoder: PreTrainedModel) -> Iterator[None]:
-    """Restores how attention is computed, and which modules train: some activations are one module for all models."""
+    """Restores the attention implementation and each module's mode: some activations are one module for all models."""
     implementation = encoder.config._attn_implementation
     training = [module for module in encoder.modules() if module.training]
     try:

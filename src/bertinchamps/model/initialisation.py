@@ -17,7 +17,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.registry import Registry
 
 Initialiser = Callable[[torch.Tensor, bool], object]
-"""Fills one weight matrix in place; the flag says that it is that of a `residual_linear`."""
+"""Fills one weight matrix in place; the flag is true for the weight of a `residual_linear`."""
 
 _RESIDUAL = "writes_to_residual_stream"
 
@@ -25,9 +25,9 @@ INITS: Registry[Initialiser] = Registry("initialisation", "arch.init")
 
 
 def residual_linear(inputs: int, outputs: int, bias: bool) -> nn.Linear:
-    """A linear map whose output is added to the residual stream; some initialisations treat it apart.
+    """A linear map whose output is added to the residual stream, which some initialisations treat differently.
 
-    It is told apart by a mark, not by its class: quantisation replaces modules of exactly the class `nn.Linear`.
+    An attribute marks the module, not a class: quantisation replaces modules of exactly the class `nn.Linear`.
     """
     linear = nn.Linear(inputs, outputs, bias=bias)
     linear.__dict__[_RESIDUAL] = True
@@ -35,12 +35,12 @@ def residual_linear(inputs: int, outputs: int, bias: bool) -> nn.Linear:
 
 
 def is_residual(module: nn.Module) -> bool:
-    """Whether a module was made by `residual_linear`."""
+    """True: the module was made by `residual_linear`."""
     return _RESIDUAL in module.__dict__
 
 
 def _draws(deviation: float, residual_deviation: float) -> Initialiser:
-    """Normal draws around zero, with a deviation of their own for residual branches."""
+    """Normal draws around zero, with another standard deviation for residual branches."""
 
     def fill(weight: torch.Tensor, residual: bool) -> None:
         initialization.normal_(weight, mean=0.0, std=residual_deviation if residual else deviation)
@@ -56,7 +56,7 @@ def normal(config: BertinchampsConfig) -> Initialiser:
 
 @INITS.register("zero_output")
 def zero_output(config: BertinchampsConfig) -> Initialiser:
-    """`normal`, but residual branches start silent: the first hidden states are the embeddings."""
+    """`normal`, but residual branches start at zero: the first hidden states are the embeddings."""
     return _draws(config.initializer_range, 0.0)
 
 

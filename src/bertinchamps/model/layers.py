@@ -1,6 +1,6 @@
-"""What the encoder is stacked from: the embeddings at the bottom, and one kind of layer.
+"""The embeddings and the layer of the encoder.
 
-Shapes: B batch, S sequence, H hidden, K positions that are read.
+Shapes: B batch, S sequence, H hidden, K query positions whose outputs are computed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
-        # No padding_idx: the pad row is only ever read where nothing attends to it.
+        # No padding_idx: no position attends to the vectors of padding.
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.positions = POSITIONS.build(config.positions, config=config)
         self.norm = build_norm(config) if config.embedding_norm else nn.Identity()
@@ -40,12 +40,12 @@ class Embeddings(nn.Module):
 class EncoderLayer(nn.Module):
     """Attention, then feed-forward, each around a residual connection.
 
-    It is a `GradientCheckpointingLayer` of transformers from when that class is first imported, which
+    The class becomes a `GradientCheckpointingLayer` of transformers when that class is first imported, as
     `gradient_checkpointing_enable` does: see `register`.
 
     Args:
         config: the architecture.
-        index: the layer's place from the bottom; the first may go without its attention norm.
+        index: of the layer; layer 0 may have no attention norm.
     """
 
     def __init__(self, config: BertinchampsConfig, index: int) -> None:
@@ -63,7 +63,7 @@ class EncoderLayer(nn.Module):
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
         mask: torch.Tensor | None,  # [B, 1, 1, S]
-        positions: torch.Tensor | None = None,  # [B, K], where only these outputs are read
+        positions: torch.Tensor | None = None,  # [B, K], of the outputs; None: all
     ) -> torch.Tensor:  # [B, S, H], or [B, K, H]
         stream = hidden if positions is None else at(hidden, positions)
         if self.pre_norm:
@@ -78,10 +78,10 @@ class EncoderLayer(nn.Module):
 
 
 def register() -> None:
-    """Give layers the base class by which transformers knows what can be computed again in the backward pass.
+    """Make `GradientCheckpointingLayer` the base class of layers: transformers checkpoints activations of that class.
 
-    The package calls this once that class is imported. Its module imports all Auto classes, generation and
-    scikit-learn, seconds of every start, so it is not imported to define a layer; nothing else asks for checkpoints.
+    `bertinchamps/__init__.py` calls it once that class is imported. The module of that class imports all Auto classes,
+    generation and scikit-learn, which takes seconds, so it is not imported to define a layer.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 

@@ -1,7 +1,7 @@
-"""Losses of models that are handed labels: means over targets, whatever the precision of the logits.
+"""Losses of models that are called with labels: means over targets, in float32.
 
-Where `transformers.Trainer` splits an update, it hands over the number of targets of all of it: the mean is over those.
-Our own tasks compute theirs from logits.
+`transformers.Trainer` gives the number of targets of a whole update, and the loss is the mean over them. Our own tasks
+compute their losses from logits.
 
 Shapes: B batch, C classes.
 """
@@ -23,9 +23,9 @@ def of_classes(
     """Cross-entropy; 0 without targets.
 
     Args:
-        logits: of one class each.
-        labels: the right classes.
-        targets: of the whole update, or None: those of these labels.
+        logits: of the classes.
+        labels: the gold classes.
+        targets: of the whole update; None: of these labels.
     """
     labels = labels.flatten()
     summed = functional.cross_entropy(
@@ -44,10 +44,10 @@ def of_texts(
 
     Args:
         logits: of the texts.
-        labels: numbers, the right classes, or 1 at every class that is right.
+        labels: numbers, the gold classes, or 1 at every gold class.
         problem: `regression`, `single_label_classification` or `multi_label_classification`, as in the config; None: a
             number where there is one logit, one class where labels are whole numbers, and several otherwise.
-        targets: of the whole update, or None: those of these labels.
+        targets: of the whole update; None: of these labels.
 
     Raises:
         ValueError: no such problem type.

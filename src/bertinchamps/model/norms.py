@@ -1,7 +1,7 @@
 """Normalisation of the last dimension, by the name in `arch.norm`.
 
-A builder takes the size, the epsilon and whether a bias is wanted where the norm can have one; it may
-raise UserError for a combination it does not have.
+A builder takes the size, the epsilon, and True for a bias where the norm can have one. It may raise UserError for a
+combination that it does not have.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def layernorm(size: int, epsilon: float, bias: bool) -> nn.Module:
 class RMSNorm(nn.RMSNorm):
     """x / √(mean square + ε) · gain (Zhang and Sennrich, 2019), in the dtype of the gain.
 
-    Under autocast that is fp32, as autocast itself sees to for LayerNorm and not for this one; mixed
-    dtypes would also miss the fused kernel.
+    Under autocast that is fp32, which autocast sets for LayerNorm and not for RMSNorm; mixed dtypes would
+    also miss the fused kernel.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [..., size] -> [..., size]
@@ -41,7 +41,7 @@ class RMSNorm(nn.RMSNorm):
 
 @NORMS.register("rmsnorm")
 def rmsnorm(size: int, epsilon: float, bias: bool) -> nn.Module:
-    """`RMSNorm`, which has a gain only: `arch.norm_bias` speaks of norms that can have a bias.
+    """`RMSNorm`, which has a gain only: `arch.norm_bias` has no effect on it.
 
     So `arch.norm=layernorm,rmsnorm` is a sweep over one key.
     """

@@ -1,9 +1,8 @@
-"""How the encoder knows the order of tokens, by the name in `arch.positions`.
+"""Position encodings, by the name in `arch.positions`.
 
-Tables of sines are computed in each forward pass, in fp32, and not kept as buffers: a buffer that is
-not saved holds garbage after `from_pretrained`, which builds the model without memory first, and one
-that is saved fixes the length.
-Shapes: B batch, S sequence, H hidden, D size of a head, K positions that are read, R rows: B or 1 for all.
+Tables of sines are computed in each forward pass, in fp32, and not kept as buffers. A buffer that is not saved holds
+garbage after `from_pretrained`, which first builds the model on the meta device; a saved buffer fixes the length.
+Shapes: B batch, S sequence, H hidden, D size of a head, K query positions, R rows: B or 1 for all.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ Rotation = tuple[torch.Tensor, torch.Tensor]
 
 
 class Positions(nn.Module):
-    """An encoding may add to the embeddings, rotate queries and keys, or both; this base does neither.
+    """The base class: an encoding adds to the embeddings, rotates queries and keys, or both; this class does neither.
 
-    A builder takes the config and raises UserError for a combination it does not have.
+    A builder takes the config and raises UserError for a combination that it does not have.
     """
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
 
     def initialise(self) -> None:
-        """Fill parameters that are neither linear maps nor embeddings nor norms."""
+        """Fill the parameters of the encoding, other than linear maps, embeddings and norms."""
 
     def forward(
         self,
@@ -59,7 +58,7 @@ def angles(places: torch.Tensor, size: int, base: float) -> torch.Tensor:
 
 @POSITIONS.register("none")
 class NoPositions(Positions):
-    """Nothing: the encoder sees a bag of tokens. A control for ablations."""
+    """No positions: the encoder sees a bag of tokens. A control for ablations."""
 
 
 @POSITIONS.register("sinusoidal")
@@ -163,7 +162,7 @@ def at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def rotation_at(rotation: Rotation, positions: torch.Tensor | None) -> Rotation:
-    """The rotation of vectors [B, N, K, D] at positions [B, K]; of those at all positions, if these are None."""
+    """The rotation of vectors [B, N, K, D] at positions [B, K]; `positions` None: the rotation as it is."""
     if positions is None:
         return rotation
     cosines, sines = rotation

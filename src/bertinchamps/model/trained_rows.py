@@ -1,8 +1,8 @@
 """Train only the rows of the token embedding that the training texts use.
 
-A fine-tuning corpus uses a few thousand of an encoder's tens of thousands of tokens. The others have no gradient,
-but a dense optimizer reads and writes them at each update, and for a small encoder on a CPU that is most of an
-update's time. Here they are set aside; what is trained is the same, except that weight decay leaves them alone.
+A fine-tuning corpus uses a few thousand of an encoder's tens of thousands of tokens. The rows of the other tokens have
+no gradient, but a dense optimizer reads and writes them at each update, which takes most of the time of a small
+encoder on a CPU. Frozen rows leave training as it is, except that weight decay does not shrink them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TrainedRows(nn.Module):
         places = torch.full((whole.num_embeddings,), -1, device=device)
         places[chosen] = torch.arange(len(chosen), device=device)
         self.weight = nn.Parameter(whole.weight.detach()[chosen].clone())  # [U, H]
-        # Neither changes, so neither belongs to the state that is saved and compared.
+        # Not persistent: both are constant, and the state is saved and compared.
         self.register_buffer("frozen", whole.weight.detach().clone(), persistent=False)
         self.register_buffer("places", places, persistent=False)
         self.padding_idx = whole.padding_idx
@@ -39,7 +39,7 @@ class TrainedRows(nn.Module):
         self.places: torch.Tensor
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # [B, S] -> [B, S, H]
-        """In training, ids of trained rows only; in evaluation any."""
+        """Embed ids of trained rows (training), or any ids (evaluation)."""
         places = self.places[input_ids]
         if self.training:
             return functional.embedding(places, self.weight)
@@ -55,14 +55,14 @@ class TrainedRows(nn.Module):
 
 
 def train_rows(model: Any, ids: Iterable[int]) -> None:
-    """Narrow the token embedding of a model of transformers to the rows of some ids."""
+    """Replace the token embedding of a model of transformers by `TrainedRows` of these ids."""
     whole = model.get_input_embeddings()
     model.set_input_embeddings(TrainedRows(whole, ids).train(whole.training))
 
 
 @contextmanager
 def whole_embedding(model: Any) -> Iterator[None]:
-    """The model with all rows in one embedding, as others read it."""
+    """A context in which the model has one whole embedding, as other libraries expect."""
     narrow = model.get_input_embeddings()
     if not isinstance(narrow, TrainedRows):
         yield

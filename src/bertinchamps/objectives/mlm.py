@@ -17,7 +17,7 @@ from bertinchamps.data.loader import stream
 from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.flops import flops_per_token
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM, load_masked_lm
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
 from bertinchamps.objectives import Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, Masking
 

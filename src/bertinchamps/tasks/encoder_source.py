@@ -13,7 +13,7 @@ from bertinchamps.data.tokenizer import vocabulary
 from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
-from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.training.checkpoint import write_directory
 from bertinchamps.training.run import Run, last_finished, read_facts

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
-from bertinchamps.model.downstream import Downstream
 from bertinchamps.model.flops import downstream_flops_per_token
+from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
@@ -65,7 +65,7 @@ class FineTuning(Problem):
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The encoder with the head of the kind; `resumed_from` was opened with the tokenizer."""
         del resumed_from
-        return cast(nn.Module, self._kind.build_model(self.facts, self._source))
+        return self._kind.build_model(self.facts, self._source)
 
     def flops_per_token(self, model: nn.Module) -> float:
         """Of a row of `max_length` tokens."""
@@ -88,7 +88,7 @@ class FineTuning(Problem):
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write model, tokenizer and task.json."""
-        cast(Downstream, model).save(folder)
+        cast(DownstreamModel, model).save(folder)
         self._tokenizer.save_pretrained(folder)
         self.facts.save(folder)
 

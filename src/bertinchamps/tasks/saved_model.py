@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import EncoderSource, open_tokenizer
+from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts
 from bertinchamps.tasks.inputs import Input
@@ -64,7 +64,7 @@ def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> 
         UserError: it cannot be read.
     """
     kind = kinds.build(facts.kind)
-    model = cast(nn.Module, kind.build_model(facts, EncoderSource(str(folder), with_head=True)))
+    model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))
     predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, runtime.device)
     return SavedModel(kind, facts, model.to(runtime.device).eval(), predictor, runtime)
 

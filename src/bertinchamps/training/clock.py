@@ -1,7 +1,7 @@
 """Budgets become progress here, and nowhere else.
 
-Progress runs from 0 to 1 and is the only clock that schedules see. It is the largest share used of
-any limit given, so the smallest budget wins. The rules of the budget are in docs/budget.md.
+Progress runs from 0 to 1 and is the only clock that schedules see. Progress is the largest used share of
+the given limits, so the smallest budget wins. The rules of the budget are in docs/budget.md.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from bertinchamps.schemas import BudgetConfig
 
-SHARE_OF_HOURS_RESERVED = 0.002  # at least so much of the time is kept for the last evaluation and checkpoint
+SHARE_OF_HOURS_RESERVED = 0.002  # smallest share of the hours kept for the last evaluation and checkpoint
 
 
 @dataclass
 class Spent:
-    """What a run has used so far, over all its resumptions: the clock's whole state."""
+    """What a run has used so far, over all its resumptions: the whole state of `Clock`."""
 
     seconds: float = 0.0
     steps: int = 0
@@ -29,15 +29,14 @@ class Spent:
 class Clock:
     """Measures what is spent against the budget.
 
-    Wall time runs from `start` (the first batch) and includes everything until the end of training:
-    compilation, evaluations and checkpoints. `reserve` seconds are kept back so that the last
-    evaluation and the last checkpoint fit inside.
+    Wall time runs from `start` (the first batch) to `stop` (the end of training), with compilation, evaluations and
+    checkpoints inside. `reserve` seconds are kept for the last evaluation and the last checkpoint.
 
     Args:
-        budget: the limits; None where there is none.
+        budget: the limits; a limit of None does not count.
         epoch_length: positions in one epoch.
         flops_per_token: model FLOPs, forward and backward; a function of progress where they change while training.
-        spent: what earlier parts of the run have used.
+        spent: from a checkpoint.
         now: the time in seconds.
     """
 
@@ -69,11 +68,11 @@ class Clock:
         return flops(self.progress()) if callable(flops) else flops
 
     def start(self) -> None:
-        """The first batch is about to be used: wall time runs from here."""
+        """Start wall time: the first batch comes next."""
         self._started_at = self._now()
 
     def stop(self) -> None:
-        """Training is over: wall time stands still from here."""
+        """Stop wall time: training is over."""
         self._seconds_before = self.spent.seconds
         self._started_at = None
 
@@ -81,8 +80,8 @@ class Clock:
         """Count one update.
 
         Args:
-            tokens: tokens read by it.
-            positions: positions of the data stream that it consumed.
+            tokens: that the update read.
+            positions: of the data stream that the update consumed.
         """
         self._spent.flops += tokens * self.flops_per_token  # before progress moves on
         self._spent.steps += 1
@@ -90,23 +89,23 @@ class Clock:
         self._spent.positions += positions
 
     def rewind(self, spent: Spent) -> None:
-        """Count as spent what was before some updates that did not change the weights; their time stays spent."""
+        """Go back to `spent`, before updates that were skipped; the seconds of those updates stay spent."""
         self._spent = replace(spent, seconds=self.spent.seconds)
 
     def follow(self, seconds: float, reserve: float) -> None:
-        """Take over what another process' clock shows, which counts for all processes of a job."""
+        """Take over the clock of rank 0, which counts for all processes of a job."""
         self._seconds_before += seconds - self.spent.seconds
         self.reserve = reserve
 
     @property
     def spent(self) -> Spent:
-        """A copy of what is spent up to now."""
+        """A copy of the current state."""
         if self._started_at is not None:
             self._spent.seconds = self._seconds_before + self._now() - self._started_at
         return Spent(**asdict(self._spent))
 
     def used(self) -> dict[str, float]:
-        """Share used of each limit that was given; above 1 when it is overrun."""
+        """The used share of each given limit; above 1: overrun."""
         spent = self.spent
         amounts = {
             "hours": spent.seconds / 3600,
@@ -121,7 +120,7 @@ class Clock:
         return {name: amounts[name] / limit for name, limit in limits.items()}
 
     def _hours_for_updates(self) -> float:
-        """The hours without what is kept for the last evaluation and checkpoint."""
+        """The hours without those kept for the last evaluation and checkpoint."""
         hours = float(self.limits["hours"])
         return max(hours - max(self.reserve / 3600, SHARE_OF_HOURS_RESERVED * hours), 1e-9)
 
@@ -130,10 +129,10 @@ class Clock:
         return min(1.0, max(self.used().values()))
 
     def finished(self, next_update_seconds: float = 0.0) -> bool:
-        """Whether the budget is used up, or the next update would overrun the time.
+        """True: the budget is used up, or the next update would overrun the hours.
 
         Args:
-            next_update_seconds: how long the next update is expected to take.
+            next_update_seconds: predicted time of the next update.
         """
         used = self.used()
         if "hours" in self.limits:
@@ -141,7 +140,7 @@ class Clock:
         return max(used.values()) >= 1.0 - 1e-12
 
     def binding(self) -> tuple[str, float, float]:
-        """The budget that ends first at the present pace: (its name, spent, limit) in its own unit."""
+        """The limit with the largest used share: (name, spent, limit), both in the limit's unit."""
         used = self.used()
         name = max(used, key=lambda key: used[key])
         spent = self.spent
@@ -155,13 +154,13 @@ class Clock:
 def most_flops(
     budget: BudgetConfig, flops_per_second: float, flops_per_token: float, tokens_per_step: int, tokens: int
 ) -> float:
-    """FLOPs that a run can have at the most.
+    """Upper bound of the FLOPs of a run.
 
     Args:
-        budget: its limits.
-        flops_per_second: at which hours are counted.
+        budget: the limits.
+        flops_per_second: turns hours into FLOPs.
         flops_per_token: forward and backward.
-        tokens_per_step: at the most.
+        tokens_per_step: upper bound.
         tokens: of an epoch.
     """
     worth = {

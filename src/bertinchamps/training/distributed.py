@@ -1,10 +1,10 @@
-"""Several processes that train one model: what they agree on, and the sum of their gradients.
+"""Data parallelism: several processes train one model, and sum their gradients.
 
-Every process holds the whole model and takes the same steps. The first one decides what is a matter of time
-(progress, the end), and speaks, scores and writes for all. With one process every method is a no-op.
+Every process holds the whole model and takes the same steps. Rank 0 alone decides progress and the end of training,
+logs, evaluates and writes. With a world size of 1 every method is a no-op.
 
-Numbers on the host go through gloo even where the model is on a GPU, so that agreeing never waits for the
-device. A process that ends closes its connections, and what the others wait for then fails at once.
+Numbers on the host go through gloo even where the model is on a GPU, so that collectives on them do not synchronise
+with the device. A process that ends closes its connections, and the collectives of the other processes fail at once.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from bertinchamps.launch import Launch, launched
 
 Result = TypeVar("Result")
 
-SILENCE = timedelta(minutes=30)  # of a machine that vanished without closing its connections, in an update
-PATIENCE = timedelta(days=7)  # while a corpus is prepared, or the last model scored and written
+SILENCE = timedelta(minutes=30)  # timeout of an update: a machine may vanish without closing its connections
+PATIENCE = timedelta(days=7)  # timeout while rank 0 prepares a corpus, or evaluates and writes the last model
 
 
 @dataclass(frozen=True)
 class Processes(Launch):
-    """The processes of this job, seen from one of them.
+    """The process group of this job, seen from one rank.
 
     Attributes:
-        patient: the group for what may take long; None where this process is on its own.
+        patient: the group with the timeout `PATIENCE`; None with a world size of 1.
     """
 
     patient: dist.ProcessGroup | None = None
@@ -52,7 +52,7 @@ class Processes(Launch):
             tell(message)
 
     def gather(self, value: Any) -> list[Any]:
-        """The value of every process, by rank; waits for as long as the slowest takes."""
+        """The value of every process, by rank; waits for the slowest process."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -61,10 +61,10 @@ class Processes(Launch):
         return values
 
     def together(self, work: Callable[[], Result]) -> Result:
-        """Work that every process does; where one of them cannot, all of them stop for its reason.
+        """Run `work` on every process; if it raises UserError on one, all raise.
 
         Raises:
-            UserError: that of the first process that had one, on every process.
+            UserError: that of the lowest rank that had one; `ToldByFirst` on the ranks above 0.
         """
         if self.size == 1:
             return work()
@@ -89,10 +89,10 @@ class Processes(Launch):
         raise UserError(f"process {rank}: {problems[rank]}")
 
     def from_first(self, work: Callable[[], Result]) -> Result:
-        """What the first process alone does, and its result on every process, which wait for it.
+        """Run `work` on rank 0 alone; every process waits for the result and returns it.
 
         Raises:
-            UserError: that of the first process, on every process.
+            UserError: that of rank 0; `ToldByFirst` on the other ranks.
         """
         if self.size == 1:
             return work()
@@ -101,7 +101,7 @@ class Processes(Launch):
         return first
 
     def sum(self, *numbers: float) -> list[float]:
-        """Each number summed over the processes: exact for integers up to 2^53, and for a lone non-zero."""
+        """Each number summed over the processes; exact for integers up to 2^53, and where only one is not zero."""
         if self.size == 1:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64)
@@ -111,7 +111,7 @@ class Processes(Launch):
         return sums
 
     def share_weights(self, model: nn.Module) -> None:
-        """Give every process the weights and buffers of the first one."""
+        """Broadcast the weights and buffers of rank 0."""
         if self.size == 1:
             return
         with torch.no_grad():
@@ -122,11 +122,10 @@ class Processes(Launch):
                 tensor.copy_(whole)
 
     def add_up(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-        """Sum the gradients and the loss over the processes, all of it in one message.
+        """Sum the gradients and the loss over the processes, in one all-reduce.
 
         Args:
-            parameters: their gradients become those of the whole update. One without a gradient, on a process
-                that had no micro-batch, counts as zeros.
+            parameters: their `grad` becomes the sum. A missing gradient (a process without a micro-batch) counts as 0.
             loss: scalar.
 
         Returns:
@@ -149,17 +148,17 @@ class Processes(Launch):
 ALONE = Processes()
 
 
-@functools.cache  # the jobs of a sweep share the processes, and so the group
+@functools.cache  # the jobs of a sweep share the process group
 def join() -> Processes:
-    """This process among those of its job, connected with them if there are any.
+    """Join the process group of the job, if torchrun started several processes.
 
     Raises:
-        ProcessEnded: the others do not answer.
+        ProcessEnded: the other processes do not answer.
     """
     place = launched()
     if place.size == 1:
         return Processes(**vars(place))
-    # Its functions have the group of the moment of import as a default, and would keep it alive beyond leave().
+    # Its functions take the group at the time of import as a default, and would keep that group alive after leave().
     importlib.import_module("torch.distributed.nn.functional")
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
@@ -176,9 +175,9 @@ def join() -> Processes:
 
 
 def leave() -> None:
-    """Take leave of the other processes, at the end of all work, and end the threads that talk with them.
+    """Leave the process group at the end of all work, and end the threads of gloo.
 
-    A thread of gloo that lets go of a tensor while the interpreter ends aborts the process. It ends with the last
+    A gloo thread that frees a tensor while the interpreter ends aborts the process. The thread ends with the last
     reference to its group, which the cache and reference cycles of finished runs may hold.
     """
     join.cache_clear()
@@ -188,11 +187,10 @@ def leave() -> None:
 
 
 def _name_of_this_attempt(store: Any, place: Launch) -> str:
-    """A name that those processes alone agree on which live now.
+    """A name for the keys of this attempt, on which only the living processes agree.
 
-    torchrun keeps its store over restarts, with the addresses that dead processes left in it, and its count of
-    restarts differs between machines. So each process shows a word of its own, and waits for the name that the
-    first process answers to that very word.
+    torchrun keeps its store over restarts, with the addresses of dead processes, and its count of restarts differs
+    between machines. So each process writes a random word, and waits until rank 0 answers that word with the name.
     """
     word = uuid.uuid4().hex
     if not place.first:
@@ -204,7 +202,7 @@ def _name_of_this_attempt(store: Any, place: Launch) -> str:
     deadline = time.monotonic() + SILENCE.total_seconds()
     while not store.check([f"heard/{word}/{rank}" for rank in others]):
         for rank in others:
-            if store.check([f"word/{rank}"]):  # perhaps of a dead process, until the living one replaces it
+            if store.check([f"word/{rank}"]):  # may be a dead process' word, until the living one replaces it
                 store.set(f"answer/{store.get(f'word/{rank}').decode()}", word)
         if time.monotonic() > deadline:
             raise RuntimeError(f"not all of {place.size} processes came within {SILENCE}")
@@ -214,14 +212,14 @@ def _name_of_this_attempt(store: Any, place: Launch) -> str:
 
 @contextmanager
 def _needing_the_others() -> Iterator[None]:
-    """Turns what torch says of a lost connection into an error for people."""
+    """Turn torch's errors about a lost connection into ProcessEnded."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # gloo's; those of NCCL and of the store derive from it
         said = str(error).strip().partition("\n")[0]
-        reason = re.sub(r"^\[[^]]*\] *", "", said)  # without the line of torch's source
+        reason = re.sub(r"^\[[^]]*\] *", "", said)  # without the place in torch's source
         raise ProcessEnded(
             f"another process of this job ended or cannot be reached ({reason}). If it could say why, it did so in "
             "its own output"

@@ -1,8 +1,8 @@
 """Muon (Jordan et al., 2024): steps along the orthogonalised momentum of weight matrices.
 
 `torch.optim.Muon` computes the same in bfloat16, which most processors emulate at a fiftieth of float32's speed. This
-one multiplies in a type that the device has in hardware, all matrices of one shape at once, and skips a step on the
-device, as fused AdamW does, so that the host need not read the gradient norm first.
+implementation multiplies in a dtype that the device has in hardware, batches all matrices of one shape, and reads
+`found_inf` on the device, as fused AdamW does, so the host does not synchronise to read the gradient norm.
 
 Shapes: N matrices of one shape, R rows, C columns.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertinchamps.training.runtime import has_fast_bf16
+from bertinchamps.training.device import has_fast_bf16
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic, by Jordan et al.
 ITERATIONS = 5
@@ -36,8 +36,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: decoupled decay.
 
     Attributes:
-        found_inf: scalar tensor, where the caller set it: a step with a value above zero changes nothing, weights and
-            momentum included. It is what `torch.amp.GradScaler` gives optimizers of torch.
+        found_inf: scalar tensor, set by the caller (as `torch.amp.GradScaler` does) or absent; above zero: `step`
+            changes neither weights nor momentum.
     """
 
     _step_supports_amp_scaling = True  # torch.amp.GradScaler sets `found_inf` and does not read it
@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Change the weights; the closure of torch's interface is not used."""
+        """Update the weights; `closure`, of torch's interface, is ignored."""
         found_inf = getattr(self, "found_inf", None)
         for group in self.param_groups:
             same_shape: dict[tuple[torch.Size, torch.device], list[nn.Parameter]] = defaultdict(list)
@@ -90,7 +90,7 @@ class Muon(torch.optim.Optimizer):
         return buffer
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:  # [N, R, C] -> [N, R, C], in the type of the products
+def orthogonalised(matrices: Tensor) -> Tensor:  # [N, R, C] -> [N, R, C], in `product_dtype`
     """U S' Vᵀ for each matrix U S Vᵀ, with S' about 0.7 to 1.2, by five Newton-Schulz iterations of a quintic."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -103,5 +103,5 @@ def orthogonalised(matrices: Tensor) -> Tensor:  # [N, R, C] -> [N, R, C], in th
 
 
 def product_dtype(device: torch.device) -> torch.dtype:
-    """What the iterations multiply in: bfloat16, where the device does so in hardware, or float32."""
+    """The dtype of the iterations: bfloat16 where the device multiplies it in hardware, else float32."""
     return torch.bfloat16 if has_fast_bf16(device) else torch.float32

@@ -1,6 +1,6 @@
-"""Optimizers, with the parameter groups that the recipe asks for.
+"""Optimizers with their parameter groups.
 
-Each group keeps its own base rate (`base_lr`); the engine multiplies it by the schedule.
+Each group keeps its base learning rate (`base_lr`); the engine sets `lr` to `base_lr` × schedule(progress).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bertinchamps.training.muon import Muon
 
 
 class Optimizer(Protocol):
-    """What the engine needs of an optimizer; torch's own fulfil it."""
+    """What the engine calls; every `torch.optim.Optimizer` has it."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]: ...
@@ -55,9 +55,9 @@ def muon(
     """Muon (Jordan et al., 2024) for the matrices inside the layers, AdamW for embeddings and vectors.
 
     Args:
-        model: the weights of its linear maps in lists of layers get Muon.
-        matrix_learning_rate: Muon's rate, scaled by 0.2 sqrt(max(rows, columns)) for each matrix, which makes
-            its updates as large as AdamW's of the same rate (Liu et al., 2025).
+        model: Muon trains the weights of the `nn.Linear`s in its `nn.ModuleList`s.
+        matrix_learning_rate: Muon's learning rate, scaled by 0.2 sqrt(max(rows, columns)) for each matrix. So scaled,
+            Muon's updates are as large as AdamW's at the same rate (Liu et al., 2025).
         momentum: Nesterov momentum of Muon.
         learning_rate: AdamW's rate.
         weight_decay: decoupled decay, for matrices only.
@@ -65,7 +65,7 @@ def muon(
         epsilon: AdamW's.
 
     Raises:
-        UserError: the model has no linear maps in lists of layers.
+        UserError: the model has no `nn.Linear` in an `nn.ModuleList`.
     """
     chosen = {id(weight) for weight in _weights_of_layers(model)}
     matrices = [p for p in model.parameters() if id(p) in chosen]
@@ -80,7 +80,7 @@ def muon(
 
 
 def _weights_of_layers(model: nn.Module) -> Iterator[torch.Tensor]:
-    """Of the linear maps inside every ModuleList, whatever an architecture calls its layers."""
+    """Weights of the `nn.Linear`s in every `nn.ModuleList`, whatever an architecture calls its layers."""
     for layers in model.modules():
         if isinstance(layers, nn.ModuleList):
             for part in layers.modules():
@@ -104,15 +104,15 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 class CombinedOptimizer:
-    """Several optimizers, each over its own parameters, that step as one.
+    """Several optimizers over disjoint parameters, called as one.
 
     Attributes:
-        found_inf: scalar tensor, where the caller set it: with a value above zero the step changes nothing.
+        found_inf: scalar tensor, set by the caller or absent; above zero: `step` changes nothing.
     """
 
     def __init__(self, parts: list[Optimizer]) -> None:
         self.parts = parts
-        # torch.amp.GradScaler asks for it, and then sets `found_inf` instead of waiting for the device
+        # True: torch.amp.GradScaler sets `found_inf` and does not synchronise
         self._step_supports_amp_scaling = all(
             getattr(part, "_step_supports_amp_scaling", False) for part in parts
         )
@@ -145,14 +145,14 @@ class CombinedOptimizer:
 
 
 def step_unless(found_inf: torch.Tensor, optimizer: Optimizer) -> None:
-    """A step that changes nothing where the scalar is above zero, decided on the device: nothing waits for it.
+    """Step, unless `found_inf` is above zero: the kernels decide it on the device, so the host does not synchronise.
 
     Args:
         found_inf: scalar, on the device of the parameters.
-        optimizer: with `_step_supports_amp_scaling`, such as torch's fused ones.
+        optimizer: with `_step_supports_amp_scaling`, such as torch's fused optimizers.
     """
     guarded: Any = optimizer
-    guarded.found_inf = found_inf  # as torch.amp.GradScaler hands it over
+    guarded.found_inf = found_inf  # as torch.amp.GradScaler sets it
     try:
         optimizer.step()
     finally:

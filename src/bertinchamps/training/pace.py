@@ -1,4 +1,4 @@
-"""How long the next update will take, so that none begins which would overrun a budget in hours."""
+"""Predicts how long the next update takes, so that no update overruns a budget in hours."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import statistics
 
 
 class Pace:
-    """How long updates take, learnt from those that were done.
+    """Predicts the time of an update from the times of earlier updates.
 
     Args:
-        compiled: the first micro-batch compiles, so its time says nothing of the others.
+        compiled: the first micro-batch compiles, so its time is not counted.
     """
 
     def __init__(self, compiled: bool) -> None:
@@ -19,7 +19,7 @@ class Pace:
         self._compiles = compiled
 
     def learn(self, seconds: float, rounds: int) -> None:
-        """An update of so many micro-batches took so long."""
+        """Record that an update of `rounds` micro-batches took `seconds`."""
         if self._compiles:
             self._compiles = False
             del self._first[:1]
@@ -27,15 +27,15 @@ class Pace:
             self._updates.append(seconds / rounds)
 
     def learn_first(self, seconds: float) -> None:
-        """A micro-batch took so long; heard of as long as no update is known."""
+        """Record that a micro-batch took `seconds`; ignored once an update is recorded."""
         if not self._updates:
             self._first.append(seconds)
 
     def update(self, rounds: int) -> float:
-        """Seconds that so many micro-batches should take with their share of the steps; 0 where nothing is known."""
+        """Predicted seconds of an update of `rounds` micro-batches; 0 where nothing is recorded."""
         return statistics.median(self._updates) * rounds if self._updates else self.first_update(rounds)
 
     def first_update(self, rounds: int) -> float:
-        """The same by the first update's micro-batches alone; 0 once a whole update is known, which tells more."""
+        """The same from the first update's micro-batches alone; 0 once a whole update is recorded."""
         known = self._first[1:] if self._compiles else self._first
         return 0.0 if self._updates or not known else min(known) * rounds

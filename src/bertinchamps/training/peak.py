@@ -1,4 +1,4 @@
-"""The rate of a device's arithmetic that counts as 100 %: of its data sheet, or measured."""
+"""The FLOP/s of a device that count as 100 % of mfu: from its data sheet, or measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from bertinchamps.training import float32
+from bertinchamps.training.cpu import float32
 
-# Dense 16-bit matrix rates by the makers' data sheets, in TFLOP/s, by whole words of the device's name; the first
+# Dense 16-bit matrix rates of the makers' data sheets, in TFLOP/s, by whole words of the device's name; the first
 # match counts.
 DATA_SHEET_TFLOPS = {
     "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
@@ -21,14 +21,12 @@ DATA_SHEET_TFLOPS = {
     "V100": 125, "T4": 65,
 }  # fmt: skip
 
-SIZE, TIMES = (
-    1024,
-    8,
-)  # of the square product on a processor: the best of some short ones meets a quiet moment
+SIZE = 1024  # rows and columns of the matrix product on a processor
+TIMES = 8  # the best of several short products counts: other programs may slow down some
 
 
 class Peak(NamedTuple):
-    """FLOP/s of one device, and how they are known: "data sheet" or "measured"."""
+    """FLOP/s of one device, and their origin: "data sheet" or "measured"."""
 
     flops: float
     origin: str
@@ -36,15 +34,15 @@ class Peak(NamedTuple):
 
 @functools.cache
 def peak_of(device: torch.device, dtype: torch.dtype | None, threads: int, fast_linear_maps: bool) -> Peak:
-    """The peak of a device, found out once in a process.
+    """The peak of a device, looked up or measured once in a process.
 
     Args:
-        device: which.
+        device: of the model.
         dtype: of the products; None for float32.
-        threads: of a processor, on which its rate depends.
+        threads: of a processor; a key of the cache only.
         fast_linear_maps: float32 goes through `float32.linear`.
     """
-    del threads  # a part of the key
+    del threads
     if device.type == "cuda" and dtype is not None:
         name = torch.cuda.get_device_name(device)
         for words, tflops in DATA_SHEET_TFLOPS.items():
@@ -52,8 +50,8 @@ def peak_of(device: torch.device, dtype: torch.dtype | None, threads: int, fast_
                 return Peak(tflops * 1e12, "data sheet")
     size = 8192 if device.type == "cuda" else SIZE
     if device.type == "cpu" and dtype is torch.float16:
-        size = 256  # most processors have no fp16, and take minutes for more
-    own = torch.Generator(device).manual_seed(0)  # what training draws is left alone
+        size = 256  # most processors emulate fp16, and take minutes for more
+    own = torch.Generator(device).manual_seed(0)  # training's own generator stays as it is
     matrix = torch.randn(size, size, device=device, dtype=dtype or torch.float32, generator=own)
     product: Callable[..., Any] = functional.linear
     if fast_linear_maps:

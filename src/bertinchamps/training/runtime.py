@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import os
-import queue
-import shutil
-import sysconfig
-import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
 from bertinchamps.contract import Batch
-from bertinchamps.launch import Launch, cores, launched
+from bertinchamps.launch import Launch, launched
 from bertinchamps.schemas import RuntimeConfig
-from bertinchamps.training import dropout, float32
+from bertinchamps.training.cpu import dropout, float32
+from bertinchamps.training.cpu.memory import keep_freed_memory
+from bertinchamps.training.cpu.overrides import FunctionOverrides
+from bertinchamps.training.device import autocast_dtype, can_compile, cores_of
+from bertinchamps.training.feeding import read_ahead
 from bertinchamps.training.peak import Peak, peak_of
-from bertinchamps.training.replacing import Replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,7 +30,6 @@ ALONE = Launch()
 # (docs/performance.md). Runs of less than a quarter of an hour, at the rate of two cores, do not earn it back.
 CPU_FLOPS = 0.5e12
 EARNS_COMPILING = 900 * CPU_FLOPS
-SECONDS_FOR_A_BATCH = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +37,12 @@ class Runtime:
     """The resolved choices.
 
     Attributes:
-        device: where the model lives.
-        autocast_dtype: the type of matrix products, or None for plain float32.
-        compiled: whether functions go through torch.compile.
-        processes: that train together, each on a device like this one.
-        asynchronous: whether the device works while the program goes on.
-        fast_linear_maps: whether float32 goes through `float32.linear`.
+        device: of the model.
+        autocast_dtype: the dtype of matrix products; None: plain float32.
+        compiled: functions go through torch.compile.
+        processes: world size; every process has a device like this one.
+        asynchronous: the device runs asynchronously (CUDA).
+        fast_linear_maps: float32 goes through `float32.linear`.
     """
 
     device: torch.device
@@ -59,7 +54,7 @@ class Runtime:
 
     @property
     def peak_flops(self) -> float:
-        """FLOP/s that count as 100 %, of the devices of all processes; the first look may measure them."""
+        """FLOP/s that count as 100 %, summed over all processes; the first call may measure them."""
         return self._peak.flops * self.processes
 
     @property
@@ -72,11 +67,11 @@ class Runtime:
         return peak_of(self.device, self.autocast_dtype, torch.get_num_threads(), self.fast_linear_maps)
 
     def set_process(self) -> None:
-        """Set what PyTorch keeps for the whole process."""
-        # Compiled scatters add in the order in which threads arrive, unless told otherwise: on a CPU, one seed is to
-        # give one result, bit for bit. On CUDA that would cost too much.
+        """Set PyTorch's options that hold for the whole process."""
+        # Compiled scatters add in the order in which threads arrive, unless told otherwise. On a CPU one seed gives
+        # one result, bit for bit; on CUDA that would cost too much.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
-        # Nothing here reads memory that nothing was written to, and filling it takes time.
+        # No code here reads uninitialised memory, and filling it takes time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.set_float32_matmul_precision("highest" if self.autocast_dtype is None else "high")
 
@@ -92,40 +87,40 @@ class Runtime:
         functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         if self.fast_linear_maps:
             functions[functional.linear] = partial(float32.linear, images=float32.images())
-        # Compiled code draws for dropout in its own way, in no extra time.
+        # Compiled code draws for dropout in its own kernels, without extra time.
         if self.device.type == "cpu" and not self.compiled:
             functions[functional.dropout] = dropout.dropout
             functions[functional.scaled_dot_product_attention] = dropout.attention
-        return Replacing(functions) if functions else nullcontext()
+        return FunctionOverrides(functions) if functions else nullcontext()
 
     def recompute_activations(self, model: PreTrainedModel) -> None:
-        """Let the model's layers keep nothing but their inputs, and compute the rest again in the backward pass."""
+        """Activation checkpointing: layers keep their inputs alone, and run again in the backward pass."""
         settings: dict[str, Any] = {"use_reentrant": False}
         if not self.compiled:
-            # Autocast is restored for what is computed again, other contexts are not.
+            # torch.utils.checkpoint restores autocast for the second run, and no other context.
             settings["context_fn"] = lambda: (nullcontext(), self._faster_functions())
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, compiled for static shapes where compilation is on."""
+        """The function, compiled for static shapes if `compiled`."""
         return torch.compile(function, dynamic=False, fullgraph=True) if self.compiled else function
 
     def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
-        """Read batches ahead in a thread; on CUDA into pinned memory, copied without waiting."""
+        """Read batches ahead in a thread; on CUDA into pinned memory, and copy them without synchronising."""
         cuda = self.device.type == "cuda"
-        for batch in _read_ahead(batches, ahead, pin=cuda):
+        for batch in read_ahead(batches, ahead, pin=cuda):
             inputs = {
                 name: tensor.to(self.device, non_blocking=cuda) for name, tensor in batch.inputs.items()
             }
             yield replace(batch, inputs=inputs)
 
     def for_run(self, most_flops: float) -> Runtime:
-        """The same, without compiling where a run of so many FLOPs would not earn it back."""
+        """The same runtime, without compiling where a run of `most_flops` would not earn it back."""
         earns = self.device.type != "cpu" or most_flops >= EARNS_COMPILING
         return self if earns else replace(self, compiled=False)
 
     def fetch(self, numbers: torch.Tensor) -> Callable[[], list[float]]:
-        """Begin to copy numbers [K] from the device. What is returned waits for them, and for no later work."""
+        """Start to copy `numbers` [K] to the host; the returned function waits for the copy alone."""
         if self.device.type != "cuda":
             return numbers.tolist
         copy = numbers.to("cpu", non_blocking=True)
@@ -155,14 +150,14 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
 
     Args:
         config: the choices.
-        place: where this process stands among those of its job: each on a machine has a GPU of its own.
+        place: rank and world size; each process of a machine takes a GPU of its own, by local rank.
     """
-    torch.compiler.reset()  # the jobs of a sweep share a process, and so few compiled variants of a function
-    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or _cores(place)))
-    _keep_freed_memory()
+    torch.compiler.reset()  # the jobs of a sweep share a process, which keeps few compiled variants of a function
+    torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or cores_of(place)))
+    keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
-    dtype = _autocast_dtype(config.precision, device)
+    dtype = autocast_dtype(config.precision, device)
     fast_linear_maps = device.type == "cpu" and dtype is None and float32.help_here()
     # On processors, compiled float32 is slower than eager where it was measured (docs/performance.md).
     pays = device.type != "cpu" or dtype is not None
@@ -180,7 +175,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
 
 
 def runtime_problems(config: RuntimeConfig) -> list[str]:
-    """Mistakes in the runtime settings, and what this machine cannot do, in the user's key names."""
+    """Mistakes in the runtime settings, and settings that this machine cannot fulfil, in the user's key names."""
     problems = [
         f"runtime.{key}={value}: one of {', '.join(menu)}"
         for key, value, menu in (
@@ -219,94 +214,3 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
     if config.threads is not None and config.threads < 1:
         problems.append(f"runtime.threads={config.threads}: must be at least 1")
     return problems
-
-
-def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """What matrix products are computed in; None for float32."""
-    named = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision != "auto":
-        return named.get(precision)
-    if has_fast_bf16(device):
-        return torch.bfloat16
-    # Cards before Ampere, such as the T4, have tensor cores for fp16 alone.
-    return torch.float16 if device.type == "cuda" and has_tensor_cores(device) else None
-
-
-def has_tensor_cores(device: torch.device) -> bool:
-    """Whether a CUDA device multiplies 16-bit matrices in hardware: Volta and later."""
-    return torch.cuda.get_device_capability(device) >= (7, 0)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware; emulation is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    in_hardware = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public way to ask
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(in_hardware())
-
-
-def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs: Python's headers and a C++ compiler, or on CUDA Triton."""
-    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
-    if device.type == "cuda":
-        return has_tensor_cores(device) and headers and importlib.util.find_spec("triton") is not None
-    return headers and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
-
-
-def _cores(place: Launch) -> int:
-    """This process' part of the cores."""
-    return max(1, cores() // place.local_size)
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to reuse freed tensors' pages instead of returning them to the system.
-
-    By default each tensor of more than 32 MB is mapped, faulted in page by page and unmapped again, which
-    cost a fifth of the training time on a CPU (docs/log.md). Elsewhere than on glibc this does nothing.
-    """
-    mmap_max, trim_threshold, top_pad, arena_max = -4, -1, -2, -8  # names of <malloc.h>
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
-        set_option(option, value)
-
-
-def _read_ahead(batches: Iterator[Batch], ahead: int, pin: bool) -> Iterator[Batch]:
-    """Iterate in a thread, a few batches ahead; an exception there is raised here."""
-    buffer: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
-    stopped = threading.Event()
-
-    def hand_over(item: Batch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                buffer.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def read() -> None:
-        try:
-            for batch in batches:
-                if pin:
-                    batch = replace(batch, inputs={name: t.pin_memory() for name, t in batch.inputs.items()})
-                hand_over(batch)
-                if stopped.is_set():
-                    return
-            hand_over(None)
-        except BaseException as error:
-            hand_over(error)
-
-    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := buffer.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join(
-            SECONDS_FOR_A_BATCH
-        )  # it may be waiting for a slow source, and ends with the process then

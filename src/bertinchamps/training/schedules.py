@@ -1,6 +1,6 @@
 """Curves over progress: stateless multipliers of each parameter group's base rate, and the batch ramp.
 
-A new curve is one function here, which returns the multiplier for a progress in [0, 1], and one yaml
+A new curve is one function here, which returns a function from progress in [0, 1] to the multiplier, and one yaml
 in `configs/schedule/`.
 """
 
@@ -24,7 +24,7 @@ def slanted_triangular(base: float = 0.25, falloff: float = 0.25) -> Schedule:
 
     Args:
         base: the multiplier at progress 0.
-        falloff: share of the budget over which it falls from 1 to 0.
+        falloff: share of the budget over which the multiplier falls from 1 to 0.
     """
 
     def multiplier(p: float) -> float:

@@ -1,4 +1,4 @@
-"""From gradients to new weights: scaled losses for fp16, clipping, and no step on what is not a finite number."""
+"""From gradients to new weights: the loss scale of fp16, clipping, and no step on a non-finite loss or norm."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from bertinchamps.training.optim import Optimizer, step_unless
 from bertinchamps.training.runtime import Runtime
 
-SMALLEST_SCALE = 1.0  # below it gradients would lose what fp16 can hold: the loss itself is at fault then
+SMALLEST_SCALE = 1.0  # a loss scale below it would not mend an overflow: the loss itself is non-finite
 
 
 class Stepping:
-    """Steps of an optimizer.
+    """Clips gradients and steps the optimizer, unless the loss or the gradient norm is not finite.
 
-    In fp16 the loss is scaled so that small gradients do not vanish; where one overflows, the step is left out and
-    the scale halved (Micikevicius et al., 2018: "Mixed precision training"; torch.amp.GradScaler does it).
+    In fp16 `torch.amp.GradScaler` scales the loss so that small gradients do not underflow. Where a gradient
+    overflows, it skips the step and halves the scale (Micikevicius et al., 2018: "Mixed precision training").
 
     Args:
         optimizer: of the model.
         runtime: device and precision.
-        clipping: largest gradient norm; infinity for none.
-        scaling: state of the loss scale that an earlier part of the run left.
+        clipping: largest gradient norm; None: no clipping.
+        scaling: state of the loss scale, from a checkpoint.
 
     Attributes:
         waits: True: the host reads loss and gradient norm before each step, which synchronises. False (CUDA, an
@@ -49,20 +49,24 @@ class Stepping:
                 self._scaler.load_state_dict(dict(scaling))
         skips = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         self.waits = not (runtime.asynchronous and skips)
-        self._broken = torch.zeros((), device=runtime.device)  # 1 from the first step that was left out on
+        self._broken = torch.zeros((), device=runtime.device)  # 1 from the first skipped step on
 
     def scaled(self, loss: Tensor) -> Tensor:
-        """The loss whose gradient is asked for."""
+        """The loss to call `backward` on."""
         return loss if self._scaler is None else self._scaler.scale(loss)
 
     def clip(self, parameters: Iterable[nn.Parameter]) -> Tensor:
-        """Scale gradients back and clip them; their norm before that, a scalar on the device."""
+        """Unscale and clip the gradients.
+
+        Returns:
+            The gradient norm before clipping, a scalar on the device.
+        """
         if self._scaler is not None:
             self._scaler.unscale_(cast(torch.optim.Optimizer, self._optimizer))
         return nn.utils.clip_grad_norm_(parameters, self._clipping)
 
     def step(self, numbers: Tensor) -> None:
-        """Change the weights; not where one of the numbers [K], loss and gradient norm, is not finite."""
+        """Step, unless one of `numbers` [K] (loss and gradient norm) is not finite."""
         if self._scaler is not None:
             self._scaler.step(cast(torch.optim.Optimizer, self._optimizer))
             self._scaler.update()
@@ -73,9 +77,9 @@ class Stepping:
             step_unless(self._broken, self._optimizer)
 
     def forgives(self) -> bool:
-        """Whether a number that is not finite was only fp16's overflow, which a smaller scale mends. Waits."""
+        """True: a non-finite number came from fp16's overflow, which a smaller loss scale mends. Synchronises."""
         return self._scaler is not None and self._scaler.get_scale() >= SMALLEST_SCALE
 
     def state(self) -> dict[str, Any] | None:
-        """JSON-able state of the loss scale, if there is one. Waits for the device."""
+        """JSON-able state of the loss scale; None without one. Synchronises."""
         return None if self._scaler is None else self._scaler.state_dict()

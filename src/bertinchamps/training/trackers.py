@@ -14,10 +14,10 @@ from bertinchamps.registry import Registry
 
 
 class Tracker(Protocol):
-    """The whole interface."""
+    """What `hooks/metrics_log.py` calls."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics after so many updates."""
+        """Log metrics after update `step`."""
 
     def close(self) -> None:
         """The run is over."""
@@ -64,8 +64,8 @@ class WeightsAndBiases:
     def __init__(
         self, run_dir: Path, settings: Mapping[str, Any], project: str = "bertinchamps", mode: str = "offline"
     ) -> None:
-        # Before the import, which reads it: settings of the process, such as of its telemetry and its look-ups of
-        # names, stay online where only this run is told to be offline.
+        # Set before the import, which reads it: with `mode` given to `init` alone, wandb's telemetry and look-ups of
+        # names stay online.
         os.environ["WANDB_MODE"] = mode
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         wandb = _imported("wandb", extra="wandb")

@@ -128,6 +128,7 @@ class Trainer:
         batches = self.task.batches(self.cursor, self._batch.micro_batch, rank, size)
         stream = self.runtime.feed(batches, ahead)
         self.converged = False
+        self._dealer = Dealer(self.processes)
         self.model.train()
         self.clock.start()
         for hook in self.hooks:

@@ -9,7 +9,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.stock.renaming import State, filled, inverse, renamed, shared
 from bertinchamps.model.stock.requirements import (
     ACTIVATION_NAMES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsForMaskedLM
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.stock.renaming import filled, inverse, renamed, shared
 from bertinchamps.model.stock.requirements import (
     ACTIVATION_NAMES,

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from bertinchamps.contract import Task
-from bertinchamps.model.downstream import Downstream, EncoderSource
+from bertinchamps.model.encoders import EncoderSource
+from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.registry import Registry
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
@@ -61,7 +62,7 @@ class Kind(Protocol):
     Attributes:
         name: its entry here.
         metrics: dev scores that may choose among weights, the higher the better.
-        heads: entries of `head=` that it can have; none where it has one head alone.
+        has_heads: whether `head=` chooses among several heads.
         formats: what `predict` writes, the usual one first.
         reads_words: whether inputs may be files of words (CoNLL), and each text gets a file name of its own.
         text_stays: whether a table of answers keeps the column of the text.
@@ -69,7 +70,7 @@ class Kind(Protocol):
 
     name: str
     metrics: tuple[str, ...]
-    heads: tuple[str, ...]
+    has_heads: bool
     formats: tuple[str, ...]
     reads_words: bool
     text_stays: bool
@@ -80,7 +81,7 @@ class Kind(Protocol):
     def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
         """What a model of this kind is built from."""
 
-    def build_model(self, facts: TaskFacts, source: EncoderSource) -> Downstream:
+    def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
         """An encoder with the head that the facts ask for."""
 
     def build_predictor(

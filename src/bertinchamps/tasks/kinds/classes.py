@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from bertinchamps.metrics.protocols import PROTOCOLS
-from bertinchamps.model.downstream import Downstream, EncoderSource, TextClassifier
+from bertinchamps.model.encoders import EncoderSource
+from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
@@ -38,7 +39,7 @@ class TextKind:
 
     name: str
     protocol: str
-    heads = ()
+    has_heads = False
     formats = ("jsonl", "csv", "tsv")
     reads_words = False
     text_stays = True
@@ -59,8 +60,9 @@ class TextKind:
         pairs = splits["train"][0].pair is not None
         return TaskFacts(title, self.name, None, tuple(labels), config.max_length, pairs=pairs)
 
-    def build_model(self, facts: TaskFacts, source: EncoderSource) -> Downstream:
-        return TextClassifier(source, facts.labels, self.target_type(facts).problem_type)
+    def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
+        problem = self.target_type(facts).problem_type
+        return heads.build("classes", source=source, classes=facts.labels, problem=problem)
 
     def build_predictor(
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device

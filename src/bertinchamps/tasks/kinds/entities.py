@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.metrics.error_analysis import error_analysis
-from bertinchamps.model.downstream import Downstream, EncoderSource, FlatTagger, NestedTagger
+from bertinchamps.model.encoders import EncoderSource
+from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
@@ -23,10 +24,6 @@ from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
 from bertinchamps.tasks.tagging.representations import representations
 from bertinchamps.tasks.tagging.windows import Pieces
 
-HEADS: dict[str, Callable[[EncoderSource, Sequence[str]], Downstream]] = {
-    "flat": FlatTagger,
-    "nested": NestedTagger,
-}
 COLUMNS = ("entity_type", "entity_start", "entity_end", "entity_text", "confidence")
 ENTITIES = "entities"
 
@@ -37,7 +34,7 @@ class Entities:
 
     name = "ner"
     metrics = METRICS
-    heads = tuple(HEADS)
+    has_heads = True
     formats = ("brat", "jsonl", "csv", "tsv", "conll", "html")
     reads_words = True
     text_stays = False  # a text has a row for each of its entities
@@ -54,9 +51,10 @@ class Entities:
     def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
         return TaskFacts(title, self.name, config.head, tuple(labels), config.max_length)
 
-    def build_model(self, facts: TaskFacts, source: EncoderSource) -> Downstream:
+    def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
         head = str(facts.head)
-        return HEADS[head](source, representations.build(head, labels=facts.labels).classes)
+        classes = representations.build(head, labels=facts.labels).classes
+        return heads.build(head, source=source, classes=classes)
 
     def build_predictor(
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flat_entities
+from bertinchamps.spans import ByPlace, flat_entities
 from bertinchamps.tasks.formats import conll
 from bertinchamps.tasks.tagging.representations import word_tags
 from bertinchamps.tasks.tagging.sentences import sentences

@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.contract import Entity
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten
+from bertinchamps.spans import ByPlace, flatten
 from bertinchamps.tasks.tagging.representations import (
     IGNORED,
     OUTSIDE,

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.contract import Entity
-from bertinchamps.metrics.overlap import ByPlace
+from bertinchamps.spans import ByPlace
 from bertinchamps.tasks.tagging.representations import Found, Kept, aligned, representations
 from bertinchamps.tasks.tagging.windows import Window
 

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flat_entities, strict_scores
+from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.schemas import FinetuneBatchConfig
-from bertinchamps.spans import without_edges
+from bertinchamps.spans import ByPlace, flat_entities, without_edges
 from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
 from bertinchamps.tasks.tagging.representations import word_tags

@@ -15,8 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from bertinchamps.contract import Entity
-from bertinchamps.metrics.overlap import ByPlace
 from bertinchamps.registry import Registry
+from bertinchamps.spans import ByPlace
 from bertinchamps.tasks.tagging.windows import Window, Words
 
 IGNORED = -100

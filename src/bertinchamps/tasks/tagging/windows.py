@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import regex
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.downstream import control_ids, unknown_id
+from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.tagging.sentences import Range, sentences
 
 # Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertinchamps.model.downstream import control_ids, unknown_id
+from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.texts.targets import Answer, TargetType

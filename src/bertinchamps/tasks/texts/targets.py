@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.multi_label import multi_label_scores
+from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.tasks.formats import tables
 
 Logits = np.ndarray[Any, Any]
@@ -175,7 +177,7 @@ class Regression:
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Correlations and errors."""
-        return number_scores(cast(Any, gold), cast(Any, predicted))
+        return regression_scores(cast(Any, gold), cast(Any, predicted))
 
     def plain(self, target: Target) -> float:
         """The number."""

@@ -1,4 +1,4 @@
-"""Other functions in place of PyTorch's own, within a context."""
+"""Functions called in place of PyTorch's own, within a context."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 
-class Replacing(TorchFunctionMode):
-    """Within this context, models that call certain functions of PyTorch call others.
+class FunctionOverrides(TorchFunctionMode):
+    """A context in which calls of certain functions of PyTorch become calls of others.
 
     Attributes:
-        functions: what is called, by what the model names.
+        functions: the function that is called, by the function that the model calls.
     """
 
     def __init__(self, functions: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
@@ -26,5 +26,5 @@ class Replacing(TorchFunctionMode):
         arguments: tuple[Any, ...] = (),
         named: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call what stands for the function, and any other as it is; what it calls in turn is PyTorch's own."""
+        """Call the override of `function`, or `function` itself; inside an override PyTorch's own are called."""
         return self.functions.get(function, function)(*arguments, **(named or {}))

@@ -1,7 +1,7 @@
 """Dropout on processors.
 
-PyTorch draws a number of 32 bits for each element there, one after the other; these draw 16 bits, four elements at a
-time, in a quarter of the time (docs/performance.md). The rate is kept to within 1/65,536.
+On a CPU, PyTorch draws 32 random bits for each element, one element after the other. These functions draw 16 bits, four
+elements at a time, in a quarter of the time (docs/performance.md). The dropout rate is exact to 1/65,536.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def dropout(
     """`torch.nn.functional.dropout`, with fewer random bits on a CPU.
 
     Args:
-        input: as all that follows as there.
-        p: share that becomes zero.
-        training: whether anything does.
+        input: as the other arguments, as in torch.
+        p: share of the elements that becomes zero.
+        training: False: return the input.
         inplace: change the input.
     """
     kept = round((1 - p) * STEPS)
     if not training or inplace or not 0 < kept < STEPS or input.device.type != "cpu":
         return functional.dropout(input, p, training, inplace)
     draws = torch.empty(math.ceil(input.numel() / 4), dtype=torch.int64).random_(-(2**63), None)
-    # Comparing and scaling real numbers in place takes a third of the time that booleans take.
+    # Comparing and scaling floats in place takes a third of the time of a boolean mask.
     numbers = draws.view(torch.int16)[: input.numel()].view(input.shape).to(torch.float32)
     return input * numbers.lt_(kept - STEPS // 2).mul_(STEPS / kept).to(input.dtype)
 
@@ -48,17 +48,17 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:  # [..., S, D]
-    """`torch.nn.functional.scaled_dot_product_attention`, whose dropout on a CPU is the one above.
+    """`torch.nn.functional.scaled_dot_product_attention` on a CPU, with the dropout above.
 
-    Only with dropout: PyTorch has no fused kernel for it there, and computes the same products one by one. A query
-    that may look at nothing gets the mean of all values, not zeros.
+    Called with dropout only: on a CPU, PyTorch has no fused kernel with dropout, and computes the same products one by
+    one. A query whose keys are all masked gets the mean of all values, not zeros.
 
     Args:
-        query: as all that follows as there.
-        key: looked at.
-        value: read.
-        attn_mask: true where a query may look, or what is added to the scores.
-        dropout_p: share of the shares of attention that becomes zero.
+        query: as the other arguments, as in torch.
+        key: compared with the query.
+        value: averaged by attention weight.
+        attn_mask: true where a query may attend, or numbers added to the scores.
+        dropout_p: share of the attention weights that becomes zero.
         is_causal: left to PyTorch.
         scale: of the scores; 1/√D unless told.
         enable_gqa: left to PyTorch.

@@ -1,8 +1,8 @@
 """Linear maps in float32 on AMD processors with AVX-512.
 
-PyTorch multiplies float32 matrices with MKL, which has AVX-512 for Intel's processors alone; oneDNN has it for all, and
-takes about half the time for the same sums (docs/performance.md). With gradients it is reached through convolutions, of
-which a linear map is one of width 1; without them through the operator that torch.compile puts for linear maps.
+PyTorch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's processors alone. oneDNN uses AVX-512 on all
+processors, and takes about half the time (docs/performance.md). With gradients oneDNN is reached through a convolution
+of width 1; without gradients through the operator that torch.compile emits for linear maps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ IMAGES_OF_ONE_THREAD = 16  # with fewer, PyTorch takes convolutions of one threa
 
 
 def images() -> int:
-    """Into how many images rows should be dealt, with the threads of this process."""
+    """The number of images of a convolution, for the threads of this process."""
     return IMAGES_OF_ONE_THREAD if torch.get_num_threads() == 1 else 1
 
 
@@ -30,13 +30,13 @@ def linear(
     *,
     images: int = 1,
 ) -> Tensor:  # [..., O]
-    """`torch.nn.functional.linear`, by oneDNN where that is possible and faster.
+    """`torch.nn.functional.linear`, computed by oneDNN where that is possible and faster.
 
     Args:
-        input: as all that follows named as there.
-        weight: of the map.
-        bias: of the map.
-        images: into which a convolution's rows are dealt, on which the result does not depend.
+        input: as the other arguments, named as in torch.
+        weight: of the linear map.
+        bias: of the linear map.
+        images: into which the rows are divided; the result does not depend on it.
     """
     if input.dtype is not torch.float32 or weight.dtype is not torch.float32 or input.device.type != "cpu":
         return functional.linear(input, weight, bias)
@@ -53,7 +53,7 @@ def linear(
 
 @functools.cache
 def help_here() -> bool:
-    """Whether this processor is one of those for which oneDNN has AVX-512 and MKL has not."""
+    """True: on this processor oneDNN uses AVX-512 and MKL does not."""
     try:
         described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,10 +1,8 @@
-"""Any Hugging Face encoder with a downstream head: built, loaded strictly, and saved so that others open it.
+"""Any Hugging Face encoder, opened: its configuration, its tokenizer, and its weights, which are loaded strictly.
 
-    FOLDER/config.json model.safetensors    the encoder, with its head where the head is a stock one
-    FOLDER/head.safetensors                 a head that stock classes do not have (nested)
-    FOLDER/tokenizer.json …                 its tokenizer
-
-Shapes: B batch, S sequence, W words of a window, H hidden, L labels, C classes.
+FOLDER/config.json model.safetensors    the encoder, with its head where the head is a stock one
+FOLDER/head.safetensors                 a head that stock classes do not have (nested)
+FOLDER/tokenizer.json …                 its tokenizer
 """
 
 from __future__ import annotations
@@ -14,20 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.hub import meaning, page_of
-from bertinchamps.model.nested import NOTICE, SpanScorer
-from bertinchamps.model.trained_rows import whole_embedding
 
-HEAD_FILE = "head.safetensors"
-# Every name by which an architecture of transformers calls a dropout rate.
+# The names of dropout rates in the configs of transformers.
 DROPOUTS = (
     "dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout",
     "attention_dropout", "embedding_dropout", "mlp_dropout", "seq_classif_dropout", "classifier_dropout_prob",
@@ -41,9 +34,9 @@ class EncoderSource:
 
     Attributes:
         name: a directory, or a name on the Hub.
-        config: the architecture to begin with random weights, or None to load those at `name`.
-        dropout: a rate for all dropouts, or None to leave them.
-        with_head: load the head, too, which must be there; otherwise it is drawn anew, whatever is there.
+        config: the architecture of an encoder with random weights; None: load the weights at `name`.
+        dropout: one rate for all dropouts; None: as in the config.
+        with_head: True: load the head as well, strictly. False: draw a new head.
     """
 
     name: str
@@ -52,100 +45,18 @@ class EncoderSource:
     with_head: bool = False
 
 
-class Downstream(Protocol):
-    """What tasks and checkpoints need of a model."""
-
-    def save(self, folder: Path) -> None:
-        """Write weights and config."""
-
-
-class FlatTagger(nn.Module):
-    """A stock token classifier, read at each word's first piece."""
-
-    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
-        super().__init__()
-        self.model = _with_head("AutoModelForTokenClassification", source, classes)
-
-    def forward(
-        self,
-        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_pieces: torch.Tensor,  # [B, W]
-    ) -> torch.Tensor:  # [B, W, C]
-        """Logits of each word."""
-        logits = self.model(**inputs).logits
-        return logits.gather(1, first_pieces[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModelForTokenClassification opens."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
-
-
-class NestedTagger(nn.Module):
-    """An encoder whose words' vectors a `SpanScorer` reads."""
-
-    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
-        super().__init__()
-        self.model = _with_head("AutoModel", source, None)
-        self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
-        dropout = 0.0 if source.dropout is None else source.dropout
-        self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
-        if source.with_head:
-            self.head.load_state_dict(_head_weights(Path(source.name) / HEAD_FILE))
-
-    def forward(
-        self,
-        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_pieces: torch.Tensor,  # [B, W]
-    ) -> torch.Tensor:  # [B, W, W, L]
-        """Scores of each span from word i to word j, both included."""
-        hidden = self.model(**inputs).last_hidden_state
-        words = hidden.gather(1, first_pieces[:, :, None].expand(-1, -1, hidden.shape[-1]))
-        return cast(torch.Tensor, self.head(words))
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModel opens, and the head beside it; stock classifiers find NOTICE there."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
-        save_file(self.head.state_dict(), folder / HEAD_FILE)
-
-
-class TextClassifier(nn.Module):
-    """A stock sequence classifier.
-
-    Args:
-        source: of the encoder.
-        classes: names; one where a number is predicted.
-        problem: how transformers calls what is predicted, by which its pipelines read the logits.
-    """
-
-    def __init__(self, source: EncoderSource, classes: Sequence[str], problem: str) -> None:
-        super().__init__()
-        self.model = _with_head("AutoModelForSequenceClassification", source, classes)
-        self.model.config.problem_type = problem
-
-    def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
-        """Logits of each text."""
-        return cast(torch.Tensor, self.model(**inputs).logits)
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModelForSequenceClassification opens."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
-
-
 def open_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or of a name on the Hub, to which "[SEP]" written in a text is text.
+    """The tokenizer of a directory or of a name on the Hub; "[SEP]" in a text is tokenised as text.
 
     Raises:
-        UserError: there is none, or it is not a fast one (the slow ones know no offsets).
+        UserError: there is no tokenizer, or no fast one (slow tokenizers know no offsets).
     """
     from transformers import AutoTokenizer
 
     try:
         with _quietly():
             tokenizer = AutoTokenizer.from_pretrained(source, split_special_tokens=True, **_reading(source))
-    except Exception as error:  # a hundred kinds, from the network to a damaged file
+    except Exception as error:  # many classes, from the network to a damaged file
         raise _unreadable(source, "a tokenizer", error) from error
     if tokenizer.pad_token_id is None:
         raise UserError(
@@ -161,16 +72,16 @@ def open_tokenizer(source: str) -> Any:
 
 
 def control_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids that stand for no text, such as the mask's.
+    """Ids of special tokens other than the unknown token.
 
-    A tokenizer may still give them for text (of Unigram's vocabulary they are entries like any other), so that who
-    reads texts has to put the unknown token there.
+    A Unigram tokenizer may give these ids for text, as they are entries of its vocabulary; readers of texts replace
+    them by `unknown_id`.
     """
     return frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
 def unknown_id(tokenizer: Any) -> int:
-    """What stands for text that the tokenizer has no piece for."""
+    """The id for text without a subword: that of the unknown token, or of the mask where there is none."""
     known = tokenizer.unk_token_id
     return int(tokenizer.mask_token_id if known is None else known)
 
@@ -179,7 +90,7 @@ def open_config(source: str) -> Any:
     """The configuration of a directory or of a name on the Hub.
 
     Raises:
-        UserError: there is none that this transformers knows.
+        UserError: there is no config that the installed transformers knows.
     """
     from transformers import AutoConfig
 
@@ -191,7 +102,7 @@ def open_config(source: str) -> Any:
 
 
 def longest_input(config: Any) -> int:
-    """Tokens that the encoder can read at once, special ones included; 10⁹ where nothing limits it."""
+    """The longest sequence of the encoder in tokens, special tokens included; 10⁹ without a limit."""
     limit = getattr(config, "max_position_embeddings", None)
     computed = getattr(config, "positions", "learned") != "learned"  # of our own encoders
     if limit is None or limit < 1 or computed:  # XLNet says -1
@@ -200,16 +111,16 @@ def longest_input(config: Any) -> int:
 
 
 def _positions_left_out(config: Any, limit: int) -> int:
-    """Of a table of positions, those that no token of a text gets.
+    """The number of rows of the position table that no token of a text uses.
 
-    RoBERTa's family counts from the padding's id on, and shows it by a table with a row for padding.
+    RoBERTa's family counts positions from the padding's id on; its position table has a `padding_idx`.
     """
     from transformers import AutoModel
 
     try:
         with _quietly(), torch.device("meta"):  # no memory for weights
             model = AutoModel.from_config(copy.deepcopy(config))  # type: ignore[no-untyped-call]
-    except Exception:  # whoever opens the model tells what is wrong with it
+    except Exception:  # opening the model reports the error
         return 0
     for name, module in model.named_modules():
         padding: Any = getattr(module, "padding_idx", None)
@@ -218,8 +129,17 @@ def _positions_left_out(config: Any, limit: int) -> int:
     return 0
 
 
-def _with_head(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:
-    """A model of an Auto class; weights of the encoder are loaded strictly, those of a new head drawn."""
+def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | None) -> Any:
+    """A model of an Auto class: the encoder's weights are loaded strictly, a new head is drawn.
+
+    Args:
+        auto_class: of transformers, such as "AutoModelForTokenClassification".
+        source: of the encoder.
+        classes: names of the head's classes; None: no head.
+
+    Raises:
+        UserError: the model cannot be opened, or its weights do not fit its config.json.
+    """
     import transformers
 
     auto = getattr(transformers, auto_class)
@@ -239,7 +159,7 @@ def _with_head(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 source.name,
                 config=config,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are reported, and judged below
+                ignore_mismatched_sizes=True,  # reported, and judged by _refuse_partial
                 dtype=torch.float32,
                 **_reading(source.name),
             )
@@ -253,7 +173,7 @@ def _with_head(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
 
 
 def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:
-    """Refuse weights that do not fill what begins with the prefix. Poolers are seldom pretrained, and may be new."""
+    """Refuse missing or misfitting weights whose names begin with the prefix. Poolers may be new."""
     wrong = []
     for kind, keys in (("missing", "missing_keys"), ("of another shape", "mismatched_keys")):
         names = sorted(key if isinstance(key, str) else str(key[0]) for key in report[keys])
@@ -265,7 +185,7 @@ def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:
 
 
 def _draw_head(model: Any) -> None:
-    """New weights for the layer that speaks of classes: one from another task would fit by chance at best."""
+    """Draw the weights of the last linear map: those of another task's classes mean nothing here."""
     last = [
         module
         for name, module in model.named_modules()
@@ -276,19 +196,9 @@ def _draw_head(model: Any) -> None:
         nn.init.zeros_(last.bias)
 
 
-def _head_weights(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"{file}: missing or damaged ({type(error).__name__}); a nested head is kept there"
-        ) from error
-
-
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the table of new weights that transformers prints, for which may be new is judged here, and without a
-    warning for each time that the Hub is tried again."""
+    """Silence transformers' table of new weights, which `_refuse_partial` judges, and the Hub's warnings of retries."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
@@ -303,7 +213,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _reading(source: str) -> dict[str, Any]:
-    """How files are read: no code from them, and no network for a directory."""
+    """Arguments of `from_pretrained`: no remote code, and no network for a directory."""
     return {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
 
 

@@ -1,0 +1,250 @@
+"""Every mistake of a command line at once: syntax, groups, keys, types, and what a command's check finds.
+
+Hydra stops at the first mistake. `mistakes` reports all of them, each with its remedy, before heavy imports and work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from bertinchamps.command_line.help import APPENDED
+from bertinchamps.command_line.overrides import choices, first_choice, parse, values, written
+from bertinchamps.composing import compose, config_dir, load
+from bertinchamps.errors import UserError
+from bertinchamps.registry import closest
+from bertinchamps.schemas import COMMANDS
+
+Config = TypeVar("Config")
+Check = Callable[[Config], list[str]]
+
+MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each job checks itself again
+NO_CODE = "not taken: a configuration names no code to run, and no environment"
+SET_IN_HYDRA = ("hydra.sweep.dir", "hydra.verbose")
+NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
+STOCK_HYDRA: dict[str, Any] = {
+    "callbacks": {},
+    "job_logging": NO_LOGGING,
+    "hydra_logging": NO_LOGGING,
+    "launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"},
+    "sweeper._target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "env": {},
+    "job.env_set": {},
+    "job.env_copy": [],
+}
+
+
+def mistakes(
+    command: str, arguments: list[str], check: Check[Config] | None = None, own: Path | None = None
+) -> list[str]:
+    """Everything wrong with a command line: syntax, groups, keys, types, and what `check` finds.
+
+    Args:
+        command: name of the yaml and schema.
+        arguments: the words of the command line that are no options.
+        check: every mistake in one configuration, in the user's key names; None: compose no job.
+        own: a directory of yaml files of the user's own.
+    """
+    return examine(command, arguments, check, own)[0]
+
+
+def examine(
+    command: str, arguments: list[str], check: Check[Config] | None = None, own: Path | None = None
+) -> tuple[list[str], list[Config]]:
+    """What `mistakes` returns, and the configurations of the command line's jobs.
+
+    The command line is composed twice at the most: with its groups alone, against which single settings are judged,
+    and as a whole. Each job of a sweep is composed once.
+
+    Returns:
+        The mistakes; the configurations, none where `check` is None or a word sets what Hydra itself does.
+    """
+    overrides, problems = parse(arguments)
+    of_hydra = [override for override in overrides if override.key_or_group.startswith("hydra")]
+    problems += [
+        f"{word.input_line}: {NO_CODE}" for word in of_hydra if word.key_or_group not in SET_IN_HYDRA
+    ]
+    overrides = [override for override in overrides if override not in of_hydra]
+    folders = [config_dir(), *([own] if own else [])]
+    search_path = [f"hydra.searchpath=[file://{own}]"] if own else []
+    groups = [override for override in overrides if _is_group(folders, override)]
+    settings = [override for override in overrides if not _is_group(folders, override)]
+    good_groups, found = _judged(groups, lambda override: _group_problems(command, folders, override))
+    problems += found
+    words = [*search_path, *(word for override in good_groups for word in first_choice(override))]
+    unknown = [override for override in groups if override not in good_groups]
+    try:
+        base = compose(command, words, with_hydra=True)
+    except HydraException as error:
+        # A misspelt choice leaves a mandatory group empty: the closest choice stands in, so that the rest is checked.
+        stand_ins = [word for override in unknown for word in _likeliest(folders, override)]
+        if not stand_ins:
+            return [*problems, _first_lines(error)], []
+        base, check = compose(command, [*words, *stand_ins], with_hydra=True), None
+        inside = tuple(f"{override.key_or_group}." for override in unknown)
+        settings = [override for override in settings if not override.key_or_group.startswith(inside)]
+    problems += _code_in_yaml(base) if own else []
+    by_hydra = bool(of_hydra) or base.hydra.mode is not None
+    with open_dict(base):
+        del base["hydra"]
+    good_settings, found = _judged(settings, lambda override: _setting_problems(base, override))
+    problems += found
+    configs: list[Config] = []
+    if check is not None:
+        jobs = [*good_groups, *good_settings]
+        found, configs = _check_jobs(command, search_path, jobs, check, {tuple(words): base})
+        problems += found
+    return list(dict.fromkeys(problems)), [] if by_hydra else configs  # each once, in order
+
+
+def _judged(
+    overrides: list[Override], problems_of: Callable[[Override], list[str]]
+) -> tuple[list[Override], list[str]]:
+    """The overrides without a problem, and the problems of the others."""
+    good, problems = [], []
+    for override in overrides:
+        found = problems_of(override)
+        problems += found
+        good += [] if found else [override]
+    return good, problems
+
+
+def _code_in_yaml(composed: DictConfig) -> list[str]:
+    """Refuse yaml files of the user that make Hydra run code: its callbacks, loggers and launchers name classes."""
+    problems = []
+    for key, stock in STOCK_HYDRA.items():
+        node = OmegaConf.select(composed, f"hydra.{key}")
+        found = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+        if found != stock:
+            problems.append(f"hydra.{key} in a yaml file of --config-dir: {NO_CODE}")
+    return problems
+
+
+def _is_group(folders: list[Path], override: Override) -> bool:
+    return override.package is None and any((folder / override.key_or_group).is_dir() for folder in folders)
+
+
+def _group_problems(command: str, folders: list[Path], override: Override) -> list[str]:
+    group = override.key_or_group
+    appended = group in APPENDED
+    if APPENDED.get(group, command) != command:
+        remedy = (
+            "python -m bertinchamps.prepare takes it, and other commands find what it built"
+            if group == "cluster"
+            else "a recipe of pretraining; here give single settings (budget.epochs=…)"
+        )
+        return [f"+{group}={written(override)}: {remedy}"]
+    if override.type == OverrideType.CHANGE and appended:
+        value = written(override)
+        if group == "budget" and re.fullmatch(r"\d+(\.\d+)?", value):
+            return [
+                f"budget={value}: of what? Give a length of time, such as +budget={value}m or +budget={value}h"
+            ]
+        return [f"{group}={value}: write +{group}={value}, with a plus"]
+    if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
+        return [f"+{group}={written(override)}: write {group}={written(override)}, without the plus"]
+    menu = _menu(folders, group)
+    for choice in choices(override):
+        name = choice.partition("=")[2]
+        if name not in menu:
+            if group == "budget":
+                return [f"{choice}: a length of time is a number and s, m, h or d, such as +budget=5m"]
+            return [f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"]
+    return []
+
+
+def _menu(folders: list[Path], group: str) -> list[str]:
+    """The choices of a group."""
+    return sorted(file.stem for folder in folders for file in (folder / group).glob("*.yaml"))
+
+
+def _likeliest(folders: list[Path], override: Override) -> list[str]:
+    """The choice of the override's group that is closest to the given one, as a word of the command line."""
+    group = override.key_or_group
+    menu = _menu(folders, group)
+    if group in APPENDED or not menu:
+        return []
+    name = (first_choice(override) or [""])[0].partition("=")[2]
+    return [f"{group}={(difflib.get_close_matches(name, menu, n=1) or menu)[0]}"]
+
+
+def _setting_problems(base: DictConfig, override: Override) -> list[str]:
+    key = override.key_or_group
+    known = [name for name in _flat_keys(base) if not isinstance(OmegaConf.select(base, name), DictConfig)]
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(base, parent) if parent else base
+    exists = isinstance(node, DictConfig) and leaf in node.keys()  # noqa: SIM118 (`in node` is False for null)
+    if override.type == OverrideType.DEL or (exists and override.type != OverrideType.CHANGE):
+        return [] if exists else [f"~{key}: no such key{closest(key, known)}"]
+    if not exists:
+        if parent and isinstance(node, DictConfig):
+            menu = [str(name) for name in node]
+            return [f"{key}: no such key{closest(leaf, menu)} ({parent} has: {', '.join(menu)})"]
+        return [f"{key}: no such key{_closest_key(key, known)}; --help lists them all"]
+    problems = []
+    for value in values(override):
+        try:
+            OmegaConf.update(base.copy(), key, value, merge=True)
+        except OmegaConfBaseException as error:
+            problems.append(f"{key}={value}: {str(error).splitlines()[0]}")
+        else:
+            if isinstance(node._get_node(leaf), DictConfig) and not isinstance(value, dict):
+                problems.append(f"{key}={value}: {key} is a group of settings; give one of {key}.…")
+    return problems
+
+
+def _closest_key(key: str, known: list[str]) -> str:
+    """The closest key, by its whole name, or by its last part for a key of another node."""
+    same_leaf = [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]]
+    return f"; did you mean {same_leaf[0]!r}?" if len(same_leaf) == 1 else closest(key, known)
+
+
+def _check_jobs(
+    command: str,
+    search_path: list[str],
+    overrides: list[Override],
+    check: Check[Config],
+    composed: dict[tuple[str, ...], DictConfig],
+) -> tuple[list[str], list[Config]]:
+    """The mistakes of the jobs, and their configurations; `composed` holds what is composed already."""
+    problems: list[str] = []
+    configs: list[Config] = []
+    jobs = itertools.product(*(list(choices(override)) for override in overrides))
+    for job in itertools.islice(jobs, MOST_SWEEP_JOBS_CHECKED):
+        words = (*search_path, *job)
+        try:
+            tree = composed.get(words) or compose(command, words)
+            config: Config = load(tree, COMMANDS[command])
+            problems += check(config)
+            configs.append(config)
+        except UserError as error:
+            problems.append(str(error))
+        except (HydraException, OmegaConfBaseException) as error:
+            problems.append(_first_lines(error))
+    return problems, configs
+
+
+def _first_lines(error: Exception) -> str:
+    """Hydra's message on one line: its first two lines, or all of it where it lists the choices."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for index, line in enumerate(lines):
+        if line.endswith("Available options:"):
+            return f"{' '.join(lines[: index + 1])} {', '.join(lines[index + 1 :])}"
+    return " ".join(lines[:2])
+
+
+def _flat_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        child = node._get_node(key)
+        yield f"{prefix}{key}"
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _flat_keys(child, f"{prefix}{key}.")

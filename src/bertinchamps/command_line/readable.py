@@ -1,0 +1,40 @@
+"""What a user types, rewritten in Hydra's grammar."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
+
+from bertinchamps.composing import config_dir
+
+# A value is split here: quoted strings, and the marks that end an unquoted string in Hydra's grammar.
+QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
+
+
+def readable(words: list[str]) -> list[str]:
+    """The command line in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
+    quoted = [part for word in words for part in _with_budget(_quoted(word))]
+    settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
+    return [word for word in quoted if word not in settings] + settings
+
+
+def _with_budget(word: str) -> list[str]:
+    """A budget of any length, such as +budget=5m, as a preset and budget.hours."""
+    length = re.fullmatch(r"\+budget=(\d+(?:\.\d+)?)([smhd])", word)
+    if length is None or (config_dir() / "budget" / f"{word.partition('=')[2]}.yaml").is_file():
+        return [word]
+    hours = float(length[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[length[2]]
+    return [f"+budget={'10m' if hours < 1 else '24h'}", f"budget.hours={hours:.10g}"]
+
+
+def _quoted(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if value.isascii() or key.startswith("-") or not equals:
+        return word
+    parts = QUOTED_OR_MARK.split(value)
+    for place in range(0, len(parts), 2):  # the unquoted strings
+        if not parts[place].isascii():
+            parts[place] = json.dumps(parts[place].strip(), ensure_ascii=False)
+    return f"{key}={''.join(parts)}"

@@ -1,0 +1,61 @@
+"""The end of a command that cannot go on: one message on standard error, status 2, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import textwrap
+import time
+
+from bertinchamps.errors import ProcessEnded, ToldByFirst, UserError
+from bertinchamps.launch import launched
+
+FIRST_SPEAKS = 10.0  # seconds after which rank 0 has found and printed the same mistakes
+FIRST_LEAVES = (
+    1.0  # seconds after which rank 0 has printed an error that all ranks know; torchrun ends the others
+)
+
+
+def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
+    """Print the problems and leave with status 2; do nothing where there is none.
+
+    Args:
+        command: its name.
+        problems: mistakes, each with its remedy.
+        known_to_all: True: other ranks wait, because rank 0 prints the same and torchrun then ends them.
+    """
+    if not problems:
+        return
+    place = launched()
+    if not place.first and known_to_all:
+        time.sleep(FIRST_SPEAKS)
+    who = command if place.first else f"{command}, process {place.rank}"
+    lines = [f"bertinchamps {who}: " + ("error" if len(problems) == 1 else f"{len(problems)} problems")]
+    for problem in problems:
+        lines.append(textwrap.indent(problem, "    ").replace("    ", "  - ", 1))
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+    raise SystemExit(2)
+
+
+def stop_for(command: str, error: UserError) -> None:
+    """Print the error, unless rank 0 prints it, and leave with status 2."""
+    if isinstance(error, ToldByFirst):
+        time.sleep(FIRST_LEAVES)
+        raise SystemExit(2)
+    stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded))
+
+
+def stop_for_output(command: str, error: OSError) -> None:
+    """Leave without a traceback where standard output is closed or cannot be written.
+
+    Raises:
+        OSError: the error, where it is another one.
+    """
+    if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # flushing it at exit would fail again
+    if isinstance(error, BrokenPipeError):
+        raise SystemExit(128 + signal.SIGPIPE) from error
+    stop(command, [f"the output cannot be written ({error.strerror})"])

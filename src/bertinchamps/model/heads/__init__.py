@@ -1,0 +1,36 @@
+"""Heads, one file each: what reads an encoder's hidden states, with its save and load.
+
+A downstream head is a `torch.nn.Module` that is built on an `EncoderSource` by its name in `heads`:
+
+    heads.build("flat", source=source, classes=tags)                       one tag a word
+    heads.build("nested", source=source, classes=labels)                   spans inside spans
+    heads.build("classes", source=source, classes=names, problem="…")      classes of a text, or a number
+
+`save(folder)` writes a folder; `EncoderSource(folder, with_head=True)` loads encoder and head from it, strictly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bertinchamps.registry import Registry
+
+
+class DownstreamModel(nn.Module):
+    """An encoder with a head.
+
+    Attributes:
+        model: of transformers: the encoder, with its head where the head is a stock one.
+    """
+
+    model: Any
+
+    def save(self, folder: Path) -> None:
+        """Write weights and config into a folder that exists."""
+        raise NotImplementedError
+
+
+heads: Registry[DownstreamModel] = Registry("head", "head", package="bertinchamps.model.heads")

@@ -1,0 +1,131 @@
+"""Masked language modelling: the head, the model that pretraining trains, and its strict loading.
+
+Shapes: B batch, S sequence, H hidden, V vocabulary, K query positions whose logits are computed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import MaskedLMOutput
+from transformers.utils.generic import can_return_tuple
+
+from bertinchamps.errors import UserError
+from bertinchamps.model import losses
+from bertinchamps.model.activations import ACTIVATIONS
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.model.norms import build_norm
+
+
+class HeadTransform(nn.Module):
+    """dense → activation → norm, between the encoder and the decoder (BERT, ModernBERT)."""
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.head_bias)
+        self.activation = ACTIVATIONS.build(config.activation)
+        self.norm = build_norm(config)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:  # [..., H] -> [..., H]
+        transformed: torch.Tensor = self.norm(self.activation(self.dense(hidden)))
+        return transformed
+
+
+class MaskedLanguageModelingHead(nn.Module):
+    """Transform and decode. Pretraining decodes masked positions only: the decoder is the largest matrix."""
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__()
+        self.transform = HeadTransform(config) if config.head_transform else nn.Identity()
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:  # [..., H] -> [..., V]
+        logits: torch.Tensor = self.decoder(self.transform(hidden))
+        return logits
+
+
+class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
+    """The encoder with the masked-LM head, whose decoder is the token embedding unless untied."""
+
+    # As transformers declares it: the tied weight, and the weight that it is tied to.
+    _tied_weights_keys = {"head.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: BertinchampsConfig) -> None:
+        super().__init__(config)
+        self.encoder = BertinchampsModel(config)
+        self.head = MaskedLanguageModelingHead(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.head.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.head.decoder = cast(nn.Linear, new_embeddings)
+
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,  # [B, S]
+        attention_mask: torch.Tensor | None = None,  # [B, S], true or nonzero at real tokens
+        token_type_ids: torch.Tensor | None = None,  # [B, S], without effect
+        position_ids: torch.Tensor | None = None,  # [B, S] or [1, S]
+        inputs_embeds: torch.Tensor | None = None,  # [B, S, H], in place of input_ids
+        labels: torch.Tensor | None = None,  # [B, S], or [B, K] beside masked_positions; -100 is ignored
+        *,
+        masked_positions: torch.Tensor | None = None,  # [B, K], into S
+        **options: Any,
+    ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
+        """Logits at all positions, or at `masked_positions`; with labels also the mean loss in nats."""
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.encoder(*inputs, read_positions=masked_positions, return_dict=True, **options)
+        logits = self.head(encoded.last_hidden_state)
+        targets = options.get("num_items_in_batch")
+        return MaskedLMOutput(
+            loss=None if labels is None else losses.of_classes(logits, labels, targets),  # type: ignore[arg-type]
+            logits=logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+    def masked_logits(
+        self,
+        input_ids: torch.Tensor,  # [B, S]
+        masked_positions: torch.Tensor,  # [B, K], into S
+        attention_mask: torch.Tensor | None = None,  # [B, S]
+    ) -> torch.Tensor:  # [B, K, V]
+        """Logits at the masked positions only, for pretraining.
+
+        Calls `__call__`, so that a model compiled in place (`model.compile()`) runs compiled.
+        """
+        output: MaskedLMOutput = self(
+            input_ids, attention_mask, masked_positions=masked_positions, return_dict=True
+        )
+        return cast(torch.Tensor, output.logits)
+
+
+def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
+    """Load a checkpoint directory strictly. `from_pretrained` alone draws missing weights and only warns.
+
+    Raises:
+        UserError: not a checkpoint; or weights are missing, unexpected, or of another shape than config.json says.
+    """
+    absent = [name for name in ("config.json", "model.safetensors") if not (directory / name).is_file()]
+    if absent:  # transformers would take the path for a name on the Hub, and ask the network
+        raise UserError(f"{directory} is not a checkpoint: it has no {' and no '.join(absent)}")
+    # transformers annotates one result, not the pair that output_loading_info returns.
+    loaded: Any = BertinchampsForMaskedLM.from_pretrained(
+        directory, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
+    )
+    model, report = loaded
+    wrong = [
+        f"{kind.removesuffix('_keys')}: {', '.join(sorted(str(name) for name in report[kind]))}"
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        if report[kind]
+    ]
+    if wrong:
+        raise UserError(f"the weights in {directory} do not fit its config.json: {'; '.join(wrong)}")
+    return cast(BertinchampsForMaskedLM, model)

@@ -1,0 +1,111 @@
+"""A span classifier: every span of words is scored for every label, so entities may lie inside entities.
+
+Shapes: B batch, S sequence, W words of a window, H hidden, D size of a role's vectors, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.encoders import EncoderSource, open_model
+from bertinchamps.model.heads import DownstreamModel, heads
+from bertinchamps.model.trained_rows import whole_embedding
+
+HEAD_FILE = "head.safetensors"
+ROLE_SIZE = 128  # D
+PRIOR = 0.01  # initial probability of a span, about the share of spans that are entities (Lin et al., 2017, RetinaNet)
+# The one class in config.json of a nested model. Stock classifiers of tokens or texts would open it with a head of
+# random weights: our classes refuse it, and a pipeline over another encoder shows this text for every token.
+NOTICE = "no class: the model has a nested head, so label with python -m bertinchamps.predict"
+LONGEST_BUCKET = 32  # spans of so many words and more share the score of their length
+
+
+def refuse_nested(config: Any) -> None:
+    """Raise ValueError for the config of a nested model, whose head a stock class does not have."""
+    if NOTICE in (config.id2label or {}).values():
+        raise ValueError(f"{NOTICE}; AutoModel opens the encoder alone")
+
+
+class SpanScorer(nn.Module):
+    """Biaffine scores (Dozat and Manning, 2017; for entities Yu et al., 2020) plus an additive part.
+
+        score(i, j, l) = s_iᵀ U_l e_j + a_l·s_i + b_l·e_j + mean over i…j of c_l·h + width(j - i, l)
+
+    The biaffine term alone needs more sentences than small corpora have. The additive part adds, for each label, what a
+    tagger would learn: whether a span begins, ends, or continues at a word. Each label is decided by itself (score
+    above 0), so one span may have two labels, and a label may nest in itself.
+    """
+
+    def __init__(self, hidden_size: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.start = nn.Sequential(nn.Linear(hidden_size, ROLE_SIZE), nn.GELU(), nn.Dropout(dropout))
+        self.end = nn.Sequential(nn.Linear(hidden_size, ROLE_SIZE), nn.GELU(), nn.Dropout(dropout))
+        self.dropout = nn.Dropout(dropout)
+        self.bilinear = nn.Parameter(torch.randn(labels, ROLE_SIZE, ROLE_SIZE) / ROLE_SIZE)
+        self.start_score = nn.Linear(ROLE_SIZE, labels)
+        self.end_score = nn.Linear(ROLE_SIZE, labels)
+        self.inside_score = nn.Linear(hidden_size, labels, bias=False)
+        self.width_score = nn.Embedding(LONGEST_BUCKET, labels)
+        nn.init.constant_(self.width_score.weight, -math.log((1 - PRIOR) / PRIOR))
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:  # [B, W, H] -> [B, W, W, L]
+        """Scores of the spans from word i to word j, both included; undefined for j < i."""
+        words = self.dropout(words)
+        starts, ends = self.start(words), self.end(words)  # [B, W, D]
+        pairs = torch.einsum("bid,lde,bje->bijl", starts, self.bilinear.to(starts.dtype), ends)
+        places = torch.arange(words.shape[1], device=words.device)
+        width = (places[None, :] - places[:, None]).clamp(min=0)  # [W, W]
+        lengths = self.width_score(width.clamp(max=LONGEST_BUCKET - 1))  # [W, W, L]
+        additive = self.start_score(starts)[:, :, None] + self.end_score(ends)[:, None, :]
+        summed = nn.functional.pad(self.inside_score(words).float().cumsum(1), (0, 0, 1, 0))  # [B, W + 1, L]
+        inside = (summed[:, None, 1:] - summed[:, :-1, None]) / (width[None, :, :, None] + 1)
+        scores: torch.Tensor = pairs.float() + additive.float() + inside + lengths
+        return scores
+
+
+@heads.register("nested")
+class NestedTagger(DownstreamModel):
+    """An encoder and a `SpanScorer` over the hidden states of each word's first subword."""
+
+    def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.model = open_model("AutoModel", source, None)
+        self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
+        dropout = 0.0 if source.dropout is None else source.dropout
+        self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
+        if source.with_head:
+            self.head.load_state_dict(_head_weights(Path(source.name) / HEAD_FILE))
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
+        first_pieces: torch.Tensor,  # [B, W]
+    ) -> torch.Tensor:  # [B, W, W, L]
+        """Scores of each span from word i to word j, both included."""
+        hidden = self.model(**inputs).last_hidden_state
+        words = hidden.gather(1, first_pieces[:, :, None].expand(-1, -1, hidden.shape[-1]))
+        return cast(torch.Tensor, self.head(words))
+
+    def save(self, folder: Path) -> None:
+        """Write what AutoModel opens, and the head beside it; NOTICE is the class in config.json."""
+        with whole_embedding(self.model):
+            self.model.save_pretrained(folder)
+        save_file(self.head.state_dict(), folder / HEAD_FILE)
+
+
+def _head_weights(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"{file}: missing or damaged ({type(error).__name__}); a nested head is kept there"
+        ) from error
