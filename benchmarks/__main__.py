@@ -2,7 +2,7 @@
 
 Each benchmark runs in processes of its own, one after the other, with the settings that matter on this machine: its
 GPU's if there is one, the processor's otherwise. Where one fails, the page says so and the others go on. DIR gets
-README.md with all tables, and of each benchmark a JSON file, a figure and what it said on the way.
+README.md with all tables, and of each benchmark a JSON file, a figure and its log.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Collected:
     def __init__(self, rows: Sequence[Row], facts: Mapping[str, Any], output: Path) -> None:
         self._facts, self._output = facts, output
         self._rows: dict[str, list[dict[str, Any]]] = {
-            row.name: [{**_told(row), "problem": NOT_REACHED}] for row in rows
+            row.name: [{**_facts_of(row), "problem": NOT_REACHED}] for row in rows
         }
         self._kernels: list[Mapping[str, Any]] = []
         self._kernels_of = rows[0].name
@@ -112,22 +112,22 @@ class Collected:
 
     def measured(self, row: Row, message: Mapping[str, Any], plain: float | None) -> None:
         """The row's figures, as far as they are known."""
-        told = [{**_told(row), **measured} for measured in message["rows"]]
-        for each in told:
+        rows = [{**_facts_of(row), **measured} for measured in message["rows"]]
+        for each in rows:
             if plain and "ratio" not in each and row.against:
                 each |= {"against": row.against, "ratio": each["tokens_per_second"] / plain}
             elif "ratio" not in each:
                 each.pop("against", None)
-        self._rows[row.name] = told
+        self._rows[row.name] = rows
         if row.name == self._kernels_of and message["kernels"]:
             self._kernels = list(message["kernels"])
         self.write()
         if message["last"]:
-            for each in told:
+            for each in rows:
                 print(f"{each['name']}: {each['tokens_per_second']:,.0f} tokens/s", file=sys.stderr)
 
     def failed(self, row: Row, problem: str, log: str) -> None:
-        """Why there is no more of the row; figures that were told before stay."""
+        """Why there is no more of the row; figures that were reported before stay."""
         for each in self._rows[row.name]:
             each["problem"] = problem
         self.write()
@@ -135,7 +135,7 @@ class Collected:
 
     def result(self) -> dict[str, Any]:
         """What goes into the file."""
-        rows = [each for told in self._rows.values() for each in told]
+        rows = [each for measured in self._rows.values() for each in measured]
         return {**self._facts, "rows": rows, "kernels": self._kernels}
 
     def write(self) -> None:
@@ -143,7 +143,7 @@ class Collected:
         write_json(self._output, self.result())
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _facts_of(row: Row) -> dict[str, Any]:
     return {"name": row.name, "kind": row.kind, "micro_batch": row.micro_batch}
 
 
@@ -226,7 +226,7 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append(f"- not reached: {'; '.join(missing)}")
     kernels = result.get("kernels", [])
     if kernels:
-        told = [
+        cells = [
             (
                 f"`{each['name'][:80]}`",
                 f"{each['microseconds']:,.0f}",
@@ -235,7 +235,7 @@ def table(result: Mapping[str, Any]) -> str:
             )
             for each in kernels
         ]
-        lines += ["", *markdown.table(("kernel of our update", "µs", "calls", "of all kernels"), 1, told)]
+        lines += ["", *markdown.table(("kernel of our update", "µs", "calls", "of all kernels"), 1, cells)]
     return "\n".join([*lines, "", result.get("formula", FORMULA)])
 
 
@@ -266,9 +266,9 @@ def _gigabytes() -> float:
     """Of the first GPU, asked without starting it in this process; those of a large one where nobody says."""
     if shutil.which("nvidia-smi"):
         words = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        told = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
-        if told and told[0].isdigit():
-            return int(told[0]) * 2**20 / 1e9
+        listed = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
+        if listed and listed[0].isdigit():
+            return int(listed[0]) * 2**20 / 1e9
     return 80.0
 
 

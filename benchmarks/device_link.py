@@ -1,7 +1,7 @@
-"""What a row's process and the one that leads them all tell each other.
+"""Messages between the process of a row and the process that leads them all.
 
-A row says that it has compiled, that it is ready, what it measured, or why it failed. It is told to run its first
-update, and to measure; the leader ends its process when it is no longer needed.
+A row reports that it has compiled, that it is ready, what it measured, or why it failed. The leader commands it to run
+its first update, and to measure, and ends its process when the row is no longer needed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Link:
         if self._granted:
             return
         began = time.perf_counter()
-        self._connection.send({"said": COMPILED})
+        self._connection.send({"status": COMPILED})
         self._connection.recv()
         self._granted = True
         self.waited += time.perf_counter() - began
@@ -61,7 +61,7 @@ class Link:
         Args:
             first_update: its seconds, compiling included.
         """
-        self._connection.send({"said": READY, "first_update_seconds": first_update})
+        self._connection.send({"status": READY, "first_update_seconds": first_update})
         self._connection.recv()
 
     def measured(
@@ -70,15 +70,15 @@ class Link:
         """Hand over rows of the result, and the longest kernels.
 
         Args:
-            rows: as far as they are known; they take the place of what was told of this turn before.
+            rows: as far as they are known; they take the place of what was reported of this turn before.
             kernels: of the update.
             last: nothing follows in this turn.
         """
-        self._connection.send({"said": MEASURED, "rows": rows, "kernels": kernels, "last": last})
+        self._connection.send({"status": MEASURED, "rows": rows, "kernels": kernels, "last": last})
 
     def failed(self, problem: str) -> None:
         """Say why there is no measurement."""
-        self._connection.send({"said": FAILED, "problem": problem})
+        self._connection.send({"status": FAILED, "problem": problem})
 
 
 def serve(

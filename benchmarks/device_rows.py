@@ -23,13 +23,14 @@ from benchmarks.devices import set_process_as_torch_starts
 from benchmarks.pretraining_rows import masked_batches, peer, peer_flops, plain_updates, trainer_of
 from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.objectives.mlm import IGNORED
+from bertinchamps.objectives.masking import IGNORED
 from bertinchamps.schemas import PretrainConfig
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.runtime import Runtime, build_runtime
-from bertinchamps.training.trainer import Hook, Trainer
+from bertinchamps.training.trainer import Trainer
 
 PEER_BATCHES = 8  # that go round, on the device before the first update
-# What the compiler is told beside its defaults, by a row's option.
+# Settings of the compiler beside its defaults, by a row's option.
 COMPILER = {"graphs": {"triton.cudagraphs": True}, "autotune": {"max_autotune_gemm": True}}
 
 

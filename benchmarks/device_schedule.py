@@ -47,7 +47,7 @@ class Limits(NamedTuple):
 
 
 class Findings(Protocol):
-    """Is told what comes of the rows, as it comes."""
+    """Receives the results of the rows, as they come."""
 
     def ready(self, row: Row, first_update: float | None) -> None: ...
     def measured(self, row: Row, message: Mapping[str, Any], plain: float | None) -> None: ...
@@ -86,7 +86,7 @@ class Worker:
         """Another state from now on, and the command that brings it about."""
         self.state, self.since = state, time.perf_counter()
         if command is not None:
-            with contextlib.suppress(OSError):  # it has just died, and will be heard of
+            with contextlib.suppress(OSError):  # the worker has just died, which is noticed below
                 self.link.send(command)
 
     @property
@@ -100,8 +100,8 @@ class Worker:
         self.process.join(TO_DIE)
         self.link.close()
 
-    def told(self) -> str:
-        """What it has printed."""
+    def printed(self) -> str:
+        """What the process has printed."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
 
@@ -112,7 +112,7 @@ class Schedule:
         rows: in order of value.
         memory: of each.
         limits: of time, memory and processes.
-        findings: is told what comes of them.
+        findings: receives the results of the rows.
         start: makes the process of a row.
     """
 
@@ -204,26 +204,26 @@ class Schedule:
         links = {worker.link: worker for worker in self._workers}
         for link in wait(list(links), timeout=seconds):
             worker = links[link]
-            if worker not in self._workers:  # it was ended when another one was heard
+            if worker not in self._workers:  # it was ended when another worker reported
                 continue
             try:
                 message = worker.link.recv()
             except (EOFError, OSError):
                 worker.process.join(TO_DIE)
-                said = running.last_line(worker.told())
-                self._drop(worker, f"its process ended with status {worker.process.exitcode}: {said}")
+                last = running.last_line(worker.printed())
+                self._drop(worker, f"its process ended with status {worker.process.exitcode}: {last}")
                 continue
             self._hear(worker, message)
 
     def _hear(self, worker: Worker, message: Mapping[str, Any]) -> None:
-        if message["said"] == COMPILED:
+        if message["status"] == COMPILED:
             worker.turn_to(ASKING)
-        elif message["said"] == READY:
+        elif message["status"] == READY:
             if worker.state == FIRST:
                 self._findings.ready(worker.row, message["first_update_seconds"])
             worker.turn_to(PARKED)
             self._end_if_done(worker)
-        elif message["said"] == MEASURED:
+        elif message["status"] == MEASURED:
             plain = self._worker_of(worker.row.against)
             first, *_ = message["rows"]
             worker.rate = first.get("tokens_per_second")
@@ -231,7 +231,7 @@ class Schedule:
                 self._findings.measured(worker.row, message, None if plain is None else plain.rate)
             if message["last"]:
                 self._open.discard(worker.row.name)
-        elif message["said"] == FAILED:
+        elif message["status"] == FAILED:
             self._drop(worker, message["problem"])
 
     def _end_if_done(self, worker: Worker) -> None:
@@ -252,7 +252,7 @@ class Schedule:
 
     def _drop(self, worker: Worker, problem: str) -> None:
         self._remove(worker)
-        self._fail(worker.row, problem, worker.told())
+        self._fail(worker.row, problem, worker.printed())
 
     def _remove(self, worker: Worker) -> None:
         self._workers.remove(worker)

@@ -62,12 +62,12 @@ def measure_products(row: Row, settings: Settings, config: PretrainConfig, link:
             flops = 2 * math.prod(shape)
             for what, seconds in ((name, alone), (f"{name}, with casts", with_casts)):
                 measured = _rates(shape[0] / seconds, flops / seconds / runtime.peak_flops, runtime.device)
-                told = {
+                facts = {
                     "name": f"fp8 product, {what}",
                     "against": "the same in bf16",
                     "ratio": plain / seconds,
                 }
-                rows.append({**told, **measured})
+                rows.append({**facts, **measured})
         link.measured(rows)
 
 
@@ -171,8 +171,8 @@ def measure_texts(row: Row, settings: Settings, config: PretrainConfig, link: Li
             },
             {"name": f"padded texts, {row.micro_batch}"},
         ]
-        for told, each in zip(rows, reversed(seconds), strict=True):
-            told |= _rates(tokens / each, flops / each / runtime.peak_flops, runtime.device)
+        for measured, each in zip(rows, reversed(seconds), strict=True):
+            measured |= _rates(tokens / each, flops / each / runtime.peak_flops, runtime.device)
         link.measured(rows)
 
 

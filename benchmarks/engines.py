@@ -30,15 +30,20 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import DROPOUTS, EncoderSource, longest_input, open_config, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig, named
-from bertinchamps.tasks.entities import IGNORED
-from bertinchamps.tasks.ner import EntityLabeller, EntityRecognition
-from bertinchamps.tasks.saved import TaskFacts, build_labeller, build_model
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.kinds.entities import Entities
 from bertinchamps.tasks.splits import label_names
+from bertinchamps.tasks.tagging.recognition import EntityRecognition
+from bertinchamps.tasks.tagging.representations import IGNORED
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.schedules import schedules
-from bertinchamps.training.trainer import Hook, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
+
+KIND = Entities()
 
 
 class Timing(NamedTuple):
@@ -96,9 +101,8 @@ def open_problem(config: FinetuneConfig, title: str, train: list[AnnotatedText])
     tokenizer = open_tokenizer(config.model)
     splits = {"train": train}
     facts = TaskFacts(title, "ner", config.head, label_names(splits), config.max_length)
-    labeller = build_labeller(facts, tokenizer, config.batch.evaluation, runtime.device)
-    assert isinstance(labeller, EntityLabeller)
-    task = EntityRecognition(splits, labeller, config.batch, config.seed)
+    predictor = KIND.build_predictor(facts, tokenizer, config.batch.evaluation, runtime.device)
+    task = KIND.build_task(splits, predictor, config.batch, config.seed)
     return Problem(config, runtime, tokenizer, facts, task, labelled_pieces(task))
 
 
@@ -177,7 +181,7 @@ def train_ours(problem: Problem) -> Timing:
     config, task = problem.config, problem.task
     runtime = build_runtime(config.runtime)  # anew, since the peer changes what it sets for the process
     torch.manual_seed(config.seed)
-    model: Any = build_model(problem.facts, EncoderSource(config.model, dropout=config.dropout))
+    model: Any = KIND.build_model(problem.facts, EncoderSource(config.model, dropout=config.dropout))
     model.to(runtime.device)
     train_rows(model.model, task.train_ids())
     watch = OurStopwatch()
@@ -195,7 +199,7 @@ def train_ours(problem: Problem) -> Timing:
     )
     gc.collect()
     trainer.fit()
-    return Timing(watch.seconds, trainer.position, trainer.step, sum(watch.losses) / len(watch.losses))
+    return Timing(watch.seconds, trainer.cursor, trainer.step, sum(watch.losses) / len(watch.losses))
 
 
 # --------------------------------------------------------------------------------------- the peer

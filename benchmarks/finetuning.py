@@ -24,21 +24,23 @@ its vocabulary is small then, and an embedding with few rows flatters the peer.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import figures, markdown, results, running
-from benchmarks.sentences import documents
-from bertinchamps import finetune_checks
-from bertinchamps.command_line.mistakes import mistakes
+from benchmarks.finetuning_settings import (
+    composed,
+    corpus,
+    own_sentences,
+    random_model,
+    refuse_unequal,
+    shared,
+)
 from bertinchamps.command_line.running import SPIN_COUNT
-from bertinchamps.composing import configuration
 from bertinchamps.console import tell
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
@@ -114,19 +116,19 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the settings are wrong, or such that the two sides would not do the same.
     """
-    corpus = _corpus(arguments, folder)
-    config = composed([*_shared(arguments), *corpus, *arguments.settings])
-    from bertinchamps.tasks import tasks
+    of_corpus = corpus(arguments, folder)
+    config = composed([*shared(arguments), *of_corpus, *arguments.settings])
+    from bertinchamps.tasks.readers import readers
 
-    _refuse_unequal(config)
-    train = tasks.build(**config.task).read()["train"]
+    refuse_unequal(config)
+    train = readers.build(**config.task).read()["train"]
     if not isinstance(train[0], AnnotatedText):
         raise UserError("task: only tasks of entities are compared")
     if arguments.model is None:
         config.model = random_model(config, train, folder / "model")
     from benchmarks.engines import flops_per_example, open_problem
 
-    title = "own sentences" if _own_sentences(arguments) else "_".join(map(str, _names(config)))
+    title = "own sentences" if own_sentences(arguments) else "_".join(map(str, _names(config)))
     problem = open_problem(config, title, train)
     rows = _rows(problem, folder)
     timings: list[list[Timing]] = [[] for _ in rows]
@@ -140,75 +142,6 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         figures_of_one["ratio"] = figures_of_one["seconds"] / measured[0]["seconds"]
         figures_of_one["flops"] = needed * figures_of_one["examples_per_second"]
     return {**_facts(arguments, problem), "rows": measured, "fastest": _fastest(measured)}
-
-
-def _own_sentences(arguments: argparse.Namespace) -> bool:
-    return arguments.data is None and not any(word.startswith("task=") for word in arguments.settings)
-
-
-def _corpus(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    """The settings that name the data."""
-    if _own_sentences(arguments):
-        from bertinchamps.tasks.formats import spans_jsonl
-
-        spans_jsonl.write(folder / "train.jsonl", documents(arguments.sentences))
-        return ["task=ner", setting("task.train", folder / "train.jsonl")]
-    return ["task=quaero_emea", setting("task.path", arguments.data)] if arguments.data else []
-
-
-def _shared(arguments: argparse.Namespace) -> list[str]:
-    # A model of our own is built once the texts are read; `scratch` lets its architecture be checked.
-    words = [
-        f"budget.epochs={arguments.epochs}",
-        f"max_length={arguments.padding}",
-        setting("model", arguments.model or "scratch"),
-    ]
-    return words + ([f"runtime.threads={arguments.threads}"] if arguments.threads else [])
-
-
-def setting(key: str, value: object) -> str:
-    """A word of the command line, quoted so that it may hold anything."""
-    return f"{key}={json.dumps(str(value), ensure_ascii=False)}"
-
-
-def composed(words: list[str]) -> FinetuneConfig:
-    """The configuration of these words, after all that is wrong with them was told."""
-    problems = mistakes("finetune", words, finetune_checks.problems)
-    if problems:
-        raise UserError("\n".join(problems))
-    config: FinetuneConfig = configuration("finetune", words)
-    return config
-
-
-def _refuse_unequal(config: FinetuneConfig) -> None:
-    limits = [field.name for field in fields(config.budget) if getattr(config.budget, field.name) is not None]
-    rules = (
-        ("head", config.head, config.head == "flat", "only tags can be learnt by both sides: flat"),
-        ("optim", config.optim["name"], config.optim["name"] == "adamw", "both sides use adamw"),
-        ("budget", limits, limits == ["epochs"], "both sides count in epochs only"),
-        ("batch.ramp", config.batch.ramp, config.batch.ramp == 0, "the peer has no ramp: 0"),
-    )
-    problems = [f"{key}={value}: {remedy}" for key, value, right, remedy in rules if not right]
-    if problems:
-        raise UserError("\n".join(problems))
-
-
-def random_model(config: FinetuneConfig, train: Sequence[AnnotatedText], folder: Path) -> str:
-    """Write an untrained model of the configured architecture, with a tokenizer of these texts."""
-    import torch
-    from transformers import AutoModelForMaskedLM
-
-    from bertinchamps.data.tokenizer import open_tokenizer, train_tokenizer, vocabulary
-    from bertinchamps.model.architecture import build_config
-
-    folder.mkdir()
-    train_tokenizer(config.tokenizer, (document.text for document in train), folder, tell)
-    own = vocabulary(open_tokenizer(folder))
-    torch.manual_seed(config.seed)
-    architecture = build_config(asdict(config.arch), own.size, **own.named_ids)
-    model = AutoModelForMaskedLM.from_config(architecture)  # type: ignore[no-untyped-call]
-    model.save_pretrained(folder)
-    return str(folder)
 
 
 def _rows(problem: Problem, folder: Path) -> list[Row]:
@@ -270,10 +203,10 @@ def _facts(arguments: argparse.Namespace, problem: Problem) -> dict[str, Any]:
 
     config, data = problem.config, problem.task.facts("train")
     _, optimizer = named(config.optim)
-    told = results.facts("finetuning", PACKAGES)
+    facts = results.facts("finetuning", PACKAGES)
     return {
-        **told,
-        "hardware": {**told["hardware"], "device": problem.runtime.describe()},
+        **facts,
+        "hardware": {**facts["hardware"], "device": problem.runtime.describe()},
         "threads": torch.get_num_threads(),
         "product_flops": product_of_a_batch(problem),
         "peak_flops": problem.runtime.peak_flops,

@@ -169,11 +169,11 @@ def table(result: Mapping[str, Any]) -> str:
 
 def _line(row: Mapping[str, Any]) -> Sequence[object]:
     ways = (row["eager"], row["compiled"])
-    told = [
+    cells = [
         (f"{way['launches']:.2f}", f"{way['memory']:.2f}", way["binds"], f"{way['mfu_at_most']:.0%}")
         for way in ways
     ]
-    return row["micro_batch"], f"{row['products']:.2f}", *told[0], *told[1]
+    return row["micro_batch"], f"{row['products']:.2f}", *cells[0], *cells[1]
 
 
 def _assumptions(assumed: Mapping[str, float]) -> str:

@@ -10,7 +10,8 @@ import torch
 
 from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.flops import downstream_flops_per_token, forward_flops_per_token
-from bertinchamps.tasks.saved import TaskFacts, build_model
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.kinds import kinds
 
 
 def of_labels(facts: TaskFacts, encoder: Any, lengths: Sequence[int]) -> float:
@@ -22,7 +23,7 @@ def of_labels(facts: TaskFacts, encoder: Any, lengths: Sequence[int]) -> float:
         lengths: tokens of each text.
     """
     with torch.device("meta"):  # no memory for weights
-        model = build_model(facts, EncoderSource(encoder.name_or_path, encoder))
+        model: Any = kinds.build(facts.kind).build_model(facts, EncoderSource(encoder.name_or_path, encoder))
     return _sum(lengths, lambda length: downstream_flops_per_token(model, encoder, length) / 3)
 
 

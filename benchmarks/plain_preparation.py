@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
-from bertinchamps.data.tokenizer import SPECIAL_TOKENS, normalizers_by_name
+from bertinchamps.data.normalizers import normalizers_by_name
+from bertinchamps.data.tokenizer import SPECIAL_TOKENS
 
 DOCUMENTS_AT_ONCE = 1000
 

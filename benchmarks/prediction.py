@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import figures, markdown, results, running
-from benchmarks.finetuning import composed, random_model, setting
+from benchmarks.finetuning_settings import composed, random_model, setting
 from benchmarks.sentences import WORDS, documents
 from bertinchamps.command_line.running import SPIN_COUNT
 from bertinchamps.console import tell
@@ -86,7 +86,9 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     Raises:
         UserError: a model or the texts cannot be read.
     """
-    from benchmarks.predictors import entity_rows, masked_rows, open_models
+    from benchmarks.predictors import open_models
+    from benchmarks.predictors_entities import entity_rows
+    from benchmarks.predictors_masked import masked_rows
 
     if arguments.model is None or arguments.masked_model is None:
         encoder, tagger = _untrained(arguments.arch, folder)
@@ -102,10 +104,10 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = [row for task in arguments.tasks for row in builders[task](models)]
     seconds = _timed(rows, arguments.repeats)
     agreements = [row.agreement() for row in rows]
-    told = results.facts("prediction")
+    facts = results.facts("prediction")
     return {
-        **told,
-        "hardware": {**told["hardware"], "device": models.device.type},
+        **facts,
+        "hardware": {**facts["hardware"], "device": models.device.type},
         "threads": models.threads,
         "model": str(arguments.model or "untrained"),
         "masked_model": str(arguments.masked_model or "untrained"),
@@ -136,7 +138,7 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
     """
     if arguments.texts is None:
         return [document.text for document in documents(arguments.sentences)]
-    from bertinchamps.tasks.sentences import sentences
+    from bertinchamps.tasks.tagging.sentences import sentences
 
     try:
         lines = arguments.texts.read_text(encoding="utf-8").splitlines()

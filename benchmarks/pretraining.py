@@ -79,14 +79,14 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: a setting that does not exist or has no such value.
     """
-    pretraining_problem.composed(arguments, [])  # a mistake is told before anything is measured
+    pretraining_problem.composed(arguments, [])  # a mistake is reported before anything is measured
     wanted = rows(arguments)
     measured: list[list[dict[str, Any]]] = [[] for _ in wanted]
     for repeat in range(arguments.repeats):
         for row, own in running.rotated(list(zip(wanted, measured, strict=True)), repeat):
             own.append(_in_a_process(row))
-            said = own[-1].get("problem") or f"{own[-1]['tokens_per_second']:,.0f} tokens/s"
-            print(f"{repeat + 1}/{arguments.repeats} {_name(row)}: {said}", file=sys.stderr)
+            shown = own[-1].get("problem") or f"{own[-1]['tokens_per_second']:,.0f} tokens/s"
+            print(f"{repeat + 1}/{arguments.repeats} {_name(row)}: {shown}", file=sys.stderr)
     done = [_summary(row, own) for row, own in zip(wanted, measured, strict=True)]
     ours = [row["tokens_per_second"] for row in done if row["engine"] == OURS and "problem" not in row]
     for row in done:

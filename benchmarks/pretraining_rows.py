@@ -28,12 +28,13 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import BudgetBar, Logging, MetricsLog
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.schedules import schedules
 from bertinchamps.training.trackers import trackers
-from bertinchamps.training.trainer import Hook, Trainer
+from bertinchamps.training.trainer import Trainer
 
 
 def measure(arguments: argparse.Namespace, row: Mapping[str, str]) -> dict[str, Any]:

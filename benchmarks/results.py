@@ -68,9 +68,11 @@ def _gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
     words = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    told = subprocess.run(words, capture_output=True, text=True, check=False)
+    listed = subprocess.run(words, capture_output=True, text=True, check=False)
     return (
-        [line.replace(", ", ", driver ") for line in told.stdout.splitlines()] if not told.returncode else []
+        [line.replace(", ", ", driver ") for line in listed.stdout.splitlines()]
+        if not listed.returncode
+        else []
     )
 
 

@@ -142,9 +142,9 @@ def _first_update_rows(arguments: argparse.Namespace, folder: Path) -> list[dict
                 for cache in (own for mode, own in taken if mode == compiled):
                     update = _first_update(words, compiled, Path(scratch), f"run-{cache}")
                     taken[compiled, cache].append(update)
-                    said = update if isinstance(update, str) else f"{update.seconds:.2f} s"
+                    shown = update if isinstance(update, str) else f"{update.seconds:.2f} s"
                     print(
-                        f"{repeat + 1}/{arguments.repeats} {_described(compiled, cache)}: {said}",
+                        f"{repeat + 1}/{arguments.repeats} {_described(compiled, cache)}: {shown}",
                         file=sys.stderr,
                     )
     return [_summary(*row, own) for row, own in taken.items()]

@@ -3,7 +3,7 @@
 One run as `python -m bertinchamps.pretrain` does it, from importing and building to the summary: loader, masking,
 clipping, optimizer, metrics, evaluations, checkpoints, the finished model. Blocks are random tokens, and the corpus is
 there before the run begins. Every moment is charged to one part, so that the parts add up to the wall time, which is
-measured on its own and told beside their sum. What the loader's thread takes from the processor meanwhile
+measured on its own and shown beside their sum. What the loader's thread takes from the processor meanwhile
 shows in the other parts.
 
 Parts of an update are medians over the updates after the first; what the first one takes above that, compiling for
@@ -36,18 +36,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, markdown, pretraining_problem, results, running
+from benchmarks.whole_run_parts import (
+    BUILDING,
+    CHECKPOINTS,
+    ENDING,
+    EVALUATION,
+    FIRST,
+    MODEL,
+    OF_UPDATES,
+    PARTS,
+)
 from bertinchamps.command_line.running import SPIN_COUNT
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
-
-BUILDING, FORWARD, BACKWARD, CLIPPING, OPTIMIZER, WAITING, MOVING, LOGGING, EVALUATION, CHECKPOINTS, ELSE, ENDING = (
-    "imports, model and optimizer", "forward", "backward", "clipping", "optimizer", "waiting for data", "moving data",
-    "logging and other hooks", "evaluation", "checkpoints and the model", "everything else of the loop",
-    "summary and figure",
-)  # fmt: skip
-FIRST = "first update, above the others"
-MODEL = (FORWARD, BACKWARD, CLIPPING, OPTIMIZER)
-OF_UPDATES = (*MODEL, WAITING, MOVING, LOGGING, ELSE)
-PARTS = (*OF_UPDATES, FIRST, EVALUATION, CHECKPOINTS, BUILDING, ENDING)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +72,7 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
         UserError: a setting that does not exist or has no such value.
         SystemExit: a pass failed.
     """
-    pretraining_problem.composed(arguments, [])  # a mistake is told before anything is measured
+    pretraining_problem.composed(arguments, [])  # a mistake is reported before anything is measured
     parts = _in_a_process("waiting")
     whole = _in_a_process("free") if parts["cuda"] else parts
     return {
@@ -146,7 +146,7 @@ def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
     update = statistics.median(
         sum(update.get(part, 0.0) for part in OF_UPDATES) for update in measured["updates"][1:]
     )
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "product_flops": measured["product_flops"],
         "peak_flops": measured["peak_flops"],
         "peak_origin": measured["peak_origin"],
@@ -156,17 +156,31 @@ def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
         ("whole run", sum(measured["tokens"]) / measured["wall_seconds"]),
     ):
         flops = tokens_per_second * measured["flops_per_token"]
-        told[what] = {
+        found[what] = {
             "tokens_per_second": tokens_per_second,
             "flops": flops,
             "share_of_product": flops / measured["product_flops"],
             "share_of_peak": flops / measured["peak_flops"],
         }
-    return told
+    return found
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The parts and rates for people, in Markdown."""
+    return "\n".join(
+        [
+            *_parts_table(result),
+            "",
+            f"{result['updates']} updates on {result['device']}: parts together {result['sum_of_the_parts']:.3f} s, "
+            f"wall time of their pass {result['wall_seconds_of_the_parts']:.3f} s, wall time that counts "
+            f"{result['wall_seconds']:.3f} s; peak memory {result['memory_megabytes']:,.0f} MB",
+            "",
+            *_rates_table(result["rates"]),
+        ]
+    )
+
+
+def _parts_table(result: Mapping[str, Any]) -> list[str]:
     parts = [
         (
             row["part"],
@@ -188,30 +202,23 @@ def table(result: Mapping[str, Any]) -> str:
         )
     )
     header = ("part", "seconds", "of this run", "median update, ms", f"of {result['hours']:g} h, computed")
-    told = result["rates"]
-    of_peak = f"of the peak ({told['peak_flops'] / 1e12:.3g} TFLOP/s, {told['peak_origin']})"
+    return markdown.table(header, 1, parts)
+
+
+def _rates_table(measured: Mapping[str, Any]) -> list[str]:
+    of_product = f"of the product ({measured['product_flops'] / 1e12:.3g} TFLOP/s)"
+    of_peak = f"of the peak ({measured['peak_flops'] / 1e12:.3g} TFLOP/s, {measured['peak_origin']})"
     speeds = [
         (
             what,
-            f"{told[what]['tokens_per_second']:,.0f}",
-            f"{told[what]['flops'] / 1e9:,.1f}",
-            f"{told[what]['share_of_product']:.1%}",
-            f"{told[what]['share_of_peak']:.1%}",
+            f"{measured[what]['tokens_per_second']:,.0f}",
+            f"{measured[what]['flops'] / 1e9:,.1f}",
+            f"{measured[what]['share_of_product']:.1%}",
+            f"{measured[what]['share_of_peak']:.1%}",
         )
         for what in ("median update", "whole run")
     ]
-    of_product = f"of the product ({told['product_flops'] / 1e12:.3g} TFLOP/s)"
-    return "\n".join(
-        [
-            *markdown.table(header, 1, parts),
-            "",
-            f"{result['updates']} updates on {result['device']}: parts together {result['sum_of_the_parts']:.3f} s, "
-            f"wall time of their pass {result['wall_seconds_of_the_parts']:.3f} s, wall time that counts "
-            f"{result['wall_seconds']:.3f} s; peak memory {result['memory_megabytes']:,.0f} MB",
-            "",
-            *markdown.table(("rate of", "tokens/s", "GFLOP/s", of_product, of_peak), 1, speeds),
-        ]
-    )
+    return markdown.table(("rate of", "tokens/s", "GFLOP/s", of_product, of_peak), 1, speeds)
 
 
 def plot(result: Mapping[str, Any], file: Path) -> None:

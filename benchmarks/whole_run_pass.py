@@ -21,21 +21,22 @@ from unittest import mock
 
 import torch
 
-from benchmarks import whole_run
+from benchmarks import whole_run_parts
 from benchmarks.devices import now, peak_memory, product_flops
 from benchmarks.pretraining_problem import composed, random_corpus
 from bertinchamps import pretrain
 from bertinchamps.console import tell
 from bertinchamps.contract import Batch
 from bertinchamps.schemas import PretrainConfig
-from bertinchamps.training import checkpoint
+from bertinchamps.training import assembly, checkpoint
 from bertinchamps.training import runtime as runtimes
-from bertinchamps.training import trainer as trainers
 from bertinchamps.training.distributed import ALONE
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Checkpoints, Evaluation, read_metrics
 from bertinchamps.training.run import open_run
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.trainer import Hook, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
 
 Answer = TypeVar("Answer")
 
@@ -104,12 +105,12 @@ class TimedRuntime(Runtime):
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The loss."""
-        return self.parts.wrapped(whole_run.FORWARD, super().compile(function))
+        return self.parts.wrapped(whole_run_parts.FORWARD, super().compile(function))
 
     def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
         """Batches on the device; waiting for them is charged by the reader inside."""
         stream = super().feed(batches, ahead)
-        yield from _charged(stream, self.parts, whole_run.MOVING)
+        yield from _charged(stream, self.parts, whole_run_parts.MOVING)
 
 
 def _charged(stream: Generator[Batch], parts: Parts, name: str) -> Generator[Batch]:
@@ -127,8 +128,8 @@ class TimedHook(Hook):
     """A hook, charged to its part."""
 
     def __init__(self, hook: Hook, parts: Parts) -> None:
-        kinds = ((Evaluation, whole_run.EVALUATION), (Checkpoints, whole_run.CHECKPOINTS))
-        name = next((part for kind, part in kinds if isinstance(hook, kind)), whole_run.LOGGING)
+        kinds = ((Evaluation, whole_run_parts.EVALUATION), (Checkpoints, whole_run_parts.CHECKPOINTS))
+        name = next((part for kind, part in kinds if isinstance(hook, kind)), whole_run_parts.LOGGING)
         self._before = parts.wrapped(name, hook.before_training)
         self._after_update = parts.wrapped(name, hook.after_update)
         self._observe = parts.wrapped(name, hook.observe)
@@ -180,13 +181,15 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         now(device)  # starts the device, so that both passes find it started
         clock = functools.partial(now, device) if waits else time.perf_counter
         began = clock()
-        parts = Parts(whole_run.BUILDING, clock)
+        parts = Parts(whole_run_parts.BUILDING, clock)
         with run.lock, _wrapped(parts) as made:
             pretrain.train(config, corpus, run, ALONE)
-        parts.turn_to(whole_run.ELSE)
+        parts.turn_to(whole_run_parts.ELSE)
         wall = clock() - began
         records = read_metrics(run.folder / "metrics.jsonl")
-    missing = [part for part in (*whole_run.MODEL, whole_run.WAITING) if part not in parts.seconds]
+    missing = [
+        part for part in (*whole_run_parts.MODEL, whole_run_parts.WAITING) if part not in parts.seconds
+    ]
     if missing:
         raise RuntimeError(f"nothing was charged to {', '.join(missing)}: the engine has changed its seams")
     runtime, borders = made.trainer.runtime, made.borders
@@ -241,17 +244,17 @@ def _wrapped(parts: Parts) -> Iterator[Made]:
             given["runtime"] = TimedRuntime(**vars(given["runtime"]), parts=parts)
             optimizer = given["optimizer"]
             for name in ("step", "zero_grad"):
-                setattr(optimizer, name, parts.wrapped(whole_run.OPTIMIZER, getattr(optimizer, name)))
+                setattr(optimizer, name, parts.wrapped(whole_run_parts.OPTIMIZER, getattr(optimizer, name)))
             super().__init__(**given)
             made.trainer = self
 
         def fit(self) -> None:
-            with parts.part(whole_run.ELSE):
+            with parts.part(whole_run_parts.ELSE):
                 super().fit()
-            parts.turn_to(whole_run.ENDING)
+            parts.turn_to(whole_run_parts.ENDING)
 
     def read_ahead(*given: Any, **named: Any) -> Generator[Batch]:
-        return _charged(original_reader(*given, **named), parts, whole_run.WAITING)
+        return _charged(original_reader(*given, **named), parts, whole_run_parts.WAITING)
 
     def write(*given: Any, **named: Any) -> None:
         made.checkpoints += 1
@@ -261,10 +264,10 @@ def _wrapped(parts: Parts) -> Iterator[Made]:
     original_write: Any = checkpoint.write
     clip, backward = torch.nn.utils.clip_grad_norm_, torch.Tensor.backward
     with (
-        mock.patch.object(trainers, "Trainer", TimedTrainer),
+        mock.patch.object(assembly, "Trainer", TimedTrainer),
         mock.patch.object(runtimes, "read_ahead", read_ahead),
         mock.patch.object(checkpoint, "write", write),
-        mock.patch.object(torch.nn.utils, "clip_grad_norm_", parts.wrapped(whole_run.CLIPPING, clip)),
-        mock.patch.object(torch.Tensor, "backward", parts.wrapped(whole_run.BACKWARD, backward)),
+        mock.patch.object(torch.nn.utils, "clip_grad_norm_", parts.wrapped(whole_run_parts.CLIPPING, clip)),
+        mock.patch.object(torch.Tensor, "backward", parts.wrapped(whole_run_parts.BACKWARD, backward)),
     ):
         yield made

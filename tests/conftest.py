@@ -54,7 +54,8 @@ def quick_run(tmp_path: Path) -> Callable[..., Path]:
     """Pretrain in this process with small settings; returns the run's directory."""
 
     def run(*overrides: str, name: str = "run") -> Path:
-        from bertinchamps.pretrain import pretrain, problems
+        from bertinchamps.checks.pretraining import problems
+        from bertinchamps.pretrain import pretrain
 
         config: PretrainConfig = composed(*QUICK, f"run_dir={tmp_path / name}", *overrides)
         assert problems(config) == []

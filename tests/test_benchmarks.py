@@ -13,7 +13,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as all_benchmarks
-from benchmarks import pretraining, pretraining_problem, pretraining_rows, results, startup, whole_run
+from benchmarks import (
+    pretraining,
+    pretraining_problem,
+    pretraining_rows,
+    results,
+    startup,
+    whole_run,
+    whole_run_parts,
+)
 from bertinchamps.errors import UserError
 from support import ROOT, command
 from tiny_corpora import brat_corpus
@@ -215,8 +223,10 @@ def test_every_moment_of_a_run_is_charged_to_a_part(tmp_path: Path) -> None:
     result = json.loads(output.read_text(encoding="utf-8"))
     assert result["sum_of_the_parts"] == pytest.approx(result["wall_seconds_of_the_parts"], rel=0.01)
     parts = {row["part"]: row for row in result["rows"]}
-    assert list(parts) == list(whole_run.PARTS)
-    for part in set(parts) - {whole_run.FIRST}:  # which is below zero where the first update was the fastest
+    assert list(parts) == list(whole_run_parts.PARTS)
+    for part in set(parts) - {
+        whole_run_parts.FIRST
+    }:  # which is below zero where the first update was the fastest
         assert parts[part]["seconds"] > 0, part
     for share in ("share", "long_run_share"):
         assert sum(row[share] for row in result["rows"]) == pytest.approx(1)
@@ -226,23 +236,27 @@ def test_every_moment_of_a_run_is_charged_to_a_part(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_long_run_are_put_together_from_those_of_a_short_one() -> None:
-    update = {whole_run.FORWARD: 1.0, whole_run.BACKWARD: 2.0, whole_run.WAITING: 1.0}
-    seconds = {whole_run.FORWARD: 8.0, whole_run.BACKWARD: 6.0, whole_run.WAITING: 3.0}
-    seconds |= {whole_run.EVALUATION: 10.0, whole_run.CHECKPOINTS: 6.0, whole_run.BUILDING: 4.0}
+    update = {whole_run_parts.FORWARD: 1.0, whole_run_parts.BACKWARD: 2.0, whole_run_parts.WAITING: 1.0}
+    seconds = {whole_run_parts.FORWARD: 8.0, whole_run_parts.BACKWARD: 6.0, whole_run_parts.WAITING: 3.0}
+    seconds |= {
+        whole_run_parts.EVALUATION: 10.0,
+        whole_run_parts.CHECKPOINTS: 6.0,
+        whole_run_parts.BUILDING: 4.0,
+    }
     measured = {
-        "updates": [{**update, whole_run.FORWARD: 6.0}, update, update],
+        "updates": [{**update, whole_run_parts.FORWARD: 6.0}, update, update],
         "seconds": seconds,
         "evaluations": 5,
         "checkpoints": 3,
     }
     rows = {row["part"]: row for row in whole_run.rows(measured, long_run=3600)}
-    assert rows[whole_run.FIRST]["seconds"] == 5  # compiling
-    assert rows[whole_run.FORWARD]["seconds"] == 3
-    assert rows[whole_run.FORWARD]["median_update_seconds"] == 1
+    assert rows[whole_run_parts.FIRST]["seconds"] == 5  # compiling
+    assert rows[whole_run_parts.FORWARD]["seconds"] == 3
+    assert rows[whole_run_parts.FORWARD]["median_update_seconds"] == 1
     once = {part: 3600 * rows[part]["long_run_share"] for part in rows}
-    assert once[whole_run.EVALUATION] == pytest.approx(21 * 2)  # each 5 %, and before the first update
-    assert once[whole_run.CHECKPOINTS] == pytest.approx(5 * 2)  # each 15 minutes, and the model
-    assert once[whole_run.BACKWARD] == pytest.approx((3600 - 42 - 10 - 5 - 4) / 2)
+    assert once[whole_run_parts.EVALUATION] == pytest.approx(21 * 2)  # each 5 %, and before the first update
+    assert once[whole_run_parts.CHECKPOINTS] == pytest.approx(5 * 2)  # each 15 minutes, and the model
+    assert once[whole_run_parts.BACKWARD] == pytest.approx((3600 - 42 - 10 - 5 - 4) / 2)
 
 
 def test_all_benchmarks_go_on_one_page_and_one_that_fails_stops_no_other(

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
-from bertinchamps.tasks.sentences import sentences
+from bertinchamps.tasks.tagging.sentences import sentences
 from perfect import predictions, recognition
 from support import command
 from test_finetune import QUICK, SCRATCH

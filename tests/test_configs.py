@@ -36,7 +36,7 @@ def test_every_yaml_starts(file: str, quick_run: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "data").glob("*.yaml")))
 def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
-    from bertinchamps.pretrain import problems
+    from bertinchamps.checks.pretraining import problems
 
     given = ["data.folder=missing"] if name == "prepared" else []
     found = problems(composed(f"data={name}", *given, "+budget=24h"))
@@ -46,17 +46,17 @@ def test_every_source_composes_and_its_settings_are_right(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "given"), [("local", []), ("slurm", ["cluster.partition=cpu"])])
 def test_every_cluster_composes_and_its_settings_are_right(name: str, given: list[str]) -> None:
-    from bertinchamps.prepare import command_problems
+    from bertinchamps.checks.preparation import problems
 
     config = composed("data=demo", f"+cluster={name}", *given, command="prepare")
-    assert command_problems(config) == []
+    assert problems(config) == []
     files = {file.stem for file in (config_dir() / "cluster").glob("*.yaml")}
     assert files == {"local", "slurm"}
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "task").glob("*.yaml")))
 def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path: Path) -> None:
-    from bertinchamps.finetune_checks import problems
+    from bertinchamps.checks.finetuning import problems
 
     given = ["task.train=missing.jsonl"] if name in ("ner", "classification") else []
     settings = ["model=scratch", f"runs_dir={tmp_path}", *given]

@@ -184,7 +184,7 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
 
 
 def test_the_normalisers_do_what_the_docs_say() -> None:
-    from bertinchamps.data.tokenizer import normalizers_by_name
+    from bertinchamps.data.normalizers import normalizers_by_name
 
     rows = re.findall(
         r"^\| (\S.*?) \| (.*?) \| (.*?) \|$", (ROOT / "docs/tokenizer.md").read_text("utf-8"), re.MULTILINE

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
-from bertinchamps.finetune_checks import problems
 from bertinchamps.tasks.formats import brat, spans_jsonl
 from support import command, composed, metrics
 from tiny_corpora import brat_corpus, documents, opinions
@@ -330,14 +330,14 @@ def test_a_run_that_had_converged_does_not_train_on_when_it_is_resumed(run: Any,
 def test_a_run_killed_while_its_tokenizer_is_trained_starts_over(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertinchamps.data import tokenizer
+    from bertinchamps.data import tokenizer_training
 
     def die(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
     with monkeypatch.context() as patch:
-        patch.setattr(tokenizer, "train_tokenizer", die)
+        patch.setattr(tokenizer_training, "train_tokenizer", die)
         with pytest.raises(KeyboardInterrupt):
             run(*words)
     folder, results = run(*words, f"resume={tmp_path / 'run'}")

@@ -25,7 +25,7 @@ from benchmarks.gpu_minutes.learns import Learns
 from benchmarks.gpu_minutes.place import Place
 from benchmarks.gpu_minutes.right import Right
 from benchmarks.gpu_minutes.scores import CORPORA, QUAERO, Scores
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks.readers import readers
 from support import ROOT
 
 SCRIPT = ROOT / "scripts" / "gpu_minutes.py"
@@ -336,7 +336,7 @@ def test_a_run_that_was_cut_short_is_told_as_far_as_it_went(tmp_path: Path) -> N
     ]
     text = "\n".join(json.dumps(line) for line in lines) + '\n{"kind": "tr'
     (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
-    result = learns.told(tmp_path)
+    result = learns.results_of(tmp_path)
     assert result["updates"] == 14
     assert result["tokens_per_second"] == pytest.approx(50)
     assert "mfu" not in result
@@ -345,8 +345,17 @@ def test_a_run_that_was_cut_short_is_told_as_far_as_it_went(tmp_path: Path) -> N
     assert "did not come to its end" in shown
     assert "| 26 | 13 | 1,300 | 7.7000 |" in shown
     (tmp_path / "summary.json").write_text('{"peak_flops": 1000}', encoding="utf-8")
-    assert learns.told(tmp_path)["mfu"] == pytest.approx(0.5)
-    assert learns.told(tmp_path / "nothing")["held_out"] == []
+    assert learns.results_of(tmp_path)["mfu"] == pytest.approx(0.5)
+    assert learns.results_of(tmp_path / "nothing")["held_out"] == []
+    summary = {
+        "spent": {"seconds": 20.0}, "tokens_per_second": 50.0, "peak_flops": 1e12, "peak_origin": "data sheet",
+        "parameters": 7, "device": "a card",
+    }  # fmt: skip
+    for key in ("mfu", "share_of_peak_flops"):  # the second in runs of earlier versions
+        shown = "\n".join(
+            learns.section({**result, "stage": {"seconds": 30}, "summary": {**summary, key: 0.25}})
+        )
+        assert "50 tokens/s, 25.0% of 1 TFLOP/s (data sheet)" in shown
 
 
 def test_fine_tuning_starts_from_the_newest_model_or_its_checkpoint(tmp_path: Path) -> None:
@@ -385,7 +394,7 @@ def test_archives_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_rehearsed_notes_are_read_as_quaero_is(tmp_path: Path) -> None:
     rehearsal.write_quaero(tmp_path / QUAERO)
     for corpus in CORPORA:
-        splits = tasks.build(
+        splits = readers.build(
             name="quaero", corpus=corpus.upper(), path=str(tmp_path / QUAERO), hub=None
         ).read()
         assert {split: len(notes) for split, notes in splits.items()} == rehearsal.NOTES

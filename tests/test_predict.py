@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.checks.prediction import problems
 from bertinchamps.errors import Stopped
 from bertinchamps.finetune import finetune
-from bertinchamps.predict import Reader, open_reader, problems
 from bertinchamps.predict import predict as predict_texts
 from bertinchamps.schemas import RuntimeConfig
-from bertinchamps.tasks import inputs, ner
+from bertinchamps.tasks import inputs
+from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import brat, spans_jsonl
-from bertinchamps.tasks.saved import read_facts
+from bertinchamps.tasks.saved_model import SavedModel, open_model
+from bertinchamps.tasks.tagging import predictor
+from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.training.runtime import build_runtime
 from support import command, composed
 from test_finetune import QUICK, SCRATCH
@@ -64,16 +67,16 @@ def test_a_folder_becomes_brat_with_the_entities_of_the_evaluation(
 def test_texts_together_get_the_entities_that_they_get_alone(
     tagger: Path, batch: int, portion: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ner, "WINDOWS_AT_ONCE", portion)
+    monkeypatch.setattr(predictor, "WINDOWS_AT_ONCE", portion)
     folder, runtime = tagger / "model", build_runtime(RuntimeConfig(precision="fp32", threads=1))
-    reader = open_reader(folder, read_facts(folder), batch, runtime)
-    assert isinstance(reader.labeller, ner.EntityLabeller)
+    reader = open_model(folder, read_facts(folder), batch, runtime)
+    assert isinstance(reader.predictor, EntityPredictor)
     texts = [(document.name, document.text) for document in documents(12)]
     texts.insert(5, ("several", " ".join(text for _, text in texts[:4])))
     texts.insert(7, ("empty", ""))
     with reader.reading():
-        together = reader.labeller.label(reader.model, texts)
-        alone = [reader.labeller.label(reader.model, [text])[0] for text in texts]
+        together = reader.predictor.label(reader.model, texts)
+        alone = [reader.predictor.label(reader.model, [text])[0] for text in texts]
     assert [(document.name, document.text) for document in together] == texts
     assert [document._replace(confidences=None) for document in together] == [
         document._replace(confidences=None) for document in alone
@@ -254,9 +257,9 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
-    answers, portions = Reader.answers, []
+    answers, portions = SavedModel.answers, []
 
-    def interrupted(reader: Reader, portion: Any, cut: Any) -> Any:
+    def interrupted(reader: SavedModel, portion: Any, cut: Any) -> Any:
         portions.append(len(portion))
         if len(portions) == 3:
             raise KeyboardInterrupt
@@ -266,7 +269,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     words = [f"model={critic}", f"input={books}", f"output={tmp_path / 'out.csv'}", "runtime=eager"]
     config = composed(*words, command="predict")
     with monkeypatch.context() as patch:
-        patch.setattr(Reader, "answers", interrupted)
+        patch.setattr(SavedModel, "answers", interrupted)
         with pytest.raises(Stopped) as caught:
             predict_texts(config)
     left = tmp_path / "out.csv.unfinished"

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bertinchamps.checks.pretraining import problems
 from bertinchamps.errors import UserError
-from bertinchamps.pretrain import pretrain, problems
+from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.trainer import Trainer
 from support import QUICK, command, composed, losses, metrics
@@ -199,7 +200,7 @@ def test_the_weights_before_a_non_finite_loss_are_saved(
 ) -> None:
     from safetensors.torch import load_file
 
-    from bertinchamps.training.trainer import NonFiniteLoss
+    from bertinchamps.training.updates import NonFiniteLoss
 
     with pytest.raises(NonFiniteLoss, match="before the weights were touched"):
         quick_run("budget.steps=50", "optim.learning_rate=1e30", "gradient_clipping=null")

@@ -1,4 +1,4 @@
-"""The same from an installed wheel in an empty directory: the yaml files travel inside it."""
+"""The same from an installed wheel in an empty directory: the yaml files and the templates travel inside it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ def test_a_wheel_pretrains_in_an_empty_directory(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
+    templates = [file.relative_to(ROOT / "src") for file in (ROOT / "src").rglob("*.jinja")]
+    assert templates
+    assert not [name for name in templates if not (tmp_path / "site" / name).is_file()]
     empty = tmp_path / "empty"
     empty.mkdir()
     site = {"PYTHONPATH": str(tmp_path / "site")}

@@ -111,7 +111,7 @@ def climb(
             write_json(_result_file(place, stage), {"stage": {**about, **outcome}, **result})
             bring_together(place)
         except Exception as error:  # a full disk, say: the stages after it may still find something
-            _say(f"{stage.name}: its result could not be written: {_said(error, place)}")
+            _say(f"{stage.name}: its result could not be written: {_reason(error, place)}")
     _say(f"\n{short_table(place.out)}")
     if interruption.number is not None:
         return 128 + interruption.number
@@ -167,19 +167,19 @@ def _run(
             commands, seconds, place.root, around, stage.grace, stage.ask, interruption.came
         )
     except Exception as error:  # whatever it is, it must not cost the stages after this one
-        return {"came": processes.FAILED, **outcome, "problem": [_said(error, place)]}, {}
+        return {"came": processes.FAILED, **outcome, "problem": [_reason(error, place)]}, {}
     outcome["seconds"] = round(ended.seconds, 1)
     outcome["commands"] = [place.plain(shlex.join(command.words)) for command in commands]
     for command, status in zip(commands, ended.statuses, strict=True):
-        if status and status not in command.told:
+        if status and status not in command.reported:
             last = [place.plain(line) for line in files.last_lines(command.log)]
             outcome["problem"] += [f"{command.log.stem}: status {status}", *last]
     try:
         return {"came": ended.came, **outcome}, stage.result()
     except Exception as error:
-        outcome["problem"].append(f"its results cannot be read: {_said(error, place)}")
+        outcome["problem"].append(f"its results cannot be read: {_reason(error, place)}")
         return {"came": processes.FAILED, **outcome}, {}
 
 
-def _said(error: Exception, place: Place) -> str:
+def _reason(error: Exception, place: Place) -> str:
     return place.plain(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

@@ -13,6 +13,7 @@ from benchmarks import markdown
 from benchmarks.gpu_minutes import files
 from benchmarks.gpu_minutes.place import Place
 from benchmarks.gpu_minutes.processes import Command
+from bertinchamps.records import with_current_keys
 
 # Seconds of the stage that the budget does not hold: Python, imports and the device's start before the first batch,
 # the figure after the last.
@@ -71,10 +72,10 @@ class Learns:
         for name in ("metrics.jsonl", "config.yaml", "summary.json"):
             if (self.run / name).is_file():
                 shutil.copyfile(self.run / name, self.place.logs / f"learns_{name}")
-        return told(self.run)
+        return results_of(self.run)
 
 
-def told(run: Path) -> dict[str, Any]:
+def results_of(run: Path) -> dict[str, Any]:
     """What the files of a run tell, whole or not."""
     records = files.read_lines(run / "metrics.jsonl")
     updates = [record for record in records if record["kind"] == "train"]
@@ -133,7 +134,7 @@ def section(result: dict[str, Any]) -> list[str]:
     held_out = result.get("held_out", [])
     if not held_out:
         return ["No evaluation was reached."]
-    summary = result.get("summary") or {}
+    summary = with_current_keys(result.get("summary") or {})
     lines = [
         f"{result['updates']:,} updates, {result['tokens']:,} tokens; between evaluations {files.rate(result)}."
     ]
@@ -143,7 +144,7 @@ def section(result: dict[str, Any]) -> list[str]:
         spent = summary["spent"]["seconds"]
         lines.append(
             f"Over all {spent:.0f} s, with compilation and evaluations: {summary['tokens_per_second']:,.0f} tokens/s, "
-            f"{summary['share_of_peak_flops']:.1%} of {summary['peak_flops'] / 1e12:.4g} TFLOP/s "
+            f"{summary['mfu']:.1%} of {summary['peak_flops'] / 1e12:.4g} TFLOP/s "
             f"({summary['peak_origin']}). {summary['parameters']:,} parameters; {summary['device']}."
         )
         lines.append(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from benchmarks import markdown
 from benchmarks.gpu_minutes import fast, files, learns, right, scores
+from bertinchamps.pages import render
 
 ORDER = ("right", "fast", "learns", "scores")
 SHORT = {"right": right.short, "fast": fast.short, "learns": learns.short, "scores": scores.short}
@@ -28,18 +31,25 @@ def page(folder: Path) -> str:
     """
     found = results(folder)
     stages = {name: result["stage"] for name, result in found.items() if "stage" in result}
-    lines = ["# Minutes of a GPU", ""]
-    if any(stage["rehearsal"] for stage in stages.values()):
-        lines += ["**A rehearsal on a CPU with tiny sizes: no figure on this page says anything.**", ""]
-    lines += markdown.table(("what", "on this page"), 2, _facts(list(stages.values())))
-    lines += ["", *markdown.table(("stage", "came", "found", "seconds", "of"), 3, _stages(found))]
-    for name, result in found.items():
-        lines += ["", f"## {TITLES[name]}", "", *_section(name, result)]
-        if name == "learns" and (folder / "loss.png").is_file():
-            lines += ["", "![Loss over updates and tokens](loss.png)"]
-        if name in stages:
-            lines += _how(stages[name])
-    return "\n".join(lines) + "\n"
+    sections = [
+        {
+            "title": TITLES[name],
+            "content": _markdown(_section(name, result)),
+            "figure": name == "learns" and (folder / "loss.png").is_file(),
+            "commands": stages.get(name, {}).get("commands"),
+            "problem": stages.get(name, {}).get("problem"),
+        }
+        for name, result in found.items()
+    ]
+    return render(
+        "gpu_minutes/page.md.jinja",
+        "benchmarks",
+        rehearsal=any(stage["rehearsal"] for stage in stages.values()),
+        facts=_markdown(markdown.table(("what", "on this page"), 2, _facts(list(stages.values())))),
+        stages=_markdown(markdown.table(("stage", "came", "found", "seconds", "of"), 3, _stages(found))),
+        sections=sections,
+        fenced=lambda line: _markdown([line.replace("```", "'''")]),
+    )
 
 
 def short_table(folder: Path) -> str:
@@ -79,13 +89,6 @@ def _section(name: str, result: dict[str, Any]) -> list[str]:
         return [f"The result is there and cannot be shown: {type(error).__name__} {error}."]
 
 
-def _how(stage: dict[str, Any]) -> list[str]:
-    """The commands, and of those that failed the last lines."""
-    lines = ["", *_block(stage["commands"])] if stage["commands"] else []
-    if stage["problem"]:
-        lines += ["", "The last lines of what failed:", "", *_block(stage["problem"])]
-    return lines
-
-
-def _block(lines: list[str]) -> list[str]:
-    return ["```text", *(line.replace("```", "'''") for line in lines), "```"]
+def _markdown(lines: list[str]) -> Markup:
+    """Lines that are Markdown already."""
+    return Markup("\n".join(lines))

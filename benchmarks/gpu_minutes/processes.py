@@ -24,12 +24,12 @@ class Command(NamedTuple):
     Attributes:
         words: program and arguments.
         log: the file for standard output and errors.
-        told: statuses of failures that the stage's result tells better than the log's last lines.
+        reported: statuses of failures that the stage's result explains better than the log's last lines.
     """
 
     words: Sequence[str]
     log: Path
-    told: Sequence[int] = ()
+    reported: Sequence[int] = ()
 
 
 class Ended(NamedTuple):

@@ -42,7 +42,7 @@ class Right:
         self._report.unlink(missing_ok=True)  # of an earlier call
         words = ["-m", "gpu", "tests/gpu", "-v", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts="]
         words += ["-o", f"timeout={seconds * SHARE_OF_ONE_TEST:.0f}", f"--junitxml={self._report}"]
-        tests = Command(self.place.module("pytest", words), self._log, told=(SOME_TESTS_FAILED,))
+        tests = Command(self.place.module("pytest", words), self._log, reported=(SOME_TESTS_FAILED,))
         if not self.warm:
             return [tests]
         first = learns.pretraining(self.place, "budget.steps=2", self.place.new_folder("first_updates"))
@@ -58,10 +58,10 @@ class Right:
 
     def result(self) -> dict[str, Any]:
         """The tests as the report tells them, or as far as the log does; and one that never ended."""
-        told = _from_log(self._log.read_text(encoding="utf-8", errors="replace"))
+        logged = _from_log(self._log.read_text(encoding="utf-8", errors="replace"))
         known = _from_report(self._report, self.place) if self._report.is_file() else []
         names = {test["test"] for test in known}
-        return {"tests": known + [test for test in told if test["test"] not in names]}
+        return {"tests": known + [test for test in logged if test["test"] not in names]}
 
 
 def _from_report(file: Path, place: Place) -> list[dict[str, Any]]:
@@ -71,10 +71,10 @@ def _from_report(file: Path, place: Place) -> list[dict[str, Any]]:
     except ET.ParseError:
         return []
     named = [case for case in cases if case.get("name")]  # one that was interrupted is not; the log knows it
-    return [_told(case, place) for case in named]
+    return [_result_of(case, place) for case in named]
 
 
-def _told(case: ET.Element, place: Place) -> dict[str, Any]:
+def _result_of(case: ET.Element, place: Place) -> dict[str, Any]:
     """Of one test, or of a file that could not be collected."""
     entry: dict[str, Any] = {
         "test": _node(case.get("classname", ""), case.get("name", "")),

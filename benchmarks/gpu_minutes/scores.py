@@ -74,11 +74,11 @@ class Scores:
             "model": self.place.plain(str(self.model)),
             "finished_model": self.model.name == "model",
             "predictions_left_out": left_out,
-            "corpora": {corpus: _told(run) for corpus, run in self.runs.items()},
+            "corpora": {corpus: _results_of(run) for corpus, run in self.runs.items()},
         }
 
 
-def _told(run: Path) -> dict[str, Any]:
+def _results_of(run: Path) -> dict[str, Any]:
     dev = [record for record in files.read_lines(run / "metrics.jsonl") if record["kind"] == "dev"]
     return {"dev": dev, **files.read_json(run / "results.json")}
 
@@ -97,9 +97,9 @@ def _predictions(runs: dict[str, Path]) -> Iterator[tuple[str, Path]]:
 def short(result: dict[str, Any]) -> str:
     """One line."""
     shown = [
-        f"{corpus.upper()} {told['scores']['test']['nested_exact']['f1']:.1%}"
-        for corpus, told in result.get("corpora", {}).items()
-        if "scores" in told
+        f"{corpus.upper()} {found['scores']['test']['nested_exact']['f1']:.1%}"
+        for corpus, found in result.get("corpora", {}).items()
+        if "scores" in found
     ]
     return f"F1 of nested exact on test: {', '.join(shown)}" if shown else ""
 
@@ -113,7 +113,7 @@ def section(result: dict[str, Any]) -> list[str]:
         "corpus", "epochs", "updates", "seconds of training", "dev, nested exact F1", "test, nested exact F1",
         "precision", "recall", "test, strict F1",
     )  # fmt: skip
-    rows = [_row(corpus, told) for corpus, told in corpora.items()]
+    rows = [_row(corpus, found) for corpus, found in corpora.items()]
     model = "the model" if result["finished_model"] else "the last checkpoint, as no model was finished,"
     return [
         f"{model.capitalize()} of `learns`, fine-tuned with the task's own settings (batches of 8) within a budget of "
@@ -124,18 +124,18 @@ def section(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _row(corpus: str, told: dict[str, Any]) -> tuple[object, ...]:
-    if "scores" not in told:
-        best = max((f"{one['nested_exact_f1']:.1%}" for one in told["dev"]), default="")
+def _row(corpus: str, found: dict[str, Any]) -> tuple[object, ...]:
+    if "scores" not in found:
+        best = max((f"{one['nested_exact_f1']:.1%}" for one in found["dev"]), default="")
         return (corpus.upper(), "did not end", "", "", best, "", "", "", "")
-    cost, test = told["cost"], told["scores"]["test"]
+    cost, test = found["cost"], found["scores"]["test"]
     nested = test["nested_exact"]
     return (
         corpus.upper(),
         f"{cost['epochs']:.1f}",
         f"{cost['steps']:,}",
         f"{cost['training_seconds']:.0f}",
-        f"{told['scores']['dev']['nested_exact']['f1']:.1%}",
+        f"{found['scores']['dev']['nested_exact']['f1']:.1%}",
         *(f"{nested[name]:.1%}" for name in ("f1", "precision", "recall")),
         f"{test['strict']['f1']:.1%}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import runpy
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -30,7 +30,7 @@ def main() -> None:
         sys.stdout.write(usage())
     elif command in ABOUT:
         del sys.argv[1]
-        importlib.import_module(f"bertinchamps.{command}").main()
+        runpy.run_module(f"bertinchamps.{command}", run_name="__main__", alter_sys=True)
     else:
         sys.stderr.write(f"bertinchamps: no such command: {command}{closest(command, ABOUT)}\n{usage()}")
         raise SystemExit(2)

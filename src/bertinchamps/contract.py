@@ -112,14 +112,14 @@ class Batch:
         targets: how many targets the loss is summed over. Known on the host, so that normalising
             an update never waits for the device.
         tokens: tokens read, padding included: what budgets and throughput count.
-        next_position: where the stream goes on after this batch, in the task's own unit. It is the
+        next_cursor: where the stream goes on after this batch, in the task's own unit. It is the
             whole of the data's resume state.
     """
 
     inputs: Mapping[str, torch.Tensor]
     targets: int
     tokens: int
-    next_position: int
+    next_cursor: int
 
 
 @dataclass(frozen=True)

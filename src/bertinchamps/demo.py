@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bertinchamps import command_line
+
+SETTINGS = ("data=demo", "arch=small", "+budget=3m")
+
+if __name__ == "__main__":  # what follows needs torch: it is imported when the command line has proved right
+    command_line.run("pretrain", "bertinchamps.demo:demo", SETTINGS)
+    sys.exit()
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from transformers import pipeline
+
 from bertinchamps.composing import configuration
 from bertinchamps.console import tell
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.data.sources.demo import SHOWCASE
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
-from bertinchamps.pretrain import pretrain, problems
+from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import FinetuneConfig, PredictConfig, PretrainConfig
+from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.training.run import read_summary
 
-if TYPE_CHECKING:
-    from bertinchamps.contract import AnnotatedText
-
-SETTINGS = ["data=demo", "arch=small", "+budget=3m"]
 GUESSES_SHOWN = 3
 LEARNT = 0.6  # share of held-out masks that a model has right when it knows the toy's grammar; three minutes give 0.9
 ENTITY_SETTINGS = ["task=demo", "head=nested"]
@@ -43,10 +52,6 @@ def demo(config: PretrainConfig) -> None:
 
 def fill_masks(pretrained: Path) -> None:
     """Show the model's guesses for masks whose answer the toy's grammar decides."""
-    from transformers import pipeline
-
-    from bertinchamps.data.sources.demo import SHOWCASE
-    from bertinchamps.training.run import read_summary
 
     fill = pipeline("fill-mask", model=str(pretrained / "model"), top_k=GUESSES_SHOWN)
     summary = read_summary(pretrained)
@@ -68,8 +73,6 @@ def find_entities(pretrained: Path) -> Path:
     Returns:
         The run's directory, which is beside that of pretraining.
     """
-    from bertinchamps.tasks.formats import spans_jsonl
-    from bertinchamps.training.run import read_summary
 
     tell("\nNow it learns to find disorders, drugs, sites and examinations in clinical notes of the toy:")
     composed: FinetuneConfig = configuration("finetune", ENTITY_SETTINGS)
@@ -96,14 +99,3 @@ def bracketed(document: AnnotatedText) -> str:
             "[" * sum(entity.start == place for entity in inner_first) + document.text[place : place + 1]
         )
     return marked
-
-
-def main() -> None:
-    """Entry point of `python -m bertinchamps.demo`; settings on the command line replace those of pretraining."""
-    given = {word.partition("=")[0] for word in sys.argv[1:]}
-    sys.argv[1:1] = [word for word in SETTINGS if word.partition("=")[0] not in given]
-    command_line.run("pretrain", demo, problems)
-
-
-if __name__ == "__main__":
-    main()

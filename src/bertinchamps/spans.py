@@ -1,13 +1,14 @@
-"""Where an entity begins and ends for whoever reads the text: blanks and invisible characters decide nothing.
+"""Entities in a text: visible boundaries, flat entities, look-up by offset, and checks of offsets.
 
-An invisible character is one of Unicode's category Cf, such as a zero-width space (U+200B), a soft hyphen (U+00AD)
+Invisible characters are those of Unicode's category Cf, such as a zero-width space (U+200B), a soft hyphen (U+00AD)
 or a byte order mark (U+FEFF).
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 
 from bertinchamps.contract import AnnotatedText, Entity
 
@@ -15,12 +16,14 @@ Fragments = tuple[tuple[int, int], ...]
 
 
 def is_unseen(character: str) -> bool:
-    """Whether it is a blank (a line end, too) or invisible."""
+    """Whether a character is a blank, a line end included, or invisible."""
     return character.isspace() or unicodedata.category(character) == "Cf"
 
 
 def joined(text: str, fragments: Fragments) -> Fragments:
-    """The fragments, and as one those with nothing visible between them: so brat writes what reaches over a line end.
+    """The fragments, with neighbours joined that have nothing visible between them.
+
+    Brat writes an entity over a line end as a fragment on each line.
 
     Args:
         text: the text.
@@ -38,7 +41,7 @@ def joined(text: str, fragments: Fragments) -> Fragments:
 def visible(text: str, entity: Entity) -> Entity:
     """The entity without blanks and invisible characters at the edges of its fragments, which are then `joined`.
 
-    One in which nothing can be seen stays as it is.
+    An entity without a visible character stays as it is.
     """
     kept = []
     for start, end in entity.fragments:
@@ -52,14 +55,14 @@ def visible(text: str, entity: Entity) -> Entity:
 
 
 def without_edges(document: AnnotatedText) -> tuple[Entity, ...]:
-    """The document's entities as they are learnt: `visible`, or as they are where the file says what is a word."""
+    """The entities as training uses them: `visible`, or unchanged where the file gives the words."""
     if document.words is not None:
         return document.entities
     return tuple(visible(document.text, entity) for entity in document.entities)
 
 
 def can_be_seen(text: str, entity: Entity) -> bool:
-    """Whether one of its characters is neither a blank nor invisible."""
+    """Whether a character of the entity is neither a blank nor invisible."""
     return any(not all(map(is_unseen, text[start:end])) for start, end in entity.fragments)
 
 
@@ -73,14 +76,57 @@ def with_joined_fragments(document: AnnotatedText) -> AnnotatedText:
     return document._replace(entities=tuple(sorted(entities)))
 
 
+def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
+    """The flat representation: contiguous entities that do not overlap, in the order of the text.
+
+    A discontinuous entity becomes its covering range, from the start of its first fragment to the end of its
+    last fragment. Then the longest entity is kept and all that overlap it are dropped, then the next longest, and so
+    on; of equal lengths the first start wins, of equal ranges the first label in sorted order.
+    """
+    kept: list[Entity] = []
+    for entity in sorted(
+        entities, key=lambda entity: (entity.start - entity.end, entity.start, entity.label)
+    ):
+        place = bisect_left(kept, entity.start, key=lambda other: other.start)
+        after_the_left = place == 0 or kept[place - 1].end <= entity.start
+        before_the_right = place == len(kept) or entity.end <= kept[place].start
+        if after_the_left and before_the_right:
+            kept.insert(place, Entity(entity.label, ((entity.start, entity.end),)))
+    return tuple(kept)
+
+
+def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
+    """The flat representation of a document's entities `without_edges`."""
+    return flatten(without_edges(document))
+
+
+class ByPlace:
+    """The entities of a document, for look-up by character offset.
+
+    Args:
+        entities: in any order.
+    """
+
+    def __init__(self, entities: Iterable[Entity]) -> None:
+        self._entities = sorted(entities, key=lambda entity: (entity.start, entity.end))
+        self._starts = [entity.start for entity in self._entities]
+        self._longest = max((entity.end - entity.start for entity in self._entities), default=0)
+
+    def touching(self, start: int, end: int) -> list[Entity]:
+        """The entities whose covering range overlaps [start, end), in the order of their starts."""
+        first = bisect_right(self._starts, start - self._longest)
+        last = bisect_left(self._starts, end)
+        return [entity for entity in self._entities[first:last] if entity.end > start]
+
+
 def _nothing_between(text: str, end: int, start: int) -> bool:
     if end == start:
         return True
-    # beyond the end of the text nothing is known to be a blank
+    # characters beyond the end of the text count as visible
     return end < start <= len(text) and all(map(is_unseen, text[end:start]))
 
 
-# How programs of other languages count, and the length of a character then.
+# Units in which programs of other languages count offsets → the length of a character in that unit.
 COUNTINGS: dict[str, Callable[[str], int]] = {
     "UTF-16 units, as JavaScript and Java do, where an emoji is two": lambda it: 1 + (ord(it) > 0xFFFF),
     "bytes": lambda it: len(it.encode(errors="replace")),
@@ -89,18 +135,18 @@ COUNTINGS: dict[str, Callable[[str], int]] = {
 
 
 def says(text: str, fragments: Fragments, written: str) -> bool:
-    """Whether the fragments hold what was written of them, whatever the blanks; nothing says nothing."""
+    """Whether the fragments hold the words that the file writes for them, whatever the blanks; False for no words."""
     covered = " ".join(text[start:end] for start, end in fragments)
     return bool(written.strip()) and covered.split() == written.split()
 
 
 def other_counting(text: str, fragments: Fragments, written: str) -> str:
-    """What the offsets seem to count instead of characters, for a message; empty where nothing fits.
+    """The unit that the offsets seem to count instead of characters, for a message; empty where no unit fits.
 
     Args:
         text: the text.
-        fragments: half-open ranges that do not hold what was written.
-        written: what they should hold.
+        fragments: half-open ranges that do not hold the words.
+        written: the words that the file writes for the entity.
     """
     for name, length in COUNTINGS.items():
         places: dict[int, int] = {}

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertinchamps.contract import Document
-from bertinchamps.data.cleaning import Count, clean, cleaning_problems
+from bertinchamps.data.cleaning import cleaning_problems
+from bertinchamps.data.cleaning.cleaner import clean
+from bertinchamps.data.cleaning.counts import Count
 from bertinchamps.data.cleaning.duplicates import _lines
 
 NOTICE = "Gardez cette notice, vous pourriez avoir besoin de la relire."

@@ -30,7 +30,7 @@ from bertinchamps.contract import Document
 from bertinchamps.data import cluster as cluster_module
 from bertinchamps.data.cluster import cluster_problems, prepare_on_cluster
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.data.shares import Tokenise
+from bertinchamps.data.shards.tasks import Tokenise
 from bertinchamps.data.sources import sources
 from bertinchamps.schemas import PrepareConfig
 
@@ -50,9 +50,9 @@ class InTurn:
     def __init__(self, tasks: int) -> None:
         self.tasks = tasks
 
-    def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
-        for rank in range(shares):
-            task(None, rank, shares)
+    def submit(self, name: str, task: Any, shards: int, logs: Path) -> str:
+        for rank in range(shards):
+            task(None, rank, shards)
         return name
 
 
@@ -212,7 +212,7 @@ class Later(InTurn):
         super().__init__(tasks=2)
         self._refused = refused
 
-    def submit(self, name: str, task: Any, shares: int, logs: Path) -> str:
+    def submit(self, name: str, task: Any, shards: int, logs: Path) -> str:
         if name == self._refused:
             raise OSError("sbatch: QOS limit")
         return "job 7"
@@ -285,7 +285,7 @@ def test_shares_make_up_the_source(tmp_path: Path, data: dict[str, Any], number:
     source: Any = sources.build(**data)
     whole = [document.text for document in source.documents()]
     for tasks in range(1, 10):
-        parts = [[document.text for document in source.share(rank, tasks)] for rank in range(tasks)]
+        parts = [[document.text for document in source.shard(rank, tasks)] for rank in range(tasks)]
         assert [text for part in parts for text in part] == whole
     assert len(whole) == number or data["name"] == "files"
 
@@ -310,7 +310,7 @@ class Whole:
 def test_a_source_that_cannot_be_divided_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sources._builders, "whole", Whole)
     (problem,) = cluster_problems({"name": "local"}, {"name": "whole"})
-    assert problem.startswith("data=whole: this source has no method `share`")
+    assert problem.startswith("data=whole: this source has no method `shard`")
     assert cluster_problems({"name": "local"}, {"name": "demo", "online": False}) == []
 
 

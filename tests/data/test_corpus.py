@@ -21,12 +21,15 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 import warm
 from bertinchamps.contract import Document
-from bertinchamps.data import cleaning, tokenising
-from bertinchamps.data import corpus as corpus_module
+from bertinchamps.data import planning, tokenising
 from bertinchamps.data.blocks import Blocks
-from bertinchamps.data.cleaning import clean, cleaning_problems, dropped, duplicates
-from bertinchamps.data.corpus import Corpus, corpus_problems, prepare
+from bertinchamps.data.checks import corpus_problems
+from bertinchamps.data.cleaning import cleaner, cleaning_problems, duplicates
+from bertinchamps.data.cleaning.cleaner import clean
+from bertinchamps.data.cleaning.counts import dropped
+from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.held_out import is_held_out
+from bertinchamps.data.preparation import prepare
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
@@ -141,7 +144,7 @@ def test_order_and_content_do_not_depend_on_how_many_are_tokenised_together(
     file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_once = built(settings(file))
-    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 3)
+    monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 3)
     in_threes = built(settings(file, cache_dir=str(tmp_path / "other")))
     assert (in_threes.folder / "train.bin").read_bytes() == (at_once.folder / "train.bin").read_bytes()
 
@@ -275,13 +278,13 @@ def test_the_users_own_held_out_files_are_not_cleaned(tmp_path: Path, file: Path
 def tokenizers_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Will hold the texts that tokenizers are trained on."""
     read: list[str] = []
-    train = corpus_module.train_tokenizer
+    train = planning.train_tokenizer
 
     def spy(config: TokenizerConfig, texts: Iterator[str], folder: Path, tell: Callable[[str], None]) -> None:
         read.extend(texts)
         train(config, iter(read), folder, tell)
 
-    monkeypatch.setattr(corpus_module, "train_tokenizer", spy)
+    monkeypatch.setattr(planning, "train_tokenizer", spy)
     return read
 
 
@@ -321,7 +324,7 @@ def test_what_is_built_is_found_and_nothing_is_tokenised_again(
     first = built(settings(file))
     times = {path: path.stat().st_mtime_ns for path in first.folder.parents[1].rglob("*.*")}
     monkeypatch.setattr(tokenising, "encode", forbidden)
-    monkeypatch.setattr(corpus_module, "train_tokenizer", forbidden)
+    monkeypatch.setattr(planning, "train_tokenizer", forbidden)
     again = built(settings(file))
     assert (again.folder, again.tokenizer_folder) == (first.folder, first.tokenizer_folder)
     assert times == {path: path.stat().st_mtime_ns for path in first.folder.parents[1].rglob("*.*")}
@@ -436,7 +439,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
         data["held_out_files"] = [str(write(tmp_path / "own.jsonl", [*sentences(30, 5), *sentences(9)]))]
     at_once = built(settings(messy[0], data, EVERYTHING))
     monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))
-    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 13)
+    monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 13)
     monkeypatch.setattr(duplicates, "TABLE", 1 << 16)
     monkeypatch.setattr(tokenising, "SECONDS_BETWEEN_COMMITS", 0)
     monkeypatch.setattr(tokenising, "SHARE_OF_TIME_FOR_COMMITS", 1e9)
@@ -471,8 +474,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_corpus import EVERYTHING, built, cleaning, duplicates, settings, tokenising
-cleaning.DOCUMENTS_AT_ONCE, duplicates.TABLE = 13, 1 << 16
+from test_corpus import EVERYTHING, built, cleaner, duplicates, settings, tokenising
+cleaner.DOCUMENTS_AT_ONCE, duplicates.TABLE = 13, 1 << 16
 tokenising.SECONDS_BETWEEN_COMMITS, tokenising.SHARE_OF_TIME_FOR_COMMITS = 0, 1e9
 commit, commits = tokenising.Pass._commit, [0]
 def kill(self):
@@ -511,13 +514,13 @@ def test_a_killed_build_goes_on_where_it_was(
 @pytest.fixture
 def half_done(messy: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a preparation whose third commit met a full disk."""
-    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 13)
+    monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 13)
     monkeypatch.setattr(duplicates, "TABLE", 1 << 16)
     monkeypatch.setattr(tokenising, "SECONDS_BETWEEN_COMMITS", 0)
     monkeypatch.setattr(tokenising, "SHARE_OF_TIME_FOR_COMMITS", 1e9)
-    save, saves = cleaning.Cleaner.save, list[Path]()
+    save, saves = cleaner.Cleaner.save, list[Path]()
 
-    def full(self: cleaning.Cleaner, folder: Path) -> None:
+    def full(self: cleaner.Cleaner, folder: Path) -> None:
         saves.append(folder)
         save(self, folder)
         if len(saves) >= 3:
@@ -525,7 +528,7 @@ def half_done(messy: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
             raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(cleaning.Cleaner, "save", full)
+        patch.setattr(cleaner.Cleaner, "save", full)
         with pytest.raises(OSError, match="disk full"):
             built(settings(messy[0], cleaning=EVERYTHING))
     return saves[0].parent
@@ -634,13 +637,11 @@ def test_two_builds_at_once_do_the_work_once(
 def test_any_number_of_processes_cleans_alike(
     messy: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
-    monkeypatch.setattr(cleaning, "ALONE", 0)
-    monkeypatch.setattr(cleaning, "CHARACTERS_OF_A_PART", 1_000)
+    monkeypatch.setattr(cleaner, "ALONE", 0)
+    monkeypatch.setattr(cleaner, "CHARACTERS_OF_A_PART", 1_000)
     pools = list[int]()
-    pool = cleaning.ProcessPoolExecutor
-    monkeypatch.setattr(
-        cleaning, "ProcessPoolExecutor", lambda n, *rest: (pools.append(n), pool(n, *rest))[1]
-    )
+    pool = cleaner.ProcessPoolExecutor
+    monkeypatch.setattr(cleaner, "ProcessPoolExecutor", lambda n, *rest: (pools.append(n), pool(n, *rest))[1])
     one = built(settings(messy[0], cleaning=EVERYTHING, workers=1))
     assert not pools
     monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "second"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from test_cluster import InTurn
 from test_corpus import FILES, built, bytes_of, cut, failure, flip, sentences, settings, write
 
@@ -22,7 +23,7 @@ from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.loader import stream
 from bertinchamps.data.online import open_online
 from bertinchamps.data.prepared import export_corpus
-from bertinchamps.data.shares import Join
+from bertinchamps.data.shards.joining import Join
 from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.schemas import PrepareConfig
 
@@ -181,11 +182,11 @@ def test_what_tasks_hand_on_is_checked(
     monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: InTurn(2))
     submit = InTurn.submit
 
-    def harming(self: InTurn, stage: str, task: Join, shares: int, logs: Path) -> str:
+    def harming(self: InTurn, stage: str, task: Join, shards: int, logs: Path) -> str:
         file = task.work.folder / name
         if file.is_file() and stage == before:
             flip(file)
-        return submit(self, stage, task, shares, logs)
+        return submit(self, stage, task, shards, logs)
 
     monkeypatch.setattr(InTurn, "submit", harming)
     message = failure(lambda: prepare_on_cluster(config, {"name": "in_turn"}, lambda _: None))
@@ -215,17 +216,21 @@ def test_no_flipped_byte_is_exported_or_used_where_it_was_unpacked(
 
 
 def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(
-    config: PrepareConfig, tmp_path: Path
+    config: PrepareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertinchamps.pretrain import _saver
+    from bertinchamps.objectives import objectives
 
-    folder = built(config).tokenizer_folder
+    corpus = built(config)
+    folder = corpus.tokenizer_folder
     whole = {name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
     model: Any = SimpleNamespace(save_pretrained=lambda target: target.mkdir())
-    save = _saver(model, folder)
+    given: dict[str, Any] = {"seed": 0, "evaluation_blocks": 1, "device": torch.device("cpu")}
+    objective = objectives.build("mlm", corpus=corpus, **given)
+    monkeypatch.setattr(type(objective), "load_model", lambda self, folder: model)
+    objective.build_model(tmp_path)
     flip(folder / "tokenizer_config.json")
     (folder / "tokenizer.json").unlink()
-    save(tmp_path / "model")
+    objective.save(model, tmp_path / "model")
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == whole
 
 

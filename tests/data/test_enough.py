@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_corpus import SECRET, built, failure, forbidden, sentences, settings, write
 
-from bertinchamps.data import corpus as corpus_module
-from bertinchamps.data import enough
-from bertinchamps.data.corpus import build_source, prepare
+from bertinchamps.data import enough, planning
 from bertinchamps.data.enough import with_enough
+from bertinchamps.data.planning import build_source
+from bertinchamps.data.preparation import prepare
 from bertinchamps.schemas import PrepareConfig
 
 
@@ -31,7 +31,7 @@ def notes(
 def refused(config: PrepareConfig, monkeypatch: pytest.MonkeyPatch) -> str:
     """The message of what is refused before a tokenizer is trained."""
     with monkeypatch.context() as patch:
-        patch.setattr(corpus_module, "train_tokenizer", forbidden)
+        patch.setattr(planning, "train_tokenizer", forbidden)
         return failure(lambda: built(config))
 
 

@@ -11,7 +11,8 @@ import torch
 
 from bertinchamps.contract import Batch
 from bertinchamps.data.blocks import Blocks, TokenWriter
-from bertinchamps.data.loader import order, permuted, stream
+from bertinchamps.data.loader import stream
+from bertinchamps.data.order import order, permuted
 
 BLOCKS, LENGTH = 23, 4
 
@@ -100,7 +101,7 @@ def test_a_batch_may_cross_from_one_epoch_into_the_next(blocks: Blocks) -> None:
     indices = batch.inputs["input_ids"][:, 0].numpy()
     assert np.array_equal(indices[:2], permuted(np.array([BLOCKS - 2, BLOCKS - 1]), BLOCKS, 0, epoch=0))
     assert np.array_equal(indices[2:], permuted(np.array([0, 1, 2]), BLOCKS, 0, epoch=1))
-    assert batch.next_position == BLOCKS + 3
+    assert batch.next_cursor == BLOCKS + 3
 
 
 def test_a_batch_larger_than_the_corpus_spans_several_epochs(blocks: Blocks) -> None:
@@ -115,7 +116,7 @@ def test_order_does_not_mind_in_which_order_it_is_asked() -> None:
 
 def test_a_batch_counts_what_it_holds(blocks: Blocks) -> None:
     batch = first(blocks, position=40)
-    assert (batch.targets, batch.tokens, batch.next_position) == (10, 20, 45)
+    assert (batch.targets, batch.tokens, batch.next_cursor) == (10, 20, 45)
     assert batch.inputs["positions"].tolist() == [40, 41, 42, 43, 44]
     assert batch.inputs["input_ids"].shape == (5, LENGTH)
     assert {tensor.dtype for tensor in batch.inputs.values()} == {torch.int64}

@@ -19,12 +19,15 @@ import numpy as np
 import pytest
 from test_corpus import SECRET, built, failure, sentences, settings, with_copies, write
 
-from bertinchamps.data import cleaning, file_hashes, online
+from bertinchamps.data import file_hashes, online
 from bertinchamps.data.blocks import Tokens
-from bertinchamps.data.corpus import Corpus, build_source, corpus_problems
+from bertinchamps.data.checks import corpus_problems
+from bertinchamps.data.cleaning import cleaner
+from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.loader import stream
 from bertinchamps.data.online import OnlineBlocks, open_online
 from bertinchamps.data.packing import Cursor, Packer
+from bertinchamps.data.planning import build_source
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.schemas import PrepareConfig
 
@@ -34,7 +37,7 @@ WINDOW = 320
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleaning, "DOCUMENTS_AT_ONCE", 7)
+    monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 7)
     monkeypatch.setattr(online, "WINDOW", WINDOW)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from test_corpus import built, bytes_of, failure, forbidden, names, sentences, settings, write
 
-from bertinchamps.data import corpus as corpus_module
+from bertinchamps.data import planning
 from support import command
 
 DEMO = ["data=demo", "data.documents=1000", "tokenizer.vocab_size=300", "blocks.sequence_length=16"]
@@ -67,8 +67,8 @@ import resource, runpy, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 from bertinchamps.data import tokenising
 tokenising.SECONDS_BETWEEN_COMMITS, tokenising.SHARE_OF_TIME_FOR_COMMITS = 0, 1e9
-from bertinchamps.data import cleaning
-cleaning.DOCUMENTS_AT_ONCE = 50
+from bertinchamps.data.cleaning import cleaner
+cleaner.DOCUMENTS_AT_ONCE = 50
 sys.argv = ["prepare", *sys.argv[2:]]
 runpy.run_module("bertinchamps.prepare", run_name="__main__")
 """
@@ -134,7 +134,7 @@ def test_a_cache_that_one_may_only_read_gives_what_is_in_it(
     config = settings(shared / "notes.jsonl")
     corpus = built(config)
     subprocess.run(["chmod", "-R", "a+rX,a-w", str(shared)], check=True)
-    monkeypatch.setattr(corpus_module, "train_tokenizer", forbidden)
+    monkeypatch.setattr(planning, "train_tokenizer", forbidden)
     with another_user():
         again = built(config)
         assert bytes_of(again) == bytes_of(corpus)

@@ -15,9 +15,9 @@ import zstandard
 from test_corpus import EVERYTHING, built, bytes_of, counted, failure, forbidden, names, settings, write
 from test_corpus import file as file  # a fixture
 
-from bertinchamps.data import corpus as corpus_module
-from bertinchamps.data import prepared
-from bertinchamps.data.corpus import Corpus, corpus_problems
+from bertinchamps.data import preparation, prepared
+from bertinchamps.data.checks import corpus_problems
+from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.prepared import Export, export_corpus, read_export
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical, digest
@@ -100,7 +100,7 @@ def test_what_was_unpacked_is_the_preparation_of_the_documents(
 ) -> None:
     elsewhere(monkeypatch, tmp_path)
     unpacked = built(opening(export))
-    monkeypatch.setattr(corpus_module, "Pass", forbidden)
+    monkeypatch.setattr(preparation, "Pass", forbidden)
     prepared_here = built(settings(file))
     assert (prepared_here.folder, counted(prepared_here)) == (unpacked.folder, counted(unpacked))
 
@@ -363,7 +363,8 @@ def toy(tmp_path: Path) -> list[str]:
 
 
 def run_on_export(*words: str, **given: str) -> Path:
-    from bertinchamps.pretrain import pretrain, problems
+    from bertinchamps.checks.pretraining import problems
+    from bertinchamps.pretrain import pretrain
 
     quick = [word for word in QUICK if not word.startswith("data")]
     config = composed(*quick, *words, *(f"{key}={value}" for key, value in given.items()))

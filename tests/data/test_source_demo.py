@@ -14,7 +14,8 @@ import pytest
 from bertinchamps.contract import Source
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.demo import REGISTERS, SHOWCASE, DemoSource, showcase
-from bertinchamps.data.sources.demo_grammar import Dice, adjective, noun, scene, words
+from bertinchamps.data.sources.demo_grammar import Dice, scene
+from bertinchamps.data.sources.demo_words import adjective, noun, words
 from bertinchamps.errors import UserError
 
 PRINT_DIGEST = """

@@ -26,9 +26,9 @@ from bertinchamps.data.sources import files as files_module
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.files import FilesSource
 from bertinchamps.data.sources.readers import records
-from bertinchamps.data.sources.readers_bytes import Progress
 from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.opening import Progress
 
 SECRET = "Madame Confidentielle"
 TEXTS = ["L'été à la mer.", 'Il dit : « Où ? », "là", et rit.', "Œuvre ; 500 µg à 39 °C", "Fin."]

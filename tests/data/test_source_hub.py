@@ -33,7 +33,7 @@ OSCAR = {OSCAR!r}
 """
 PREPARE += """
 from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig
-from bertinchamps.data.corpus import prepare
+from bertinchamps.data.preparation import prepare
 config = PrepareConfig(
     data={"name": "hub"} | OSCAR, tokenizer=TokenizerConfig(vocab_size=300),
     blocks=BlocksConfig(sequence_length=8, held_out_share=0.2),
@@ -287,10 +287,10 @@ def assert_names_the_ways_out(ran: Ran) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "what"),
     [
-        (403, "GatedRepo", "is gated, and you are not logged in with an account that accepted its terms"),
+        (403, "GatedRepo", "is gated: accept its terms at"),
         (401, "GatedRepo", "is gated"),
-        (404, "RepoNotFound", "was not found on the Hub, or is private"),
-        (401, "RepoNotFound", "was not found on the Hub, or is private"),
+        (404, "RepoNotFound", "was not found on http://127.0.0.1:PORT, or is private"),
+        (401, "RepoNotFound", "was not found on http://127.0.0.1:PORT, or is private"),
         (503, "", "cannot be read: http://127.0.0.1:PORT answered 503"),
     ],
 )

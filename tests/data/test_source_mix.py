@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.data.corpus import corpus_problems, prepare
+from bertinchamps.data.checks import corpus_problems
+from bertinchamps.data.preparation import prepare
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig

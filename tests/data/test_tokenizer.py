@@ -17,18 +17,16 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
+from bertinchamps.data.normalizers import french, paper
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import (
     CONTINUATION,
     SPECIAL_TOKENS,
-    TEXTS_AT_ONCE,
-    french,
     open_tokenizer,
-    paper,
     tokenizer_problems,
-    train_tokenizer,
     vocabulary,
 )
+from bertinchamps.data.tokenizer_training import TEXTS_AT_ONCE, train_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import TokenizerConfig
 

@@ -18,10 +18,11 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.schemas import BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.schedules import schedules
-from bertinchamps.training.trainer import Hook, Trainer
+from bertinchamps.training.trainer import Trainer
 from support import composed
 
 LENGTH, SIZE = 32, 64

@@ -13,11 +13,10 @@ from bertinchamps.contract import LabelledText
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.model.trained_rows import train_rows
-from bertinchamps.predict import Reader
 from bertinchamps.schemas import BudgetConfig, FinetuneBatchConfig, RuntimeConfig, SelectionConfig
-from bertinchamps.tasks.classification import TextClassification, TextLabeller
-from bertinchamps.tasks.ner import EntityRecognition
-from bertinchamps.tasks.saved import TaskFacts, build_labeller, build_model
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.saved_model import SavedModel
 from bertinchamps.training import hooks
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.optim import optimizers
@@ -52,10 +51,9 @@ def source_of(family: str, folder: Path) -> EncoderSource:
     return EncoderSource(str(encoder), config, dropout=0.1)
 
 
-def task_of(facts: TaskFacts, labeller: Any) -> Any:
+def task_of(facts: TaskFacts, predictor: Any) -> Any:
     splits = {"train": examples(facts.kind, 16, 0), "dev": examples(facts.kind, 6, 16)}
-    build = TextClassification if isinstance(labeller, TextLabeller) else EntityRecognition
-    return build(splits, labeller, BATCH, 0)
+    return kinds.build(facts.kind).build_task(splits, predictor, BATCH, 0)
 
 
 CASES = [
@@ -70,9 +68,11 @@ def test_finetuning_and_prediction_are_on_the_card(
     family: str, kind: str, head: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts, source = facts_of(kind, head), source_of(family, tmp_path / "encoder")
-    model: Any = build_model(facts, source)
-    labeller = build_labeller(facts, open_tokenizer(source.name), BATCH.evaluation, torch.device("cuda"))
-    task = task_of(facts, labeller)
+    kind = kinds.build(facts.kind)
+    model: Any = kind.build_model(facts, source)
+    tokenizer = open_tokenizer(source.name)
+    predictor = kind.build_predictor(facts, tokenizer, BATCH.evaluation, torch.device("cuda"))
+    task = task_of(facts, predictor)
     log = hooks.MetricsLog(
         tmp_path / "metrics.jsonl", 0, trackers.build(name="none", run_dir=tmp_path, settings={}), print
     )
@@ -96,7 +96,7 @@ def test_finetuning_and_prediction_are_on_the_card(
         waits = waits_of_updates(trainer, card)
         trainer.fit()
         assert all(parameter.device.type == "cuda" for parameter in model.parameters())
-        with Reader(model.eval(), labeller, runtime).reading():
+        with SavedModel(kind, facts, model.eval(), predictor, runtime).reading():
             predicted = task.predict(model, "dev")
     assert len(predicted) == 6
     # Encoders of transformers ask whether a mask leaves anything out, which waits.

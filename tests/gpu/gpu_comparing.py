@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Task
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.objectives.mlm import Masking
+from bertinchamps.objectives.masking import Masking
 from bertinchamps.training.runtime import Runtime
 
 HOST = torch.device("cpu")

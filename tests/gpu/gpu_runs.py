@@ -27,9 +27,11 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock, Spent
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
-from bertinchamps.training.trainer import Hook, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
 from support import composed
 
 REHEARSAL = os.environ.get("BERTINCHAMPS_GPU_REHEARSAL") == "1"
@@ -145,7 +147,7 @@ def trainer_of(
         seed=0,
         gradient_clipping=0.5,
         hooks=hooks,
-        position=state.get("position", 0),
+        cursor=state.get("position", 0),
         scaling=state.get("scaling"),
     )
 

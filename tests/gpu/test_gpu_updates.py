@@ -31,8 +31,10 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.heads.masked_lm import load_masked_lm
 from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training import checkpoint
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss
 
 pytestmark = NEEDS_A_CARD
 
@@ -104,7 +106,7 @@ def test_a_step_that_is_not_finite_is_left_out_and_told(
     refuse_to_wait_in_updates(trainer)
     with pytest.raises(NonFiniteLoss, match="update 4"):
         trainer.fit()
-    assert (trainer.step, trainer.position) == (3, 3 * BATCH.size)
+    assert (trainer.step, trainer.cursor) == (3, 3 * BATCH.size)
     changed = [
         not torch.equal(now, then) for now, then in zip(tensors_of(trainer), snapshots.after[3], strict=True)
     ]

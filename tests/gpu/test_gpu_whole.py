@@ -31,8 +31,9 @@ from torch._dynamo.utils import counters
 
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.schemas import BatchConfig, BudgetConfig
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.trainer import Hook, Trainer
+from bertinchamps.training.trainer import Trainer
 
 pytestmark = NEEDS_A_CARD
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.multi_label import multi_label_scores
+from bertinchamps.metrics.regression import regression_scores
 
 NAMES = st.sampled_from(["CHIMIE", "cœur", "x y"])
 SETS = st.lists(NAMES, unique=True).map(tuple)
@@ -60,14 +62,14 @@ def test_multi_label_scores(pairs: list[tuple[tuple[str, ...], tuple[str, ...]]]
 @settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS)))
 def test_number_scores_are_never_undefined(pairs: list[tuple[float, float]]) -> None:
-    scores = number_scores([true for true, _ in pairs], [given for _, given in pairs])
+    scores = regression_scores([true for true, _ in pairs], [given for _, given in pairs])
     assert all(math.isfinite(value) for value in scores.values())
     assert -1 - 1e-9 <= scores["pearson"] <= 1 + 1e-9
     assert scores["mean_absolute_error"] <= scores["root_mean_squared_error"] * (1 + 1e-9) + 1e-300
 
 
-def test_number_scores() -> None:
-    scores = number_scores([1.0, 2.0, 4.0], [1.0, 4.0, 16.0])
+def test_regression_scores() -> None:
+    scores = regression_scores([1.0, 2.0, 4.0], [1.0, 4.0, 16.0])
     assert scores["spearman"] == pytest.approx(1.0)
     assert scores["pearson"] == pytest.approx(0.98974, abs=1e-5)
     assert scores["mean_absolute_error"] == pytest.approx(14 / 3)
@@ -75,7 +77,7 @@ def test_number_scores() -> None:
 
 
 def test_one_number_for_all_has_no_correlation() -> None:
-    scores = number_scores([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+    scores = regression_scores([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
     assert (scores["pearson"], scores["spearman"]) == (0.0, 0.0)
     assert scores["mean_absolute_error"] == pytest.approx(2 / 3)
 
@@ -85,10 +87,10 @@ def test_perfect_and_empty_predictions() -> None:
     assert class_scores([], [])["accuracy"] == 0.0
     assert multi_label_scores([("a", "b"), ()], [("b", "a"), ()])["exact_match"] == 1.0
     assert multi_label_scores([()], [()])["micro_f1"] == 0.0
-    assert number_scores([], [])["root_mean_squared_error"] == 0.0
+    assert regression_scores([], [])["root_mean_squared_error"] == 0.0
 
 
-@pytest.mark.parametrize("scores", [class_scores, multi_label_scores, number_scores])
+@pytest.mark.parametrize("scores", [class_scores, multi_label_scores, regression_scores])
 def test_other_lengths_are_refused(scores: object) -> None:
     with pytest.raises(ValueError, match="1 references and 0 predictions"):
         scores(["a"], [])  # type: ignore[operator]
@@ -96,4 +98,4 @@ def test_other_lengths_are_refused(scores: object) -> None:
 
 def test_numbers_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
-        number_scores([1.0], [math.nan])
+        regression_scores([1.0], [math.nan])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from annotated import corpora
 from hypothesis import given, settings
 
+from annotated import corpora
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.error_analysis import WARNING, error_analysis
 from bertinchamps.metrics.nested_exact import nested_exact_scores

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated import documents
 from hypothesis import given, settings
 
 import bertinchamps.metrics
+from annotated import documents
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.evaluate_module import as_record
+from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 
@@ -28,18 +30,17 @@ GOLD = AnnotatedText(
 PREDICTED = GOLD._replace(entities=(Entity("DISO", ((19, 25),)), Entity("DISO", ((0, 6), (8, 18)))))
 
 SPANS = ([as_record(GOLD)], [as_record(PREDICTED)])
-CASES: list[tuple[str, str | None, Any, Any]] = [
-    ("strict_spans", None, SPANS, strict_scores([GOLD], [PREDICTED])),
-    ("nested_exact", None, SPANS, nested_exact_scores([GOLD], [PREDICTED])),
-    ("token_labels", None, ([["O", "B-X"]], [["O", "O"]]), token_label_scores([["O", "B-X"]], [["O", "O"]])),
-    ("classification", None, (["a", "b"], ["a", "a"]), class_scores(["a", "b"], ["a", "a"])),
+CASES: list[tuple[str, Any, Any]] = [
+    ("strict_spans", SPANS, strict_scores([GOLD], [PREDICTED])),
+    ("nested_exact", SPANS, nested_exact_scores([GOLD], [PREDICTED])),
+    ("token_labels", ([["O", "B-X"]], [["O", "O"]]), token_label_scores([["O", "B-X"]], [["O", "O"]])),
+    ("classes", (["a", "b"], ["a", "a"]), class_scores(["a", "b"], ["a", "a"])),
     (
-        "classification",
         "multi_label",
         ([["a", "b"], []], [["b"], ["a"]]),
         multi_label_scores([("a", "b"), ()], [("b",), ("a",)]),
     ),
-    ("classification", "number", ([1.0, 2.5], [1.5, 2.0]), number_scores([1.0, 2.5], [1.5, 2.0])),
+    ("regression", ([1.0, 2.5], [1.5, 2.0]), regression_scores([1.0, 2.5], [1.5, 2.0])),
 ]
 
 # Loads every module as a user of evaluate would, in a process that may not open a connection.
@@ -52,8 +53,8 @@ def refused(*words, **settings):
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refused
 cases = json.load(sys.stdin)
 import evaluate
-for file, config, (references, predictions) in cases:
-    module = evaluate.load(file, config) if config else evaluate.load(file)
+for file, (references, predictions) in cases:
+    module = evaluate.load(file)
     print(json.dumps(module.compute(references=references, predictions=predictions)))
 """
 
@@ -61,7 +62,7 @@ for file, config, (references, predictions) in cases:
 def test_evaluate_loads_each_file_and_gives_the_same_numbers_offline_and_without_files(
     tmp_path: Path,
 ) -> None:
-    cases = [(str(ROOM / f"{name}.py"), config, sides) for name, config, sides, _ in CASES]
+    cases = [(str(ROOM / f"{name}.py"), sides) for name, sides, _ in CASES]
     result = subprocess.run(
         [sys.executable, "-c", LOADS],
         cwd=tmp_path,
@@ -119,16 +120,18 @@ def test_batches_added_one_after_the_other_are_kept_in_memory(modules: dict[str,
 
 
 def test_a_configuration_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    from bertinchamps.metrics.classification import Classification
+    from bertinchamps.metrics.regression import Regression
 
-    with pytest.raises(ValueError, match="one of: default, multi_label, number"):
-        Classification("numbers", cache_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="one of: default"):
+        Regression("numbers", cache_dir=str(tmp_path))
 
 
 def test_scores_without_evaluate_do_not_import_it() -> None:
     code = (
         "import sys\n"
-        "from bertinchamps.metrics import classification, error_analysis, nested_exact, strict_spans, token_labels\n"
+        "from bertinchamps.metrics import error_analysis, strict_spans\n"
+        "from bertinchamps.metrics.protocols import PROTOCOLS\n"
+        "assert len(PROTOCOLS) == 6\n"
         "assert not {'evaluate', 'datasets', 'sklearn', 'torch'} & set(sys.modules)\n"
         "assert not hasattr(strict_spans, 'NoSuchName')\n"
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated import brat, corpora, documents
 from hypothesis import given, settings
 
+from annotated import brat, corpora, documents
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.nested_exact import match, nested_exact_scores
-from bertinchamps.metrics.strict_spans import flatten
+from bertinchamps.spans import flatten
 
 # Each type of error that BRATeval could treat in its own way. What it printed for these two folders is below: the
 # methods of READ-BioMed/brateval's CompareEntities and of what it calls that read, match, count and rate entities,

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.metrics.classification import class_scores, multi_label_scores, number_scores
+from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
-from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
+from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol, Protocols
+from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 
@@ -21,7 +23,7 @@ SCORES: dict[str, dict[str, Any]] = {
     "paper": token_label_scores([["O", "B-DISO"]], [["O", "B-DISO"]]),
     "classes": class_scores(["a", "b"], ["a", "b"]),
     "multi_label": multi_label_scores([("a",), ("a", "b")], [("a",), ("b",)]),
-    "number": number_scores([1.0, 2.0], [1.0, 2.5]),
+    "number": regression_scores([1.0, 2.0], [1.0, 2.5]),
 }
 
 
@@ -35,3 +37,19 @@ def test_scores_hold_what_their_protocol_says(name: str) -> None:
         assert all(set(PART_METRICS) <= set(part) for part in scores[protocol.parts].values())
     else:
         assert not any(isinstance(value, dict) for value in scores.values())
+
+
+def test_a_protocol_says_where_its_headline_and_its_parts_stand() -> None:
+    with pytest.raises(ValueError, match="headline 'f2' is none of the scores"):
+        Protocol("relations", metrics={"f1": "F1"}, headline="f2")
+    with pytest.raises(ValueError, match="name both or neither"):
+        Protocol("relations", metrics={"f1": "F1"}, headline="f1", parts="types")
+
+
+def test_a_name_belongs_to_one_protocol() -> None:
+    protocols = Protocols("bertinchamps.metrics")
+    one = Protocol("one", metrics={"f1": "F1"}, headline="f1")
+    protocols.register("mine", one)
+    protocols.register("mine", one)  # as the copy of a file does that evaluate.load imports
+    with pytest.raises(ValueError, match="'mine' is registered twice"):
+        protocols.register("mine", Protocol("other", metrics={"f1": "F1"}, headline="f1"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from annotated import corpora, entities
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from annotated import corpora
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.metrics.strict_spans import flat_entities, flatten, strict_scores
+from bertinchamps.metrics.strict_spans import strict_scores
+from bertinchamps.spans import flat_entities
 
 
 def contiguous(label: str, start: int, end: int) -> Entity:
@@ -54,51 +54,6 @@ def test_the_scores_are_those_of_seqeval_in_strict_mode(
         assert ours["support"] == report[label]["support"]
         for mine, name in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
             assert ours[mine] == pytest.approx(report[label][name], abs=1e-12)
-
-
-@settings(deadline=None)
-@given(st.lists(entities(7), max_size=8))
-def test_flat_entities_are_contiguous_apart_and_of_the_input(given_entities: list[Entity]) -> None:
-    flat = flatten(given_entities)
-    assert all(a.end <= b.start for a, b in pairwise(flat))
-    ranges = {contiguous(entity.label, entity.start, entity.end) for entity in given_entities}
-    assert set(flat) <= ranges
-    assert flatten(flat) == flat
-
-
-@settings(deadline=None)
-@given(st.lists(entities(7), max_size=8))
-def test_what_was_left_out_overlaps_a_kept_one_at_least_as_long(given_entities: list[Entity]) -> None:
-    flat = flatten(given_entities)
-    for entity in given_entities:
-        length = entity.end - entity.start
-        assert any(
-            kept.start < entity.end and entity.start < kept.end and kept.end - kept.start >= length
-            for kept in flat
-        )
-
-
-@settings(deadline=None)
-@given(st.lists(entities(7), max_size=8).flatmap(lambda e: st.tuples(st.just(e), st.permutations(e))))
-def test_the_order_of_entities_decides_nothing(orders: tuple[list[Entity], list[Entity]]) -> None:
-    assert flatten(orders[0]) == flatten(orders[1])
-
-
-def test_ties() -> None:
-    crossing = [contiguous("DISO", 2, 6), contiguous("DISO", 0, 4)]
-    assert flatten(crossing) == (contiguous("DISO", 0, 4),)
-    same = [contiguous("PROC", 0, 4), contiguous("CHEM", 0, 4)]
-    assert flatten(same) == (contiguous("CHEM", 0, 4),)
-
-
-def test_entities_that_touch_are_both_kept() -> None:
-    touching = (contiguous("DISO", 0, 2), contiguous("DISO", 2, 5), contiguous("DISO", 5, 6))
-    assert flatten(touching) == flatten(touching[::-1]) == touching
-
-
-def test_a_discontinuous_entity_becomes_its_covering_range() -> None:
-    inside = contiguous("ANAT", 5, 8)
-    assert flatten([Entity("DISO", ((0, 4), (10, 14))), inside]) == (contiguous("DISO", 0, 14),)
 
 
 @settings(deadline=None)

@@ -19,7 +19,8 @@ from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.errors import UserError
 from bertinchamps.model.positions import at
 from bertinchamps.objectives import objectives
-from bertinchamps.objectives.mlm import IGNORED, MaskedLanguageModeling, Masking
+from bertinchamps.objectives.masking import IGNORED, Masking
+from bertinchamps.objectives.mlm import MaskedLanguageModeling
 
 LENGTH, SIZE, MASK, SEPARATOR = 64, 200, 4, 3
 SPECIAL = (0, 1, 2, 3, 4)

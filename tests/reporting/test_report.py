@@ -6,15 +6,18 @@ import csv
 import json
 import re
 import statistics
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bertinchamps import metrics
+from bertinchamps.checks.reporting import problems
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.protocols import PROTOCOLS
-from bertinchamps.report import problems, report
+from bertinchamps.report import report
 from bertinchamps.reporting.published import published
 from bertinchamps.schemas import ReportConfig
 from support import command
@@ -283,6 +286,53 @@ def test_tasks_of_ones_own_have_tables_of_the_same_shape(runs: Path, protocol: s
         assert table_under(page, "F1 by class, protocol multi_label")[2] == ["C34", "3", "25.0"]
 
 
+RELATIONS = """
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+
+PROTOCOLS.register(
+    "strict_relations",
+    Protocol(
+        "relations, strict: same type, both entities right",
+        metrics={"precision": "precision", "recall": "recall", "f1": "F1 of relations"},
+        headline="f1",
+        parts="relations",
+        part="relation",
+        remark="A relation between wrong entities is wrong.",
+    ),
+)
+"""
+
+
+def test_a_protocol_of_ones_own_is_one_file(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file alone is what a new kind of task adds for its scores to be reported."""
+    added = runs.parent / "added"
+    added.mkdir()
+    (added / "strict_relations.py").write_text(RELATIONS, encoding="utf-8")
+    list(PROTOCOLS)  # those that are there, which the end of the test leaves as they were
+    monkeypatch.setattr(PROTOCOLS, "_protocols", dict(PROTOCOLS))
+    monkeypatch.setattr(PROTOCOLS, "_package", metrics.__name__)
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(added)])
+    whole = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 8}
+    for seed in (0, 1):
+        scores = {**whole, "relations": {"treats": {**whole, "f1": 0.4}}}
+        write_run(runs / f"{seed}", {"strict_relations": scores, **ner(0.5)}, seed, task="relations of drugs")
+    page = page_of(runs)
+    monkeypatch.delitem(sys.modules, "bertinchamps.metrics.strict_relations")
+    table = table_under(page, "relations of drugs: relations, strict")
+    assert table[0] == ["model", "parameters", "precision", "recall", "F1 of relations", "from"]
+    assert table[2][2:5] == ["50.0 ± 0.0", "25.0 ± 0.0", "33.3 ± 0.0"]
+    assert table_under(page, "F1 by relation")[2] == ["treats", "8", "40.0 ± 0.0"]
+    assert "A relation between wrong entities is wrong." in page
+    drawn = (runs.parent / "report" / "scores.svg").read_text(encoding="utf-8")
+    assert "<!-- F1 of relations (test, %) -->" in drawn
+    [row] = [
+        row
+        for row in rows_of(runs, "relations_of_drugs_strict_relations_by_relation")
+        if row["split"] == "dev"
+    ]
+    assert (row["relation"], row["f1"], row["f1_deviation"]) == ("treats", "0.4", "0.0")
+
+
 def test_remarks_of_runs_are_printed_once_in_their_section(runs: Path) -> None:
     for seed in (0, 1):
         write_run(
@@ -388,7 +438,7 @@ def test_wrong_settings_are_told_together(tmp_path: Path) -> None:
 
 
 def test_every_published_figure_can_be_shown_and_has_a_source() -> None:
-    for figure in published().figures:
+    for figure in published().scores:
         assert figure.task in published().tasks
         assert set(figure.scores) <= set(PROTOCOLS[figure.protocol].metrics)
         assert set(figure.deviations) <= set(figure.scores)
@@ -414,8 +464,8 @@ def test_the_command_writes_page_tables_and_figure(tmp_path: Path) -> None:
     assert "runs_dir=nowhere: no such directory" in refused.stderr
 
 
-def test_help_needs_neither_torch_nor_matplotlib(tmp_path: Path) -> None:
-    for name in ("torch", "matplotlib"):
+def test_help_needs_no_heavy_package(tmp_path: Path) -> None:
+    for name in ("torch", "matplotlib", "pandas", "jinja2"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('too early')", encoding="utf-8")
     done = command("bertinchamps.report", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -70,7 +70,7 @@ def class_label(name: str, classes: list[str]) -> str:
 def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False) -> tuple[str, str]:
     """What the code prints, and the message of its UserError; any other error fails the test."""
     program = (
-        "import sys\nfrom bertinchamps.tasks import tasks\nfrom bertinchamps.errors import UserError\n"
+        "import sys\nfrom bertinchamps.tasks.readers import readers\nfrom bertinchamps.errors import UserError\n"
         f"try:\n    exec({code!r})\nexcept UserError as error:\n    sys.exit('USER ERROR ' + str(error))\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {

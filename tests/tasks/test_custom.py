@@ -14,7 +14,7 @@ from real import real
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import custom, tasks
+from bertinchamps.tasks.readers import custom, readers
 from bertinchamps.tasks.splits import label_names
 
 SECRET = "Madame Confidentielle"
@@ -28,7 +28,7 @@ def write(path: Path, content: str) -> str:
 
 def refused(name: str, call: str = "check", **settings: Any) -> str:
     with pytest.raises(UserError) as caught:
-        getattr(tasks.build(name, **settings), call)()
+        getattr(readers.build(name, **settings), call)()
     assert SECRET not in str(caught.value)
     return str(caught.value)
 
@@ -37,7 +37,7 @@ def refused(name: str, call: str = "check", **settings: Any) -> str:
 
 
 def test_classification_of_pairs_in_files_of_different_kinds(tmp_path: Path) -> None:
-    reader = tasks.build(
+    reader = readers.build(
         "classification",
         train=write(tmp_path / "train.csv", "a,b,cat\nUn,Deux,x\n"),
         test=write(tmp_path / "test.jsonl", '{"a": "Un", "b": "Deux", "cat": "y"}'),
@@ -58,7 +58,7 @@ def test_classification_of_pairs_in_files_of_different_kinds(tmp_path: Path) -> 
 )
 def test_the_target_decides_the_kind(tmp_path: Path, target: str, kind: str, read: Any) -> None:
     train = write(tmp_path / "a.tsv", "text\tlabel\nUn\t1/2\n")
-    reader = tasks.build("classification", train=train, target=target, separator="/")
+    reader = readers.build("classification", train=train, target=target, separator="/")
     assert reader.kind == kind
     if read is None:
         assert "a.tsv: line 2: column 'label': not a number" in refused(
@@ -72,7 +72,7 @@ def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
     train = write(
         tmp_path / "a.tsv", 'text\tlabel\n"Un ""mot"""\tx\nUn "mot"\ty\n"Un" et "deux"\tx\nUn\t"x"\n'
     )
-    reader = tasks.build(
+    reader = readers.build(
         "classification", train=train, test=write(tmp_path / "b.tsv", "text\tlabel\nUn\tx\n")
     )
     assert reader.read()["train"][0].text == '"Un ""mot"""'
@@ -80,7 +80,9 @@ def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
         "2 of the 4 rows of task.train have a field in quotes, which are kept: in a .tsv a quote is a character like "
         "any other; where quotes enclose fields, call the file .csv",
     )
-    reader = tasks.build("classification", train=write(tmp_path / "a.csv", 'text\tlabel\n"Un ""mot"""\tx\n'))
+    reader = readers.build(
+        "classification", train=write(tmp_path / "a.csv", 'text\tlabel\n"Un ""mot"""\tx\n')
+    )
     assert reader.read()["train"][0].text == 'Un "mot"'
     assert reader.remarks == ()
 
@@ -132,12 +134,12 @@ def test_lines_that_an_annotation_tool_rejected_are_no_examples(tmp_path: Path) 
         {"text": f"note {n}", "label": "a", "answer": ["accept", "reject", "ignore"][n % 3]} for n in range(9)
     ]
     train = write(tmp_path / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    reader = tasks.build("classification", train=train)
+    reader = readers.build("classification", train=train)
     assert [record.text for record in reader.read()["train"]] == ["note 0", "note 3", "note 6"]
     assert reader.remarks == (
         "left out of task.train: lines that the annotation tool marked as rejected (6)",
     )
-    reader = tasks.build("classification", train=train, label="answer")  # which then is no mark
+    reader = readers.build("classification", train=train, label="answer")  # which then is no mark
     assert len(reader.read()["train"]) == 9
 
 
@@ -166,7 +168,9 @@ def ner_file(tmp_path: Path, kind: str) -> str:
     "kind", ["brat folder", "brat zip", ".jsonl", ".conll", ".tsv", ".iob2", ".bio", ".txt"]
 )
 def test_ner_in_every_format(tmp_path: Path, kind: str) -> None:
-    reader = tasks.build("ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip"))
+    reader = readers.build(
+        "ner", train=ner_file(tmp_path, kind), test=ner_file(tmp_path / "test", "brat zip")
+    )
     reader.check()
     splits = reader.read()
     assert [document[1:3] for document in splits["train"]] == [EXPECTED[0][1:3]]
@@ -200,7 +204,7 @@ def test_what_is_left_out_of_entities_is_remarked(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write(tmp_path / "dev" / "n.ann", "T1\tDISO 3 11\trougeole\nT2\tDISO 3 3\t\n")
     dev = str(Path(write(tmp_path / "dev" / "n.txt", "La rougeole")).parent)
-    reader = tasks.build("ner", train=train, dev=dev)
+    reader = readers.build("ner", train=train, dev=dev)
     splits = reader.read()
     assert [len(split) for split in splits.values()] == [1, 1]
     assert reader.remarks == (
@@ -217,7 +221,7 @@ def test_what_is_left_out_of_entities_is_remarked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("topic", "name"), [(1, "REGIONS"), (2, "FOOTBALL")])
 def test_real_topics_of_the_press(topic: int, name: str) -> None:
     folder = real("rtbf_topic")
-    reader = tasks.build(
+    reader = readers.build(
         "classification",
         train=str(folder / f"topic_{topic}_train.jsonl.zst"),
         test=str(folder / f"topic_{topic}_test.jsonl.zst"),

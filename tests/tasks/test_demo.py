@@ -13,10 +13,10 @@ from bertinchamps import demo
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.data.sources.demo import REGISTERS, DemoSource, clinical_notes
 from bertinchamps.data.sources.demo_grammar import Dice
-from bertinchamps.tasks import tasks
-from bertinchamps.tasks.demo import LABELS, entities
-from bertinchamps.tasks.sentences import sentences
-from bertinchamps.tasks.windows import words_of
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.demo import LABELS, entities
+from bertinchamps.tasks.tagging.sentences import sentences
+from bertinchamps.tasks.tagging.windows import words_of
 from support import QUICK, composed
 
 ARTICLE = re.compile(r"(?:l'|d'|un |une |le |la |les |du |des |de |au |aux |ce |cet |cette )", re.IGNORECASE)
@@ -24,7 +24,7 @@ ARTICLE = re.compile(r"(?:l'|d'|un |une |le |la |les |du |des |de |au |aux |ce |
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[AnnotatedText]]:
-    return tasks.build("demo").read()
+    return readers.build("demo").read()
 
 
 def covered(note: AnnotatedText, label: str) -> list[str]:
@@ -95,18 +95,18 @@ def test_a_site_lies_inside_its_examination(splits: dict[str, list[AnnotatedText
 
 
 def test_one_seed_gives_the_same_notes_and_another_others(splits: dict[str, list[AnnotatedText]]) -> None:
-    reader = tasks.build("demo", documents=400, seed=1)
+    reader = readers.build("demo", documents=400, seed=1)
     reader.check()
     assert reader.kind == "ner"
     assert reader.read() == splits
-    other = tasks.build("demo", documents=10, seed=2).read()
+    other = readers.build("demo", documents=10, seed=2).read()
     assert {split: len(notes) for split, notes in other.items()} == {"train": 8, "dev": 1, "test": 1}
     assert other["train"][0].text != splits["train"][0].text
 
 
 def test_too_few_notes_for_three_splits_are_refused() -> None:
-    assert tasks.problems("demo", {"documents": 9}) == ["task.documents=9: at least 10, for three splits"]
-    assert tasks.problems("demo", {"documents": 10}) == []
+    assert readers.problems("demo", {"documents": 9}) == ["task.documents=9: at least 10, for three splits"]
+    assert readers.problems("demo", {"documents": 10}) == []
 
 
 def test_brackets_nest() -> None:

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.contract import Entity
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flatten
 from bertinchamps.model.encoders import open_tokenizer
-from bertinchamps.tasks.entities import IGNORED, Flat, Found, Nested, _transitions, _viterbi, word_tags
-from bertinchamps.tasks.windows import Pieces, Window, windows_of
+from bertinchamps.spans import ByPlace, flatten
+from bertinchamps.tasks.tagging.flat import Flat, _transitions, _viterbi
+from bertinchamps.tasks.tagging.nested import Nested
+from bertinchamps.tasks.tagging.representations import IGNORED, Found, word_tags
+from bertinchamps.tasks.tagging.windows import Pieces, Window, windows_of
 from tiny_encoders import make_encoder
 
 LABELS = ("ANAT", "CHEM", "DISO")

@@ -13,7 +13,7 @@ from real import real
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import tasks
+from bertinchamps.tasks.readers import readers
 
 SECRET = "Madame Confidentielle"
 PAWSX = {
@@ -99,7 +99,7 @@ def pawsx(tmp_path: Path) -> Path:
 
 
 def test_pawsx_leaves_out_and_counts_pairs_without_a_sentence(pawsx: Path) -> None:
-    reader = tasks.build("pawsx", path=str(pawsx))
+    reader = readers.build("pawsx", path=str(pawsx))
     splits = reader.read()
     assert splits == {
         "train": [
@@ -114,7 +114,7 @@ def test_pawsx_leaves_out_and_counts_pairs_without_a_sentence(pawsx: Path) -> No
 
 
 def test_pawsx_from_archives_and_folders_at_any_level(pawsx: Path, tmp_path: Path) -> None:
-    expected = tasks.build("pawsx", path=str(pawsx)).read()
+    expected = readers.build("pawsx", path=str(pawsx)).read()
     (tmp_path / "packed").mkdir()
     tarred(pawsx, tmp_path / "packed" / "x-final.tar.gz", "./x-final/")
     zipped(pawsx, tmp_path / "any name.zip", "x-final/")
@@ -126,7 +126,7 @@ def test_pawsx_from_archives_and_folders_at_any_level(pawsx: Path, tmp_path: Pat
         tmp_path / "packed" / "x-final.tar.gz",
         tmp_path / "any name.zip",
     ):
-        reader = tasks.build("pawsx", path=str(path))
+        reader = readers.build("pawsx", path=str(path))
         reader.check()
         assert reader.read() == expected
 
@@ -145,7 +145,7 @@ def test_pawsx_from_archives_and_folders_at_any_level(pawsx: Path, tmp_path: Pat
 def test_a_file_that_is_not_the_official_one(pawsx: Path, content: str, what: str) -> None:
     write(pawsx / "fr" / "dev_2k.tsv", content)
     with pytest.raises(UserError) as caught:
-        tasks.build("pawsx", path=str(pawsx)).read()
+        readers.build("pawsx", path=str(pawsx)).read()
     assert what in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_not_the_official_one(pawsx: Path, content: str, what: st
 def test_not_utf8(pawsx: Path) -> None:
     (pawsx / "fr" / "dev_2k.tsv").write_bytes("id\nété".encode("latin-1"))
     with pytest.raises(UserError, match=r"dev_2k\.tsv: line 2: not UTF-8"):
-        tasks.build("pawsx", path=str(pawsx)).read()
+        readers.build("pawsx", path=str(pawsx)).read()
 
 
 def test_a_damaged_archive(pawsx: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_damaged_archive(pawsx: Path, tmp_path: Path) -> None:
     tarred(pawsx, archive, "x-final/")
     archive.write_bytes(archive.read_bytes()[:200])
     with pytest.raises(UserError, match=r"x-final\.tar\.gz: damaged or cut short"):
-        tasks.build("pawsx", path=str(archive)).check()
+        readers.build("pawsx", path=str(archive)).check()
 
 
 # --- XNLI
@@ -203,7 +203,7 @@ def xnli(tmp_path: Path) -> Path:
 
 
 def test_xnli_keeps_the_french_rows_and_one_spelling_of_the_labels(xnli: Path) -> None:
-    splits = tasks.build("xnli", path=str(xnli)).read()
+    splits = readers.build("xnli", path=str(xnli)).read()
     assert {split: plain(records) for split, records in splits.items()} == {
         "train": [("Un .", "Deux .", ("contradiction",)), ("Trois .", "Quatre .", ("entailment",))],
         "dev": [('Il "a dit', "Non.", ("neutral",))],
@@ -213,20 +213,20 @@ def test_xnli_keeps_the_french_rows_and_one_spelling_of_the_labels(xnli: Path) -
 
 
 def test_xnli_from_its_two_archives_and_from_one_of_them_unpacked(xnli: Path, tmp_path: Path) -> None:
-    expected = tasks.build("xnli", path=str(xnli)).read()
+    expected = readers.build("xnli", path=str(xnli)).read()
     packed = tmp_path / "packed"
     packed.mkdir()
     zipped(xnli / "XNLI-1.0", packed / "XNLI-1.0.zip", "XNLI-1.0/")
     zipped(xnli / "XNLI-MT-1.0", packed / "XNLI-MT-1.0.zip", "XNLI-MT-1.0/")
-    assert tasks.build("xnli", path=str(packed)).read() == expected
+    assert readers.build("xnli", path=str(packed)).read() == expected
     (packed / "XNLI-1.0.zip").unlink()
     with pytest.raises(UserError) as caught:
-        tasks.build("xnli", path=str(packed)).check()
+        readers.build("xnli", path=str(packed)).check()
     assert "no xnli.dev.tsv, no xnli.test.tsv in it" in str(caught.value)
     assert "XNLI-1.0.zip and XNLI-MT-1.0.zip" in str(caught.value)
     assert "task.hub=facebook/xnli" in str(caught.value)
     (xnli / "XNLI-1.0").rename(packed / "XNLI-1.0")
-    reader = tasks.build("xnli", path=str(packed))
+    reader = readers.build("xnli", path=str(packed))
     reader.check()
     assert reader.read() == expected
 
@@ -236,7 +236,7 @@ def test_xnli_with_an_unknown_label(xnli: Path) -> None:
     with pytest.raises(
         UserError, match=r"xnli\.dev\.tsv: line 2: the label is none of contradiction, entailment"
     ):
-        tasks.build("xnli", path=str(xnli)).read()
+        readers.build("xnli", path=str(xnli)).read()
 
 
 # --- CLS
@@ -254,7 +254,7 @@ def cls(tmp_path: Path) -> Path:
 
 
 def test_cls_merges_categories_and_keeps_markup_whatever_the_order_of_fields(cls: Path) -> None:
-    splits = tasks.build("cls", path=str(cls)).read()
+    splits = readers.build("cls", path=str(cls)).read()
     assert splits["train"] == [
         LabelledText(
             "books/train.review, item 1",
@@ -271,10 +271,10 @@ def test_cls_merges_categories_and_keeps_markup_whatever_the_order_of_fields(cls
 
 
 def test_cls_from_its_archive(cls: Path, tmp_path: Path) -> None:
-    expected = tasks.build("cls", path=str(cls / "fr")).read()
+    expected = readers.build("cls", path=str(cls / "fr")).read()
     (tmp_path / "packed").mkdir()
     tarred(cls, tmp_path / "packed" / "cls-acl10-unprocessed.tar.gz", "cls-acl10-unprocessed/")
-    reader = tasks.build("cls", path=str(tmp_path / "packed"))
+    reader = readers.build("cls", path=str(tmp_path / "packed"))
     reader.check()
     assert reader.read() == expected
 
@@ -299,7 +299,7 @@ def test_cls_from_its_archive(cls: Path, tmp_path: Path) -> None:
 def test_a_broken_item_is_named(cls: Path, content: str, what: str) -> None:
     write(cls / "fr" / "dvd" / "test.review", content)
     with pytest.raises(UserError) as caught:
-        tasks.build("cls", path=str(cls)).read()
+        readers.build("cls", path=str(cls)).read()
     assert f"test.review: {what}" in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -310,7 +310,7 @@ def test_a_broken_item_is_named(cls: Path, content: str, what: str) -> None:
 @pytest.mark.real_data
 def test_real_pawsx() -> None:
     folder = real("pawsx_fr")
-    reader = tasks.build("pawsx", path=str(folder))
+    reader = readers.build("pawsx", path=str(folder))
     splits = reader.read()
     kept = {split: len(records) for split, records in splits.items()}
     assert {split: kept[split] + reader.dropped[split] for split in kept} == {
@@ -332,8 +332,8 @@ def test_real_pawsx() -> None:
 def test_a_row_of_the_hub_without_a_label_is_refused(
     name: str, row: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertinchamps.tasks.hub import HubDataset
+    from bertinchamps.tasks.readers.hub import HubDataset
 
     monkeypatch.setattr(HubDataset, "read", lambda self, columns: {"train": [row], "test": [row]})
     with pytest.raises(UserError, match=r"task\.hub: train, row 1: no label"):
-        tasks.build(name, hub="owner/name").read()
+        readers.build(name, hub="owner/name").read()

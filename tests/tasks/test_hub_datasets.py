@@ -26,7 +26,7 @@ def test_xnli_has_its_labels_by_name(tmp_path: Path) -> None:
     rows = [{"premise": "Il pleut.", "hypothesis": "Il fait beau.", "label": 2}]
     splits = {"train": rows, "validation": [{**rows[0], "label": 0}], "test": [{**rows[0], "label": 1}]}
     with serving_dataset(as_parquet("fr", XNLI, splits)) as hub:
-        output, _ = run(tmp_path, hub.endpoint, "task = tasks.build('xnli', hub='facebook/xnli')\n" + READ)
+        output, _ = run(tmp_path, hub.endpoint, "task = readers.build('xnli', hub='facebook/xnli')\n" + READ)
     assert output.splitlines() == [
         f"{split} ('row 1', 'Il pleut.', 'Il fait beau.', ('{label}',))"
         for split, label in (("train", "contradiction"), ("dev", "entailment"), ("test", "neutral"))
@@ -38,7 +38,9 @@ def test_pawsx_without_the_rows_that_lack_a_sentence_or_a_label(tmp_path: Path) 
         {"id": number, "sentence1": first, "sentence2": "Deux.", "label": label}
         for number, (first, label) in enumerate([("Un.", 1), ("NS", 0), ("Un.", -1), ("", 0)])
     ]
-    code = f"task = tasks.build('pawsx', hub='google-research-datasets/paws-x')\n{READ}\nprint(task.dropped)"
+    code = (
+        f"task = readers.build('pawsx', hub='google-research-datasets/paws-x')\n{READ}\nprint(task.dropped)"
+    )
     with serving_dataset(
         as_parquet("fr", PAWSX, {"train": rows, "validation": rows[:1], "test": rows})
     ) as hub:
@@ -53,7 +55,7 @@ def test_cls_in_the_columns_of_flue(tmp_path: Path) -> None:
     features = "  - name: text\n    dtype: string\n" + class_label("label", ["negative", "positive"])
     splits = {"train": [{"text": "Beau.", "label": 1}], "test": [{"text": "Non.", "label": 0}]}
     with serving_dataset(as_parquet("CLS", features, splits)) as hub:
-        output, _ = run(tmp_path, hub.endpoint, "task = tasks.build('cls', hub='someone/flue')\n" + READ)
+        output, _ = run(tmp_path, hub.endpoint, "task = readers.build('cls', hub='someone/flue')\n" + READ)
     assert output.splitlines() == [
         "train ('row 1', 'Beau.', None, ('positive',))",
         "test ('row 1', 'Non.', None, ('negative',))",
@@ -66,7 +68,7 @@ def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
         "        names:\n          '0': O\n          '1': B-DISO\n          '2': I-DISO\n"
     )
     rows = [{"tokens": ["La", "rougeole", "grave"], "ner_tags": [0, 1, 2]}]
-    code = f"task = tasks.build('quaero', corpus='EMEA', hub='someone/QUAERO')\ntask.check()\n{READ}"
+    code = f"task = readers.build('quaero', corpus='EMEA', hub='someone/QUAERO')\ntask.check()\n{READ}"
     with serving_dataset(as_parquet("emea", features, {"train": rows, "test": rows})) as hub:
         output, message = run(tmp_path, hub.endpoint, code)
     entities, words = "(Entity(label='DISO', fragments=((3, 17),)),)", "((0, 2), (3, 11), (12, 17))"
@@ -84,7 +86,7 @@ def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
 )
 def test_a_refusal_is_told_in_words(tmp_path: Path, status: int, code: str, what: str) -> None:
     with serving_dataset({}, refusal=(status, code)) as hub:
-        _, message = run(tmp_path, hub.endpoint, "tasks.build('xnli', hub='facebook/xnli').check()")
+        _, message = run(tmp_path, hub.endpoint, "readers.build('xnli', hub='facebook/xnli').check()")
     assert message.startswith("task.hub=facebook/xnli: the dataset ")
     assert what in message
     assert "get the data at https://github.com/facebookresearch/XNLI and name them" in message
@@ -95,10 +97,10 @@ def test_a_hub_out_of_reach_and_offline_mode_are_told(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    code = "tasks.build('pawsx', hub='a/b').read()"
+    code = "readers.build('pawsx', hub='a/b').read()"
     assert f"cannot be read: {closed} did not answer" in run(tmp_path, closed, code)[1]
     assert "HF_HUB_OFFLINE is set" in run(tmp_path, closed, code, offline=True)[1]
-    wrong = "tasks.build('pawsx', hub='a/b/c').check()"
+    wrong = "readers.build('pawsx', hub='a/b/c').check()"
     assert run(tmp_path, closed, wrong)[1].strip() == "task.hub=a/b/c: not a name of the form owner/name"
 
 
@@ -113,7 +115,7 @@ def test_a_hub_out_of_reach_and_offline_mode_are_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_dataset_that_cannot_be_used(tmp_path: Path, files: dict[str, bytes], what: str) -> None:
-    code = "tasks.build('quaero', corpus='EMEA', hub='DrBenchmark/QUAERO').read()"
+    code = "readers.build('quaero', corpus='EMEA', hub='DrBenchmark/QUAERO').read()"
     with serving_dataset(files) as hub:
         _, message = run(tmp_path, hub.endpoint, code)
     assert message.startswith("task.hub=DrBenchmark/QUAERO: the dataset ")

@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 
 from bertinchamps.errors import UserError
+from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks import inputs
-from bertinchamps.tasks.formats.tables import Columns
 from bertinchamps.tasks.inputs import Input, Inputs, open_inputs, survey, unique
+from bertinchamps.tasks.kinds import kinds
 
 SECRET = "Madame Confidentielle"
-COLUMNS = Columns("text", None, None, setting="{}_field")
+
+
+def reading(source: Path, kind: str, id_field: str | None = None) -> Inputs:
+    config = PredictConfig(input=str(source), id_field=id_field)
+    return open_inputs(config, kinds.build(kind).reads_words, pairs=False)
 
 
 def opened(
@@ -24,7 +29,7 @@ def opened(
 ) -> Inputs:
     path = tmp_path / name
     path.write_bytes(content.encode())
-    return open_inputs(str(path), kind, COLUMNS, id_field)
+    return reading(path, kind, id_field)
 
 
 def nothing(given: Input) -> None:
@@ -92,15 +97,15 @@ def test_folders_files_and_sentences_are_read_one_after_the_other(tmp_path: Path
     (tmp_path / "letters").mkdir()
     for number in (10, 2):
         (tmp_path / "letters" / f"{number}.txt").write_text(f"Texte {number}", encoding="utf-8")
-    given = open_inputs(str(tmp_path / "letters"), "ner", COLUMNS, None).read()
+    given = reading(tmp_path / "letters", "ner").read()
     assert next(given).text == "Texte 2"
     (tmp_path / "letters" / "10.txt").write_bytes(b"\xff")  # which is read when its turn comes
     with pytest.raises(UserError, match=r"10\.txt: line 1: not UTF-8"):
         next(given)
-    (one,) = open_inputs(str(tmp_path / "letters" / "2.txt"), "ner", COLUMNS, None).read()
+    (one,) = reading(tmp_path / "letters" / "2.txt", "ner").read()
     assert (one.name, one.fields) == ("2", (("id", "2"),))
     (tmp_path / "a.conll").write_text("La\tO\ntoux\tO\n", encoding="utf-8")
-    (sentence,) = open_inputs(str(tmp_path / "a.conll"), "ner", COLUMNS, None).read()
+    (sentence,) = reading(tmp_path / "a.conll", "ner").read()
     assert (sentence.text, sentence.words) == ("La toux", ((0, 2), (3, 7)))
     with pytest.raises(UserError, match=r"unknown kind of file; known are a folder of \.txt, .* \.conll"):
         opened(tmp_path, "letters.docx", SECRET, "ner")

@@ -14,9 +14,10 @@ from real import real
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.tasks import tasks
 from bertinchamps.tasks.formats import brat, conll
-from bertinchamps.tasks.outputs import tagged, write_predictions
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.tagging.columns import tagged
 from perfect import predictions, recognition
 
 WORDS = st.sampled_from(
@@ -55,7 +56,7 @@ def test_sentences_and_words_of_a_conll_file_are_the_files(
         assert set(task.lost["dev"]) <= {"longer than the windows' overlap"}
         assert all(window.sentence == 0 for window in task.windows["dev"])
         predicted = predictions(task, "dev")
-        write_predictions(Path(folder), task, "dev", predicted)
+        kinds.build("ner").write_split(Path(folder), task, "dev", predicted)
         written = Path(folder, "dev.conll").read_text(encoding="utf-8")
     if not task.lost["dev"]:
         assert written == content
@@ -162,7 +163,7 @@ def test_what_a_head_can_reach_on_quaero(
     corpus: str, head: str, lost: dict[str, int], reached: float
 ) -> None:
     """As docs/finetuning.md says."""
-    test = tasks.build("quaero", corpus=corpus, path=str(real("quaero"))).read()["test"]
+    test = readers.build("quaero", corpus=corpus, path=str(real("quaero"))).read()["test"]
     task = recognition({"train": test}, head, 128)  # type: ignore[dict-item]
     assert task.lost["train"] == lost
     scores = task.scores("train", predictions(task, "train"))
@@ -172,7 +173,7 @@ def test_what_a_head_can_reach_on_quaero(
 @pytest.mark.real_data
 def test_the_truth_scores_one_on_real_corpora(tmp_path: Path) -> None:
     for corpus in ("EMEA", "MEDLINE"):
-        splits = tasks.build("quaero", corpus=corpus, path=str(real("quaero"))).read()
+        splits = readers.build("quaero", corpus=corpus, path=str(real("quaero"))).read()
         assert scored_by_itself(splits["dev"]) == [1.0, 1.0, 1.0]  # type: ignore[arg-type]
     with zipfile.ZipFile(real("labelled") / "frasimed.zip") as archive:
         inside = [name for name in archive.namelist() if name.startswith("frasimed/disease/dev/")]

@@ -11,9 +11,9 @@ from real import real
 
 from bertinchamps.contract import SPLITS, AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.tasks import tasks
 from bertinchamps.tasks.formats import brat
-from bertinchamps.tasks.releases import Release
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.releases import Release
 
 NAME = "QUAERO_FrenchMed_brat.zip"
 
@@ -48,7 +48,7 @@ def test_the_zip_its_folder_and_every_folder_of_it(release: Path, tmp_path: Path
         archive.extractall(tmp_path / "unpacked" / "here")
     inside = tmp_path / "unpacked" / "here" / "QUAERO_FrenchMed"
     for path in (release / NAME, release, inside / "corpus", inside, inside.parent, inside.parent.parent):
-        reader = tasks.build("quaero", corpus=corpus, path=str(path))
+        reader = readers.build("quaero", corpus=corpus, path=str(path))
         reader.check()
         assert reader.kind == "ner"
         assert reader.read() == expected(corpus)
@@ -59,7 +59,7 @@ def test_what_is_unpacked_is_preferred_to_the_zip_beside_it(release: Path) -> No
         archive.extractall(release)
     file = release / "QUAERO_FrenchMed" / "corpus" / "dev" / "EMEA" / "12.txt"
     file.write_text("dev EMEA, corrected\n", encoding="utf-8")
-    documents = tasks.build("quaero", corpus="EMEA", path=str(release)).read()["dev"]
+    documents = readers.build("quaero", corpus="EMEA", path=str(release)).read()["dev"]
     assert [document.text for document in documents] == ["dev EMEA, corrected\n"]
 
 
@@ -68,7 +68,7 @@ def test_two_copies_are_not_mixed(release: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path / "both" / "one")
     shutil.copytree(tmp_path / "both" / "one", tmp_path / "both" / "two")
     with pytest.raises(UserError, match=r"is there twice; choose .*one.* or .*two"):
-        tasks.build("quaero", corpus="EMEA", path=str(tmp_path / "both")).check()
+        readers.build("quaero", corpus="EMEA", path=str(tmp_path / "both")).check()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_missing_data_say_where_they_can_be_had(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:
-        getattr(tasks.build("quaero", corpus="EMEA", path=path), call)()
+        getattr(readers.build("quaero", corpus="EMEA", path=path), call)()
     first, *others = str(caught.value).splitlines()
     assert what in first
     assert first.startswith(f"task.path={path}: " if path else "task.path: ")
@@ -95,7 +95,7 @@ def test_missing_data_say_where_they_can_be_had(
 
 def test_a_wrong_corpus_is_refused() -> None:
     with pytest.raises(UserError, match=r"task\.corpus=emea: one of EMEA, MEDLINE"):
-        tasks.build("quaero", corpus="emea", path=".")
+        readers.build("quaero", corpus="emea", path=".")
 
 
 def test_a_release_that_the_hub_has_names_it() -> None:
@@ -109,7 +109,7 @@ def test_the_official_release() -> None:
     counts = {"EMEA": (2_695, 2_260, 2_204), "MEDLINE": (2_994, 2_977, 3_103)}
     texts = {"EMEA": (11, 12, 15), "MEDLINE": (833, 832, 833)}
     for corpus, numbers in counts.items():
-        splits = tasks.build("quaero", corpus=corpus, path=str(path)).read()
+        splits = readers.build("quaero", corpus=corpus, path=str(path)).read()
         assert (
             tuple(sum(len(each.entities) for each in documents) for documents in splits.values()) == numbers
         )
@@ -127,7 +127,7 @@ def test_the_oddities_of_the_official_release(tmp_path: Path) -> None:
     documents = [
         document._replace(name=f"{corpus}-{split}-{document.name}")
         for corpus in ("EMEA", "MEDLINE")
-        for split, texts in tasks.build("quaero", corpus=corpus, path=str(path)).read().items()
+        for split, texts in readers.build("quaero", corpus=corpus, path=str(path)).read().items()
         for document in texts
     ]
     entities = [(each.text, entity) for each in documents for entity in each.entities]

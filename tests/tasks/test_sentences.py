@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from real import real
 
 from bertinchamps.spans import is_unseen
-from bertinchamps.tasks import tasks
-from bertinchamps.tasks.sentences import ROW, STRETCH, _french, sentences
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.tagging.sentences import ROW, STRETCH, _french, sentences
 
 SYMBOLS = "_!?=(\"*☐,.…-'/|~#•💊"
 WORDS = st.sampled_from(["Nom", "fin.", "Suite", "12", ":", "(a)", "aujourd'hui", "Dr", "\n", "oui !"])
@@ -73,7 +73,7 @@ def test_a_long_word_is_parted_between_letters() -> None:
 
 @pytest.mark.real_data
 def test_sentences_of_real_texts_are_those_of_spacy() -> None:
-    quaero = tasks.build("quaero", corpus="MEDLINE", path=str(real("quaero"))).read()
+    quaero = readers.build("quaero", corpus="MEDLINE", path=str(real("quaero"))).read()
     texts = [document.text for documents in quaero.values() for document in documents]
     with (real("rtbf_topic") / "topic_1_train.jsonl.zst").open("rb") as file:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.spans import is_unseen
-from bertinchamps.tasks.classification import Scale, TextLabeller
-from bertinchamps.tasks.sentences import sentences
-from bertinchamps.tasks.windows import Pieces, Window, windows_of, words_of
+from bertinchamps.tasks.tagging.sentences import sentences
+from bertinchamps.tasks.tagging.windows import Pieces, Window, windows_of, words_of
+from bertinchamps.tasks.texts.predictor import TextPredictor
+from bertinchamps.tasks.texts.targets import SingleLabel
 from tiny_encoders import FAMILIES, make_encoder
 
 UNICODE = st.text(
@@ -48,7 +49,7 @@ def test_texts_together_have_the_windows_that_they_have_alone(
             for window in windows_of([text], pieces)
         ]
         for at_once in (1, 2, 256):  # more or fewer sentences than a text has
-            monkeypatch.setattr("bertinchamps.tasks.windows.SENTENCES_AT_ONCE", at_once)
+            monkeypatch.setattr("bertinchamps.tasks.tagging.windows.SENTENCES_AT_ONCE", at_once)
             assert list(windows_of(texts, pieces)) == alone
 
 
@@ -102,8 +103,8 @@ def test_names_of_special_tokens_in_a_text_are_text(tokenizers: dict[str, Any], 
     controls = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
     assert not controls & {*window.pieces[1:-1]}
     assert len(window.words) == len(words_of(f"La {names[0]} est {' '.join(names)}{names[0]}", 0, 99))
-    labeller = TextLabeller("single_label", ("a",), tokenizer, 128, 8, torch.device("cpu"), Scale(0, 1))
-    alone, pair = labeller.encoded([(f"La {names[0]}", None)]), labeller.encoded([("La", names[1])])
+    predictor = TextPredictor(SingleLabel(), ("a",), tokenizer, 128, 8, torch.device("cpu"))
+    alone, pair = predictor.encoded([(f"La {names[0]}", None)]), predictor.encoded([("La", names[1])])
     for example in (*alone, *pair):
         inside = [int(piece) for piece in example.pieces if int(piece) in controls]
         bare = tokenizer("a", "b" if example is pair[0] else None)["input_ids"]
@@ -111,7 +112,7 @@ def test_names_of_special_tokens_in_a_text_are_text(tokenizers: dict[str, Any], 
 
 
 def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
-    from bertinchamps.data.tokenizer import train_tokenizer
+    from bertinchamps.data.tokenizer_training import train_tokenizer
     from bertinchamps.schemas import TokenizerConfig
 
     config = TokenizerConfig(normalizer="paper", vocab_size=100, min_frequency=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bertinchamps.pretrain import main
+from bertinchamps import command_line
 from bertinchamps.training.trainer import Trainer
 
 SLOW = range(20, 60)
@@ -24,4 +24,4 @@ def slow_down() -> None:
 
 if __name__ == "__main__":
     slow_down()
-    main()
+    command_line.run("pretrain")

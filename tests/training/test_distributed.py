@@ -24,6 +24,7 @@ from bertinchamps.training.distributed import Processes
 from bertinchamps.training.runtime import runtime_problems
 from bertinchamps.training.shared_run import refuse_differences
 from support import QUICK, command, composed, metrics
+from tiny_corpora import brat_corpus
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
@@ -137,13 +138,33 @@ def test_any_number_of_processes_gives_the_losses_of_one(
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
+def test_two_processes_finetune_as_one_does(start: Start, tmp_path: Path) -> None:
+    scratch = ["model=scratch", "arch=tiny", "tokenizer.vocab_size=300", "tokenizer.min_frequency=1"]
+    small = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=48", "head=nested"]
+    batches = ["batch.size=6", "batch.micro_batch=2", "budget.epochs=2", "optim.learning_rate=1e-3"]
+    words = ["bertinchamps.finetune", *brat_corpus(tmp_path / "corpus"), *scratch, *small, *batches]
+    alone = command(*words, "run_dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    status, said = start(2, "-m", *words, "run_dir=run").end()
+    assert status == 0, said
+    assert said.count("results    ") == 1  # one of them speaks
+    ours, theirs = metrics(tmp_path / "run"), metrics(tmp_path / "alone")
+    assert len(ours) > 3
+    assert [[r[key] for key in COUNTED] for r in ours] == [[r[key] for key in COUNTED] for r in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=2e-3)
+    results = [json.loads((tmp_path / run / "results.json").read_text()) for run in ("run", "alone")]
+    assert results[0]["data_fingerprint"] == results[1]["data_fingerprint"]
+    assert "2 processes" in results[0]["hardware"]
+
+
 THREADS_AFTER = """
 import os
 from pathlib import Path
 
-from bertinchamps.pretrain import main
+from bertinchamps import command_line
 
-main()
+command_line.run("pretrain")
 names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
 Path(f"threads.{os.environ['RANK']}").write_text(" ".join(names))
 """
@@ -279,7 +300,7 @@ def test_other_documents_and_other_settings_are_refused() -> None:
 
     class OtherMachine(Two):
         def other(self, value: Any) -> Any:
-            from bertinchamps.training.run import deciding_settings
+            from bertinchamps.training.settings import deciding_settings
 
             return {**deciding_settings(elsewhere), "the corpus": "a"}
 

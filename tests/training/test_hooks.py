@@ -17,6 +17,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Spent
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import (
     BudgetBar,
     Checkpoints,
@@ -27,7 +28,8 @@ from bertinchamps.training.hooks import (
     read_metrics,
 )
 from bertinchamps.training.trackers import trackers
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss, Update
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

@@ -11,7 +11,6 @@ from torch import nn
 
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig, SelectionConfig
 from bertinchamps.training.hooks import (
-    RESERVE_MARGIN,
     BudgetBar,
     Checkpoints,
     Evaluation,
@@ -21,6 +20,7 @@ from bertinchamps.training.hooks import (
 )
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.trackers import trackers
+from bertinchamps.training.trainer import RESERVE_MARGIN
 
 SECONDS = 2.0
 

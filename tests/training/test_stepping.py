@@ -16,10 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bertinchamps.contract import Output
 from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.stepping import Stepping
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss, Update
 
 AHEAD = replace(EAGER, asynchronous=True)  # a CPU, treated as a device that works on while nobody waits
 FP16 = replace(EAGER, autocast_dtype=torch.float16, fast_linear_maps=False)
@@ -101,7 +103,7 @@ def test_after_a_loss_that_is_not_finite_a_device_changes_no_weight() -> None:
         trainer.fit()
     assert "known 5" in told.order
     assert "known 6" not in told.order
-    assert (trainer.step, trainer.position, trainer.clock.spent.tokens) == (5, 20, 20)
+    assert (trainer.step, trainer.cursor, trainer.clock.spent.tokens) == (5, 20, 20)
     for mine, theirs in zip(trainer.model.parameters(), good.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     assert trainer.state()["spent"]["steps"] == 5

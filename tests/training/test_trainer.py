@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from bertinchamps.contract import Batch, Output
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import optimizer_problems, optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
-from bertinchamps.training.trainer import Hook, NonFiniteLoss, Trainer, Update
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss, Update
 
 EAGER = build_runtime(RuntimeConfig(device="cpu", precision="fp32", compile="off", threads=1))
 
@@ -109,7 +111,7 @@ def test_the_loss_falls_and_the_position_advances() -> None:
     trainer = trainer_of(Regression(), size=8, steps=60, hooks=[recorder])
     trainer.fit()
     assert recorder.updates[-1].loss < recorder.updates[0].loss / 10
-    assert trainer.position == 60 * 8
+    assert trainer.cursor == 60 * 8
     assert [update.step for update in recorder.updates] == list(range(1, 61))
 
 
@@ -130,7 +132,7 @@ def test_gradients_are_clipped_to_the_norm() -> None:
 def test_a_non_finite_loss_stops_before_the_update() -> None:
     trainer = trainer_of(Regression(poisoned_step=20), size=4, steps=60)
     recorder = Recorder()
-    trainer._hooks = [recorder]
+    trainer.hooks = [recorder]
     with pytest.raises(NonFiniteLoss, match="update 6"):
         trainer.fit()
     assert len(recorder.updates) == 5

@@ -97,7 +97,7 @@ def trained(processes: Processes, scenario: str) -> dict[str, Any]:
     weights = b"".join(p.detach().numpy().tobytes() for p in model.parameters())
     return {
         "steps": trainer.step,
-        "position": trainer.position,
+        "position": trainer.cursor,
         "weights": hashlib.sha256(weights).hexdigest(),
         "micro_batches": task.done,
         "large_messages": large[0],

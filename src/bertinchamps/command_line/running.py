@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import hydra
 from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
@@ -42,18 +43,46 @@ FOR_OTHERS = ("report",)  # commands whose files keep the permissions that the u
 SCORES = {"pretrain": "held-out", "finetune": "dev"}  # the heading of the score in the table of a sweep
 
 
-def run(command: str, job: Job[Config], check: Check[Config], several_processes: bool = False) -> None:
+class Command(NamedTuple):
+    """What belongs to a command; "module:function", whose module is imported when it is needed.
+
+    Attributes:
+        job: runs one configuration and returns its score, or None.
+        checks: every mistake in one configuration, in the user's key names.
+        several_processes: True: the job can run in several processes of torchrun.
+    """
+
+    job: str
+    checks: str
+    several_processes: bool = False
+
+
+JOBS = {
+    "pretrain": Command("bertinchamps.pretrain:score", "bertinchamps.checks.pretraining:problems", True),
+    "prepare": Command("bertinchamps.prepare:prepare", "bertinchamps.checks.preparation:problems"),
+    "finetune": Command("bertinchamps.finetune:score", "bertinchamps.checks.finetuning:problems", True),
+    "predict": Command("bertinchamps.predict:predict", "bertinchamps.checks.prediction:problems"),
+    "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
+}
+
+
+def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> None:
     """Run one of the commands on `sys.argv`.
 
+    A module that takes long to import is imported after the words of the command line have proved right.
+
     Args:
-        command: the name of the module, of its yaml and of its schema.
-        job: runs one configuration and returns its score, or None.
-        check: every mistake in one configuration, in the user's key names.
-        several_processes: True: the job can run in several processes of torchrun.
+        command: the name of the yaml and of the schema.
+        job: "module:function" in place of the command's own.
+        settings: words of the command line that hold unless the user gives the same keys.
 
     Raises:
         SystemExit: with status 2 after printing the mistakes, as argument parsers do.
     """
+    own = JOBS[command]
+    work, check = opened_later(job or own.job), opened_later(own.checks)
+    given = {word.partition("=")[0] for word in sys.argv[1:]}
+    sys.argv[1:1] = [word for word in settings if word.partition("=")[0] not in given]
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is imported
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     if command not in FOR_OTHERS:
@@ -68,24 +97,31 @@ def run(command: str, job: Job[Config], check: Check[Config], several_processes:
     composing_only = bool(
         arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
     )
-    own = Path(arguments.config_dir).resolve() if arguments.config_dir else None
+    folder = Path(arguments.config_dir).resolve() if arguments.config_dir else None
     try:
-        stop(command, [] if several_processes else too_many_processes())
+        stop(command, [] if own.several_processes else too_many_processes())
         stop(
             command,
             [*shared_directory(arguments), *other_configurations(arguments), *sweeps_of_one_job(arguments)],
         )
-        problems, configs = examine(command, arguments.overrides, None if composing_only else check, own)
+        problems, configs = examine(command, arguments.overrides, None if composing_only else check, folder)
         stop(command, problems)
         if len(configs) == 1 and not arguments.multirun and not arguments.resolve:
-            scores = _run_alone(command, job, configs[0])
+            scores = _run_alone(command, work, configs[0])
         else:
-            scores = _run_with_hydra(command, job, check)
+            scores = _run_with_hydra(command, work, check)
     except UserError as error:
         stop(command, [str(error)])
     except OSError as error:
         stop_for_output(command, error)
     _conclude(command, scores)
+    if own.several_processes and launched().size > 1:
+        opened_later("bertinchamps.training.distributed:leave")()
+
+
+def opened_later(name: str) -> Callable[..., Any]:
+    """The function "module:function", whose module is imported when the function is called."""
+    return lambda *given: pkgutil.resolve_name(name)(*given)
 
 
 def _conclude(command: str, scores: list[tuple[str, float]]) -> None:

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertinchamps.data.checksums import Checked, Sums, damaged, open_sums
+from bertinchamps.data.order import order
 
 Tokens = NDArray[np.uint16]
 BYTES = 2  # of a token
-CHECKED_AT_ONCE = 1 << 24  # bytes of a file that are all checked when it is opened: some 10 ms
+CHECKED_AT_ONCE = 1 << 24  # bytes: a file of so many is checked as a whole when it is opened, in some 10 ms
 
 
 class TokenWriter:
     """Appends documents' tokens to a file, each closed by the separator; nothing is padded.
 
     Args:
-        file: created, or gone on with.
+        file: created, or appended to.
         separator_id: written after each document.
         documents: that the file holds already.
-        sums: the checksums of what it holds already; what is behind that is cut off.
+        sums: the checksums of what the file holds already; what lies behind that is cut off.
 
     Attributes:
         documents: in the file.
-        sums: its checksums.
+        sums: checksums of the file.
     """
 
     def __init__(self, file: Path, separator_id: int, documents: int = 0, sums: Sums | None = None) -> None:
@@ -55,7 +58,7 @@ class TokenWriter:
         self.documents += len(documents)
 
     def flush_to_disk(self) -> None:
-        """Make what was added survive a crash of the machine."""
+        """Flush what was added, so that it survives a crash of the machine."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -68,6 +71,27 @@ class TokenWriter:
         self._stream.close()
 
 
+class TokenBlocks(Protocol):
+    """Blocks of tokens, on disk or as they come.
+
+    Attributes:
+        sequence_length: S, tokens a block.
+    """
+
+    sequence_length: int
+
+    def __len__(self) -> int:
+        """Blocks of an epoch."""
+
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors of the stream to blocks [B, S], in the order of a seed.
+
+        Args:
+            seed: of the order.
+            cursor: the first that will be asked for.
+        """
+
+
 class Blocks:
     """Blocks of `sequence_length` tokens over a token file; the tail that fills no block is left out.
 
@@ -76,7 +100,7 @@ class Blocks:
     Args:
         file: as `TokenWriter` left it.
         sequence_length: S, tokens a block.
-        sums: checksums of its pieces, with which what is read is compared; None: with nothing.
+        sums: checksums of the file's pieces, compared with what is read; None: nothing is compared.
     """
 
     def __init__(self, file: Path, sequence_length: int, sums: NDArray[np.uint32] | None = None) -> None:
@@ -92,11 +116,16 @@ class Blocks:
     def __len__(self) -> int:
         return self._count
 
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors of the stream to blocks [B, S]; any cursor may be asked for."""
+        del cursor
+        return lambda cursors: self.read(order(cursors, len(self), seed))
+
     def read(self, indices: NDArray[np.int64]) -> Tokens:
         """The blocks of these indices, [B, S].
 
         Raises:
-            UserError: the file is not as it was written where they are.
+            UserError: the file is not as it was written where the blocks are.
         """
         if self._checked:
             self._checked.check(indices * self._width, self._width)
@@ -106,20 +135,20 @@ class Blocks:
         """Compare all of the file with its checksums.
 
         Raises:
-            UserError: it is not as it was written.
+            UserError: the file is not as it was written.
         """
         if self._checked:
             self._checked.check_all()
 
 
 def open_blocks(file: Path, sequence_length: int, tokens: int, digest: str) -> Blocks:
-    """The blocks of a file whose every byte is compared with its checksums before it is used.
+    """The blocks of a file; every byte is compared with the checksums before it is used.
 
     Args:
         file: the tokens.
         sequence_length: S, tokens a block.
-        tokens: that were written.
-        digest: of the checksums.
+        tokens: number of tokens that were written.
+        digest: of the checksums, as the manifest has it.
 
     Raises:
         UserError: the file is missing, or not as it was written.

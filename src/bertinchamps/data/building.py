@@ -2,8 +2,8 @@
 
 PARENT/NAME               whole
 PARENT/.NAME.lock         locked by the process that fills it
-PARENT/.NAME.unfinished   being filled; or left by a process that was interrupted, and then, if it holds a file
-                          PROGRESS, filling goes on there
+PARENT/.NAME.unfinished   being filled, or left by a process that was interrupted; with a file PROGRESS in it, filling
+                          is resumed
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from bertinchamps.errors import UserError
 
 PROGRESS, MANIFEST = "progress.json", "manifest.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DAYS_KEPT = 30  # what was interrupted and never gone on with
+DAYS_KEPT = 30  # of a directory that was interrupted and never resumed
 Tell = Callable[[str], None]
 
 
 def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
-    """Fill a directory unless it exists, or wait for the process that does.
+    """Fill a directory unless it exists; if another process is filling it, wait for that process.
 
     Args:
-        folder: its final name.
-        fill: writes into the directory it is given, which holds PROGRESS where an earlier try got so far.
-        tell: is told of waiting.
+        folder: the final name of the directory.
+        fill: writes into the directory that it is given; a file PROGRESS is in there if an earlier try wrote it.
+        tell: reports waiting.
 
     Raises:
-        UserError: it cannot be written: the disk is full, or the place is not ours.
+        UserError: the directory cannot be written: the disk is full, or the place is not ours.
     """
     if folder.is_dir():
         return
-    with told(folder.parent):
+    with reporting(folder.parent):
         _remove_abandoned(folder.parent)
         build(folder, fill, tell)
 
 
 def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
-    """Fill a directory that did not exist, or wait for the process that does; nothing beside it is looked at.
+    """Fill a directory that did not exist, or wait for the process that fills it; nothing beside it is looked at.
 
     Args:
-        folder: its final name.
+        folder: the final name of the directory.
         fill: as of `build_once`.
-        tell: is told of waiting.
+        tell: reports waiting.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     with locked(folder, tell):
@@ -79,8 +79,8 @@ def keep_private(folder: Path) -> None:
 
 
 @contextmanager
-def told(place: Path) -> Iterator[None]:
-    """Tell the user why something in a place of the cache cannot be written.
+def reporting(place: Path) -> Iterator[None]:
+    """Report to the user why something in a place of the cache cannot be written.
 
     Raises:
         UserError: instead of the OSError. Errors of files elsewhere, which a source may meet, stay what they are.
@@ -98,13 +98,13 @@ def told(place: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(name: Path, tell: Tell) -> Iterator[None]:
-    """Hold the lock of something that is being built; it ends with the process at the latest.
+    """Hold the lock of something that is being built; the lock ends with the process at the latest.
 
     A file, because NFS tells other machines of locks of files, not of directories.
 
     Args:
         name: of what is being built; the lock is a hidden file beside it.
-        tell: is told of waiting.
+        tell: reports waiting.
     """
     file = _lock_of(name)
     while True:
@@ -129,7 +129,7 @@ def _lock_of(name: Path) -> Path:
 
 
 def _take(lock: int) -> bool:
-    """Take the lock if it is free; whether it was."""
+    """Take the lock if it is free; returns whether it was free."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -146,7 +146,7 @@ def _is(file: Path, lock: int) -> bool:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove what nobody fills any more, unless it can be gone on with and is not old."""
+    """Remove directories that no process fills any more, unless they can be resumed and are not old."""
     oldest = time.time() - DAYS_KEPT * 86_400
     for leftover in [*parent.glob(".*.unfinished"), *parent.glob(".*.cluster-*")]:
         name = leftover.with_name(leftover.name[1:].rpartition(".")[0])

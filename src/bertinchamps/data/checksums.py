@@ -1,10 +1,10 @@
-"""Checksums of a file of tokens: no byte is trained on that is not the one which was written.
+"""Checksums of a file of tokens: no byte is trained on that differs from the byte written.
 
     train.bin    tokens
     train.sums   CRC-32 of each PIECE bytes of it, little-endian
 
-The manifest holds a digest of the sums. Blocks are read in random order, so a piece is small and is checked when a
-process first reads from it: that costs a millisecond in two megabytes, once, and a corpus of any size opens at once.
+The manifest holds a digest of the sums. Blocks are read in random order, so a piece is small, and is checked when a
+process first reads from it. A check takes a millisecond in two megabytes, and a corpus of any size opens at once.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Sums:
     """The checksums of a file that grows.
 
     Args:
-        pieces: those of its pieces, the last of which may be begun.
-        size: its bytes.
+        pieces: checksums of the file's pieces; the last piece may be incomplete.
+        size: of the file, in bytes.
     """
 
     def __init__(self, pieces: Iterable[int] = (), size: int = 0) -> None:
@@ -52,22 +52,22 @@ class Sums:
             self.size += len(part)
 
     def values(self) -> NDArray[np.uint32]:
-        """One a piece."""
+        """The checksum of each piece."""
         return np.array(self._pieces, dtype="<u4")
 
     def digest(self) -> str:
-        """Stands for all of them, and so for the file."""
+        """A digest of all checksums, and so of the file."""
         return _digest(self.values())
 
     def write(self, file: Path) -> str:
-        """Write them onto the disk; returns their digest."""
+        """Write the checksums onto the disk; returns their digest."""
         file.write_bytes(self.values().tobytes())
         flush_to_disk(file)
         return self.digest()
 
 
 def sums_of(file: Path, size: int | None = None) -> Sums:
-    """The checksums of a file, or of so many bytes of it."""
+    """The checksums of a file, or of its first `size` bytes."""
     sums = Sums()
     left = file.stat().st_size if size is None else size
     with file.open("rb") as stream:
@@ -83,7 +83,7 @@ def sums_file(file: Path) -> Path:
 
 
 def open_sums(file: Path, digest: str) -> NDArray[np.uint32] | None:
-    """The checksums of a file of tokens, made anew where they are missing or damaged; None if the file is not its own.
+    """The checksums of a file of tokens, made anew where they are missing or damaged; None if the file is another.
 
     Args:
         file: the tokens.
@@ -98,7 +98,9 @@ def open_sums(file: Path, digest: str) -> NDArray[np.uint32] | None:
     anew = sums_of(file)
     if anew.digest() != digest:
         return None
-    with contextlib.suppress(OSError):  # a cache that cannot be written to: they are made again next time
+    with contextlib.suppress(
+        OSError
+    ):  # a cache that cannot be written to: the checksums are made again next time
         anew.write(sums_file(file))
         sums_file(file).chmod(0o600)
     return anew.values()
@@ -113,8 +115,8 @@ class Checked:
 
     Args:
         file: for messages.
-        content: its bytes, as a memory map.
-        sums: of its pieces.
+        content: bytes of the file, as a memory map.
+        sums: of the file's pieces.
     """
 
     def __init__(self, file: Path, content: Bytes, sums: NDArray[np.uint32]) -> None:
@@ -123,11 +125,11 @@ class Checked:
         self._left = len(sums)
 
     def check(self, starts: NDArray[np.int64], width: int) -> None:
-        """Check the pieces that some stretches lie in.
+        """Check the pieces in which some stretches lie.
 
         Args:
-            starts: their first bytes, [N].
-            width: bytes of each.
+            starts: first byte of each stretch, [N].
+            width: bytes of a stretch.
 
         Raises:
             UserError: a piece is not as it was written.

@@ -1,4 +1,4 @@
-"""Preparation on many machines: datatrove runs the tasks of `shares.py`, knows which are done, and talks to Slurm.
+"""Preparation on many machines: datatrove runs the tasks of `shards/`, knows which are done, and talks to Slurm.
 
 CACHE/corpora/.FINGERPRINT.cluster-TASKS/   what the tasks write, until the corpus is whole
     logs/                                   datatrove's
@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bertinchamps.data.building import Tell, locked, told
-from bertinchamps.data.corpus import Corpus, build_source, open_corpus, plan_corpus
-from bertinchamps.data.shares import Divisible, Task, Work, tasks_of
+from bertinchamps.data.building import Tell, locked, reporting
+from bertinchamps.data.corpus import Corpus, open_corpus
+from bertinchamps.data.planning import build_source, plan_corpus
+from bertinchamps.data.shards.tasks import tasks_of
+from bertinchamps.data.shards.work import Divisible, Task, Work
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
 from bertinchamps.schemas import PrepareConfig, named
@@ -27,15 +29,15 @@ class Executor(Protocol):
     """Runs tasks somewhere.
 
     Attributes:
-        tasks: shares of the source.
-        waits: `submit` returns when they are done.
+        tasks: shards of the source.
+        waits: `submit` returns when the tasks are done.
     """
 
     tasks: int
     waits: bool
 
-    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
-        """Run a task on so many shares, behind all that was submitted before; returns what to say of it."""
+    def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
+        """Run a task on so many shards, after all that was submitted before; returns its state, for the log."""
 
 
 executors: Registry[Executor] = Registry("cluster", "cluster")
@@ -47,7 +49,7 @@ class Local:
 
     Args:
         workers: at once.
-        tasks: shares of the source.
+        tasks: shards of the source.
     """
 
     waits = True
@@ -55,12 +57,12 @@ class Local:
     def __init__(self, workers: int = 2, tasks: int = 2) -> None:
         self.tasks, self._workers = tasks, workers
 
-    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
-        """Run a task on so many shares."""
+    def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
+        """Run a task on so many shards."""
         run = _datatrove().LocalPipelineExecutor(
             [task],
-            tasks=shares,
-            workers=min(self._workers, shares),
+            tasks=shards,
+            workers=min(self._workers, shards),
             logging_dir=str(logs / name),
             start_method="spawn",
         )
@@ -74,7 +76,7 @@ class Slurm:
 
     Args:
         partition: of the cluster.
-        tasks: shares of the source.
+        tasks: shards of the source.
         time: limit of a task.
         workers: tasks at once; -1 for as many as the cluster gives.
         cpus_per_task: the tokenizer uses them all.
@@ -111,11 +113,11 @@ class Slurm:
         }
         self._before: Any = None
 
-    def submit(self, name: str, task: Task, shares: int, logs: Path) -> str:
+    def submit(self, name: str, task: Task, shards: int, logs: Path) -> str:
         """Submit a job array that begins when the one before has ended well."""
         job = _datatrove().SlurmPipelineExecutor(
             [task],
-            tasks=shares,
+            tasks=shards,
             job_name=f"bertinchamps_{name}",
             logging_dir=str(logs / name),
             depends=self._before,
@@ -141,7 +143,7 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     Args:
         config: data, cleaning, tokenizer and blocks.
         settings: the node `cluster`.
-        tell: is told what was submitted.
+        tell: reports what was submitted.
 
     Returns:
         The corpus, or None where the tasks are still to be run by the cluster.
@@ -152,10 +154,10 @@ def prepare_on_cluster(config: PrepareConfig, settings: Mapping[str, Any], tell:
     name, arguments = named(dict(settings))
     executor = executors.build(name, **arguments)
     plan = plan_corpus(config, tell)
-    # of so many tasks: those of another number have other shares
+    # the name holds the number of tasks: another number has other shards
     folder = plan.folder.with_name(f".{plan.folder.name}.cluster-{executor.tasks}")
     if not plan.folder.is_dir():
-        with told(plan.folder.parent), locked(plan.folder, tell):
+        with reporting(plan.folder.parent), locked(plan.folder, tell):
             folder.mkdir(exist_ok=True, mode=0o700)
             if not plan.folder.is_dir():
                 work = Work(folder, plan.source, plan.config, plan.tokenizer_folder, plan.facts)
@@ -176,12 +178,12 @@ def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
             f"not build the corpus, see {logs}, delete {submitted}, and give the same command again"
         )
     try:
-        for stage, task, shares in tasks_of(work, target, executor.tasks):
+        for stage, task, shards in tasks_of(work, target, executor.tasks):
             if not executor.waits:  # written first: what is submitted may run, whatever happens here
                 with submitted.open("a", encoding="utf-8") as stream:
                     stream.write(f"{stage} ")
-            job = executor.submit(stage, task, shares, logs)
-            tell(f"cluster: {stage}, {shares} tasks: {job}")
+            job = executor.submit(stage, task, shards, logs)
+            tell(f"cluster: {stage}, {shards} tasks: {job}")
             if not executor.waits and submitted.exists():
                 with submitted.open("a", encoding="utf-8") as stream:
                     stream.write(f"({job}) ")
@@ -192,8 +194,8 @@ def _submit(work: Work, target: Path, executor: Executor, tell: Tell) -> None:
                 f"submitting failed ({type(error).__name__}: {str(error)[:200]}). Cancel what was submitted ({done}), "
                 f"delete {submitted}, and give the same command again"
             ) from None
-        said = [file.read_text(encoding="utf-8") for file in sorted(work.folder.glob("problem-*"))]
-        reasons = "\n".join(said) or f"{type(error).__name__}; see {logs}"
+        reported = [file.read_text(encoding="utf-8") for file in sorted(work.folder.glob("problem-*"))]
+        reasons = "\n".join(reported) or f"{type(error).__name__}; see {logs}"
         raise UserError(f"a task failed; the same command goes on with what is done: {reasons}") from None
 
 
@@ -203,16 +205,16 @@ def _indivisible(data: Mapping[str, Any]) -> list[str]:
     if name == "mix":
         return ["data=mix: its order cannot be divided among tasks; prepare it without +cluster"]
     if data.get("max_documents") is not None:
-        return ["data.max_documents: tasks of a cluster read whole shards; leave it out"]
+        return ["data.max_documents: tasks of a cluster read whole files; leave it out"]
     try:
         divisible = isinstance(build_source(dict(data)), Divisible)
-    except UserError:  # told where sources are checked
+    except UserError:  # reported where sources are checked
         return []
     return (
         []
         if divisible
         else [
-            f"data={name}: this source has no method `share`, by which tasks divide its documents; prepare it "
+            f"data={name}: this source has no method `shard`, by which tasks divide its documents; prepare it "
             "without +cluster"
         ]
     )

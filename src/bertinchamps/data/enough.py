@@ -1,6 +1,6 @@
-"""Whether there is text for a block of each split: looked at before a tokenizer is trained.
+"""Whether there is text for a block of each split: checked before a tokenizer is trained.
 
-A word makes at least one token, so words are counted instead of tokens that nobody can make yet.
+A word makes at least one token, so words are counted, because there are no tokens yet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from bertinchamps.contract import Document, Source
 from bertinchamps.data.building import Tell
-from bertinchamps.data.cleaning import Cleaner
+from bertinchamps.data.cleaning.cleaner import Cleaner
 from bertinchamps.data.held_out import held_out_rule, is_held_out, number_of
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PrepareConfig
@@ -28,14 +28,14 @@ LENGTHS = (256, 128, 64, 32, 16, 8)  # tokens, proposed where the blocks asked f
 
 @dataclass
 class _Looked:
-    """What was looked at.
+    """Counts of the documents that were looked at.
 
     Attributes:
         length: words of a block.
-        documents: how many.
-        characters: theirs.
-        words: theirs, with one more for the separator of each.
-        of_number: number of a document → words of it and its copies; of the smallest numbers, as a block needs them.
+        documents: number of documents.
+        characters: of all documents.
+        words: of all documents, with one more for the separator of each.
+        of_number: number of a document → words of the document and its copies; of the smallest numbers only.
     """
 
     length: int
@@ -59,7 +59,7 @@ class _Looked:
         return words
 
     def share(self, length: int) -> float | None:
-        """The smallest share that holds a block of so many words out, if it leaves another one to train on."""
+        """The smallest share that holds out a block of so many words, if a block to train on remains; else None."""
         *_, (number, held_out) = self._held_out_up_to(length)
         enough = held_out >= length and self.words - held_out >= length
         return math.nextafter((number + 1) / 2**64, 1) if enough else None
@@ -81,7 +81,7 @@ def with_enough(config: PrepareConfig, source: Source, tell: Tell) -> PrepareCon
     Args:
         config: data, cleaning and blocks.
         source: checked.
-        tell: is told of another share.
+        tell: reports another share.
 
     Raises:
         UserError: documents cannot be read, or there are too few for a block of each split.
@@ -112,7 +112,7 @@ def with_enough(config: PrepareConfig, source: Source, tell: Tell) -> PrepareCon
 
 
 def _cleaned(documents: Iterator[Document], nodes: list[dict[str, Any]]) -> Iterator[Document]:
-    """What the cleaning leaves of documents, of which few are read ahead."""
+    """What the cleaning leaves of documents; few documents are read ahead."""
     cleaner = Cleaner(nodes)
     while some := list(itertools.islice(documents, READ_AHEAD)):
         yield from cleaner.clean(some)

@@ -1,7 +1,7 @@
-"""Content hashes of the user's files, remembered, since hashing a large corpus takes minutes.
+"""Content hashes of the user's files, cached, since hashing a large corpus takes minutes.
 
-A hash is reused only for the same path with the same size, times and inode. The memory is one JSON
-file; losing or corrupting it costs time, never correctness.
+A hash is reused only for the same path with the same size, times and inode. The cache is one JSON
+file; if it is lost or damaged, files are hashed again.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def cache_folder() -> Path:
 
 
 def content_hashes(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
-    """The blake2b of each file's bytes, as 32 hexadecimal digits, from memory where the file is unchanged.
+    """The blake2b of each file's bytes, as 32 hexadecimal digits, from the cache where the file is unchanged.
 
     Args:
         paths: files, in the order of the answer.
-        folder: where the memory is; `cache_folder()` by default.
+        folder: where the cache is; `cache_folder()` by default.
 
     Raises:
         UserError: a file cannot be read.
     """
-    memory = (cache_folder() if folder is None else folder) / NAME
-    known, fresh, answer = _load(memory), {}, []
+    cache = (cache_folder() if folder is None else folder) / NAME
+    known, fresh, answer = _load(cache), {}, []
     for path in paths:
         key, state = str(path.absolute()), _state(path)
         entry = known.get(key)
@@ -51,7 +51,7 @@ def content_hashes(paths: Sequence[Path], folder: Path | None = None) -> list[st
                 fresh[key] = entry
         answer.append(str(entry[-1]))
     if fresh:
-        _save(memory, _load(memory) | fresh)  # loaded again: another run may have added its own meanwhile
+        _save(cache, _load(cache) | fresh)  # loaded again: another run may have added its own meanwhile
     return answer
 
 
@@ -109,22 +109,22 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _load(memory: Path) -> dict[str, Any]:
+def _load(cache: Path) -> dict[str, Any]:
     try:
-        loaded = json.loads(memory.read_bytes())
+        loaded = json.loads(cache.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _save(memory: Path, entries: dict[str, Any]) -> None:
+def _save(cache: Path, entries: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # a read-only or full disk: the hashes are computed again next time
-        memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=memory.parent, prefix=NAME)
+        cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=cache.parent, prefix=NAME)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(entries, file)
-            Path(name).replace(memory)
+            Path(name).replace(cache)
         except OSError:
             Path(name).unlink()
             raise

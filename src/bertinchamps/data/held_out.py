@@ -1,7 +1,7 @@
-"""Which documents are held out: one number of each decides, taken of its text as its source gives it.
+"""Which documents are held out: a document's number decides, a hash of its text as the source gives it.
 
 Cleaning changes texts, and a step such as `repeated_lines` leaves less of a text in the whole corpus than in a sample
-of it. So the number is taken before, at one place (`Cleaner.clean`), and goes with the document.
+of it. So the number is computed before, at one place (`Cleaner.clean`), and goes with the document.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from bertinchamps.contract import Document, Source
 
 
 def numbered(document: Document) -> Document:
-    """The document with its number, which it keeps whatever becomes of its text."""
+    """The document with its number, which stays the same when cleaning changes the text."""
     return document._replace(number=number_of(document))
 
 
 def held_out_rule(source: Source, share: float) -> Callable[[Document], bool]:
     """Which of the source's documents must not be trained on: a share, or copies of those set aside.
 
-    A copy of a document set aside is one before the cleaning, or one that the cleaning makes.
+    A document is a copy of one set aside if the two texts are equal before the cleaning, or after it.
     """
     own = source.held_out()
     if own is None:
@@ -35,7 +35,7 @@ def is_held_out(document: Document, share: float) -> bool:
 
 
 def number_of(document: Document) -> int:
-    """Its number, from 0 to 2^64 - 1: what it brings, or that of its text, which nobody has changed then."""
+    """The number of a document, from 0 to 2^64 - 1: the one it carries, or that of its text, unchanged so far."""
     return _number(document.text) if document.number is None else document.number
 
 

@@ -1,11 +1,11 @@
-"""`data.online=true`: documents are cleaned, tokenised and packed beside the training, and no blocks are kept.
+"""`data.online=true`: documents are cleaned, tokenised and packed beside the training, and blocks are not kept.
 
     CACHE/online/FINGERPRINT/   held_out.bin, held_out.sums, manifest.json
-                                windows-N.jsonl   where in the source each window of N tokens begins, as far as
-                                                  anybody came
+                                windows-N.jsonl   where in the source each window of N tokens begins, up to the
+                                                  last window that was packed
 
-The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Position p of the stream
-is block p mod n of window p div n, whatever was read before: a run goes on at a position as it does on prepared blocks.
+The stream of tokens is cut into windows of WINDOW tokens, and the blocks of each are shuffled. Cursor c of the stream
+is block c mod n of window c div n, whatever was read before: a run goes on at a cursor as it does on prepared blocks.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Tokens, TokenWriter
 from bertinchamps.data.building import MANIFEST, Tell, build_once
-from bertinchamps.data.corpus import Corpus, blocks_of, plan_corpus, processes, read_manifest
-from bertinchamps.data.loader import permuted
+from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
+from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer
+from bertinchamps.data.planning import plan_corpus, processes
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
 from bertinchamps.durable import write_sealed
@@ -64,19 +65,19 @@ class OnlineBlocks:
     def __len__(self) -> int:
         return ENDLESS
 
-    def reader(self, seed: int, position: int) -> Callable[[NDArray[np.int64]], Tokens]:
-        """A function from positions, which never go back beyond a window, to blocks [B, S].
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors, which never go back beyond a window, to blocks [B, S].
 
         Args:
             seed: of the order within windows.
-            position: the first to be asked for.
+            cursor: the first that will be asked for.
         """
         blocks = self.blocks_of_a_window
-        windows = _Windows(self._work, position // blocks, blocks * self.sequence_length)
+        windows = _Windows(self._work, cursor // blocks, blocks * self.sequence_length)
 
-        def read(positions: NDArray[np.int64]) -> Tokens:
-            numbers, within = np.divmod(positions, blocks)
-            ids = np.empty((len(positions), self.sequence_length), dtype=np.uint16)
+        def read(cursors: NDArray[np.int64]) -> Tokens:
+            numbers, within = np.divmod(cursors, blocks)
+            ids = np.empty((len(cursors), self.sequence_length), dtype=np.uint16)
             for number in np.unique(numbers):
                 chosen = numbers == number
                 window = windows.get(int(number)).reshape(blocks, self.sequence_length)
@@ -87,7 +88,7 @@ class OnlineBlocks:
 
 
 class _Windows:
-    """Windows in order from another process, which packs one while another is trained on, and ends with this object."""
+    """Windows in order from a worker process, which packs ahead of the training and ends with this object."""
 
     def __init__(self, work: tuple[Source, PrepareConfig, Path, Path], first: int, size: int) -> None:
         number, cursor = _begin(work[3], first)
@@ -97,16 +98,16 @@ class _Windows:
             target=_pack, args=(*work, number, cursor, size, sender), name="packing"
         )
         self._process.start()
-        sender.close()  # the other process has it now, and the pipe ends with that
+        sender.close()  # the worker has the other end, and the pipe ends with the worker
         self._number, self._tokens = number - 1, np.empty(0, dtype=np.uint16)
-        # of multiprocessing, because at the exit it comes before that waits for processes
+        # multiprocessing's Finalize runs before multiprocessing waits for its processes at the exit
         Finalize(self, _end, (self._receiver, self._process), exitpriority=10)
 
     def get(self, number: int) -> Tokens:
-        """The window of this number; those before it are let go.
+        """The window of this number; earlier windows are dropped.
 
         Raises:
-            UserError: documents cannot be read any more, or the other process is gone.
+            UserError: documents cannot be read any more, or the worker process has ended.
         """
         while self._number < number:
             self._number, self._tokens = self._next()
@@ -128,7 +129,7 @@ class _Windows:
 
 
 def _end(receiver: Any, process: Any) -> None:
-    receiver.close()  # which the other process notices as soon as it has a window
+    receiver.close()  # the worker notices when it sends its next window
     process.join(SECONDS_TO_END)
     if process.is_alive():
         process.kill()
@@ -144,7 +145,7 @@ def _pack(
     size: int,
     sender: Any,
 ) -> None:
-    """The other process: send (number, tokens) of windows, or why there are no more, until nobody receives them."""
+    """The worker process: send (number, tokens) of windows, or why there are no more, until the receiver is closed."""
     serve_parent()
     try:
         try:
@@ -168,7 +169,7 @@ def _pack(
 def _remember(journal: Path, number: int, cursor: Cursor) -> None:
     entry = {"window": number, **cursor._asdict()}
     line = json.dumps({**entry, "crc": _crc(entry)})
-    # without it, a run that goes on has to read more; a line at once, because several processes may do the same
+    # without the line, a resumed run reads more; written at once, because several processes may append
     with contextlib.suppress(OSError):
         descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
@@ -176,7 +177,7 @@ def _remember(journal: Path, number: int, cursor: Cursor) -> None:
 
 
 def _begin(journal: Path, window: int) -> tuple[int, Cursor]:
-    """The last window up to this one whose place is known: its number and its cursor."""
+    """The last window up to this one whose cursor is known: its number and its cursor."""
     best, cursor = 0, Cursor()
     for line in journal.read_bytes().splitlines() if journal.exists() else ():
         try:

@@ -1,4 +1,4 @@
-"""Windows of packed tokens straight from documents, endlessly, each with the place where it can be begun again."""
+"""Windows of packed tokens straight from documents, endlessly, each with the cursor at which it begins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from bertinchamps.contract import Document, Place, Source
 from bertinchamps.data.blocks import Tokens
-from bertinchamps.data.cleaning import Cleaner, groups
+from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenising import ahead, encode
 from bertinchamps.data.tokenizer import vocabulary
@@ -33,7 +33,7 @@ class Cursor(NamedTuple):
 
 
 class Packer:
-    """Cleans, splits and tokenises as a preparation does, and keeps nothing but the window at work.
+    """Cleans, splits and tokenises as a preparation does, and keeps nothing but the current window.
 
     Args:
         source: read to its end, and then again from its beginning.
@@ -99,7 +99,7 @@ class Packer:
 
         Args:
             tokens: enough.
-            characters: of the source read at most in search of them.
+            characters: of the source that are read at most.
         """
         own = self._source.held_out()
         if own is not None:

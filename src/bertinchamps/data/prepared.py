@@ -1,11 +1,11 @@
-"""A prepared corpus that travels: exported where the documents are, opened on a machine that does not have them.
+"""A prepared corpus that travels: exported where the documents are, opened on a machine without the documents.
 
     FOLDER/tokenizer.json tokenizer_config.json
     FOLDER/train.bin.zst held_out.bin.zst   the blocks, compressed
     FOLDER/manifest.json                    fingerprint, settings, counts; size and digest of each file
 
-Opening it unpacks the blocks into the cache, once, under the fingerprint: where a preparation of the documents would
-have put them.
+Opening a corpus unpacks the blocks into the cache, once, under the fingerprint: where a preparation of the documents
+would have put them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.building import Tell, build
+from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.file_hashes import content_hashes
-from bertinchamps.data.sources.readers_bytes import Progress, opened, unreadable
 from bertinchamps.data.tokenizer import TOKENIZER_FILES
 from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical, digest
 from bertinchamps.launch import cores
 from bertinchamps.schemas import Node, PrepareConfig
-
-if TYPE_CHECKING:
-    from bertinchamps.data.corpus import Corpus
+from bertinchamps.textfiles.opening import opened, unreadable
 
 FORMAT = 1  # of the folder
 LEVEL = 19  # of zstandard: an export is written once and carried around
@@ -55,7 +52,7 @@ class Export:
 
     Attributes:
         folder: where it is.
-        fingerprint: of the corpus, as it was where it was prepared.
+        fingerprint: of the corpus, from where the corpus was prepared.
         settings: that shaped it, by the keys of the command line.
         files: name → `bytes` and `blake2b` of the file; of blocks, also `content_bytes` and `content_blake2b`.
         corpus: the manifest of the corpus.
@@ -128,7 +125,7 @@ def _content(packed: Path) -> Iterator[bytes]:
     """
     read = 0
     try:
-        with opened(packed, Progress()) as stream:
+        with opened(packed) as stream:
             while chunk := stream.read(CHUNK):
                 read += len(chunk)
                 yield chunk
@@ -137,7 +134,7 @@ def _content(packed: Path) -> Iterator[bytes]:
 
 
 def read_export(data: Node) -> Export:
-    """The exported folder that a `data` node names. Its files are not looked at yet.
+    """The exported folder that a `data` node names; the files in it are not looked at yet.
 
     Raises:
         UserError: there is no manifest of an export, or it is damaged.
@@ -222,9 +219,7 @@ def export_corpus(corpus: Corpus, config: PrepareConfig, folder: Path, tell: Tel
     Raises:
         UserError: it cannot be written, or a byte of the blocks is not the one that was.
     """
-    for blocks in (corpus.train, corpus.held_out):
-        if isinstance(blocks, Blocks):
-            blocks.check()
+    check_all(corpus)
 
     def fill(unfinished: Path) -> None:
         files: dict[str, dict[str, Any]] = {}

@@ -1,8 +1,8 @@
-"""How far an interrupted pass over a corpus came: written down now and then, and only believed if it is whole.
+"""How far a pass over a corpus has come: saved now and then, and used by the next process only if it is intact.
 
 FOLDER/progress.json   sealed
 FOLDER/seen-N/         what the cleaning steps have seen, and the checksums of the files of tokens; N is 0 and 1 in
-                       turn, so that one is whole while the other is written
+                       turn, so that one folder is whole while the other is written
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SPLITS = ("train", "held_out")
 
 
 class Damaged(Exception):
-    """What was written down is not whole; the message says what."""
+    """Saved progress is not intact; the message names the file."""
 
 
 @dataclass
@@ -58,11 +58,11 @@ class Progress:
     report: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path, sums: Mapping[str, Sums], save: Callable[[Path], None]) -> None:
-        """Write it down, onto the disk.
+        """Save the progress onto the disk.
 
         Args:
             folder: of the pass.
-            sums: checksums of each file of tokens, which are on the disk already.
+            sums: checksums of each file of tokens; the files are on the disk already.
             save: writes what the cleaning steps have seen into a folder.
         """
         before = folder / self.seen  # is not touched until the new one is whole and named
@@ -82,7 +82,7 @@ class Progress:
 
 
 def read_progress(folder: Path) -> tuple[Progress, dict[str, Sums]]:
-    """What was written down, and the checksums of each file of tokens, which is as it was then or longer.
+    """The saved progress, and the checksums of each file of tokens, which is as it was then or longer.
 
     Raises:
         Damaged: a file is missing, or is not as it was written.
@@ -109,6 +109,6 @@ def _sums(folder: Path, progress: Progress, split: str) -> Sums:
 
 
 def forget_progress(folder: Path) -> None:
-    """Remove all that a pass wrote down and will not go on with."""
+    """Remove the saved progress of a pass that will not be resumed."""
     for left in [folder / PROGRESS, *folder.glob("seen-*")]:
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

@@ -1,9 +1,8 @@
-"""What is in a prepared corpus, as a table and as a small page. Counts and single characters, never a text."""
+"""Statistics of a prepared corpus, as a table and as a page: counts and single characters, never a text."""
 
 from __future__ import annotations
 
 import hashlib
-import html
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bertinchamps.data.cleaning import Documents
+from bertinchamps.data.cleaning.cleaner import Documents
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import UNK, open_tokenizer
+from bertinchamps.pages import render
 
 TOKENS_AT_ONCE = 1 << 24
 EDGES = (0, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # of the histogram, in tokens
-SAMPLE_CHARACTERS = 5_000_000  # read again for what the normaliser does to them
+SAMPLE_CHARACTERS = 5_000_000  # of the documents, read again for what the normaliser does to characters
 SHOWN_CHARACTERS = 20
 
 
@@ -30,13 +30,13 @@ class Split:
     """One split's tokens.
 
     Attributes:
-        documents: how many.
-        tokens: theirs, separators included.
-        unknown: of them, those that the vocabulary does not have.
-        copies: documents whose tokens an earlier one has, too.
-        copied_tokens: theirs.
-        median: tokens of the document in the middle.
-        histogram: documents by length, between the EDGES; the last bin is open.
+        documents: number of documents.
+        tokens: number of tokens, separators included.
+        unknown: number of unknown tokens.
+        copies: documents with exactly the tokens of an earlier document.
+        copied_tokens: tokens of the copies.
+        median: median length of a document, in tokens.
+        histogram: number of documents by length, in bins between EDGES; the last bin is open.
     """
 
     documents: int
@@ -53,10 +53,10 @@ class Normalised:
     """What the normaliser does to the visible characters of a sample.
 
     Attributes:
-        characters: how many there are.
-        deleted: of them, those that are gone.
-        changed: those that became something else.
-        commonest: character → (occurrences, what became of it), of those deleted or changed.
+        characters: number of visible characters.
+        deleted: number of characters that the normaliser deletes.
+        changed: number of characters that the normaliser replaces.
+        commonest: the commonest of the deleted and replaced: character → (occurrences, replacement).
     """
 
     characters: int
@@ -103,7 +103,7 @@ def _documents(file: Path, separator: int) -> Iterator[NDArray[np.uint16]]:
 
 
 def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
-    """What the tokenizer's normaliser does to the characters of some documents, each taken by itself."""
+    """What the tokenizer's normaliser does to each character of some documents."""
     counts: Counter[str] = Counter()
     read = 0
     for document in documents:
@@ -142,7 +142,7 @@ def statistics(corpus: Corpus, sample: Documents) -> tuple[dict[str, Split], Nor
 
 
 def table(splits: Mapping[str, Split], characters: Normalised) -> list[tuple[str, ...]]:
-    """Rows: what, then a figure for each split."""
+    """Rows: the name of a statistic, then its value for each split."""
     total = characters.characters
     return [
         ("documents", *(f"{split.documents:,}" for split in splits.values())),
@@ -164,66 +164,35 @@ def page(
     splits: Mapping[str, Split], characters: Normalised, cleaning: list[dict[str, Any]], title: str
 ) -> str:
     """All of it as an HTML page that needs nothing else."""
-    lengths = [
-        (f"{low:,} to {high - 1:,}" if high else f"{low:,} and more", *numbers)
-        for low, high, *numbers in zip(
-            EDGES, [*EDGES[1:], None], *(split.histogram for split in splits.values()), strict=True
-        )
-    ]
-    most = max((max(split.histogram) for split in splits.values()), default=0) or 1
-    bars = "".join(
-        f"<tr><td>{name}</td>"
-        + "".join(f'<td><i style="width:{8 * count / most:.2f}em"></i> {count:,}</td>' for count in counts)
-        + "</tr>"
-        for name, *counts in lengths
-    )
-    steps = [
-        (
-            step["step"],
-            f"{step['documents_in']:,} → {step['documents_out']:,}",
-            f"{step['characters_in']:,} → {step['characters_out']:,}",
-            f"{step['mended']:,}",
-            ", ".join(f"{why}: {count:,}" for why, count in step["dropped"].items()),
-        )
-        for step in cleaning
-    ]
-    altered = [
-        (f"{character} (U+{ord(character):04X})", result or "deleted", f"{count:,}")
-        for character, (count, result) in characters.commonest.items()
-    ]
-    names = [split.replace("_", "-") for split in splits]
-    return PAGE.format(
-        title=html.escape(title),
-        table=_html(("", *names), table(splits, characters)),
-        lengths=f"<table><tr><th>tokens</th>{''.join(f'<th>{name}</th>' for name in names)}</tr>{bars}</table>",
-        cleaning=_html(("step", "documents", "characters", "mended", "dropped"), steps)
-        if steps
-        else "<p>None.</p>",
-        characters=_html(("character", "becomes", "in the sample"), altered),
+    return render(
+        "data/statistics.html.jinja",
+        title=title,
+        splits=[split.replace("_", "-") for split in splits],
+        table=table(splits, characters),
+        lengths=_lengths(list(splits.values())),
+        cleaning=[
+            (
+                step["step"],
+                f"{step['documents_in']:,} → {step['documents_out']:,}",
+                f"{step['characters_in']:,} → {step['characters_out']:,}",
+                f"{step['mended']:,}",
+                ", ".join(f"{why}: {count:,}" for why, count in step["dropped"].items()),
+            )
+            for step in cleaning
+        ],
+        characters=[
+            (f"{character} (U+{ord(character):04X})", result or "deleted", f"{count:,}")
+            for character, (count, result) in characters.commonest.items()
+        ],
     )
 
 
-def _html(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222 }}
-table {{ border-collapse: collapse; margin: 1em 0 }}
-td, th {{ border-bottom: 1px solid #ddd; padding: .2em .8em; text-align: left; vertical-align: top }}
-i {{ background: #3b6ea5; display: inline-block; height: .8em; min-width: 1px }}
-</style>
-<h1>{title}</h1>
-{table}
-<h2>Length of documents</h2>
-{lengths}
-<h2>Cleaning</h2>
-{cleaning}
-<h2>Characters that the normaliser changes most</h2>
-{characters}
-</html>
-"""
+def _lengths(splits: Sequence[Split]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each bin of the histogram its name, and for each split the width of a bar in em and the count."""
+    most = max((max(split.histogram) for split in splits), default=0) or 1
+    names = [f"{low:,} to {high - 1:,}" for low, high in pairwise(EDGES)] + [f"{EDGES[-1]:,} and more"]
+    counts = zip(*(split.histogram for split in splits), strict=True)
+    return [
+        (name, [(f"{8 * count / most:.2f}", f"{count:,}") for count in of_bin])
+        for name, of_bin in zip(names, counts, strict=True)
+    ]

@@ -22,7 +22,8 @@ from bertinchamps.contract import Document, Reporting, Source
 from bertinchamps.data.blocks import TokenWriter
 from bertinchamps.data.building import MANIFEST, PROGRESS, Tell
 from bertinchamps.data.checksums import Sums
-from bertinchamps.data.cleaning import Cleaner, Count, dropped, groups
+from bertinchamps.data.cleaning.cleaner import Cleaner, groups
+from bertinchamps.data.cleaning.counts import Count, dropped
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.progress import SPLITS, Damaged, Progress, forget_progress, read_progress
 from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary
@@ -31,21 +32,21 @@ from bertinchamps.schemas import PrepareConfig
 
 SECONDS_BETWEEN_NOTES = 10
 SECONDS_BETWEEN_COMMITS = 30
-SHARE_OF_TIME_FOR_COMMITS = 0.05  # where the cleaning has seen so much that writing it down takes long
+SHARE_OF_TIME_FOR_COMMITS = 0.05  # where saving what the cleaning has seen takes long
 Item = TypeVar("Item")
 
 
 class Pass:
-    """Writes a corpus' files into a folder, or goes on with what is there.
+    """Writes the files of a corpus into a folder, or resumes a pass that was interrupted.
 
     Args:
         folder: to write into; with a progress.json if an earlier pass was interrupted.
         source: gives the documents.
         config: cleaning, share held out, densest document.
-        tokenizer: makes tokens of them.
+        tokenizer: makes tokens of the documents.
         processes: that clean.
         tell: shown progress.
-        own_held_out: write the user's own held-out documents, too; in a share of a corpus, only the last one does.
+        own_held_out: write the user's own held-out documents, too; of several shards, only the last one has them.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Pass:
         self._cleaner = Cleaner(config.cleaning, processes)
         self.progress, self._sums = Progress(), {split: Sums() for split in SPLITS}
         if (folder / PROGRESS).exists():
-            self._go_on()
+            self._resume()
         self._out_of_training = Counter(self.progress.out_of_training)
         self._seconds_before = self.progress.seconds
         self._began = self._noted = self._committed = time.monotonic()
@@ -103,8 +104,8 @@ class Pass:
         write_sealed(self._folder / MANIFEST, manifest)
         forget_progress(self._folder)
 
-    def _go_on(self) -> None:
-        """Load what an interrupted pass wrote down; begin anew if the disk did not keep it."""
+    def _resume(self) -> None:
+        """Load the progress that an interrupted pass saved; begin anew if the disk did not keep it."""
         try:
             self.progress, self._sums = read_progress(self._folder)
         except Damaged as error:
@@ -175,7 +176,7 @@ class Pass:
             self._commit()
 
     def _commit(self) -> None:
-        """Make sure that what is written can be gone on with, whatever happens next."""
+        """Save a state from which the pass can be resumed, whatever happens next."""
         began = time.monotonic()
         for writer in self._writers.values():
             writer.flush_to_disk()
@@ -191,7 +192,7 @@ class Pass:
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """Ids of each text, on all cores; without offsets, which nobody reads here.
+    """Ids of each text, on all cores; offsets are not computed.
 
     A document holds no control token, whatever is written in it: a tokenizer that leaves "[SEP]" in one piece, which
     then is an entry of its vocabulary, gets an unknown token there.
@@ -206,7 +207,7 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, the next one read in a thread while one is worked on."""
+    """Yields the items; a thread reads the next one while the caller works on the last."""
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         coming = reader.submit(next, items, None)
         while (item := coming.result()) is not None:

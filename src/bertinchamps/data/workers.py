@@ -1,4 +1,4 @@
-"""Processes that work for another one: they leave signals to it, and end with it."""
+"""Worker processes: they leave signals to their parent, and end with the parent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 
 def serve_parent() -> None:
-    """To be called first in such a process. Ctrl-C and SIGTERM often go to a whole group: the parent decides."""
+    """Call it first in a worker. Ctrl-C and SIGTERM often go to a whole group of processes: the parent decides."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -1,5 +1,5 @@
-"""Scores, one file a protocol: what is counted, and what may be compared with what, is in `docs/metrics.md`.
+"""Scores, one file a protocol. `docs/metrics.md` explains what each protocol counts and which scores compare.
 
-Every protocol is a plain function of documents or lists, which neither writes a file nor opens a connection,
-and a module of Hugging Face's `evaluate` of the same numbers.
+A protocol's file holds its description (`protocols.py`), a function of documents or lists that neither writes a file
+nor opens a connection, and a module of Hugging Face's `evaluate` with the same scores.
 """

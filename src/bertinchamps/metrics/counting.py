@@ -1,4 +1,4 @@
-"""Counts of entities and the rates made of them: what both span protocols report."""
+"""Counts of entities and their rates, for the protocols of spans."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def span_scores(tp: int, fp: int, fn: int) -> dict[str, Any]:
     """Precision tp / (tp + fp), recall tp / (tp + fn), and F1, their harmonic mean; 0 where undefined.
 
     Returns:
-        precision, recall and f1, from 0 to 1; support, the number of gold entities (tp + fn); predicted, that of
-        predicted ones (tp + fp); tp, fp and fn.
+        precision, recall and f1, from 0 to 1; support, the number of gold entities (tp + fn); predicted, the number
+        of predicted entities (tp + fp); tp, fp and fn.
     """
     precision = tp / (tp + fp) if tp + fp else 0.0
     recall = tp / (tp + fn) if tp + fn else 0.0
@@ -26,7 +26,7 @@ def span_scores(tp: int, fp: int, fn: int) -> dict[str, Any]:
 
 
 def span_report(correct: Counter[str], spurious: Counter[str], missed: Counter[str]) -> dict[str, Any]:
-    """`span_scores` of all types together (micro-average), and under `types` of each type by name.
+    """`span_scores` of all types together (micro-average), and of each type under `types`.
 
     Args:
         correct, spurious, missed: true positives, false positives and false negatives, by type.
@@ -41,9 +41,9 @@ def span_report(correct: Counter[str], spurious: Counter[str], missed: Counter[s
 def paired(
     gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]
 ) -> list[tuple[AnnotatedText, AnnotatedText]]:
-    """Each gold document with the predicted one of its name; predicted documents without gold are left out.
+    """Pair each gold document with the predicted document of the same name; other predicted documents are ignored.
 
-    On both sides, fragments with nothing but blanks between them are one.
+    Fragments with only blanks between them are joined, on both sides.
 
     Raises:
         UserError: two documents of one side share a name, a gold document has no prediction, or the two

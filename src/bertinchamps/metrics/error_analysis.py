@@ -1,49 +1,35 @@
-"""A page on the errors of a run, for whoever has to decide whether they matter.
+"""A page on the errors of a run.
 
-The entities are matched as the protocol "nested exact" matches them. What is left over on the two sides is
-then explained in pairs where it can be, each entity at most once, so that the page's counts add up to that
-protocol's false negatives and false positives.
+Entities are matched by the protocol "nested exact". Unmatched gold entities and predictions are then paired, each
+entity at most once: the same range (wrong type) or an overlap (wrong boundaries). So the counts of the page add up to
+the protocol's false negatives and false positives.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
 from bertinchamps.metrics.nested_exact import match
-from bertinchamps.metrics.overlap import ByPlace
+from bertinchamps.pages import render
+from bertinchamps.spans import ByPlace
 
-EXAMPLES = 5  # of each type and kind of error
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+EXAMPLES = 5  # quotations for each type and kind of error
 CONTEXT = 5  # words on each side of a quotation
 LONGEST_CONTEXT = 100  # characters on each side, where words have no spaces between them
 
 WARNING = "**This page quotes documents. It stays on this disk: never commit, publish or mail it.**"
 
-LEGEND = """
-| word | meaning |
-| --- | --- |
-| correct | right type and right characters |
-| wrong boundaries | right type, characters that overlap without being the same |
-| wrong type | a gold entity of this type, whose characters were predicted as another type |
-| missed | a gold entity of this type that no prediction accounts for |
-| wrongly this type | a prediction of this type, whose characters are a gold entity of another type |
-| spurious | a prediction of this type that no gold entity accounts for |
-
-Each entity is in one column only. The gold entities of a type are the correct ones, wrong boundaries, wrong type and
-missed; its predictions are the correct ones, wrong boundaries, wrongly this type and spurious. All of them but the
-correct ones are false negatives and false positives, as the protocol "nested exact" counts them.
-
-Quotations are **bold** where the entity is; line ends and runs of spaces are one space. A number before a quotation
-says how often the same words were wrong in the same way; the quotation is the first.
-"""
-
 
 class Error(NamedTuple):
-    """A gold entity, a prediction, or one taken for the other, in a document."""
+    """A missed gold entity, a spurious prediction, or a pair of both, in a document."""
 
     text: AnnotatedText
     gold: Entity | None
@@ -63,7 +49,7 @@ class Errors(NamedTuple):
 def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> str:
     """A Markdown page: counts, confusions of types, boundaries, missed and spurious entities, with examples.
 
-    It holds text of the documents, which its first line says.
+    The page quotes the documents, as its first line says.
 
     Args:
         gold: documents with all their entities.
@@ -73,21 +59,24 @@ def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedT
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
     """
     errors = _errors(gold, predicted)
-    sections = [
-        f"{WARNING}\n\n# Errors in {len(gold)} documents",
-        _counts(errors),
-        "## Wrong type\n\nRows: the gold type; columns: the predicted one.",
-        _matrix(errors.wrong_type),
-        _examples(errors.wrong_type, lambda error: f"{_gold_label(error)} → {_predicted_label(error)}"),
-        "## Wrong boundaries\n\nThe gold entity, then the predicted one.",
-        _examples(errors.wrong_boundaries, _gold_label),
-        "## Missed",
-        _examples(errors.missed, _gold_label),
-        "## Spurious",
-        _examples(errors.spurious, _predicted_label),
-        f"## Legend\n{LEGEND.rstrip()}",
-    ]
-    return "\n\n".join(filter(None, sections)) + "\n"
+    totals = {name: column.total() for name, column in _columns(errors).items()}
+    shared = totals["wrong boundaries"] + totals["wrong type"]
+    return render(
+        "metrics/errors.md.jinja",
+        warning=WARNING,
+        documents=len(gold),
+        counts=_counts(errors),
+        tp=totals["correct"],
+        fn=shared + totals["missed"],
+        fp=shared + totals["spurious"],
+        matrix=_matrix(errors.wrong_type),
+        wrong_type=_examples(
+            errors.wrong_type, lambda error: f"{_gold_label(error)} → {_predicted_label(error)}"
+        ),
+        wrong_boundaries=_examples(errors.wrong_boundaries, _gold_label),
+        missed=_examples(errors.missed, _gold_label),
+        spurious=_examples(errors.spurious, _predicted_label),
+    )
 
 
 def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> Errors:
@@ -105,7 +94,7 @@ def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -
 def _taken_pairs(
     missed: list[Entity], spurious: list[Entity], likeness: Callable[[Entity, Entity], int]
 ) -> Iterator[tuple[Entity, Entity]]:
-    """Pairs that are alike, the most alike first; both are taken out of their lists."""
+    """Yield pairs of positive likeness, the highest first, and remove them from both lists."""
     others = ByPlace(spurious)
     candidates = [(-likeness(a, b), a, b) for a in missed for b in others.touching(a.start, a.end)]
     left = Counter(missed), Counter(spurious)
@@ -140,8 +129,9 @@ def _predicted_label(error: Error) -> str:
     return error.predicted.label if error.predicted else ""
 
 
-def _counts(errors: Errors) -> str:
-    columns = {
+def _columns(errors: Errors) -> dict[str, Counter[str]]:
+    """Entities by type, for each column of the page's first table."""
+    return {
         "correct": errors.correct,
         "wrong boundaries": Counter(map(_gold_label, errors.wrong_boundaries)),
         "wrong type": Counter(map(_gold_label, errors.wrong_type)),
@@ -149,55 +139,50 @@ def _counts(errors: Errors) -> str:
         "wrongly this type": Counter(map(_predicted_label, errors.wrong_type)),
         "spurious": Counter(map(_predicted_label, errors.spurious)),
     }
+
+
+def _counts(errors: Errors) -> tuple[list[str], list[list[object]]]:
+    """Header and rows of the page's first table."""
+    columns = _columns(errors)
     labels = sorted({label for column in columns.values() for label in column})
-    rows = [(_escaped(label), *(column[label] for column in columns.values())) for label in labels]
-    total = {name: column.total() for name, column in columns.items()}
-    shared = total["wrong boundaries"] + total["wrong type"]
-    table = _table(("type", *columns), [*rows, ("**all**", *total.values())])
-    return (
-        f"{table}\n\nTrue positives: {total['correct']}. False negatives: {shared + total['missed']}. "
-        f"False positives: {shared + total['spurious']}."
-    )
+    rows: list[list[object]] = [
+        [_escaped(label), *(column[label] for column in columns.values())] for label in labels
+    ]
+    return ["type", *columns], [*rows, ["**all**", *(column.total() for column in columns.values())]]
 
 
-def _matrix(errors: Sequence[Error]) -> str:
+def _matrix(errors: Sequence[Error]) -> tuple[list[object], list[list[object]]] | None:
+    """Header and rows of the confusions of types: a row for each gold type, a column for each predicted one."""
     if not errors:
-        return ""
+        return None
     counts = Counter((_gold_label(error), _predicted_label(error)) for error in errors)
     gold_labels, predicted_labels = ({pair[side] for pair in counts} for side in (0, 1))
     columns = sorted(predicted_labels)
-    rows = [
-        (_escaped(label), *(counts[label, column] or "" for column in columns))
+    rows: list[list[object]] = [
+        [_escaped(label), *(counts[label, column] or "" for column in columns)]
         for label in sorted(gold_labels)
     ]
-    return _table(("", *map(_escaped, columns)), rows)
+    return ["", *map(_escaped, columns)], rows
 
 
-def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def _examples(errors: Sequence[Error], group: Callable[[Error], str]) -> str:
-    """For each group, the wordings that occur most often, each quoted where it occurs first."""
-    if not errors:
-        return "None."
+def _examples(
+    errors: Sequence[Error], group: Callable[[Error], str]
+) -> list[tuple[Markup, int, list[tuple[int, Markup]]]]:
+    """For each group its name, its size, and its commonest wordings: how often, and the first quotation."""
     groups: dict[str, dict[tuple[str, ...], list[Error]]] = {}
     for error in errors:
         groups.setdefault(group(error), {}).setdefault(_wording(error), []).append(error)
-    parts = []
-    for label, wordings in sorted(
-        groups.items(), key=lambda item: (-sum(map(len, item[1].values())), item[0])
-    ):
+    found = []
+    for label, wordings in groups.items():
         common = sorted(wordings.items(), key=lambda item: (-len(item[1]), item[0]))[:EXAMPLES]
-        count = sum(map(len, wordings.values()))
-        lines = [f"- {len(same)} ×: {_quotation(same[0])}" for _, same in common]
-        parts.append("\n".join([f"### {_escaped(label)} ({count})\n", *lines]))
-    return "\n\n".join(parts)
+        quotations = [(len(same), _quotation(same[0])) for _, same in common]
+        found.append((label, sum(map(len, wordings.values())), quotations))
+    found.sort(key=lambda item: (-item[1], item[0]))
+    return [(_escaped(label), count, quotations) for label, count, quotations in found]
 
 
 def _wording(error: Error) -> tuple[str, ...]:
-    """What the entities say, whatever their case and line ends."""
+    """The words of the entities, without case and line ends."""
     return tuple(
         " ".join(error.text.text[start:end] for start, end in entity.fragments).casefold()
         for entity in (error.gold, error.predicted)
@@ -205,25 +190,31 @@ def _wording(error: Error) -> tuple[str, ...]:
     )
 
 
-def _quotation(error: Error) -> str:
+def _quotation(error: Error) -> Markup:
     """The entities in their context, and the document's name."""
+    from markupsafe import Markup
+
     entities = [entity for entity in (error.gold, error.predicted) if entity is not None]
     if len(entities) == 2 and entities[0].fragments == entities[1].fragments:
         entities = entities[:1]
-    quotations = " → ".join(f"“{_in_context(error.text.text, entity)}”" for entity in entities)
-    return f"{quotations} ({_escaped(error.text.name)})"
+    quotations = [Markup("“{}”").format(_in_context(error.text.text, entity)) for entity in entities]
+    return Markup("{} ({})").format(Markup(" → ").join(quotations), _escaped(error.text.name))
 
 
-def _in_context(text: str, entity: Entity) -> str:
+def _in_context(text: str, entity: Entity) -> Markup:
+    from markupsafe import Markup
+
     before = re.findall(r"\S+\s*", text[max(0, entity.start - LONGEST_CONTEXT) : entity.start])[-CONTEXT:]
     after = re.findall(r"\s*\S+", text[entity.end : entity.end + LONGEST_CONTEXT])[:CONTEXT]
-    inside, place = "", entity.start
+    inside, place = Markup(), entity.start
     for start, end in entity.fragments:
-        inside += f"{_escaped(text[place:start])}**{_escaped(text[start:end])}**"
+        inside += Markup("{}**{}**").format(_escaped(text[place:start]), _escaped(text[start:end]))
         place = end
-    return f"{_escaped(''.join(before))}{inside}{_escaped(''.join(after))}".strip()
+    return Markup("{}{}{}").format(_escaped("".join(before)), inside, _escaped("".join(after))).strip()
 
 
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(re.split(r"\s+", text)))
+def _escaped(text: str) -> Markup:
+    """Text on one line in which Markdown interprets nothing."""
+    from markupsafe import Markup
+
+    return Markup(re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(re.split(r"\s+", text))))

@@ -1,18 +1,19 @@
-"""How a protocol becomes a module of Hugging Face's `evaluate`, without `evaluate` being imported before need.
+"""How a protocol becomes a module of Hugging Face's `evaluate`.
 
-`evaluate.load(path)` imports a copy of the file and takes the first class among its names that derives from
-its base, so there is one class a file, and `config_name` chooses among protocols that share a file.
-Importing `evaluate` takes seconds, so that class is built when it is asked for, or at once in such a copy.
+`evaluate.load(path)` imports a copy of a protocol's file and takes its first class that derives from
+`evaluate.Metric`, so each file has one. Importing `evaluate` takes seconds: the class is made when it is asked for,
+or at once in such a copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from bertinchamps.contract import AnnotatedText, Entity
 
+Scores = Callable[[list[Any], list[Any]], Mapping[str, Any]]
 Schema = str | list[Any] | dict[str, Any]  # an Arrow type's name; [of what]; or {field: of what}
 
 DOCUMENT: Schema = {
@@ -27,32 +28,22 @@ Args:
 """
 
 
-class Protocol(NamedTuple):
-    """What one configuration of a module takes and gives.
-
-    Attributes:
-        example: schema of one reference and of one prediction.
-        scores: references and predictions to scores.
-    """
-
-    example: Schema
-    scores: Callable[[list[Any], list[Any]], Mapping[str, Any]]
-
-
 def register_evaluate_module(
     namespace: dict[str, Any],
     name: str,
-    protocols: Mapping[str, Protocol],
+    example: Schema,
+    scores: Scores,
     description: str,
     inputs_description: str,
     citation: str,
 ) -> None:
-    """Let a protocol's file have a class called `name`, which derives from `evaluate.Metric`.
+    """Give a protocol's file a class called `name` that derives from `evaluate.Metric`.
 
     Args:
         namespace: `globals()` of the file, which gets a `__getattr__` (PEP 562).
-        name: of the class.
-        protocols: by `config_name`; "default" is what `evaluate` takes where none is given.
+        name: name of the class.
+        example: schema of one reference and of one prediction.
+        scores: references and predictions to scores.
         description, inputs_description, citation: what `evaluate` shows.
     """
     texts = {"description": description, "inputs_description": inputs_description, "citation": citation}
@@ -60,7 +51,7 @@ def register_evaluate_module(
     def attribute(asked: str) -> Any:
         if asked != name:
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {asked!r}")
-        namespace[name] = _metric(name, namespace["__name__"], protocols, texts)
+        namespace[name] = _metric(name, namespace["__name__"], example, scores, texts)
         return namespace[name]
 
     namespace["__getattr__"] = attribute
@@ -68,7 +59,7 @@ def register_evaluate_module(
         attribute(name)
 
 
-def _metric(name: str, module: str, protocols: Mapping[str, Protocol], texts: Mapping[str, str]) -> type:
+def _metric(name: str, module: str, example: Schema, scores: Scores, texts: Mapping[str, str]) -> type:
     """A class that derives from `evaluate.Metric`."""
     evaluate = import_module("evaluate")
 
@@ -78,16 +69,14 @@ def _metric(name: str, module: str, protocols: Mapping[str, Protocol], texts: Ma
         evaluate.Metric.__init__(self, config_name=config_name, **settings)
 
     def _info(self: Any) -> Any:
-        if self.config_name not in protocols:
-            raise ValueError(
-                f"{name} has no configuration {self.config_name!r} (one of: {', '.join(protocols)})"
-            )
-        feature = _feature(protocols[self.config_name].example)
+        if self.config_name != "default":
+            raise ValueError(f"{name} has no configuration {self.config_name!r} (one of: default)")
+        feature = _feature(example)
         features = import_module("datasets").Features({"predictions": feature, "references": feature})
         return evaluate.MetricInfo(features=features, **texts)
 
     def _compute(self: Any, predictions: list[Any], references: list[Any]) -> Mapping[str, Any]:
-        return protocols[self.config_name].scores(list(references), list(predictions))
+        return scores(list(references), list(predictions))
 
     body = {"__init__": __init__, "_info": _info, "_compute": _compute}
     return type(name, (evaluate.Metric,), {**body, "__module__": module, "__doc__": texts["description"]})
@@ -103,7 +92,7 @@ def _feature(schema: Schema) -> Any:
 
 
 def as_record(text: AnnotatedText) -> dict[str, Any]:
-    """A document as the modules of the span protocols take it."""
+    """A document in the form that the modules of the span protocols take."""
     entities = [
         {"label": label, "fragments": [list(span) for span in spans]} for label, spans in text.entities
     ]
@@ -112,8 +101,8 @@ def as_record(text: AnnotatedText) -> dict[str, Any]:
 
 def on_records(
     scores: Callable[[Sequence[AnnotatedText], Sequence[AnnotatedText]], Mapping[str, Any]],
-) -> Callable[[list[Any], list[Any]], Mapping[str, Any]]:
-    """The same scores of documents as `as_record` gives them."""
+) -> Scores:
+    """The same scores, of documents in the form that `as_record` gives."""
     return lambda gold, predicted: scores(
         [_from_record(record) for record in gold], [_from_record(record) for record in predicted]
     )

@@ -1,12 +1,12 @@
 """The protocol "nested exact": type and characters against all gold entities, as BRATeval counts.
 
 BRATeval (Verspoor et al.; READ-BioMed/brateval, class CompareEntities, exact span and exact type) is the scorer
-of the CLEF eHealth tasks on QUAERO. Its rules, which its numbers rest on, are kept here:
+of the CLEF eHealth tasks on QUAERO. This module keeps its rules:
 
 - Entities are matched one to one within a document, so a prediction given twice is right once.
 - A gold entity matches a prediction of its type that has all of its fragments. The prediction may have
   further fragments: a spurious fragment costs nothing, a missing one everything.
-- Every gold document needs a prediction; predictions for other documents are not looked at.
+- Every gold document needs a prediction; predictions for other documents are ignored.
 - Counts are summed over documents and types (micro-average).
 """
 
@@ -21,14 +21,25 @@ from bertinchamps.metrics.counting import paired, span_report
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
-    Protocol,
     on_records,
     register_evaluate_module,
+)
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+
+PROTOCOLS.register(
+    "nested_exact",
+    Protocol(
+        "entities, nested: same type and boundaries, entities inside entities included",
+        metrics={"precision": "precision", "recall": "recall", "f1": "F1"},
+        headline="f1",
+        parts="types",
+        part="type",
+    ),
 )
 
 
 class Matching(NamedTuple):
-    """The entities of one document: those found, the gold ones missed, the predicted ones spurious."""
+    """The entities of one document: correct predictions, missed gold entities, spurious predictions."""
 
     correct: list[Entity]
     missed: list[Entity]
@@ -39,8 +50,8 @@ def match(gold: Iterable[Entity], predicted: Iterable[Entity]) -> Matching:
     """Match the entities of one document one to one.
 
     Where a prediction with further fragments could match several gold entities, BRATeval takes them in the
-    order of a hash table over the identifiers in the files. Here gold entities of more fragments choose
-    first, and among their candidates the one of fewest fragments, which leaves no identical pair apart.
+    order of a hash table over the identifiers in the files. This function matches gold entities with more fragments
+    first, each with the candidate of fewest fragments, so that identical entities always match.
     """
     wanted, found = Counter(gold), Counter(predicted)
     correct = list((wanted & found).elements())
@@ -73,7 +84,7 @@ def nested_exact_scores(gold: Sequence[AnnotatedText], predicted: Sequence[Annot
         predicted: a document of the same name and text for each gold one, in any order.
 
     Returns:
-        The keys of `counting.span_scores` over all types, and the same by type under `types`.
+        The keys of `counting.span_scores` over all types, and for each type under `types`.
 
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
@@ -90,7 +101,8 @@ def nested_exact_scores(gold: Sequence[AnnotatedText], predicted: Sequence[Annot
 register_evaluate_module(
     globals(),
     "NestedExact",
-    {"default": Protocol(DOCUMENT, on_records(nested_exact_scores))},
+    example=DOCUMENT,
+    scores=on_records(nested_exact_scores),
     description="Micro-averaged precision, recall and F1 of entities against all gold ones, as BRATeval's exact match.",
     inputs_description=DOCUMENTS_DESCRIPTION,
     citation="BRATeval, https://github.com/READ-BioMed/brateval. Used in Névéol et al. (2016), Clinical information "

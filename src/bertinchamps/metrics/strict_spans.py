@@ -1,63 +1,49 @@
 """The protocol "strict": whole entities, flat, right in type and in both boundaries, micro-averaged.
 
-It is what seqeval counts in strict mode on IOB2 tags (Nakayama, 2018), after nested entities have been resolved
-to the longest one. The counts are made on character spans, so they do not depend on any tokenizer; a test
-holds them equal to seqeval's on tags of the pieces between all boundaries. Blanks and invisible characters at an
-entity's edge belong to no token, so they do not count.
+These are the counts of seqeval in strict mode on IOB2 tags (Nakayama, 2018), after nested entities have been resolved
+to the longest one. Character spans are counted, so the scores do not depend on a tokenizer; a test compares them with
+seqeval's on tags of the pieces between all boundaries. Blanks and invisible characters at an entity's edge belong to no
+token and do not count.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.contract import AnnotatedText
 from bertinchamps.metrics.counting import paired, span_report
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
-    Protocol,
     on_records,
     register_evaluate_module,
 )
-from bertinchamps.spans import without_edges
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.spans import flat_entities
 
-
-def flatten(entities: Iterable[Entity]) -> tuple[Entity, ...]:
-    """The flat representation: contiguous entities that do not overlap, in the order of the text.
-
-    A discontinuous entity becomes its covering range, from the start of its first fragment to the end of its
-    last. Then the longest comes first and whatever overlaps it goes; among equally long ones the one that
-    starts first, and among those of one range the one whose label sorts first.
-    """
-    kept: list[Entity] = []
-    for entity in sorted(
-        entities, key=lambda entity: (entity.start - entity.end, entity.start, entity.label)
-    ):
-        place = bisect_left(kept, entity.start, key=lambda other: other.start)
-        after_the_left = place == 0 or kept[place - 1].end <= entity.start
-        before_the_right = place == len(kept) or entity.end <= kept[place].start
-        if after_the_left and before_the_right:
-            kept.insert(place, Entity(entity.label, ((entity.start, entity.end),)))
-    return tuple(kept)
-
-
-def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
-    """Those of `flatten`, without blanks and invisible characters at their edges."""
-    return flatten(without_edges(document))
+PROTOCOLS.register(
+    "strict",
+    Protocol(
+        "entities, strict: same type and boundaries, longest spans only (IOB2)",
+        metrics={"precision": "precision", "recall": "recall", "f1": "F1"},
+        headline="f1",
+        parts="types",
+        part="type",
+    ),
+)
 
 
 def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
-    """Precision, recall and F1 of flat entities, both sides flattened with `flat_entities`.
+    """Precision, recall and F1 of the `flat_entities` of both sides.
 
     Args:
         gold: documents with all their entities.
         predicted: a document of the same name and text for each gold one, in any order.
 
     Returns:
-        The keys of `counting.span_scores` over all types, and the same by type under `types`.
+        The keys of `counting.span_scores` over all types, and for each type under `types`.
 
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
@@ -74,7 +60,8 @@ def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedTe
 register_evaluate_module(
     globals(),
     "StrictSpans",
-    {"default": Protocol(DOCUMENT, on_records(strict_scores))},
+    example=DOCUMENT,
+    scores=on_records(strict_scores),
     description="Micro-averaged precision, recall and F1 of flat entities, as seqeval's strict mode on IOB2 tags.",
     inputs_description=DOCUMENTS_DESCRIPTION,
     citation="Nakayama (2018), seqeval. Published with it on QUAERO: Touchent and de la Clergerie (2024), "

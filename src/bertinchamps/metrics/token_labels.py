@@ -1,7 +1,7 @@
-"""The protocol "paper": labels of sub-tokens, as the tables of BERTinchamps count them.
+"""The protocol "paper": labels of subwords, as the tables of BERTinchamps count them.
 
-Fierens and Jodogne (2023), CEUR-WS volume 3551, paper 1. Most sub-tokens are outside of every entity and are
-counted, and a long word counts as often as it has pieces: the figures depend on the tokenizer.
+Fierens and Jodogne (2023), CEUR-WS volume 3551, paper 1. Most subwords are outside of every entity and are counted, and
+a word counts once for each of its subwords, so the scores depend on the tokenizer.
 """
 
 from __future__ import annotations
@@ -10,8 +10,23 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from bertinchamps.metrics.classification import class_scores
-from bertinchamps.metrics.evaluate_module import Protocol, register_evaluate_module
+from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.evaluate_module import register_evaluate_module
+from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+
+PROTOCOLS.register(
+    "paper",
+    Protocol(
+        "tags, the protocol of BERTinchamps",
+        metrics={"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"},
+        headline="weighted_f1",
+        parts="labels",
+        part="label",
+        remark="It scores tags one by one, and O, the commonest and easiest of them, is one of the classes: "
+        "far above entity F1, and not comparable with it.",
+    ),
+)
+
 
 REMARK = (
     "accuracy and F1 over sub-tokens, the outside label counted: far above F1 over entities and not comparable "
@@ -22,15 +37,15 @@ REMARK = (
 def token_label_scores(
     references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
-    """Accuracy over all sub-tokens, and F1 with support for each label.
+    """Accuracy over all subwords, and F1 with support for each label.
 
     Args:
-        references: the true labels of each sequence's sub-tokens.
-        predictions: the predicted ones, as many.
+        references: the true labels of each sequence's subwords.
+        predictions: the predicted labels, as many.
 
     Returns:
         accuracy, macro_f1 and weighted_f1 (over labels, by support), from 0 to 1; labels:
-        {label: {precision, recall, f1, support}}; and a remark. All are 0 where there is no sub-token.
+        {label: {precision, recall, f1, support}}; and a remark. All scores are 0 where there is no subword.
 
     Raises:
         ValueError: the two sides differ in the number of sequences or in the length of one.
@@ -50,7 +65,8 @@ def token_label_scores(
 register_evaluate_module(
     globals(),
     "TokenLabels",
-    {"default": Protocol(["string"], token_label_scores)},
+    example=["string"],
+    scores=token_label_scores,
     description=f"The BERTinchamps paper's tables: {REMARK}.",
     inputs_description="""
 Args:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from bertinchamps.errors import UserError
+from bertinchamps.hub import meaning, page_of
 
 # The names of dropout rates in the configs of transformers.
 DROPOUTS = (
@@ -220,9 +221,9 @@ def _unreadable(source: str, what: str, error: Exception) -> UserError:
     if Path(source).is_dir():
         detail = f"{source} holds no such files, or damaged ones"
     else:
-        detail = (
-            "no such directory here, and the Hub gave nothing under that name (offline, private, or misspelt)"
-        )
+        found = meaning(error, page_of(source, kind=""))
+        reason = f"the model {found}" if found else "the Hub has nothing that transformers can open there"
+        detail = f"no such directory here, and {reason}"
     first = str(error).strip().splitlines()
     return UserError(
         f"model={source}: cannot open {what}: {detail}.\n{type(error).__name__}: {first[0] if first else ''}"

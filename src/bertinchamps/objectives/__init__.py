@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
-from bertinchamps.contract import Task
+from dataclasses import asdict
+
+import torch
+
+from bertinchamps.data.corpus import Corpus
+from bertinchamps.objectives.objective import Objective
 from bertinchamps.registry import Registry
+from bertinchamps.schemas import PretrainConfig
 
-objectives: Registry[Task] = Registry("objective", "objective", package=__name__)
+objectives: Registry[Objective] = Registry("objective", "objective", package=__name__)
+GIVEN = ("corpus", "seed", "evaluation_blocks", "device", "arch")  # by the code, not by the config
 
-__all__ = ["objectives"]
+
+def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device) -> Objective:
+    """The objective of a configuration.
+
+    Args:
+        config: the settings.
+        corpus: that is learnt from.
+        device: where the model will be.
+
+    Raises:
+        UserError: the corpus is not what the objective needs.
+    """
+    return objectives.build(
+        **config.objective,
+        corpus=corpus,
+        seed=config.seed,
+        evaluation_blocks=config.evaluation.blocks,
+        device=device,
+        arch=asdict(config.arch),
+    )
+
+
+__all__ = ["GIVEN", "Objective", "build_objective", "objectives"]

@@ -1,95 +1,106 @@
-"""Tables of costs: what fine-tuning each setting and pretraining each model took."""
+"""Tables of costs: of fine-tuning each setting, and of pretraining each model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import pandas as pd
+
+from bertinchamps.reporting.means import columns_of, over_seeds, with_deviation
 from bertinchamps.reporting.runs import PretrainingRun
-from bertinchamps.reporting.sections import Mean, Section
-from bertinchamps.reporting.tables import Table, identity_columns, mean_columns, with_deviation
+from bertinchamps.reporting.sections import Section
+from bertinchamps.reporting.tables import Table, identities
+
+COSTS = ("seconds", "epochs", "steps", "tokens", "flops")
 
 
 def cost_table(sections: Iterable[Section]) -> Table:
-    """What each setting's fine-tuning cost."""
-    rows, records = [], []
+    """The cost of fine-tuning each setting, averaged over seeds."""
+    shown, records = [], []
     for section in sections:
-        for setting in section.settings:
-            cost = {
-                key: Mean.over(run.cost[key] for run in setting.runs)
-                for key in ("seconds", "epochs", "steps", "tokens", "flops")
-            }
-            hardware = ", ".join(sorted({run.hardware for run in setting.runs}))
-            rows.append(
+        costs = columns_of(
+            over_seeds(
                 [
-                    section.title,
-                    setting.label,
-                    with_deviation(cost["seconds"], ",.0f"),
-                    f"{cost['epochs'].value:.1f}",
-                    f"{cost['steps'].value:,.0f}",
-                    f"{cost['tokens'].value:,.0f}",
-                    f"{cost['flops'].value:.3g}",
-                    setting.seeds,
-                    hardware,
-                ]
-            )
-            identity = identity_columns(section, setting, split="")
-            del identity["split"]
-            records.append({**identity, **mean_columns(cost), "hardware": hardware})
-    return Table(
-        file_stem="finetuning_cost",
-        title="What fine-tuning cost, a run",
-        header=["task", "model", "seconds", "epochs", "steps", "tokens", "FLOPs", "seeds", "hardware"],
-        rows=rows,
-        records=records,
-    )
+                    (number, key, run.cost[key])
+                    for number, setting in enumerate(section.settings)
+                    for run in setting.runs
+                    for key in COSTS
+                ],
+                ["number"],
+            ),
+            COSTS,
+        )
+        costs["hardware"] = [
+            ", ".join(sorted({run.hardware for run in setting.runs})) for setting in section.settings
+        ]
+        records.append(identities(section, section.settings, split="").drop(columns="split").join(costs))
+        shown += [
+            {
+                "task": section.title,
+                "model": setting.label,
+                "seconds": with_deviation(cost.seconds, cost.seconds_deviation, ",.0f"),
+                "epochs": f"{cost.epochs:.1f}",
+                "steps": f"{cost.steps:,.0f}",
+                "tokens": f"{cost.tokens:,.0f}",
+                "FLOPs": f"{cost.flops:.3g}",
+                "seeds": setting.seeds,
+                "hardware": cost.hardware,
+            }
+            for setting, cost in zip(section.settings, costs.itertuples(), strict=True)
+        ]
+    return Table("finetuning_cost", "What fine-tuning cost, a run", pd.DataFrame(shown), pd.concat(records))
 
 
 def pretraining_table(runs: Sequence[PretrainingRun], names: Sequence[str]) -> Table:
-    """What each pretrained model cost, and its held-out loss.
+    """The cost and the held-out scores of each pretrained model.
 
     Args:
         runs: the finished runs.
-        names: what to call them.
+        names: name of each run in the table.
     """
-    header = ["run", "layers × width", "parameters", "tokenizer", "corpus", "hours", "steps", "tokens", "FLOPs",
-              "tokens/s", "held-out loss", "masked tokens right, %", "device"]  # fmt: skip
-    rows, records = [], []
-    for run, name in zip(runs, names, strict=True):
-        rows.append(
-            [
-                name,
-                run.shape,
-                f"{run.parameters:,}",
-                run.tokenizer,
-                run.data_fingerprint[:12],
-                f"{run.cost['seconds'] / 3600:.2f}",
-                f"{run.cost['steps']:,.0f}",
-                f"{run.cost['tokens']:,.0f}",
-                f"{run.cost['flops']:.3g}",
-                f"{run.tokens_per_second:,.0f}",
-                f"{run.held_out['loss']:.3f}",
-                f"{100 * run.held_out['accuracy']:.1f}",
-                run.device,
-            ]
-        )
-        cost = {key: run.cost[key] for key in ("seconds", "steps", "tokens", "flops")}
-        records.append(
-            {
-                "run": name,
-                "layers_and_width": run.shape,
-                "parameters": run.parameters,
-                "tokenizer": run.tokenizer,
-                "data_fingerprint": run.data_fingerprint,
-                **cost,
-                "tokens_per_second": run.tokens_per_second,
-                "held_out_loss": run.held_out["loss"],
-                "held_out_accuracy": run.held_out["accuracy"],
-                "device": run.device,
-                "command": run.command,
-            }
-        )
+    named = list(zip(runs, names, strict=True))
     note = (
         "Losses are in nats per masked token, at a mask of 15 %. They compare between runs of one corpus only, "
         "which has one tokenizer and one held-out part."
     )
-    return Table("pretraining", "What pretraining cost and reached", header, rows, records, (note,))
+    return Table(
+        "pretraining",
+        "What pretraining cost and reached",
+        pd.DataFrame([_pretraining_cells(run, name) for run, name in named]),
+        pd.DataFrame([_pretraining_record(run, name) for run, name in named], dtype=object),
+        (note,),
+    )
+
+
+def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
+    return {
+        "run": name,
+        "layers × width": run.shape,
+        "parameters": f"{run.parameters:,}",
+        "tokenizer": run.tokenizer,
+        "corpus": run.data_fingerprint[:12],
+        "hours": f"{run.cost['seconds'] / 3600:.2f}",
+        "steps": f"{run.cost['steps']:,.0f}",
+        "tokens": f"{run.cost['tokens']:,.0f}",
+        "FLOPs": f"{run.cost['flops']:.3g}",
+        "tokens/s": f"{run.tokens_per_second:,.0f}",
+        "held-out loss": f"{run.held_out['loss']:.3f}",
+        "masked tokens right, %": f"{100 * run.held_out['accuracy']:.1f}",
+        "device": run.device,
+    }
+
+
+def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:
+    return {
+        "run": name,
+        "layers_and_width": run.shape,
+        "parameters": run.parameters,
+        "tokenizer": run.tokenizer,
+        "data_fingerprint": run.data_fingerprint,
+        **{key: run.cost[key] for key in ("seconds", "steps", "tokens", "flops")},
+        "tokens_per_second": run.tokens_per_second,
+        "held_out_loss": run.held_out["loss"],
+        "held_out_accuracy": run.held_out["accuracy"],
+        "device": run.device,
+        "command": run.command,
+    }

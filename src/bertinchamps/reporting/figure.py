@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bertinchamps.metrics.protocols import PROTOCOLS
-from bertinchamps.reporting.scores import NAMES
-from bertinchamps.reporting.sections import Mean, Section
+from bertinchamps.reporting.means import deviation, mean
+from bertinchamps.reporting.sections import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,8 @@ COLUMNS = 2
 
 class _Row(NamedTuple):
     label: str
-    mean: Mean
+    mean: float
+    deviation: float  # NaN for one seed
     seeds: list[float]
     ours: bool
 
@@ -29,16 +31,17 @@ class _Panel(NamedTuple):
     protocol: str
 
     def rows(self) -> list[_Row]:
-        """From top to bottom: our settings, then the published models."""
+        """The rows from top to bottom: our settings, then the published models."""
         headline = PROTOCOLS[self.protocol].headline
         rows = []
         for setting in self.section.scored("test", self.protocol):
             seeds = [scores[headline] for scores in setting.scores("test", self.protocol)]
-            rows.append(_Row(setting.label, Mean.over(seeds), seeds, ours=True))
-        for figure in self.section.figures:
-            if figure.protocol == self.protocol and headline in figure.scores:
-                mean = Mean(figure.scores[headline], figure.deviations.get(headline))
-                rows.append(_Row(f"{figure.model} (published)", mean, [], ours=False))
+            rows.append(_Row(setting.label, mean(seeds), deviation(seeds), seeds, ours=True))
+        for published in self.section.published:
+            if published.protocol == self.protocol and headline in published.scores:
+                spread = published.deviations.get(headline, math.nan)
+                label = f"{published.model} (published)"
+                rows.append(_Row(label, published.scores[headline], spread, [], ours=False))
         return rows
 
 
@@ -88,7 +91,7 @@ def _draw(panel: _Panel, axis: Axes) -> None:
     for height, row in enumerate(rows):
         colour = OURS_COLOUR if row.ours else PUBLISHED_COLOUR
         axis.errorbar(
-            scale * row.mean.value, height, xerr=None if row.mean.deviation is None else scale * row.mean.deviation,
+            scale * row.mean, height, xerr=None if math.isnan(row.deviation) else scale * row.deviation,
             color=colour, capsize=3, marker="D" if row.ours else "s", markersize=6,
             markerfacecolor=colour if row.ours else "white",
         )  # fmt: skip
@@ -98,6 +101,6 @@ def _draw(panel: _Panel, axis: Axes) -> None:
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.margins(x=0.1)
     axis.grid(axis="x", alpha=0.3)
-    name = NAMES.get(protocol.headline, protocol.headline)
+    name = protocol.metrics[protocol.headline]
     axis.set_xlabel(f"{name} (test{', %' if protocol.percent else ''})", fontsize=9)
     axis.set_title(f"{panel.section.title}\n{protocol.title.partition(':')[0]}", fontsize=9)

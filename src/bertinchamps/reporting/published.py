@@ -11,17 +11,17 @@ import yaml
 
 
 @dataclass(frozen=True)
-class Figure:
+class PublishedScore:
     """The published scores of one model on one task under one protocol.
 
     Attributes:
-        task: as results.json names it.
-        protocol: as results.json names it.
-        model: as its authors call it.
+        task: name of the task in results.json.
+        protocol: name of the protocol in results.json.
+        model: name that the authors give the model.
         source: where the scores were read.
-        scores: shares of 1, by metric; those that were published.
-        deviations: their standard deviations over seeds, where published.
-        seeds: how many the scores are means of, where published.
+        scores: the published scores by metric, as shares of 1.
+        deviations: standard deviations over seeds by metric, where published.
+        seeds: number of seeds behind each mean, where published.
     """
 
     task: str
@@ -35,23 +35,23 @@ class Figure:
 
 @dataclass(frozen=True)
 class Published:
-    """Everything that published.yaml holds.
+    """The content of published.yaml.
 
     Attributes:
         tasks: titles of the paper's tasks, in the order of the report.
-        figures: all published scores.
-        notes: what a reader of the figures must know.
+        scores: all published scores.
+        notes: what a reader of the scores must know.
     """
 
     tasks: Mapping[str, str]
-    figures: tuple[Figure, ...]
+    scores: tuple[PublishedScore, ...]
     notes: tuple[str, ...]
 
 
 @cache
 def published() -> Published:
-    """The published figures that the package carries."""
+    """The published scores that the package carries."""
     text = resources.files(__package__).joinpath("published.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text)
-    figures = tuple(Figure(**figure) for figure in content["figures"])
-    return Published(content["tasks"], figures, tuple(content["notes"]))
+    scores = tuple(PublishedScore(**figure) for figure in content["figures"])
+    return Published(content["tasks"], scores, tuple(content["notes"]))

@@ -1,4 +1,4 @@
-"""Finds runs and reads what they scored and cost. A run that cannot be read is named with the reason."""
+"""Finds runs and reads their scores and costs. A run that cannot be read is listed with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
-from bertinchamps.training.run import settings_but_the_seed
+from bertinchamps.training.settings import settings_but_the_seed
 
 COSTS = ("seconds", "steps", "tokens", "flops", "epochs")
 FINETUNING_KEYS = {
@@ -28,7 +28,7 @@ RUN_FILES = ("results.json", "summary.json", "run.json")
 
 @dataclass(frozen=True)
 class FinetuningRun:
-    """A finished fine-tuning run: the keys of its results.json, and where it lies."""
+    """A finished fine-tuning run: the keys of its results.json, and its folder."""
 
     folder: Path
     task: str
@@ -48,13 +48,13 @@ class FinetuningRun:
 
     @property
     def digest(self) -> str:
-        """Names all that decides a run but its seed and its data: runs of one digest are repetitions."""
+        """Digest of the settings without the seed: runs of one digest on the same data are repetitions."""
         return hashlib.blake2b(canonical(self.settings).encode(), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True)
 class PretrainingRun:
-    """A finished pretraining run: what it cost, and how well it predicts held-out text."""
+    """A finished pretraining run: its cost and its held-out scores."""
 
     folder: Path
     command: str
@@ -69,7 +69,7 @@ class PretrainingRun:
 
 
 class LeftOut(NamedTuple):
-    """A run that is in no table, and why."""
+    """A run that is in no table, and the reason."""
 
     folder: Path
     reason: str
@@ -85,7 +85,7 @@ class Gathered:
 
 
 class _Unreadable(Exception):
-    """A run's files do not hold what they should; the message says what."""
+    """A run's files lack what the report needs; the message names it."""
 
 
 def gather(runs_dir: Path) -> Gathered:
@@ -119,7 +119,7 @@ def gather(runs_dir: Path) -> Gathered:
 
 
 def _leave_out_repetitions(gathered: Gathered) -> None:
-    """Of runs with the same setting and seed keep the last: twice the same seed is no second sample."""
+    """Keep the last of runs with the same settings and seed: the same seed twice is no second sample."""
     last: dict[tuple[object, ...], FinetuningRun] = {}
     for run in sorted(gathered.finetuning, key=lambda run: (run.finished, run.folder)):
         key = (run.task, run.head, run.model_label, run.data_fingerprint, run.digest, run.seed)
@@ -152,7 +152,7 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
 
 
 def _older_settings(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a results.json without settings: by the config.yaml beside it, or at the least by the words of its command."""
+    """Settings of a run of an earlier version: from the config.yaml beside results.json, or else from the command."""
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         return {"model": results.get("model"), **settings_but_the_seed(config)}

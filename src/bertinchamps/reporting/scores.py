@@ -1,28 +1,27 @@
-"""Tables of scores: for each protocol one of whole splits, and one by type, tag or class."""
+"""Tables of scores: for each protocol one of whole splits, and one by type, label or class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+
+import pandas as pd
 
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol
-from bertinchamps.reporting.published import Figure
-from bertinchamps.reporting.sections import Mean, Section, Setting
-from bertinchamps.reporting.tables import Record, Table, identity_columns, mean_columns, with_deviation
+from bertinchamps.reporting.means import columns_of, over_seeds, with_deviation
+from bertinchamps.reporting.published import PublishedScore
+from bertinchamps.reporting.sections import Section, Setting
+from bertinchamps.reporting.tables import Table, identities
 
-NAMES = {
-    "f1": "F1", "macro_f1": "macro F1", "micro_f1": "micro F1", "weighted_f1": "weighted F1",
-    "exact_match": "all labels right", "pearson": "Pearson", "spearman": "Spearman",
-    "mean_absolute_error": "mean absolute error", "root_mean_squared_error": "root mean squared error",
-}  # fmt: skip
 ABSENT = "–"
+SPLITS = ("test", "dev")  # in the CSV files; the page shows test alone
 
 
 def score_tables(section: Section) -> list[Table]:
-    """The tables of a section: for each protocol the whole split, then its parts where runs tell them."""
+    """The tables of a section: for each protocol the whole split, then its parts where runs have them."""
     tables = []
     for name in section.protocols:
         tables.append(_whole_table(section, name))
-        labels = _part_labels(section, name)
+        labels = _labels(section, name)
         if labels:
             tables.append(_part_table(section, name, labels))
     return tables
@@ -31,51 +30,73 @@ def score_tables(section: Section) -> list[Table]:
 def _whole_table(section: Section, name: str) -> Table:
     protocol = PROTOCOLS[name]
     settings = section.scored("test", name)
-    figures = [figure for figure in section.figures if figure.protocol == name]
-    rows = [
-        [
-            setting.label,
-            _parameters(setting),
-            *(_cell(_mean(setting, "test", name, metric), protocol) for metric in protocol.metrics),
-            f"ours, {setting.seeds}",
-        ]
-        for setting in settings
-    ]
-    rows += [
-        [
-            figure.model,
-            ABSENT,
-            *(_cell(_published_mean(figure, metric), protocol) for metric in protocol.metrics),
-            f"published: {figure.source}",
-        ]
-        for figure in figures
-    ]
-    records = [
-        {**identity_columns(section, setting, split), **_columns(setting, split, name)}
-        for split in ("test", "dev")
-        for setting in section.scored(split, name)
-    ]
-    records += [_published_record(section, figure) for figure in figures]
+    shown = _cells(_whole_means(settings, "test", name), protocol).unstack("metric")[list(protocol.metrics)]
+    shown.columns = list(protocol.metrics.values())
+    shown.insert(0, "model", [setting.label for setting in settings])
+    shown.insert(1, "parameters", [_parameters(setting) for setting in settings])
+    shown["from"] = [f"ours, {setting.seeds}" for setting in settings]
+    published = [score for score in section.published if score.protocol == name]
     remarks = [
         scores["remark"]
         for setting in settings
         for scores in setting.scores("test", name)
         if scores.get("remark")
     ]
-    notes = tuple(dict.fromkeys([*([protocol.remark] if protocol.remark else []), *remarks]))
     unit = "test, %" if protocol.percent else "test"
     return Table(
         file_stem=f"{section.file_stem}_{name}",
         title=f"{section.title}: {protocol.title} ({unit})",
-        header=["model", "parameters", *(NAMES.get(metric, metric) for metric in protocol.metrics), "from"],
-        rows=rows,
-        records=records,
-        notes=notes,
+        shown=pd.concat([shown, *(_published_row(score, protocol) for score in published)]),
+        records=pd.concat(
+            [
+                *(_whole_records(section, split, name) for split in SPLITS),
+                *(_published_record(score) for score in published),
+            ]
+        ),
+        notes=tuple(dict.fromkeys([*([protocol.remark] if protocol.remark else []), *remarks])),
     )
 
 
-def _part_labels(section: Section, name: str) -> list[str]:
-    """Every type, tag or class that some run was scored on."""
+def _whole_means(settings: Sequence[Setting], split: str, name: str) -> pd.DataFrame:
+    """Means over seeds of the scores of whole splits, by number of the setting."""
+    return over_seeds(
+        [
+            (number, metric, scores[metric])
+            for number, setting in enumerate(settings)
+            for scores in setting.scores(split, name)
+            for metric in PROTOCOLS[name].metrics
+        ],
+        ["number"],
+    )
+
+
+def _whole_records(section: Section, split: str, name: str) -> pd.DataFrame | None:
+    settings = section.scored(split, name)
+    if not settings:
+        return None
+    means = columns_of(_whole_means(settings, split, name), PROTOCOLS[name].metrics)
+    return identities(section, settings, split).join(means)
+
+
+def _published_row(score: PublishedScore, protocol: Protocol) -> pd.DataFrame:
+    cells = {
+        title: _cell(score.scores[metric], score.deviations.get(metric, float("nan")), protocol)
+        if metric in score.scores
+        else ABSENT
+        for metric, title in protocol.metrics.items()
+    }
+    origin = f"published: {score.source}"
+    return pd.DataFrame([{"model": score.model, "parameters": ABSENT, **cells, "from": origin}])
+
+
+def _published_record(score: PublishedScore) -> pd.DataFrame:
+    record = {"task": score.task, "from": score.source, "model": score.model, "split": "test"}
+    deviations = {f"{metric}_deviation": value for metric, value in score.deviations.items()}
+    return pd.DataFrame([{**record, "seeds": score.seeds, **score.scores, **deviations}], dtype=object)
+
+
+def _labels(section: Section, name: str) -> list[str]:
+    """Every type, label or class that a run was scored on."""
     key = PROTOCOLS[name].parts
     return sorted(
         {
@@ -90,79 +111,70 @@ def _part_labels(section: Section, name: str) -> list[str]:
 def _part_table(section: Section, name: str, labels: list[str]) -> Table:
     protocol = PROTOCOLS[name]
     settings = section.scored("test", name)
-    what = {"types": "type", "labels": "label", "classes": "class"}[protocol.parts]
-    rows = []
-    for label in labels:
-        parts = [_parts(setting, "test", name, label) for setting in settings]
-        f1 = [_cell(_part_mean(found, "f1"), protocol) for found in parts]
-        rows.append([label, _support(part for found in parts for part in found), *f1])
-    records: list[Record] = [
-        {
-            **identity_columns(section, setting, split),
-            "seeds": len(found),
-            what: label,
-            **mean_columns({metric: _part_mean(found, metric) for metric in PART_METRICS}),
-        }
-        for split in ("test", "dev")
-        for setting in section.scored(split, name)
-        for label in labels
-        if (found := _parts(setting, split, name, label))
-    ]
+    values = _part_values(settings, "test", name, labels)
+    f1 = over_seeds([value for value in values if value[2] == "f1"], ["number", "part"])
+    shown = _cells(f1.droplevel("metric"), protocol).unstack("number").reindex(labels).fillna(ABSENT)
+    shown.columns = [setting.label for setting in settings]
+    supports = pd.DataFrame(
+        [(part, value) for _, part, metric, value in values if metric == "support"],
+        columns=["part", "support"],
+    )
+    shown.insert(0, "support", supports.groupby("part")["support"].agg(_range).reindex(labels))
+    shown.insert(0, protocol.part, labels)
     return Table(
-        file_stem=f"{section.file_stem}_{name}_by_{what}",
-        title=f"{section.title}: F1 by {what}, protocol {name} (test, %)",
-        header=[what, "support", *(setting.label for setting in settings)],
-        rows=rows,
-        records=records,
+        file_stem=f"{section.file_stem}_{name}_by_{protocol.part}",
+        title=f"{section.title}: F1 by {protocol.part}, protocol {name} (test, %)",
+        shown=shown,
+        records=pd.concat([_part_records(section, split, name, labels) for split in SPLITS]),
         notes=(protocol.remark,) if protocol.remark else (),
     )
 
 
-def _published_record(section: Section, figure: Figure) -> Record:
-    identity = {"task": section.task, "from": figure.source, "model": figure.model, "split": "test"}
-    metrics = PROTOCOLS[figure.protocol].metrics
-    columns = mean_columns({metric: _published_mean(figure, metric) for metric in metrics})
-    return {**identity, "seeds": figure.seeds or "", **columns}
+def _part_values(
+    settings: Sequence[Setting], split: str, name: str, labels: Sequence[str]
+) -> list[tuple[int, str, str, float]]:
+    """(number of the setting, type or label or class, metric, value) for each run with a score of that part."""
+    return [
+        (number, label, metric, scores[PROTOCOLS[name].parts][label][metric])
+        for number, setting in enumerate(settings)
+        for scores in setting.scores(split, name)
+        for label in labels
+        if label in scores.get(PROTOCOLS[name].parts, {})
+        for metric in PART_METRICS
+    ]
 
 
-def _columns(setting: Setting, split: str, name: str) -> Record:
-    metrics = PROTOCOLS[name].metrics
-    return mean_columns({metric: _mean(setting, split, name, metric) for metric in metrics})
+def _part_records(section: Section, split: str, name: str, labels: Sequence[str]) -> pd.DataFrame | None:
+    settings = section.scored(split, name)
+    values = _part_values(settings, split, name, labels)
+    if not values:
+        return None
+    means = over_seeds(values, ["number", "part"])
+    columns = columns_of(means, PART_METRICS)
+    seeds = means.xs("f1", level="metric")["seeds"]
+    columns.insert(0, "seeds", seeds)
+    columns.insert(1, PROTOCOLS[name].part, columns.index.get_level_values("part"))
+    identity = identities(section, settings, split).rename_axis("number").drop(columns="seeds")
+    return identity.join(columns, how="inner")
 
 
-def _mean(setting: Setting, split: str, name: str, metric: str) -> Mean:
-    return Mean.over(scores[metric] for scores in setting.scores(split, name))
+def _cells(means: pd.DataFrame, protocol: Protocol) -> pd.Series:
+    """The means as people read them, in the same index."""
+    pairs = zip(means["mean"], means["deviation"], strict=True)
+    return pd.Series([_cell(*pair, protocol) for pair in pairs], index=means.index, dtype=object)
 
 
-def _published_mean(figure: Figure, metric: str) -> Mean | None:
-    value = figure.scores.get(metric)
-    return None if value is None else Mean(value, figure.deviations.get(metric))
+def _cell(mean: float, deviation: float, protocol: Protocol) -> str:
+    return (
+        with_deviation(mean, deviation, ".1f", 100)
+        if protocol.percent
+        else with_deviation(mean, deviation, ".3f")
+    )
 
 
-def _parts(setting: Setting, split: str, name: str, label: str) -> list[Mapping[str, float]]:
-    """The scores of a type, tag or class in each run that met it."""
-    key = PROTOCOLS[name].parts
-    return [scores[key][label] for scores in setting.scores(split, name) if label in scores.get(key, {})]
-
-
-def _part_mean(parts: Sequence[Mapping[str, float]], metric: str) -> Mean | None:
-    return Mean.over(part[metric] for part in parts) if parts else None
-
-
-def _support(parts: Iterable[Mapping[str, float]]) -> str:
-    """One number, or a range: where tags of pieces are counted, it depends on the model's tokenizer."""
-    supports = [part["support"] for part in parts]
-    ends = dict.fromkeys((min(supports), max(supports)))
-    return "–".join(f"{support:,}" for support in ends)
-
-
-def _cell(mean: Mean | None, protocol: Protocol) -> str:
-    if mean is None:
-        return ABSENT
-    if not protocol.percent:
-        return with_deviation(mean, ".3f")
-    deviation = None if mean.deviation is None else 100 * mean.deviation
-    return with_deviation(Mean(100 * mean.value, deviation), ".1f")
+def _range(supports: Sequence[float]) -> str:
+    """One support, or a range: the support of labels of subwords depends on the tokenizer."""
+    return "–".join(f"{support:,}" for support in dict.fromkeys((min(supports), max(supports))))
 
 
 def _parameters(setting: Setting) -> str:

@@ -1,37 +1,17 @@
-"""Groups runs into what may stand side by side, and averages over seeds."""
+"""Groups runs: settings that differ in their seed only, and sections of settings that may stand side by side."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from bertinchamps.fingerprints import canonical
-from bertinchamps.reporting.published import Figure, Published
+from bertinchamps.reporting.published import Published, PublishedScore
 from bertinchamps.reporting.runs import FinetuningRun
 
-MOST_TOLD = 3  # settings in a label
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over seeds.
-
-    Attributes:
-        value: the mean, or the one value.
-        deviation: the sample standard deviation; None for one seed.
-    """
-
-    value: float
-    deviation: float | None
-
-    @classmethod
-    def over(cls, values: Iterable[float]) -> Mean:
-        """The mean of at least one value."""
-        values = list(values)
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+LONGEST_DIFFERENCE = 3  # settings that a label names
 
 
 @dataclass(frozen=True)
@@ -39,20 +19,20 @@ class Setting:
     """Runs that differ in their seed only.
 
     Attributes:
-        label: the model, the head where the task has one, and what sets it apart from others of that name.
-        runs: one a seed, by seed.
+        label: the model, the head where the task has one, and the settings that differ from others of that name.
+        runs: one a seed, in the order of seeds.
     """
 
     label: str
     runs: tuple[FinetuningRun, ...]
 
     def scores(self, split: str, protocol: str) -> list[Mapping[str, Any]]:
-        """The scores of each run; all must have been scored so."""
+        """The scores of each run; each must have this split and protocol."""
         return [run.scores[split][protocol] for run in self.runs]
 
     @property
     def seeds(self) -> str:
-        """How many seeds and which."""
+        """The number of seeds, and the seeds."""
         seeds = ", ".join(str(run.seed) for run in self.runs)
         return f"{len(self.runs)} seeds: {seeds}" if len(self.runs) > 1 else f"1 seed: {seeds}"
 
@@ -62,13 +42,13 @@ class Section:
     """Settings that were scored on the same data.
 
     Attributes:
-        task: its name.
-        data_fingerprint: of the data.
-        title: for people.
-        file_stem: what the names of its files begin with.
-        settings: by label.
-        figures: the published ones of the task.
-        notes: what the runs or the report have to say about them.
+        task: name of the task in results.json.
+        data_fingerprint: fingerprint of the data.
+        title: the task's name for people.
+        file_stem: beginning of the names of the section's files.
+        settings: in the order of labels.
+        published: the published scores of the task.
+        notes: remarks of the runs and of the report.
     """
 
     task: str
@@ -76,11 +56,11 @@ class Section:
     title: str
     file_stem: str
     settings: tuple[Setting, ...]
-    figures: tuple[Figure, ...]
+    published: tuple[PublishedScore, ...]
     notes: tuple[str, ...]
 
     def scored(self, split: str, protocol: str) -> list[Setting]:
-        """The settings, each with those of its runs that were scored so."""
+        """The settings with runs that were scored on this split by this protocol, each with these runs alone."""
         narrowed = (
             Setting(
                 setting.label,
@@ -92,7 +72,7 @@ class Section:
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols that some run was scored by on test, in the order of the runs."""
+        """The protocols that runs were scored by on test, in the order of the runs."""
         return list(
             dict.fromkeys(
                 name for setting in self.settings for run in setting.runs for name in run.scores["test"]
@@ -108,8 +88,8 @@ def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Sectio
         by_data = _grouped(of_task, lambda run: run.data_fingerprint)
         by_data.sort(key=lambda pair: (-len(pair[1]), pair[0]))
         for position, (fingerprint, of_data) in enumerate(by_data):
-            # published figures stand beside the data that most runs used: at most one state is the published one
-            figures = tuple(f for f in published.figures if f.task == task) if position == 0 else ()
+            # published scores stand beside the data that most runs used: at most one state is the published one
+            beside = tuple(score for score in published.scores if score.task == task and position == 0)
             short = "" if position == 0 else f", other data ({fingerprint[:12]})"
             stem = task if position == 0 else f"{task}_data_{fingerprint[:12]}"
             found.append(
@@ -119,7 +99,7 @@ def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Sectio
                     title=published.tasks.get(task, task) + short,
                     file_stem=stem,
                     settings=_settings(of_data),
-                    figures=figures,
+                    published=beside,
                     notes=tuple(_notes(of_data, [name for name, _ in by_data])),
                 )
             )
@@ -128,7 +108,7 @@ def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Sectio
 
 
 def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
-    """Runs of the same settings; where two have one label, each tells what it has different."""
+    """Runs of the same settings; where several settings have one label, each label names the differences."""
 
     def label(run: FinetuningRun) -> str:
         return run.model_label if run.head is None else f"{run.model_label}, {run.head}"
@@ -137,19 +117,19 @@ def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
     for name, of_label in _grouped(runs, label):
         by_digest = _grouped(of_label, lambda run: run.digest)
         for _, of_setting in by_digest:
-            told = _difference(of_setting[0], [others[0] for _, others in by_digest])
-            found.append(Setting(f"{name}{told}", tuple(sorted(of_setting, key=lambda run: run.seed))))
+            difference = _difference(of_setting[0], [others[0] for _, others in by_digest])
+            found.append(Setting(f"{name}{difference}", tuple(sorted(of_setting, key=lambda run: run.seed))))
     return tuple(sorted(found, key=lambda setting: setting.label))
 
 
 def _difference(run: FinetuningRun, beside: list[FinetuningRun]) -> str:
-    """What a run's settings have that others of its label have not, in brackets; nothing if it is the only one."""
+    """The settings in which a run differs from others of its label, in brackets; empty if there are no others."""
     keys = sorted({key for other in beside for key in other.settings})
     differing = [key for key in keys if len({canonical(other.settings.get(key)) for other in beside}) > 1]
-    told = [f"{key}={run.settings.get(key)}" for key in differing[:MOST_TOLD]]
-    if len(differing) > MOST_TOLD:
-        told.append(f"… {run.digest}")
-    return f" ({', '.join(told)})" if told else ""
+    named = [f"{key}={run.settings.get(key)}" for key in differing[:LONGEST_DIFFERENCE]]
+    if len(differing) > LONGEST_DIFFERENCE:
+        named.append(f"… {run.digest}")
+    return f" ({', '.join(named)})" if named else ""
 
 
 def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:
@@ -163,7 +143,7 @@ def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:
 
 
 def _counts(runs: list[FinetuningRun]) -> str:
-    """What is in each split, where the runs agree on it (windows depend on the tokenizer, for one)."""
+    """The counts of each split in which the runs agree (windows, for one, depend on the tokenizer)."""
     splits = []
     for split, counts in runs[0].data.items():
         same = [

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bertinchamps.data.loader import order
+from bertinchamps.data.order import order
 
 UPDATES_SORTED_TOGETHER = 32
 SHORTEST_SHARE = 0.8  # of the length of a batch's longest example

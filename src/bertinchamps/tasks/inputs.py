@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import brat, conll, json_lines, tables
-from bertinchamps.tasks.windows import Words
+from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.formats import brat, conll, tables
+from bertinchamps.tasks.formats.json_lines import string
+from bertinchamps.tasks.tagging.windows import Words
+from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.tables import QUOTED_TSV
 
 STREAM = "-"
 ID = "id"  # the column of names where none is named
@@ -74,18 +78,32 @@ class Inputs:
             yield portion
 
 
-def open_inputs(source: str, kind: str, columns: tables.Columns, id_field: str | None) -> Inputs:
-    """Where texts come from.
+def open_inputs(config: PredictConfig, words: bool, pairs: bool) -> Inputs:
+    """The texts to label, if they are what the model reads.
 
     Args:
-        source: a file, a folder, or - for standard input, which is one text.
-        kind: of the model: "ner" or one of texts.
-        columns: those of a table or the keys of JSON lines; there is no label.
-        id_field: the column of names, or None for the column `id` where there is one.
+        config: input and columns.
+        words: files of words (CoNLL) are read, too, and names of texts are to be names of files (`Kind.reads_words`).
+        pairs: the model reads pairs of texts.
 
     Raises:
-        UserError: the name tells no known format, or a table lacks a column.
+        UserError: the name tells no known format, a table lacks a column, or single texts are given for pairs.
     """
+    if (config.pair_field is not None) != pairs:
+        raise UserError(
+            f"pair_field={config.pair_field}: the model reads "
+            + ("pairs; name the key or column of the second text" if pairs else "one text at a time")
+        )
+    columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
+    inputs = _open(config.input, words, columns, config.id_field)
+    if pairs and inputs.text_column is None:
+        raise UserError(
+            f"input={config.input}: single texts, and the model reads pairs: give a .csv, .tsv or .jsonl with both"
+        )
+    return inputs
+
+
+def _open(source: str, words: bool, columns: tables.Columns, id_field: str | None) -> Inputs:
     if source == STREAM:
         text = brat.decoded(sys.stdin.buffer.read(), "standard input")
         return Inputs(lambda: iter([_alone("stdin", text, "standard input")]))
@@ -94,16 +112,16 @@ def open_inputs(source: str, kind: str, columns: tables.Columns, id_field: str |
         return Inputs(lambda: (_alone(each.name, each.text, each.name) for each in brat.read_texts(path)))
     if path.suffix == ".txt":
         return Inputs(lambda: iter([_alone(path.stem, _whole(path), str(path))]))
-    if kind == "ner" and conll.is_named_so(path):
+    if words and conll.is_named_so(path):
         return Inputs(lambda: _sentences(path))
     suffix = tables.format_of(path)
     if suffix is None:
-        more = f", and {' '.join(conll.SUFFIXES)}" if kind == "ner" else ""
+        more = f", and {' '.join(conll.SUFFIXES)}" if words else ""
         raise UserError(f"{path}: unknown kind of file; known are {KNOWN}{more}")
     wanted = columns.wanted() | ({id_field: "id_field"} if id_field else {})
     separator = tables.open_rows(path, wanted).separator
     return Inputs(
-        lambda: _rows(path, kind, columns, wanted, id_field),
+        lambda: _rows(path, words, columns, wanted, id_field),
         id_field or ID,
         columns.text,
         separator if suffix == ".csv" else None,
@@ -129,7 +147,7 @@ def _sentences(path: Path) -> Iterator[Input]:
 
 
 def _rows(
-    path: Path, kind: str, columns: tables.Columns, wanted: dict[str, str], id_field: str | None
+    path: Path, words: bool, columns: tables.Columns, wanted: dict[str, str], id_field: str | None
 ) -> Iterator[Input]:
     id_column = id_field or ID
     some = False
@@ -137,12 +155,12 @@ def _rows(
         some = True
         fields, place = tuple(zip(names, cells, strict=True)), f"{path}: {where}"
         row = dict(fields)
-        text = json_lines.string(row, columns.text, place, "text_field")
-        pair = json_lines.string(row, columns.pair, place, "pair_field") if columns.pair else None
+        text = string(row, columns.text, place, "text_field")
+        pair = string(row, columns.pair, place, "pair_field") if columns.pair else None
         name = _identity(row.get(id_column), f"{place}: column {id_column!r}")
         if not name:  # a file of brat has no comma in its name
             stem = path.name.split(".")[0]
-            name = f"{stem}-{where.replace(' ', '-')}" if kind == "ner" else f"{path.name}, {where}"
+            name = f"{stem}-{where.replace(' ', '-')}" if words else f"{path.name}, {where}"
         if id_column not in row:
             fields = ((id_column, name), *fields)
         yield Input(name, text, place, pair, None, fields)
@@ -171,6 +189,12 @@ class Survey(NamedTuple):
     texts: int
     columns: tuple[str, ...]
     quoted: int
+
+    def notes(self) -> list[str]:
+        """What the user may want to know before all texts are labelled."""
+        if not self.quoted:
+            return []
+        return [f"{self.quoted:,} of {self.texts:,} texts are in quotes, which are kept: {QUOTED_TSV}"]
 
 
 def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:

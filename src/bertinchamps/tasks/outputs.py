@@ -1,95 +1,78 @@
-"""Predictions on disk, in the formats of the trade. They hold document text, and go nowhere else.
-
-predictions/SPLIT/brat/NAME.txt NAME.ann    loadable by brat, scorable by BRATeval
-predictions/SPLIT/gold/NAME.txt NAME.ann    what the corpus says, beside it
-predictions/SPLIT.jsonl SPLIT.conll         the same as JSON lines and as IOB2 columns
-predictions/SPLIT_errors.md                 what went wrong, for people
-"""
+"""Where `predict` writes, and in which format."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from bertinchamps.contract import AnnotatedText, LabelledText
-from bertinchamps.metrics.error_analysis import error_analysis
-from bertinchamps.metrics.overlap import ByPlace
-from bertinchamps.metrics.strict_spans import flat_entities
-from bertinchamps.tasks.classification import TextClassification, TextLabeller
-from bertinchamps.tasks.entities import word_tags
-from bertinchamps.tasks.formats import brat, conll, json_lines, spans_jsonl
-from bertinchamps.tasks.ner import EntityRecognition
-from bertinchamps.tasks.sentences import sentences
-from bertinchamps.tasks.windows import words_of
+from bertinchamps.console import tell
+from bertinchamps.durable import progressive, unfinished
+from bertinchamps.errors import Stopped, UserError
+from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.formats.tables import fits_tsv
+from bertinchamps.tasks.inputs import STREAM
+from bertinchamps.tasks.kinds import Kind
+
+SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "tsv": ".tsv", "conll": ".conll", "html": ".html", "brat": ""}
+FORMATS = ("brat", *list(SUFFIXES)[:-1])
 
 
-def write_predictions(
-    folder: Path, task: EntityRecognition | TextClassification, split: str, predicted: Any
-) -> None:
-    """Write a split's predictions into a folder.
+@contextmanager
+def open_output(config: PredictConfig, form: str) -> Iterator[Path | None]:
+    """The place to write, which gets its final name at the end; None for standard output.
 
-    Args:
-        folder: made if it does not exist.
-        task: that made them.
-        split: its name.
-        predicted: what `task.predict` returned.
+    Raises:
+        UserError: it cannot be written; the message names what was labelled until then.
+        Stopped: by Ctrl-C.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(task, TextClassification):
-        json_lines.write(
-            folder / f"{split}.jsonl", _class_lines(task.labeller, predicted, task.splits[split])
-        )
+    if config.output == STREAM:
+        yield None
         return
-    gold = task.splits[split]
-    write_brat(folder / split / "brat", predicted)
-    write_brat(folder / split / "gold", gold)
-    spans_jsonl.write(folder / f"{split}.jsonl", predicted)
-    conll.write(folder / f"{split}.conll", tagged(predicted))
-    (folder / f"{split}_errors.md").write_text(error_analysis(gold, predicted), encoding="utf-8")
+    output = Path(config.output).expanduser()
+    left = unfinished(output)
+    try:
+        with progressive(output, folder=form == "brat") as place:
+            yield place
+    except OSError as error:
+        kept = f"; what was labelled is in {left}" if left.exists() else ""
+        raise UserError(f"output={config.output}: cannot be written ({error.strerror}){kept}") from error
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"stopped; what was labelled until now is in {left}" if left.exists() else "stopped"
+        ) from None
+    except BaseException:
+        if left.exists():
+            tell(f"not finished: what was labelled until now is in {left}")
+        raise
 
 
-def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
-    """A folder of brat that holds exactly these documents; an earlier one of that name is replaced."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for document in documents:
-        brat.write_document(folder, document)
+def format_of(config: PredictConfig, kind: Kind, facts: TaskFacts) -> str:
+    """The format to write: `format=`, or what the name of the output says.
 
-
-def tagged(documents: Iterable[AnnotatedText]) -> Iterator[conll.TaggedText]:
-    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag.
-
-    Sentences and words are those of the file that the document is from, where it said them.
+    Raises:
+        UserError: the format cannot be told, or the answers of this kind of model have no place in it.
     """
-    for document in documents:
-        flat = ByPlace(flat_entities(document))
-        if document.words is not None:
-            yield conll.TaggedText(document.text, document.words, word_tags(document.words, flat))
-            continue
-        for start, end in sentences(document.text):
-            words = words_of(document.text, start, end)
-            if words:
-                yield conll.TaggedText(document.text, words, word_tags(words, flat))
+    form = config.format if config.format != "auto" else _named_format(config.output, kind)
+    if form not in kind.formats:
+        raise UserError(
+            f"output={config.output}: model={config.model} gives classes, which are written as JSON lines or a table: "
+            "end it in .jsonl, .csv or .tsv"
+        )
+    if form == "tsv" and not all(map(fits_tsv, facts.labels)):
+        raise UserError(f"output={config.output}: a label of the model has a tab or a line end; write a .csv")
+    return form
 
 
-def _class_lines(
-    labeller: TextLabeller, logits: Any, examples: Sequence[LabelledText]
-) -> Iterator[dict[str, Any]]:
-    """An object for each example: its name, what was predicted, what is right, and how sure the model is."""
-    rows = zip(examples, labeller.targets(logits), labeller.probabilities(logits), strict=True)
-    for example, target, probabilities in rows:
-        record = {
-            "id": example.name,
-            "predicted": plain(labeller.kind, target),
-            "gold": plain(labeller.kind, example.target),
-        }
-        yield {**record, "probabilities": probabilities} if probabilities else record
-
-
-def plain(kind: str, target: Any) -> Any:
-    """A target as JSON has it: a class, a list of classes or a number."""
-    if kind == "single_label":
-        return target[0]
-    return list(target) if kind == "multi_label" else target
+def _named_format(output: str, kind: Kind) -> str:
+    if output == STREAM:
+        return "jsonl"
+    suffix = Path(output).suffix
+    for form, own in SUFFIXES.items():
+        if own == suffix:
+            return form
+    more = ", .conll or .html, give a folder for brat, or set format=" if "conll" in kind.formats else ""
+    raise UserError(
+        f"output={output}: what {suffix} should hold is not known; end it in .jsonl, .csv or .tsv{more}"
+    )

@@ -12,7 +12,7 @@ from typing import cast
 from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.spans import without_edges
-from bertinchamps.tasks import Splits
+from bertinchamps.tasks.readers import Splits
 
 Record = AnnotatedText | LabelledText
 LABELS_SHOWN = 20  # of a split, on the screen

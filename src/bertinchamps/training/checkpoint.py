@@ -35,7 +35,7 @@ def write(
     save_model: Callable[[Path], None],
     optimizer: Tensors,
     state: dict[str, Any],
-    save_more: Callable[[Path], None] | None = None,
+    save_hooks: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write a checkpoint at `folder`, whole or not at all.
 
@@ -44,7 +44,7 @@ def write(
         save_model: writes the model and tokenizer files into the directory it is given.
         optimizer: tensors and plain values.
         state: JSON-able.
-        save_more: writes what else going on needs into the directory, whose folder `resume` exists.
+        save_hooks: writes the state of hooks into the `resume` folder that it is given.
     """
 
     def fill(unfinished: Path) -> None:
@@ -52,8 +52,7 @@ def write(
         (unfinished / "resume").mkdir()
         torch.save(optimizer, unfinished / "resume" / "optimizer.pt")
         (unfinished / "resume" / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
-        if save_more is not None:
-            save_more(unfinished)
+        save_hooks(unfinished / "resume")
 
     write_directory(folder, fill)
 

@@ -35,7 +35,7 @@ class Clock:
     Args:
         budget: the limits; a limit of None does not count.
         epoch_length: positions in one epoch.
-        flops_per_token: model FLOPs, forward and backward.
+        flops_per_token: model FLOPs, forward and backward; a function of progress where they change while training.
         spent: from a checkpoint.
         now: the time in seconds.
     """
@@ -44,19 +44,28 @@ class Clock:
         self,
         budget: BudgetConfig,
         epoch_length: int,
-        flops_per_token: float,
+        flops_per_token: float | Callable[[float], float],
         spent: Spent | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = {
-            f.name: limit for f in fields(budget) if (limit := getattr(budget, f.name)) is not None
-        }
-        self.epoch_length, self.flops_per_token = epoch_length, flops_per_token
+        self.epoch_length, self._flops_per_token = epoch_length, flops_per_token
+        self.allow(budget)
         self.reserve = 0.0
         self._spent = spent or Spent()
         self._now = now
         self._started_at: float | None = None
         self._seconds_before = self._spent.seconds
+
+    def allow(self, budget: BudgetConfig) -> None:
+        """Set the limits, which count from the beginning of the run: what is spent stays spent."""
+        limits = {f.name: getattr(budget, f.name) for f in fields(budget)}
+        self.limits = {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def flops_per_token(self) -> float:
+        """Model FLOPs per token at the present progress, forward and backward."""
+        flops = self._flops_per_token
+        return flops(self.progress()) if callable(flops) else flops
 
     def start(self) -> None:
         """Start wall time: the first batch comes next."""
@@ -74,10 +83,10 @@ class Clock:
             tokens: that the update read.
             positions: of the data stream that the update consumed.
         """
+        self._spent.flops += tokens * self.flops_per_token  # before progress moves on
         self._spent.steps += 1
         self._spent.tokens += tokens
         self._spent.positions += positions
-        self._spent.flops += tokens * self.flops_per_token
 
     def rewind(self, spent: Spent) -> None:
         """Go back to `spent`, before updates that were skipped; the seconds of those updates stay spent."""

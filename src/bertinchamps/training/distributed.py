@@ -26,6 +26,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
+from bertinchamps.console import tell
 from bertinchamps.errors import ProcessEnded, ToldByFirst, UserError
 from bertinchamps.launch import Launch, launched
 
@@ -44,6 +45,11 @@ class Processes(Launch):
     """
 
     patient: dist.ProcessGroup | None = None
+
+    def tell(self, message: str) -> None:
+        """Say something to the user, on the first process alone."""
+        if self.first:
+            tell(message)
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every process, by rank; waits for the slowest process."""

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bertinchamps.training.hooks import read_metrics
+
 TRAIN_COLOUR, HELD_OUT_COLOUR = "#9aa5b1", "#b3282d"
+
+
+def draw_losses(run: Path) -> None:
+    """Draw the loss curves of a run into its directory: loss.png and loss.svg."""
+    plot_loss(read_metrics(run / "metrics.jsonl"), run.name, run / "loss")
 
 
 def plot_loss(records: Sequence[dict[str, Any]], title: str, file_stem: Path) -> list[Path]:

@@ -20,7 +20,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,22 +32,12 @@ from bertinchamps.durable import read_json, write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.launch import launched
 from bertinchamps.training import checkpoint
+from bertinchamps.training.settings import compared, deciding_settings, settings_of
 
-# What may differ when a run goes on: where things are and how they are computed. Another precision, device or
-# number of threads changes losses by rounding.
-FREE_TO_CHANGE = (
-    "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "blocks.workers", "label",
-    "task.title",
-)  # fmt: skip
-# What the fingerprint of a corpus stands for where a run reads an exported one: it goes on with the original, and
-# the other way round.
-IN_FINGERPRINT = (
-    "data", "cleaning", "tokenizer", "blocks.held_out_share", "blocks.tokens_per_character",
-)  # fmt: skip
 SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
 SUMMARY_KEYS = {
     "pretrain": (
-        "held_out.loss", "held_out.accuracy", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
+        "held_out", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
         "tokens_per_second", "share_of_peak_flops", "peak_flops", "peak_origin",
     ),
     "finetune": ("scores", "selection.value"),
@@ -117,7 +107,7 @@ def open_run(
     if lock is None:
         raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
     if old is None:
-        settings = yaml.safe_dump(_as_dict(config), sort_keys=False, allow_unicode=True)
+        settings = yaml.safe_dump(asdict(cast(Any, config)), sort_keys=False, allow_unicode=True)
         write_file(folder / "config.yaml", settings)
         write_json(
             folder / "run.json", {**_facts(command, data_fingerprint), **(settled or {})}
@@ -179,15 +169,15 @@ def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell:
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
         return folder if (folder / "run.json").is_file() else None
-    wanted = deciding_settings(config)
 
     def same(folder: Path) -> bool:
         settings = _settings_of(folder)
         if settings is None:
             tell(f"{folder / 'config.yaml'} is missing or damaged: that run is passed over")
             return False
-        before, now = _compared(settings, wanted)
-        return before == now and (now == wanted or _fingerprint_of(folder) == data_fingerprint)
+        before, now = compared(settings, config)
+        whole = now == deciding_settings(config)
+        return before == now and (whole or _fingerprint_of(folder) == data_fingerprint)
 
     for file in sorted(Path(config.runs_dir).expanduser().glob("*/run.json"), reverse=True):
         unfinished = not (file.parent / SUMMARIES[command]).exists()
@@ -222,7 +212,7 @@ def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
             f"{folder / 'config.yaml'}: missing or damaged, so nobody can tell whether the run would go on with the "
             "same settings; restore it from a copy, or start a new run without resume"
         )
-    before, now = _compared(settings, deciding_settings(config))
+    before, now = compared(settings, config)
     changed = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -243,16 +233,11 @@ def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
         )
 
 
-def deciding_settings(config: RunConfig) -> dict[str, Any]:
-    """Those that decide the result, by their full names."""
-    return _settings(_as_dict(config))
-
-
 def _settings_of(folder: Path) -> dict[str, Any] | None:
     """The deciding settings of a run's directory; None where its config.yaml is missing or damaged."""
     try:
         config = yaml.safe_load((folder / "config.yaml").read_bytes())
-        return _settings(config) if isinstance(config, dict) and config else None
+        return settings_of(config) if isinstance(config, dict) and config else None
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return None
 
@@ -290,54 +275,6 @@ def _refuse_taken(folder: Path, given: str) -> None:
             f"run_dir={given}: not empty, and nothing in it was touched. "
             "Add resume=auto to go on with that run, or choose another directory."
         )
-
-
-def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
-    """Flat settings in which two runs of one row of a report agree: all that decide, but the seed.
-
-    The examples are told by their fingerprint and the encoder by what `model` meant, so neither's place is among them.
-
-    Args:
-        config: as config.yaml has it.
-    """
-    return {
-        key: value
-        for key, value in _settings(config).items()
-        if key not in ("seed", "model") and not key.startswith("task.")
-    }
-
-
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Flat settings without those that are free to change."""
-    return _without(dict(_flat(config)), FREE_TO_CHANGE)
-
-
-def _without(flat: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Flat settings without those of these names, or below them."""
-    return {
-        name: value
-        for name, value in flat.items()
-        if not any(name == key or name.startswith(f"{key}.") for key in keys)
-    }
-
-
-def _compared(before: dict[str, Any], now: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of a run and those to go on with, without what fingerprints compare if one reads an export."""
-    if "prepared" in (before.get("data.name"), now.get("data.name")):
-        return _without(before, IN_FINGERPRINT), _without(now, IN_FINGERPRINT)
-    return before, now
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _as_dict(config: RunConfig) -> dict[str, Any]:
-    return asdict(cast(Any, config))
 
 
 def _facts(command: str, data_fingerprint: str) -> dict[str, Any]:

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from bertinchamps.console import tell
 from bertinchamps.errors import UserError
 from bertinchamps.training.distributed import Processes
-from bertinchamps.training.run import Run, RunConfig, deciding_settings, read_facts
+from bertinchamps.training.run import Run, RunConfig, open_run, read_facts
+from bertinchamps.training.settings import deciding_settings
+
+
+def open_shared_run(
+    command: str,
+    config: RunConfig,
+    data_fingerprint: str,
+    label: str,
+    processes: Processes,
+    settled: Mapping[str, str] | None = None,
+) -> Run:
+    """`open_run`, by the first process of a job for all of its processes.
+
+    Raises:
+        UserError: see `open_run`; or processes differ in settings or data, or do not see one directory.
+    """
+    if config.resume == "never" and max(processes.gather(processes.restarts)):
+        processes.tell("torchrun began this job again, which makes resume=auto of resume=never")
+        config = replace(cast(Any, config), resume="auto")
+    refuse_differences(processes, config, data_fingerprint)
+    opened = partial(open_run, command, config, data_fingerprint, label, tell, settled)
+    return share_run(processes, opened)
 
 
 def share_run(processes: Processes, open_it: Callable[[], Run]) -> Run:

@@ -12,105 +12,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from bertinchamps.contract import Batch, Output, Task
-from bertinchamps.errors import UserError
 from bertinchamps.schemas import BatchConfig
-from bertinchamps.training.clock import Clock, Spent
+from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import ALONE, Processes
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.pace import Pace
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
 from bertinchamps.training.stepping import Stepping
+from bertinchamps.training.updates import (
+    Dealer,
+    NonFiniteLoss,
+    PendingUpdate,
+    Update,
+    UpdateSize,
+    mixed_seed,
+)
 
-
-@dataclass(frozen=True)
-class Update:
-    """What one update was like, over all processes.
-
-    Attributes:
-        step: updates done, this one included.
-        loss: mean over the update's targets, in nats.
-        gradient_norm: before clipping. Not finite where fp16 overflowed: the update was left out then.
-        learning_rate: of the first parameter group.
-        sequences: sequences averaged.
-        tokens: tokens read.
-        seconds: from its beginning, or from the end of the update before it if that was later, to its end.
-        optimizer_seconds: of them, in the optimizer's step; None on a GPU, where nobody waits for it.
-        spent: of the budget, this update included.
-        progress: through the budget, this update included.
-    """
-
-    step: int
-    loss: float
-    gradient_norm: float
-    learning_rate: float
-    sequences: int
-    tokens: int
-    seconds: float
-    optimizer_seconds: float | None
-    spent: Spent
-    progress: float
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """An update whose numbers are still on the device.
-
-    Attributes:
-        numbers: waits for its loss and gradient norm.
-        position: of the data stream before it.
-        spent: before it.
-        began: time when its first batch was asked for, in seconds.
-        rounds: micro-batches that this process computed for it, at the most, one after the other.
-        update: what is known of it without its numbers.
-    """
-
-    numbers: Callable[[], list[float]]
-    position: int
-    spent: Spent
-    began: float
-    rounds: int
-    update: Update
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """What an update reads, over all processes."""
-
-    targets: int
-    tokens: int
-    sequences: int
-    next_position: int
-
-
-class Hook:
-    """Something that happens beside the updates: logging, evaluation, checkpoints."""
-
-    def before_training(self, trainer: Trainer) -> None:
-        """The clock has started; no update yet."""
-
-    def after_update(self, trainer: Trainer) -> None:
-        """The weights have just changed, or on a GPU are about to."""
-
-    def observe(self, trainer: Trainer, update: Update) -> None:
-        """What an update was like: at once, or on a GPU when the next one is on its way."""
-
-    def after_training(self, trainer: Trainer) -> None:
-        """The last update is done."""
-
-    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
-        """Training breaks off with an error, which is raised again when every hook has heard of it."""
-
-
-class NonFiniteLoss(UserError):
-    """A loss or gradient that is not a finite number; raised before the weights are touched."""
+RESERVE_MARGIN = 1.3  # the last evaluation and checkpoint may take so much longer than the ones measured
 
 
 class Trainer:
@@ -127,7 +54,7 @@ class Trainer:
         seed: of dropout; with the step it decides the random state of each micro-batch of an update.
         gradient_clipping: largest gradient norm, or None.
         hooks: called in this order.
-        position: where the data stream goes on.
+        cursor: where the data stream goes on.
         reserve: seconds to keep for what comes after the last update, as the run measured them before.
         scaling: state of fp16's loss scale, as the run left it before.
         processes: among which the micro-batches are dealt out.
@@ -145,7 +72,7 @@ class Trainer:
         seed: int,
         gradient_clipping: float | None,
         hooks: Sequence[Hook] = (),
-        position: int = 0,
+        cursor: int = 0,
         reserve: Mapping[str, float] | None = None,
         scaling: Mapping[str, Any] | None = None,
         processes: Processes = ALONE,
@@ -157,20 +84,21 @@ class Trainer:
             clock,
             runtime,
         )
-        self.position, self.processes = position, processes
+        self.cursor, self.processes = cursor, processes
+        self.hooks: Sequence[Hook] = hooks
         self.stop_requested = False  # by a signal: a checkpoint is written, and the run can go on later
         self.converged = (
             False  # a hook saw that more updates would not help: the run ends as if the budget did
         )
         self.consistent = True  # weights, clock and position are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
-        self._schedule, self._batch, self._seed, self._hooks = schedule, batch, seed, hooks
+        self._schedule, self._batch, self._seed = schedule, batch, seed
         self._stepping = Stepping(optimizer, runtime, gradient_clipping, scaling)
-        self._waiting: list[_Waiting] = []  # updates whose numbers nobody has read yet
+        self._pending: list[PendingUpdate] = []  # updates whose numbers nobody has read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
         self._pace = Pace(runtime.compiled)
         self._settled_at = -math.inf  # when the numbers of the latest update were there
-        self._dealt = 0  # micro-batches, to all processes, since this one started
+        self._dealer = Dealer(processes)
 
     @property
     def step(self) -> int:
@@ -181,7 +109,8 @@ class Trainer:
         """Update until the budget ends, the time runs out within an update, a hook sees convergence, or a stop
         is requested.
 
-        May be called off the main thread, and again.
+        May be called off the main thread, and again: after `clock.allow` gave it a further budget, with the same
+        hooks or with others in `hooks`.
 
         Raises:
             NonFiniteLoss: before the weights are touched.
@@ -189,25 +118,27 @@ class Trainer:
         try:
             self._fit()
         except BaseException as error:
-            for hook in self._hooks:
+            for hook in self.hooks:
                 hook.after_failure(self, error)
             raise
 
     def _fit(self) -> None:
         ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
         rank, size = self.processes.rank, self.processes.size
-        batches = self.task.batches(self.position, self._batch.micro_batch, rank, size)
+        batches = self.task.batches(self.cursor, self._batch.micro_batch, rank, size)
         stream = self.runtime.feed(batches, ahead)
+        self.converged = False
+        self._dealer = Dealer(self.processes)
         self.model.train()
         self.clock.start()
-        for hook in self._hooks:
+        for hook in self.hooks:
             hook.before_training(self)
         self.processes.share_weights(self.model)
         while self._update(stream):
-            for hook in self._hooks:
+            for hook in self.hooks:
                 hook.after_update(self)
         self.settle()
-        for hook in self._hooks:
+        for hook in self.hooks:
             hook.after_training(self)
         self.clock.stop()
         stream.close()
@@ -225,6 +156,15 @@ class Trainer:
         self.model.train()
         return scores
 
+    def keep_time_for(self, what: str, seconds: float) -> None:
+        """Keep time for what comes after the last update.
+
+        Args:
+            what: "evaluation" or "checkpoint".
+            seconds: that it took the last time, or is estimated to take.
+        """
+        self.reserve[what] = RESERVE_MARGIN * seconds
+
     def learning_rate(self) -> float:
         """Of the first parameter group, as the last update used it."""
         return float(self.optimizer.param_groups[0]["lr"])
@@ -235,21 +175,21 @@ class Trainer:
         Raises:
             NonFiniteLoss: in one of them; the run is back where it was before it.
         """
-        waiting, self._waiting = self._waiting, []
+        waiting, self._pending = self._pending, []
         for one in waiting:
             loss, norm = one.numbers()
             try:
                 self._refuse_non_finite(one.spent.steps + 1, loss, norm)
             except NonFiniteLoss:
                 self.clock.rewind(one.spent)
-                self.position = one.position
+                self.cursor = one.cursor
                 self.consistent = True  # the device skipped this step and all after it
                 raise
             now = time.perf_counter()
             seconds, self._settled_at = now - max(one.began, self._settled_at), now
             self._pace.learn(seconds, one.rounds)
             update = replace(one.update, loss=loss, gradient_norm=norm, seconds=seconds)
-            for hook in self._hooks:
+            for hook in self.hooks:
                 hook.observe(self, update)
 
     def _update(self, stream: Generator[Batch]) -> bool:
@@ -260,7 +200,7 @@ class Trainer:
             return False
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self._schedule(progress)
-        batches, whole = self._deal(stream, micro_batches(self._batch, progress))
+        batches, whole = self._dealer.deal(stream, micro_batches(self._batch, progress))
         loss = self._accumulate(batches, whole.targets)
         if loss is None:
             return False
@@ -283,16 +223,16 @@ class Trainer:
 
     def _count(
         self,
-        whole: _Whole,
+        whole: UpdateSize,
         began: float,
         rounds: int,
         numbers: Callable[[], list[float]],
         optimizer_seconds: float | None,
     ) -> None:
         """Charge an update to the budget, and keep what it was like for the hooks."""
-        spent, position = self.clock.spent, self.position
-        self.clock.spend(whole.tokens, whole.next_position - position)
-        self.position = whole.next_position
+        spent, cursor = self.clock.spent, self.cursor
+        self.clock.spend(whole.tokens, whole.next_cursor - cursor)
+        self.cursor = whole.next_cursor
         update = Update(
             step=self.step,
             loss=math.nan,
@@ -305,7 +245,7 @@ class Trainer:
             spent=self.clock.spent,
             progress=self.clock.progress(),
         )
-        self._waiting.append(_Waiting(numbers, position, spent, began, rounds, update))
+        self._pending.append(PendingUpdate(numbers, cursor, spent, began, rounds, update))
         self.consistent = True
 
     def _agreed_progress(self) -> float | None:
@@ -320,22 +260,6 @@ class Trainer:
         if not self.processes.first:
             self.clock.follow(seconds, reserve)
         return None if finished or stop else progress
-
-    def _deal(self, stream: Generator[Batch], number: int) -> tuple[dict[int, Batch], _Whole]:
-        """This process' share of an update of so many micro-batches, by their place in it, and the whole of it.
-
-        They are dealt in turn, over all updates; so a process may get one fewer than another, or none.
-        """
-        rank, size = self.processes.rank, self.processes.size
-        batches = {place: next(stream) for place in range(number) if (self._dealt + place) % size == rank}
-        self._dealt += number
-        sums = self.processes.sum(
-            sum(batch.targets for batch in batches.values()),
-            sum(batch.tokens for batch in batches.values()),
-            sum(len(next(iter(batch.inputs.values()))) for batch in batches.values()),
-            batches[number - 1].next_position if number - 1 in batches else 0,
-        )
-        return batches, _Whole(*map(int, sums))
 
     def _accumulate(self, batches: dict[int, Batch], targets: int) -> torch.Tensor | None:
         """Add up the gradient of the mean over all targets of the update; None if it is to be dropped.
@@ -352,7 +276,7 @@ class Trainer:
                 break
             began = time.perf_counter()
             # the same for any number of processes, and so that resuming needs no random state
-            torch.manual_seed(_mixed(self._seed, self.step, place))
+            torch.manual_seed(mixed_seed(self._seed, self.step, place))
             with self.runtime.arithmetic():
                 output = self._loss(self.model, batch.inputs)
             loss = output.loss_sum / targets
@@ -378,7 +302,7 @@ class Trainer:
 
     def _expected_seconds(self) -> float:
         """Until the next update is done: its own time, and that of updates which the device has not finished."""
-        unfinished = sum(one.rounds for one in self._waiting)
+        unfinished = sum(one.rounds for one in self._pending)
         return self._pace.update(unfinished + self._rounds(self.clock.progress()))
 
     def _rounds(self, progress: float) -> int:
@@ -390,12 +314,7 @@ class Trainer:
         self.settle()
         return {
             "spent": vars(self.clock.spent),
-            "position": self.position,
+            "position": self.cursor,  # its name on disk since the first version
             "reserve": self.reserve,
             "scaling": self._stepping.state(),
         }
-
-
-def _mixed(seed: int, step: int, place: int) -> int:
-    """A seed for one micro-batch of an update, far from all others (SplitMix64's constants)."""
-    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + place * 0x94D049BB133111EB) % 2**63

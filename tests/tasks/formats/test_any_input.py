@@ -18,7 +18,7 @@ from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.formats.conll import Layout
-from bertinchamps.tasks.outputs import tagged
+from bertinchamps.tasks.tagging.columns import tagged
 
 SECRET = "Confidentielle"
 NOISE = st.sampled_from(

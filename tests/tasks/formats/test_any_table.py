@@ -12,12 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import json_lines, tables
+from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.formats.tables import Columns
 from bertinchamps.tasks.inputs import open_inputs, survey
-from bertinchamps.tasks.labelled import Answer, checker, class_columns, class_object, class_row
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.texts.targets import Answer
+from bertinchamps.tasks.writing import cells, checker
+from bertinchamps.textfiles import json_lines
 
 SECRET = "Confidentielle"
+KIND, FACTS = kinds.build("single_label"), TaskFacts("toy", "single_label", None, ("é",), 64)
 WORDS = [SECRET, "text", "label", "id", "0", "1.5", "9" * 400, "nan", "null", "\\ud800", "é", "💊"]
 MARKS = [*",;\t\"'|[]{}: \n\r\ufeff\x00\x85\u2028", '""', "\r\n"]
 PIECES = st.lists(st.sampled_from(WORDS + MARKS), max_size=30).map("".join)
@@ -78,8 +84,8 @@ def test_any_content_comes_out_as_it_went_in_or_is_refused_beforehand(
         path = Path(folder, name)
         path.write_text(data.draw(content_of(name)), encoding="utf-8", newline="")
         try:
-            inputs = open_inputs(str(path), "single_label", Columns(label=None, setting="{}_field"), None)
-            found = survey(inputs, checker("single_label", form, inputs))
+            inputs = open_inputs(PredictConfig(input=str(path)), KIND.reads_words, pairs=False)
+            found = survey(inputs, checker(KIND, FACTS, form, inputs))
         except UserError as error:
             check_words(error)
             return
@@ -87,18 +93,23 @@ def test_any_content_comes_out_as_it_went_in_or_is_refused_beforehand(
         out = Path(folder, f"out.{form}")
         if form == "jsonl":
             out.write_text(
-                "".join(json_lines.line(class_object(one, answer)) for one in given_ones), encoding="utf-8"
+                "".join(json_lines.line(KIND.as_object(FACTS, one, answer, inputs)) for one in given_ones),
+                encoding="utf-8",
             )
         else:
             stream = io.StringIO(newline="")
-            names = [*found.columns, *class_columns("single_label")]
-            rows = [class_row(one, answer, found.columns) for one in given_ones]
+            names = [*found.columns, *KIND.columns(FACTS)]
+            rows = [
+                line
+                for one in given_ones
+                for line in KIND.rows(FACTS, answer, cells(one, found.columns, None))
+            ]
             tables.write(stream, names, rows, None if form == "tsv" else ",")
             out.write_text(stream.getvalue(), encoding="utf-8", newline="")
         again = list(tables.open_rows(out, {"predicted": "x"}).rows)
     assert len(again) == len(given_ones)
-    for one, (_, names_again, cells) in zip(given_ones, again, strict=True):
-        read = dict(zip(names_again, cells, strict=True))
+    for one, (_, names_again, written) in zip(given_ones, again, strict=True):
+        read = dict(zip(names_again, written, strict=True))
         assert read["predicted"] == "é"
         assert all(
             form == "jsonl" or read[key] == tables.cell(value)

@@ -67,9 +67,11 @@ class DemoSource:
         """All documents, or those from a number on, each written when it is asked for."""
         return (self._document(index) for index in range(cast(int, after or 0), self.number))
 
-    def share(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shares."""
-        return map(self._document, range(rank * self.number // of, (rank + 1) * self.number // of))
+    def shard(self, rank: int, world_size: int) -> Iterator[Document]:
+        """The documents of shard `rank` of `world_size` contiguous ones."""
+        return map(
+            self._document, range(rank * self.number // world_size, (rank + 1) * self.number // world_size)
+        )
 
     def held_out(self) -> None:
         """None: the documents are alike, so a share of them is as good as any."""
@@ -77,7 +79,7 @@ class DemoSource:
     def sample(self, characters: int) -> Iterator[Document]:
         """Documents at an even stride over the corpus."""
         wanted = min(self.number, max(1, characters // MEAN_CHARACTERS))
-        return (self._document(position * self.number // wanted) for position in range(wanted))
+        return (self._document(step * self.number // wanted) for step in range(wanted))
 
     def _document(self, index: int) -> Document:
         _, scene, dice = _begin(self.seed, index)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from bertinchamps.data.sources.demo_grammar import Scene, numbers, scene, table, words
+from bertinchamps.data.sources.demo_grammar import Scene, scene
+from bertinchamps.data.sources.demo_words import numbers, table, words
 
 DISEASES = table("""
 maladie:n ; site:n ; medecin:n ; s1:n ; s2:n ; signe ; examen:n ; remede:n ; dose ; prise ; facteur:n ; suite:n

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from bertinchamps.data.sources.demo_grammar import Scene, numbers, scene, table, words
+from bertinchamps.data.sources.demo_grammar import Scene, scene
+from bertinchamps.data.sources.demo_words import numbers, table, words
 
 PEOPLE = words(
     "n",

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from bertinchamps.data.sources.demo_general import CITIES, COUNTS, ELDERS, KIN, MOMENTS, PEOPLE, STATES
-from bertinchamps.data.sources.demo_grammar import Scene, numbers, scene, table, words
+from bertinchamps.data.sources.demo_grammar import Scene, scene
+from bertinchamps.data.sources.demo_words import numbers, table, words
 
 COUNTRIES = table("""
 pays:n ; en ; capitale:n ; langue:n ; monnaie:n ; mets:np ; gens:np ; relief:n

@@ -13,9 +13,10 @@ from bertinchamps.contract import Document, Place
 from bertinchamps.data.file_hashes import content_hashes, quick_hashes
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
-from bertinchamps.data.sources.readers_bytes import MOST_MB, Progress, irregular, not_a_file
 from bertinchamps.data.sources.readers_records import Layout, most_problems
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.lines import MOST_MB
+from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
 
 TXT_DOCUMENTS = ("file", "line")
 SHOWN_PROBLEMS = 30
@@ -95,13 +96,13 @@ class FilesSource:
         """
         return self._documents("files", cast(list[int], after))
 
-    def share(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shares of the files, about as large as the others."""
+    def shard(self, rank: int, world_size: int) -> Iterator[Document]:
+        """The documents of shard `rank` of `world_size` contiguous ones of the files, about as large as the others."""
         sizes = [path.stat().st_size for path in self._files("files")]
         total, before = max(1, sum(sizes)), 0
         for file, size in enumerate(sizes):
             middle = before + size / 2
-            if min(of - 1, int(of * middle / total)) == rank:
+            if min(world_size - 1, int(world_size * middle / total)) == rank:
                 yield from self._read("files", file)
             before += size
 

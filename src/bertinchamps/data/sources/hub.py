@@ -1,11 +1,12 @@
 """A dataset of the Hugging Face Hub, streamed: compressed JSON lines, or Parquet.
 
-A line of OSCAR's shards: {"content": "Le musée rouvre …", "warc_headers": {…}, "metadata": {…}}. Scripts of
+A line of OSCAR's files: {"content": "Le musée rouvre …", "warc_headers": {…}, "metadata": {…}}. Scripts of
 repositories are never run. `configs/data/` has a yaml for each corpus that is known to fit.
 """
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import zlib
@@ -13,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
+from bertinchamps import hub
 from bertinchamps.contract import Document, Place
-from bertinchamps.data.sources import sources
-from bertinchamps.data.sources.readers_bytes import MOST_MB, bounded, decompressed, too_long
+from bertinchamps.data.sources import readers_parquet, sources
 from bertinchamps.data.sources.readers_records import MOST_KEY, most_problems
-from bertinchamps.data.sources.readers_tables import PARQUET_BATCH
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.lines import MOST_MB, bounded, too_long
+from bertinchamps.textfiles.opening import decompressed
 
 WAYS_OUT = """Ways out:
   your own files   data=files 'data.files=[notes/*.jsonl.zst]'  (also .json, .txt, .csv, .parquet, .gz)
@@ -37,14 +39,14 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
 
 @sources.register("hub", check=_problems)
 class HubSource:
-    """Streams the shards; nothing is kept on disk, and a bounded buffer in memory.
+    """Streams the files; nothing is kept on disk, and a bounded buffer in memory.
 
     A part that a broken or silent connection did not give is asked for again, six times in all, as huggingface_hub
     does it (HF_HUB_DOWNLOAD_TIMEOUT is how many seconds of silence are waited for).
 
     Args:
         repository: dataset repository on the Hub.
-        pattern: its shards; `.parquet`, or JSON lines, plain, `.gz` or `.zst`.
+        pattern: of its files; `.parquet`, or JSON lines, plain, `.gz` or `.zst`.
         text_field: the key or column that holds the text.
         max_documents: read no more than so many documents; None for all.
         max_record_mb: refuse lines and documents of more than so many millions of bytes, before they fill the memory.
@@ -86,39 +88,39 @@ class HubSource:
         }
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:
-        """The documents, in the order of the shards: all, or those behind [shard, rows of it read, rows read in all].
+        """The documents, in the order of the files: all, or those behind [file, rows of it read, rows read in all].
 
-        Shards before the place are not downloaded.
+        Files before the place are not downloaded.
 
         Raises:
-            UserError: no shard fits the pattern, a line has no text field, or the Hub stops answering.
+            UserError: no file fits the pattern, a line has no text field, or the Hub stops answering.
         """
         first, read, total = cast(list[int], after) or (0, 0, 0)
-        for shard in range(first, len(self._shards())):
+        for file in range(first, len(self._files())):
             left = None if self._max_documents is None else self._max_documents - total
             if left == 0:
                 return
-            skipped = read if shard == first else 0
-            for number, document in self._documents(shard, skipped, left):
+            skipped = read if file == first else 0
+            for number, document in self._documents(file, skipped, left):
                 total += 1
                 if document is not None:
-                    yield document._replace(place=[shard, number, total])
+                    yield document._replace(place=[file, number, total])
 
-    def share(self, rank: int, of: int) -> Iterator[Document]:
-        """The documents of one of so many contiguous shares of the shards.
+    def shard(self, rank: int, world_size: int) -> Iterator[Document]:
+        """The documents of shard `rank` of `world_size` contiguous ones of the files.
 
         Raises:
-            UserError: as for `documents`, or there is a limit, which shares cannot keep.
+            UserError: as for `documents`, or there is a limit, which shards cannot keep.
         """
         if self._max_documents is not None:
-            raise UserError("data.max_documents: tasks of a cluster read whole shards; leave it out")
-        number = len(self._shards())
-        for shard in range(rank * number // of, (rank + 1) * number // of):
-            yield from (document for _, document in self._documents(shard, 0, None) if document is not None)
+            raise UserError("data.max_documents: tasks of a cluster read whole files; leave it out")
+        number = len(self._files())
+        for file in range(rank * number // world_size, (rank + 1) * number // world_size):
+            yield from (document for _, document in self._documents(file, 0, None) if document is not None)
 
-    def _documents(self, shard: int, skipped: int, most: int | None) -> Iterator[tuple[int, Document | None]]:
-        """The rows of a shard without the first ones, each with its number; None where it has no text."""
-        name = self._shards()[shard]
+    def _documents(self, file: int, skipped: int, most: int | None) -> Iterator[tuple[int, Document | None]]:
+        """The rows of a file without the first ones, each with its number; None where it has no text."""
+        name = self._files()[file]
         rows = itertools.islice(self._rows(name), skipped, None if most is None else skipped + most)
         for number, row in enumerate(rows, start=skipped + 1):
             where = f"{name.rpartition('/')[2]}:{'row' if self._parquet else 'line'} {number}"
@@ -129,11 +131,11 @@ class HubSource:
         """None: a share of the documents is split off."""
 
     def sample(self, characters: int) -> Iterator[Document]:
-        """The first documents; the shards are in no particular order."""
+        """The first documents; the files are in no particular order."""
         del characters  # the reader stops where it has enough
         return self.documents()
 
-    def _shards(self) -> list[str]:
+    def _files(self) -> list[str]:
         """The files that fit the pattern, in the order of their names."""
         if self._found is not None:
             return self._found
@@ -141,23 +143,23 @@ class HubSource:
 
         pattern = f"datasets/{self._repository}@{self._revision()}/{self._pattern}"
         with self._reading():
-            shards = sorted(str(shard) for shard in HfFileSystem().glob(pattern))
-        if not shards:
+            files = sorted(str(file) for file in HfFileSystem().glob(pattern))
+        if not files:
             raise UserError(
                 f"data.pattern={self._pattern}: no such files in {self._repository} (see {self._page()}/tree/main)"
             )
-        self._found = shards
-        return shards
+        self._found = files
+        return files
 
-    def _rows(self, shard: str) -> Iterator[Any]:
+    def _rows(self, name: str) -> Iterator[Any]:
         """Rows of Parquet with nothing but the text, if they have one; lines of JSON as bytes."""
         from huggingface_hub import HfFileSystem
 
-        with self._reading(), HfFileSystem().open(shard, "rb") as file:
+        with self._reading(), HfFileSystem().open(name, "rb") as file:
             if not self._parquet:
-                for number, line in enumerate(bounded(decompressed(file, shard), self._most_mb), start=1):
+                for number, line in enumerate(bounded(decompressed(file, name), self._most_mb), start=1):
                     if line is None:
-                        raise too_long(shard, f"line {number}", self._most_mb, MOST_KEY)
+                        raise too_long(name, f"line {number}", self._most_mb, MOST_KEY)
                     yield line
                 return
             import pyarrow.parquet as parquet
@@ -165,23 +167,25 @@ class HubSource:
             table = parquet.ParquetFile(file)
             names = table.schema_arrow.names
             columns = [self._text_field] if self._text_field in names else names
-            for batch in table.iter_batches(PARQUET_BATCH, columns=columns):
+            for batch in table.iter_batches(readers_parquet.BATCH, columns=columns):
                 yield from batch.to_pylist()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        import httpx
         import pyarrow as arrow
-        from huggingface_hub.errors import HfHubHTTPError
 
-        try:
-            yield
-        except (EOFError, zlib.error, arrow.ArrowException, UnicodeDecodeError) as error:
-            raise UserError(
-                f"a shard of {self._repository} is damaged or cut ({type(error).__name__})"
-            ) from error
-        except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
-            raise self._error(f"could not be read to its end ({type(error).__name__})") from error
+        with hub.reporting("data.repository", self._repository, self._error):
+            try:
+                yield
+            except (
+                EOFError,
+                zlib.error,
+                gzip.BadGzipFile,
+                arrow.ArrowException,
+                UnicodeDecodeError,
+            ) as error:
+                damage = type(error).__name__
+                raise UserError(f"a file of {self._repository} is damaged or cut ({damage})") from error
 
     def _text(self, row: Any, where: str) -> str | None:
         if isinstance(row, bytes):
@@ -212,46 +216,16 @@ class HubSource:
 
     def _asked(self) -> str:
         """The commit that the repository's default branch is at."""
-        import httpx
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            HfHubHTTPError,
-            HFValidationError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-        )
 
         api: Any = HfApi()
-        try:
+        with hub.reporting("data.repository", self._repository, self._error):
             revision = api.dataset_info(self._repository, timeout=10).sha
             api.auth_check(self._repository, repo_type="dataset")
-        except GatedRepoError as error:
-            raise self._error(
-                "is gated, and you are not logged in with an account that accepted its terms"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise self._error("was not found on the Hub, or is private") from error
-        except HFValidationError as error:
-            raise UserError(
-                f"data.repository={self._repository}: not a name of the form owner/name"
-            ) from error
-        except OfflineModeIsEnabled as error:
-            raise self._error("cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked") from error
-        except HfHubHTTPError as error:
-            raise self._error(
-                f"cannot be read: {api.endpoint} answered {error.response.status_code}"
-            ) from error
-        except (httpx.HTTPError, OSError) as error:
-            raise self._error(
-                f"cannot be read: {api.endpoint} did not answer ({type(error).__name__})"
-            ) from error
         return str(revision)
 
     def _error(self, what: str) -> UserError:
         return UserError(f"the corpus {self._repository} {what}.\n" + WAYS_OUT.format(page=self._page()))
 
     def _page(self) -> str:
-        from huggingface_hub import constants
-
-        return f"{constants.ENDPOINT}/datasets/{self._repository}"
+        return hub.page_of(self._repository)

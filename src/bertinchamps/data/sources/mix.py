@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from bertinchamps.contract import Document, Place, Source
-from bertinchamps.data.cleaning import clean, cleaning_problems, compares
+from bertinchamps.data.cleaning import cleaning_problems
+from bertinchamps.data.cleaning.cleaner import clean
+from bertinchamps.data.cleaning.stages import compares
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import named
@@ -68,7 +70,7 @@ class Reading:
         self._stream = self._opened()
 
     def behind(self) -> float:
-        """The smaller, the more this part lags behind its share."""
+        """Characters read, divided by the weight: smallest for the part that lags most behind its share."""
         return float(self.state["characters"] / self.part.weight)
 
 

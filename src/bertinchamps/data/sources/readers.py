@@ -9,24 +9,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertinchamps.data.sources.readers_bytes import Progress, chunks, decoded, lines
+from bertinchamps.data.sources.readers_parquet import read_parquet
 from bertinchamps.data.sources.readers_records import MOST_KEY, Layout, Reader, Record, no_field
-from bertinchamps.data.sources.readers_tables import read_csv, read_parquet, read_tsv
+from bertinchamps.data.sources.readers_tables import read_csv, read_tsv
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.json_lines import HALF, is_text, parsed
+from bertinchamps.textfiles.lines import chunks, decoded, lines
+from bertinchamps.textfiles.opening import Progress, suffixes
 
-COMPRESSIONS = (".gz", ".zst")
 BLANKS = " \t\r\n"
 
 
 def format_of(path: Path) -> str | None:
     """The format's suffix (".jsonl"), or None if the name has no known one. Parquet compresses itself."""
-    name = path.name.lower()
-    for compression in COMPRESSIONS:
-        if name.endswith(compression):
-            inner = Path(name.removesuffix(compression)).suffix
-            return inner if inner in READERS and inner != ".parquet" else None
-    suffix = Path(name).suffix
-    return suffix if suffix in READERS else None
+    suffix, packing = suffixes(path)
+    return suffix if suffix in READERS and not (packing and suffix == ".parquet") else None
 
 
 def records(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
@@ -53,33 +50,14 @@ def _item_text(path: Path, where: str, item: object, layout: Layout) -> str | No
         raise UserError(
             f"{path}: {where}: {what} {kind}, not a text; data.text_field=NAME names the text's field"
         )
-    try:
-        item.encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"{path}: {where}: half a surrogate pair (\\ud800 to \\udfff) is no text; remove it"
-        ) from None
+    if not is_text(item):
+        raise UserError(f"{path}: {where}: {HALF}")
     return item
 
 
 def _json_line(path: Path, number: int, line: bytes, layout: Layout) -> str | None:
-    text = decoded(path, number, line)
-    try:
-        item, problem = json.loads(text), ""
-    except RecursionError:
-        problem = "nested too deeply"
-    except ValueError as error:
-        problem = (
-            f"{error.msg.split(':')[0]}, column {error.colno}"
-            if isinstance(error, json.JSONDecodeError)
-            else ""
-        )
-        problem = problem or "a number of too many digits"
-    if problem:
-        raise UserError(
-            f"{path}: line {number}: not valid JSON ({problem}); a .jsonl file holds one JSON object a line"
-        )
-    return _item_text(path, f"line {number}", item, layout)
+    where = f"line {number}"
+    return _item_text(path, where, parsed(decoded(path, number, line), f"{path}: {where}"), layout)
 
 
 def read_jsonl(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:

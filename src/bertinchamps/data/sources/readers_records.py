@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bertinchamps.data.sources.readers_bytes import MOST_MB, Progress, too_long
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.lines import MOST_MB, too_long
+from bertinchamps.textfiles.names import field_names
+from bertinchamps.textfiles.opening import Progress
 
 SETTING = "data.text_field"  # the key that names the text
-
-
 MOST_KEY = "data.max_record_mb"
 
 
@@ -53,25 +53,8 @@ class Record(NamedTuple):
 Reader = Callable[[Path, Layout, Progress], Iterator[Record]]
 
 
-def field_names(names: Sequence[str], wanted: str = "") -> str:
-    """How many fields were found, for a message, and which one is nearly called as the wanted one.
-
-    What they are called is not said: where the header is missing, or a key stands in the wrong place, those are a
-    document's words.
-    """
-    near = [place for place, name in enumerate(names, start=1) if _plain(name) == _plain(wanted)]
-    hint = f"; number {near[0]} differs in capitals, quotes or blanks alone" if near and wanted else ""
-    return (
-        f"{len(names)} by {'another name' if len(names) == 1 else 'other names'}" if names else "none"
-    ) + hint
-
-
-def _plain(name: str) -> str:
-    return name.strip("'\" \t\r\n\ufeff").casefold()
-
-
 def no_field(path: Path, where: str, kind: str, layout: Layout, names: Sequence[str]) -> UserError:
-    """The message for a text field that is not there. Those that are there are counted, not said: they may be text."""
+    """The message for a missing text field. The fields that are there are counted, not named: a name may be text."""
     return UserError(
         f"{path}: {where}: no {kind} {layout.text_field!r} (found: {field_names(names, layout.text_field)});"
         f" name the one that holds the text with {SETTING}=NAME"

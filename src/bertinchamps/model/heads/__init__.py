@@ -11,8 +11,26 @@ A downstream head is a `torch.nn.Module` that is built on an `EncoderSource` by 
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from torch import nn
 
 from bertinchamps.registry import Registry
 
-heads: Registry[nn.Module] = Registry("head", "head", package="bertinchamps.model.heads")
+
+class DownstreamModel(nn.Module):
+    """An encoder with a head.
+
+    Attributes:
+        model: of transformers: the encoder, with its head where the head is a stock one.
+    """
+
+    model: Any
+
+    def save(self, folder: Path) -> None:
+        """Write weights and config into a folder that exists."""
+        raise NotImplementedError
+
+
+heads: Registry[DownstreamModel] = Registry("head", "head", package="bertinchamps.model.heads")

@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 from bertinchamps.model import losses
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import heads
+from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 from bertinchamps.model.trained_rows import whole_embedding
@@ -79,7 +79,7 @@ def _mean(
 
 
 @heads.register("classes")
-class TextClassifier(nn.Module):
+class TextClassifier(DownstreamModel):
     """A sequence classifier of transformers.
 
     Args:

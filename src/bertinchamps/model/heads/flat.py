@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 from bertinchamps.model import losses
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import heads
+from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 from bertinchamps.model.trained_rows import whole_embedding
@@ -59,7 +59,7 @@ class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: 
 
 
 @heads.register("flat")
-class FlatTagger(nn.Module):
+class FlatTagger(DownstreamModel):
     """A token classifier of transformers, read at each word's first subword."""
 
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import heads
+from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.trained_rows import whole_embedding
 
 HEAD_FILE = "head.safetensors"
@@ -73,7 +73,7 @@ class SpanScorer(nn.Module):
 
 
 @heads.register("nested")
-class NestedTagger(nn.Module):
+class NestedTagger(DownstreamModel):
     """An encoder and a `SpanScorer` over the hidden states of each word's first subword."""
 
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:

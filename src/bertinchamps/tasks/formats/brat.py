@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.spans import Fragments, joined, other_counting
-from bertinchamps.tasks.archives import contents, listed
+from bertinchamps.textfiles.archives import contents, listed
 
 ENTITY = re.compile(
     r"(T[0-9]+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*) *(?:\t(.*))?", re.DOTALL

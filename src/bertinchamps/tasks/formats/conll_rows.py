@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bertinchamps.data.sources.readers_bytes import Progress, decoded
-from bertinchamps.data.sources.readers_bytes import lines as lines_of
+from bertinchamps.textfiles.lines import decoded
+from bertinchamps.textfiles.lines import lines as lines_of
 
 DOCUMENT_MARKS = ("-DOCSTART-", "-DOCEND-")
 DOCUMENT_COMMENT = re.compile(r"#+\s*(?:newdoc|begin document|end document)\b|###")
@@ -78,7 +78,7 @@ def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines without their ends: "\\n", "\\r\\n", or "\\r" as old Macs wrote it."""
     number = 0
-    for _, content in lines_of(path, Progress()):
+    for _, content in lines_of(path):
         for line in decoded(path, number + 1, content).rstrip("\r\n").split("\r"):
             number += 1
             yield number, line

@@ -11,12 +11,16 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
+from bertinchamps.pages import template
 
-# Tableau's 20 colours, the light ones first: ten types get ten that dark text is read on
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+# Tableau's 20 colours, the light ones first: dark text is easier to read on them
 COLOURS = (
     *(
         "#aec7e8",
@@ -43,55 +47,39 @@ COLOURS = (
         "#17becf",
     ),
 )
-PAGE = """<!DOCTYPE html>
-<html lang="fr">
-<head>
-<meta charset="utf-8">
-<title>TITLE</title>
-<style>body { font-family: sans-serif; margin: 2rem auto; max-width: 60rem; } h2 { font-size: 1rem; }</style>
-</head>
-<body>
-BODY</body>
-</html>
-"""
-
 Mark = tuple[int, int, str]  # start, end, escaped label
 
 
 def write_page(path: Path, documents: Iterable[AnnotatedText], title: str | None = None) -> None:
-    """Write one HTML file that needs nothing else, network included; its title is that of the file where none is given.
+    """Write one HTML file that needs nothing else, network included; the default title is the name of the file.
 
     A discontinuous entity is drawn as its fragments, such as "DISO 1/2" and "DISO 2/2".
 
     Raises:
         UserError: spaCy is not installed.
     """
-    colours: dict[str, str] = {}  # of the labels, as they are met
+    colours: dict[str, str] = {}  # by label, in the order in which labels occur
     path.parent.mkdir(parents=True, exist_ok=True)
-    head, _, tail = PAGE.partition("BODY")
+    page = template("tasks/formats/displacy.html.jinja")
+    drawn = ((document.name, _drawings(document, colours)) for document in documents)
     with path.open("w", encoding="utf-8") as file:
-        file.write(head.replace("TITLE", html.escape(title or path.stem)))
-        for document in documents:
-            for entity in document.entities:
-                colours.setdefault(entity.label, COLOURS[len(colours) % len(COLOURS)])
-            file.write(_figure(document, colours) + "\n")
-        file.write(tail)
+        file.writelines(page.generate(title=title or path.stem, documents=drawn))
 
 
-def _figure(document: AnnotatedText, colours: dict[str, str]) -> str:
-    """A document under its name. displaCy escapes the text, but neither labels nor titles."""
+def _drawings(document: AnnotatedText, colours: dict[str, str]) -> list[Markup]:
+    """The drawings of a document's lines. displaCy escapes the text, but not the labels."""
     marks: list[Mark] = []
-    shown: dict[str, str] = {}  # what is drawn as label → its colour
+    shown: dict[str, str] = {}  # escaped label → its colour
     for entity in document.entities:
+        colour = colours.setdefault(entity.label, COLOURS[len(colours) % len(COLOURS)])
         count = len(entity.fragments)
         for number, (start, end) in enumerate(entity.fragments, start=1):
             label = html.escape(entity.label if count == 1 else f"{entity.label} {number}/{count}")
             marks.append((start, end, label))
-            shown[label] = colours[entity.label]
+            shown[label] = colour
     marks.sort()
     draw = _underlined if _overlap(marks) else _marked
-    pieces = [draw(text, inside, shown) for text, inside in _pieces(document.text, marks)]
-    return f"<h2>{html.escape(document.name)}</h2>\n" + "\n".join(pieces)
+    return [draw(text, inside, shown) for text, inside in _pieces(document.text, marks)]
 
 
 def _overlap(marks: Sequence[Mark]) -> bool:
@@ -99,7 +87,7 @@ def _overlap(marks: Sequence[Mark]) -> bool:
 
 
 def _pieces(text: str, marks: Sequence[Mark]) -> Iterator[tuple[str, list[Mark]]]:
-    """The lines with their marks; those that a mark joins stay together.
+    """The lines of a text with their marks; lines that one mark joins are one piece.
 
     displaCy compares each word with each entity, which takes minutes for a book but not for its paragraphs.
     """
@@ -117,22 +105,26 @@ def _pieces(text: str, marks: Sequence[Mark]) -> Iterator[tuple[str, list[Mark]]
             start, first = end, last
 
 
-def _rendered(parsed: dict[str, Any], style: str, colours: dict[str, str]) -> str:
+def _rendered(parsed: dict[str, Any], style: str, colours: dict[str, str]) -> Markup:
+    from markupsafe import Markup
+
     try:
         from spacy import displacy
     except ImportError:
         raise UserError(
             "a displaCy page needs spaCy, which is not installed: pip install 'spacy>=3.8'"
         ) from None
-    return str(displacy.render(parsed, style=style, manual=True, jupyter=False, options={"colors": colours}))
+    return Markup(
+        displacy.render(parsed, style=style, manual=True, jupyter=False, options={"colors": colours})
+    )
 
 
-def _marked(text: str, marks: Sequence[Mark], colours: dict[str, str]) -> str:
+def _marked(text: str, marks: Sequence[Mark], colours: dict[str, str]) -> Markup:
     entities = [{"start": start, "end": end, "label": label} for start, end, label in marks]
     return _rendered({"text": text, "ents": entities, "title": None}, "ent", colours)
 
 
-def _underlined(text: str, marks: Sequence[Mark], colours: dict[str, str]) -> str:
+def _underlined(text: str, marks: Sequence[Mark], colours: dict[str, str]) -> Markup:
     """Words are cut where entities begin and end, since displaCy underlines whole ones."""
     cuts = sorted({0, len(text)} | {offset for start, end, _ in marks for offset in (start, end)})
     words = [

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.data.sources.readers_records import field_names
 from bertinchamps.errors import UserError
 from bertinchamps.spans import can_be_seen, other_counting, says, visible
-from bertinchamps.tasks.formats import json_lines
+from bertinchamps.tasks.formats.json_lines import REJECTED, is_rejected, string
+from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.json_lines import HALF, is_text
+from bertinchamps.textfiles.names import field_names
 
 LISTS = ("entities", "spans", "labels", "label")
 BLANK = "entities in which nothing can be seen"
@@ -45,22 +47,18 @@ def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = Non
     lines: dict[str, int] = {}
     left_out = Counter() if left_out is None else left_out
     for number, item in json_lines.read(path):
-        if annotated and json_lines.is_rejected(item):
-            left_out[json_lines.REJECTED] += 1
+        if annotated and is_rejected(item):
+            left_out[REJECTED] += 1
             continue
         where = f"{path}: line {number}"
-        text = json_lines.string(item, "text", where)
+        text = string(item, "text", where)
         name = _name(item.get("id"), where) or f"{path.name.split('.')[0]}-line-{number}"
         if name in documents:
             raise UserError(f"{where}: its id is also that of line {lines[name]}; give each its own")
         entities = _entities(item, text, where, left_out) if annotated else []
         documents[name], lines[name] = AnnotatedText(name, text, tuple(sorted(entities))), number
     if not documents:
-        rejected = (
-            f"; {left_out[json_lines.REJECTED]} are marked as rejected"
-            if left_out[json_lines.REJECTED]
-            else ""
-        )
+        rejected = f"; {left_out[REJECTED]} are marked as rejected" if left_out[REJECTED] else ""
         raise UserError(f"{path}: no document in it; a line holds one JSON object{rejected}")
     return list(documents.values())
 
@@ -69,8 +67,8 @@ def _name(identity: Any, where: str) -> str:
     """A text or a number as a name; nothing for whatever else stands there."""
     if not isinstance(identity, str | int | float) or isinstance(identity, bool):
         return ""
-    if not json_lines.is_text(str(identity)):
-        raise UserError(f"{where}: the key 'id' {json_lines.HALF}")
+    if not is_text(str(identity)):
+        raise UserError(f"{where}: the key 'id' {HALF}")
     return str(identity)
 
 
@@ -125,8 +123,8 @@ def _entity(value: Any, text: str, where: str) -> Entity:
         isinstance(label, str) and label and isinstance(fragments, list) and all(map(_is_range, fragments))
     ):
         raise UserError(f"{where}: not an entity; write {FORMS}")
-    if not json_lines.is_text(label):
-        raise UserError(f"{where}: the label {json_lines.HALF}")
+    if not is_text(label):
+        raise UserError(f"{where}: the label {HALF}")
     ordered = tuple(sorted((start, end) for start, end in fragments))
     said = written if isinstance(written, str) else ""
     if not ordered or any(not 0 <= start < end <= len(text) for start, end in ordered):

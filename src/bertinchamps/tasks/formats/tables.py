@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from bertinchamps.contract import LabelledText
-from bertinchamps.data.sources.readers_bytes import Progress, decoded, lines
-from bertinchamps.data.sources.readers_tables import CSV, TSV, open_table
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import json_lines
+from bertinchamps.tasks.formats.json_lines import REJECTED, check_key, is_rejected, string
+from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.lines import decoded, lines
+from bertinchamps.textfiles.opening import suffixes
+from bertinchamps.textfiles.tables import CSV, TSV, open_table
 
 TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
@@ -85,8 +87,8 @@ class Rows(NamedTuple):
 
 def format_of(path: Path) -> str | None:
     """ ".csv", ".tsv" or ".jsonl" by the file's name, or None."""
-    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
-    return next((suffix for suffix in FORMATS if name.endswith(suffix)), None)
+    suffix, _ = suffixes(path)
+    return suffix if suffix in FORMATS else None
 
 
 def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> Iterator[LabelledText]:
@@ -105,9 +107,9 @@ def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> 
     json_lines_file, some = format_of(path) == ".jsonl", False
     for where, names, cells in open_rows(path, columns.wanted()).rows:
         row = dict(zip(names, cells, strict=True))
-        if columns.label and json_lines_file and json_lines.is_rejected(row, columns.wanted()):
+        if columns.label and json_lines_file and is_rejected(row, columns.wanted()):
             if left_out is not None:
-                left_out[json_lines.REJECTED] += 1
+                left_out[REJECTED] += 1
             continue
         some = True
         yield _record(path, where, row, columns)
@@ -186,7 +188,7 @@ def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
         )
     if kind == ".jsonl":
         return Rows(None, _objects(path, wanted))
-    texts = (decoded(path, number, line) for number, line in lines(path, Progress()))
+    texts = (decoded(path, number, line) for number, line in lines(path))
     table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted)
     if table is None:
         return Rows(None, iter(()))
@@ -197,7 +199,7 @@ def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
 def _objects(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
     for number, item in json_lines.read(path):
         for key, setting in wanted.items():
-            json_lines.check_key(item, key, f"{path}: line {number}", setting)
+            check_key(item, key, f"{path}: line {number}", setting)
         yield Row(f"line {number}", tuple(item), tuple(item.values()))
 
 
@@ -205,8 +207,8 @@ def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) ->
     place = f"{path}: {where}"
     return LabelledText(
         f"{path.name}, {where}",
-        json_lines.string(row, columns.text, place, columns.setting.format("text")),
-        json_lines.string(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
+        string(row, columns.text, place, columns.setting.format("text")),
+        string(row, columns.pair, place, columns.setting.format("pair")) if columns.pair else None,
         _target(row, columns.label, columns, place) if columns.label else (),
     )
 

@@ -1,0 +1,129 @@
+"""What can be wrong before fine-tuning starts: settings, examples, encoder; all of it told at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from bertinchamps.checks.training import broken, training_problems
+from bertinchamps.data.tokenizer import tokenizer_problems
+from bertinchamps.errors import UserError
+from bertinchamps.model.architecture import arch_problems
+from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
+from bertinchamps.registry import closest
+from bertinchamps.schemas import FinetuneConfig, named
+from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
+from bertinchamps.tasks.examples import Examples
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.tagging.representations import representations
+from bertinchamps.training.checkpoint import refuse_damaged
+
+
+def problems(config: FinetuneConfig) -> list[str]:
+    """Every mistake in a configuration, in the user's key names."""
+    return [
+        *_task_problems(config),
+        *representations.problems(config.head, given=("labels",)),
+        *_model_problems(config),
+        *training_problems(config),
+        *_number_problems(config),
+    ]
+
+
+def _task_problems(config: FinetuneConfig) -> list[str]:
+    found = readers.problems(*named(config.task))
+    if found:
+        return found
+    reader = readers.build(**config.task)
+    found = _metric_problems(kinds.build(reader.kind).metrics, config.selection.metric)
+    try:
+        reader.check()
+    except UserError as error:
+        found.append(str(error))
+    return found
+
+
+def _metric_problems(menu: tuple[str, ...], metric: str | None) -> list[str]:
+    if metric is None or metric in menu:
+        return []
+    return [
+        f"selection.metric={metric}: no score that may choose{closest(metric, menu)} (one of: {', '.join(menu)})"
+    ]
+
+
+def _model_problems(config: FinetuneConfig) -> list[str]:
+    if config.model != SCRATCH:
+        try:
+            encoder_name(config)
+        except UserError as error:
+            return [str(error)]
+        return []
+    arch, length = config.arch, config.max_length
+    fits = arch.positions != "learned" or length <= arch.max_positions
+    remedy = f"learned positions end at arch.max_positions={arch.max_positions}"
+    return [
+        *arch_problems(asdict(arch)),
+        *tokenizer_problems(config.tokenizer),
+        *broken(("max_length", length, fits, remedy)),
+    ]
+
+
+def _number_problems(config: FinetuneConfig) -> list[str]:
+    choice, dropout, patience = config.selection, config.dropout, config.selection.patience
+    batches_differ = "off is all there is here: batches differ in length, and each would be compiled anew"
+    return broken(
+        ("runtime.compile", config.runtime.compile, config.runtime.compile == "off", batches_differ),
+        ("max_length", config.max_length, config.max_length >= 16, "must be at least 16"),
+        ("dropout", dropout, 0 <= (dropout or 0) < 1, "from 0 to less than 1"),
+        ("batch.evaluation", config.batch.evaluation, config.batch.evaluation >= 1, "must be at least 1"),
+        ("selection.every_epochs", choice.every_epochs, choice.every_epochs > 0, "must be above zero"),
+        (
+            "selection.patience",
+            patience,
+            patience is None or patience >= 1,
+            "must be at least 1; null: never give up",
+        ),
+        ("selection.dev_share", choice.dev_share, 0 < choice.dev_share < 1, "a share between 0 and 1"),
+    )
+
+
+def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) -> None:
+    """Refuse examples or an encoder that cannot be used, before a directory is made.
+
+    Raises:
+        UserError: all that is wrong with them, a line each.
+    """
+    found = examples.kind.example_problems(examples.splits, examples.labels)
+    if encoder != SCRATCH:
+        try:
+            refuse_damaged(Path(encoder))
+            longest = longest_input(open_config(encoder))
+            open_tokenizer(encoder)
+        except UserError as error:
+            found.append(str(error))
+        else:
+            found += broken(
+                (
+                    "max_length",
+                    config.max_length,
+                    config.max_length <= longest,
+                    f"this encoder reads at most {longest} tokens at once; set max_length={longest} or less",
+                )
+            )
+    if found:
+        raise UserError("\n".join(found))
+
+
+def length_remarks(config: FinetuneConfig, encoder: str) -> list[str]:
+    """What has to be said of windows that are longer than the encoder was made for, where it can read them at all."""
+    if encoder == SCRATCH:
+        made_for = config.arch.max_positions
+    else:
+        made_for = getattr(open_config(encoder), "max_position_embeddings", None) or config.max_length
+    if config.max_length <= made_for:
+        return []
+    return [
+        f"max_length={config.max_length} is more than the {made_for} tokens that the encoder was made for: it reads "
+        "them, but never learnt such distances, and time and memory grow with the square of a text's length"
+    ]

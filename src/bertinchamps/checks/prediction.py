@@ -1,0 +1,54 @@
+"""What can be wrong with the settings of `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bertinchamps.checks.training import broken
+from bertinchamps.durable import unfinished
+from bertinchamps.errors import UserError
+from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.inputs import STREAM
+from bertinchamps.tasks.outputs import FORMATS
+from bertinchamps.tasks.saved_model import model_folder
+from bertinchamps.tasks.writing import ROWS
+from bertinchamps.training.runtime import runtime_problems
+
+
+def problems(config: PredictConfig) -> list[str]:
+    """Every mistake in a configuration, in the user's key names."""
+    found = runtime_problems(config.runtime)
+    if config.format not in ("auto", *FORMATS):
+        found.append(f"format={config.format}: one of auto, {', '.join(FORMATS)}")
+    elif config.output == STREAM and config.format not in ("auto", *ROWS):
+        found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
+    found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
+    found += [*_input_problems(config.input), *_output_problems(config.output)]
+    try:
+        model_folder(config)
+    except UserError as error:
+        found.append(str(error))
+    return found
+
+
+def _input_problems(given: str) -> list[str]:
+    source = Path(given).expanduser()
+    if given == STREAM or source.is_file() or source.is_dir():
+        return []
+    if source.exists():
+        return [f"input={given}: neither a file nor a folder, and read twice; - reads standard input"]
+    return [f"input={given}: no such file or folder; - reads standard input"]
+
+
+def _output_problems(given: str) -> list[str]:
+    place = Path(given).expanduser()
+    if given == STREAM:
+        return []
+    if place.is_file() or (place.is_dir() and any(place.iterdir())):
+        return [f"output={given}: is there already, and was not touched; choose another name"]
+    if (left := unfinished(place)).exists():
+        return [
+            f"output={given}: {left} is there, of a run that was interrupted or is not finished yet; "
+            "remove or rename it, or choose another name"
+        ]
+    return []

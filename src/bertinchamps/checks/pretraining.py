@@ -1,0 +1,58 @@
+"""What can be wrong with the settings of `pretrain`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+from bertinchamps.checks.training import broken, training_problems
+from bertinchamps.data.checks import corpus_problems
+from bertinchamps.model.architecture import arch_problems
+from bertinchamps.objectives import GIVEN, objectives
+from bertinchamps.schemas import PretrainConfig, named
+
+LARGE_BATCH = 2048  # sequences an update
+
+
+def problems(config: PretrainConfig) -> list[str]:
+    """Every mistake in a configuration, in the user's key names."""
+    arch, length = config.arch, config.blocks.sequence_length
+    every, blocks, epochs = config.evaluation.every, config.evaluation.blocks, config.budget.epochs
+    found = [
+        *corpus_problems(config),
+        *arch_problems(asdict(arch)),
+        *objectives.problems(*named(config.objective), given=GIVEN),
+        *training_problems(config),
+        *broken(
+            ("evaluation.every", every, 0 < every <= 1, "a share of the budget, above 0 and up to 1"),
+            ("evaluation.blocks", blocks, blocks >= 1, "must be at least 1"),
+            (
+                "blocks.sequence_length",
+                length,
+                arch.positions != "learned" or length <= arch.max_positions,
+                f"learned positions end at arch.max_positions={arch.max_positions}",
+            ),
+            (
+                "budget.epochs",
+                epochs,
+                epochs is None or not config.data.get("online"),
+                "with data.online=true nobody knows where an epoch ends",
+            ),
+        ),
+    ]
+    if any("arch.stock=" in problem for problem in found):
+        found.append(
+            "a recipe may set parts of arch, and experiment=short does; experiment=paper leaves it whole"
+        )
+    return found
+
+
+def remarks(config: PretrainConfig) -> list[str]:
+    """What is allowed, and perhaps not what the user wants."""
+    hours, size = config.budget.hours or math.inf, config.batch.size
+    if hours >= 1 or size < LARGE_BATCH:
+        return []
+    return [
+        f"{size} sequences an update leave few updates in {hours:g} hours; "
+        "experiment=short is made for budgets under an hour"
+    ]

@@ -1,0 +1,166 @@
+"""What a corpus will be made of, and its name: a digest of everything that shapes the content.
+
+That is the source's own fingerprint (file contents included), the cleaning, the tokenizer and the split. The tokenizer
+is built on the way, because the name depends on it.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.contract import Source
+from bertinchamps.data.building import Tell, build_once
+from bertinchamps.data.checksums import damaged
+from bertinchamps.data.cleaning.cleaner import clean
+from bertinchamps.data.corpus import read_whole
+from bertinchamps.data.enough import with_enough
+from bertinchamps.data.file_hashes import cache_folder
+from bertinchamps.data.held_out import held_out_rule
+from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenizer import TOKENIZER_FILES
+from bertinchamps.data.tokenizer_training import train_tokenizer
+from bertinchamps.durable import digest_of, write_sealed
+from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical, digest
+from bertinchamps.launch import cores
+from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig, named
+
+# Raise it when the same settings would give other files. 5: documents are held out by their text before cleaning, and
+# names of special tokens in them are text; checksums lie beside the blocks.
+FORMAT_VERSION = 5
+
+CHECKSUMS = "checksums.json"  # of a tokenizer's files
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A corpus that may not have been built yet.
+
+    Attributes:
+        source: checked.
+        config: data, cleaning, tokenizer and blocks, with the share that is held out.
+        facts: what shapes it.
+        tokenizer_folder: where its tokenizer is.
+        folder: where it is or will be.
+    """
+
+    source: Source
+    config: PrepareConfig
+    facts: dict[str, Any]
+    tokenizer_folder: Path
+    folder: Path
+
+
+def plan_corpus(
+    config: PrepareConfig, tell: Tell, kind: str = "corpora", quick: bool = False, **more: object
+) -> Plan:
+    """Check the source, build the tokenizer or find it built, and name the corpus by what shapes it.
+
+    What a corpus cannot be made of is refused before the tokenizer is trained.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        tell: shown progress, a line at a time.
+        kind: the folder of the cache.
+        quick: do not read all of the source for its fingerprint.
+        more: facts that shape this kind, too.
+    """
+    source = build_source(config.data)
+    source.check()
+    cache = cache_dir(config.blocks)
+    # one that is being read cannot go to another process, as that of a stream does
+    config = with_enough(config, copy.deepcopy(source) if quick else source, tell)
+    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
+    tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
+    facts |= {
+        "tokenizer": _digest_of_tokenizer(tokenizer_folder),
+        "held_out_share": config.blocks.held_out_share,
+        **more,
+    }
+    if config.blocks.tokens_per_character is not None:
+        facts["tokens_per_character"] = config.blocks.tokens_per_character
+    return Plan(source, config, facts, tokenizer_folder, cache / kind / digest(canonical(facts)))
+
+
+def build_source(node: dict[str, Any]) -> Source:
+    """The source that a `data` node names."""
+    name, settings = named(without_online(node))
+    return sources.build(name, **settings)
+
+
+def without_online(node: dict[str, Any]) -> dict[str, Any]:
+    """The node without what says how it is read, not what."""
+    return {key: value for key, value in node.items() if key != "online"}
+
+
+def cache_dir(config: BlocksConfig) -> Path:
+    """Where tokenizers and blocks are kept: its owner's alone, since it holds the documents' words."""
+    folder = Path(config.cache_dir).expanduser().resolve() if config.cache_dir else cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "corpora").is_dir()  # whether we may look into it
+    except OSError as error:
+        raise UserError(
+            f"{folder}: no cache can be kept there ({error.strerror}); blocks.cache_dir= names another place"
+        ) from error
+    return folder
+
+
+def _build_tokenizer(
+    config: PrepareConfig, source: Source, facts: dict[str, Any], cache: Path, tell: Tell
+) -> Path:
+    """The directory of the tokenizer: the user's own, or one trained on a sample of the source, once.
+
+    Args:
+        config: data, cleaning, tokenizer and blocks.
+        source: gives the sample.
+        facts: what shapes the documents.
+        cache: where tokenizers are kept.
+        tell: shown progress.
+    """
+    settings: TokenizerConfig = config.tokenizer
+    if settings.path is not None:
+        return Path(settings.path).expanduser().resolve()
+    shaping = {**vars(settings), **facts, "held_out_share": config.blocks.held_out_share}
+    folder = cache / "tokenizers" / digest(canonical(shaping))
+
+    def fill(unfinished: Path) -> None:
+        tell(f"tokenizer: training on up to {settings.sample_characters:,} characters")
+        sample, _ = clean(
+            source.sample(settings.sample_characters), config.cleaning, processes(config.blocks)
+        )
+        held_out = held_out_rule(source, config.blocks.held_out_share)
+        texts = (document.text for document in sample if not held_out(document))
+        train_tokenizer(settings, texts, unfinished, tell)
+        write_sealed(unfinished / CHECKSUMS, {name: digest_of(unfinished / name) for name in TOKENIZER_FILES})
+
+    build_once(folder, fill, tell)
+    _check_tokenizer(folder)
+    return folder
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Refuse a tokenizer that is not as it was written: its files are copied into models."""
+    digests = read_whole(folder / CHECKSUMS)
+    for name in TOKENIZER_FILES:
+        file = folder / name
+        if not file.is_file():
+            raise damaged(file, "missing")
+        if digest_of(file) != digests[name]:
+            raise damaged(file, "not what was written")
+
+
+def _digest_of_tokenizer(folder: Path) -> str:
+    file = folder / "tokenizer.json"
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def processes(config: BlocksConfig) -> int:
+    """How many processes clean documents."""
+    return config.workers or cores()

@@ -1,0 +1,113 @@
+"""What all objectives share: an encoder of ours, the corpus' tokenizer beside it, and how a finished run is told."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.tokenizer import TOKENIZER_FILES
+from bertinchamps.model.architecture import build_config
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
+from bertinchamps.training.assembly import Problem, Training
+
+
+class Objective(Problem):
+    """The model's side of a `training.assembly.Problem`; a subclass adds the task's side: batches, loss, evaluation.
+
+    Args:
+        corpus: blocks to train on, held-out blocks, tokenizer.
+        arch: of a new model, as `configs/arch/` has it; None where none is built.
+
+    Attributes:
+        headline: the held-out score that a sweep compares.
+        tokens_per_position: S, because a position of the stream is a block.
+    """
+
+    headline = "loss"
+
+    def __init__(self, corpus: Corpus, arch: Mapping[str, Any] | None = None) -> None:
+        self.corpus, self._arch = corpus, arch
+        self.tokens_per_position = corpus.train.sequence_length
+        self._tokenizer: dict[str, bytes] = {}
+
+    @abstractmethod
+    def new_model(self, config: BertinchampsConfig) -> BertinchampsPreTrainedModel:
+        """A model with weights drawn from torch's generator."""
+
+    @abstractmethod
+    def load_model(self, folder: Path) -> BertinchampsPreTrainedModel:
+        """The model of a checkpoint, every weight from there.
+
+        Raises:
+            UserError: weights are missing, left over, or of another shape.
+        """
+
+    @abstractmethod
+    def scores_in_words(self, scores: Mapping[str, float]) -> str:
+        """Held-out scores for people, each with its unit."""
+
+    def summary_lines(self, summary: Mapping[str, Any], folder: Path) -> Iterator[str]:
+        """What a finished run is worth, for people.
+
+        Args:
+            summary: what `results` gave.
+            folder: the run's directory.
+        """
+        spent = summary["spent"]
+        yield f"held out   {self.scores_in_words(summary['held_out'])}"
+        yield (
+            f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
+            f"{spent['tokens']:,} tokens, {spent['flops']:.3g} FLOP "
+            f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['share_of_peak_flops']:.1%} of "
+            f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})"
+        )
+        yield f"curve      {folder / 'loss.png'}"
+        yield f"model      {folder / 'model'}"
+
+    def build_model(self, resumed_from: Path | None) -> BertinchampsPreTrainedModel:
+        """A new model, or that of a checkpoint."""
+        # Read now: the model gets the tokenizer as it was when the run began.
+        folder = self.corpus.tokenizer_folder
+        self._tokenizer = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES}
+        if resumed_from is not None:
+            return self.load_model(resumed_from)
+        if self._arch is None:
+            raise ValueError("a new model needs an architecture")
+        vocabulary = self.corpus.vocabulary
+        return self.new_model(build_config(dict(self._arch), vocabulary.size, **vocabulary.named_ids))
+
+    def narrow(self, model: nn.Module) -> None:
+        """All parameters are trained."""
+
+    def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
+        """The model in a line."""
+        gigaflops = flops_per_token / 1e9
+        yield f"model      {parameters:,} parameters, {gigaflops:.4g} GFLOP a token, forward and backward"
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write what `from_pretrained` opens: model and tokenizer."""
+        model.save_pretrained(folder)  # type: ignore[operator]
+        for name, content in self._tokenizer.items():
+            (folder / name).write_bytes(content)
+
+    def results(self, training: Training) -> dict[str, Any]:
+        """The summary of a pretraining run."""
+        trainer = training.trainer
+        spent, runtime = trainer.clock.spent, trainer.runtime
+        return {
+            "held_out": training.scoring.scores,
+            "headline": self.headline,
+            "spent": vars(spent),
+            "tokens_per_second": spent.tokens / spent.seconds,
+            "share_of_peak_flops": spent.flops / spent.seconds / runtime.peak_flops,
+            "peak_flops": runtime.peak_flops,
+            "peak_origin": runtime.peak_origin,
+            "device": runtime.describe(),
+            "parameters": training.parameters,
+        }

@@ -1,0 +1,77 @@
+"""Which encoder a fine-tuning run begins with (`model=`), and its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.console import tell
+from bertinchamps.data.tokenizer import open_tokenizer as open_own
+from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.data.tokenizer_training import train_tokenizer
+from bertinchamps.errors import UserError
+from bertinchamps.model.architecture import build_config
+from bertinchamps.model.encoders import EncoderSource, open_tokenizer
+from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.training.checkpoint import write_directory
+from bertinchamps.training.run import Run, last_finished, read_facts
+
+SCRATCH = "scratch"
+
+
+def encoder_name(config: FinetuneConfig) -> Path | str:
+    """The directory or the name on the Hub that `model=` means today, or scratch.
+
+    Raises:
+        UserError: there is no such directory, or no run yet.
+    """
+    if config.model == "last":
+        run = last_finished(config.runs_dir, "pretrain")
+        if run is None:
+            raise UserError(
+                f"model=last: no finished pretraining run in {config.runs_dir}; pretrain one "
+                "(python -m bertinchamps.pretrain …), or give model=DIR, a name on the Hub, or model=scratch"
+            )
+        return run / "model"
+    if config.model == SCRATCH:
+        return config.model
+    folder = Path(config.model).expanduser()
+    for candidate in (folder, folder / "model"):
+        if (candidate / "config.json").is_file():
+            return candidate
+    # who names a folder that is here means one below it: a name is not sent to the Hub by mistake
+    local = "/" in config.model and Path(folder.parts[0]).is_dir()
+    if folder.exists() or local or config.model.startswith((".", "/", "~")) or config.model.count("/") > 1:
+        raise UserError(f"model={config.model}: no model there (no config.json, and no model/config.json)")
+    return config.model
+
+
+def open_encoder(config: FinetuneConfig, run: Run, resumed_from: Path | None) -> tuple[Any, EncoderSource]:
+    """The tokenizer, and where the encoder comes from: a checkpoint, a model, or scratch.
+
+    Raises:
+        UserError: the tokenizer cannot be opened.
+    """
+    if resumed_from is not None:
+        name = str(resumed_from)
+        return open_tokenizer(name), EncoderSource(name, dropout=config.dropout, with_head=True)
+    if config.model != SCRATCH:
+        name = read_facts(run.folder)["encoder"]
+        return open_tokenizer(name), EncoderSource(name, dropout=config.dropout)
+    folder = _own_tokenizer(config, run)
+    own = vocabulary(open_own(folder))
+    architecture = build_config(asdict(config.arch), own.size, **own.named_ids)
+    return open_tokenizer(str(folder)), EncoderSource(str(folder), architecture, config.dropout)
+
+
+def prepare_tokenizer(config: FinetuneConfig, run: Run, texts: Iterator[str]) -> None:
+    """Train the tokenizer of a model from scratch on some texts, into the run's directory, unless it is there."""
+    folder = _own_tokenizer(config, run)
+    if config.model == SCRATCH and config.tokenizer.path is None and not folder.exists():
+        write_directory(folder, lambda new: train_tokenizer(config.tokenizer, texts, new, tell))
+
+
+def _own_tokenizer(config: FinetuneConfig, run: Run) -> Path:
+    return Path(config.tokenizer.path or run.folder / "tokenizer").expanduser()

@@ -1,0 +1,82 @@
+"""The examples of a fine-tuning run, read and looked at before anything is written or computed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.contract import SPLITS
+from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical
+from bertinchamps.schemas import FinetuneConfig, named
+from bertinchamps.tasks.kinds import Kind, kinds
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.custom import named_after
+from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
+
+CARVING_SEED = 0  # runs of different seeds are to be compared, so they share one dev split
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a reader gave, in its final splits.
+
+    Attributes:
+        title: what the report calls the task.
+        kind: what is predicted.
+        splits: train, dev, and test where there is one.
+        labels: types of entities, or classes, sorted; none where numbers are predicted.
+        remarks: what has to be said beside any score.
+        fingerprint: a name for exactly these examples in exactly these splits.
+    """
+
+    title: str
+    kind: Kind
+    splits: dict[str, list[Any]]
+    labels: tuple[str, ...]
+    remarks: tuple[str, ...]
+    fingerprint: str
+
+    def texts(self) -> Iterator[str]:
+        """The texts of train, of pairs both, in order; empty ones are left out."""
+        for example in self.splits["train"]:
+            yield from filter(None, (example.text, getattr(example, "pair", None)))
+
+
+def read_examples(config: FinetuneConfig) -> Examples:
+    """Read the examples that `task` names; dev is carved from train where the data have none.
+
+    Raises:
+        UserError: they cannot be read, or nothing can be learnt from them.
+    """
+    reader = readers.build(**config.task)
+    title = _title(config)
+    read = reader.read()
+    if not read.get("train"):
+        raise UserError(f"task={title}: no training examples were found")
+    whole: Any = read if read.get("dev") else with_dev(read, config.selection.dev_share, CARVING_SEED)
+    splits: Any = {split: whole[split] for split in SPLITS if whole.get(split)}
+    remarks = [*reader.remarks, *split_remarks(splits)]
+    if not read.get("dev"):
+        share = config.selection.dev_share
+        remarks.append(f"no dev split in the data: it is {share:.0%} of train, set aside by text")
+    return Examples(
+        title=title,
+        kind=kinds.build(reader.kind),
+        splits=splits,
+        labels=label_names(splits),
+        remarks=tuple(remarks),
+        fingerprint=hashlib.blake2b(canonical(splits).encode(), digest_size=8).hexdigest(),
+    )
+
+
+def _title(config: FinetuneConfig) -> str:
+    name, settings = named(config.task)
+    if "corpus" in settings:
+        return f"{name}_{settings['corpus']}".lower()
+    if "train" not in settings:
+        return name
+    return str(settings.get("title") or f"{name}_{named_after(Path(settings['train']))}")

@@ -1,0 +1,66 @@
+"""What a fine-tuned model needs besides its weights, in task.json beside them: it is built from these facts
+when it is trained, and again when it labels new text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bertinchamps.errors import UserError
+
+FILE = "task.json"
+FORMAT = 1  # raise it when old files would be read wrongly
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """The facts.
+
+    Attributes:
+        title: of the task, such as quaero_emea.
+        kind: the entry of `tasks.kinds`, such as "ner".
+        head: the entry of heads, such as "nested"; None where the kind has one head alone.
+        labels: types of entities, or classes, in the order of the head's outputs.
+        max_length: tokens of a window.
+        mean: of the numbers of train.
+        deviation: their standard deviation.
+        pairs: whether it reads two texts at a time.
+        format: version of this file.
+    """
+
+    title: str
+    kind: str
+    head: str | None
+    labels: tuple[str, ...]
+    max_length: int
+    mean: float = 0.0
+    deviation: float = 1.0
+    pairs: bool = False
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        """Write task.json."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / FILE).write_text(text, encoding="utf-8")
+
+
+def read_facts(folder: Path) -> TaskFacts:
+    """The facts of a fine-tuned model's directory.
+
+    Raises:
+        UserError: it has none, or those of another version.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise UserError(
+            f"{folder}: no {FILE} there, so not a model that bertinchamps fine-tuned; "
+            "give a run of `python -m bertinchamps.finetune`"
+        )
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise UserError(f"{file}: of format {facts['format']}, and this bertinchamps reads {FORMAT}")
+        return TaskFacts(**{**facts, "labels": tuple(facts["labels"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not as it was written ({type(error).__name__})") from error

@@ -1,0 +1,173 @@
+"""Fine-tuning as a `training.assembly.Problem`: an encoder, a head, examples, predictions and honest scores."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bertinchamps.contract import Batch, Output
+from bertinchamps.model.flops import downstream_flops_per_token
+from bertinchamps.model.heads import DownstreamModel
+from bertinchamps.model.trained_rows import train_rows
+from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
+from bertinchamps.tasks.examples import Examples
+from bertinchamps.tasks.splits import label_lines
+from bertinchamps.training.assembly import Problem, Training
+from bertinchamps.training.hooks import Selection
+from bertinchamps.training.run import Run, read_facts
+from bertinchamps.training.settings import settings_but_the_seed
+
+
+class FineTuning(Problem):
+    """What `finetune` trains.
+
+    Args:
+        config: the settings.
+        examples: what is learnt from, and of which kind.
+        run: the directory; its tokenizer is there where the model begins from scratch.
+        device: where the model will be.
+
+    Attributes:
+        metric: the dev score that chooses among weights.
+    """
+
+    def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, device: torch.device) -> None:
+        self._began = time.perf_counter()
+        self._config, self._examples, self._kind = config, examples, examples.kind
+        self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
+        self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
+        predictor = self._kind.build_predictor(self.facts, self._tokenizer, config.batch.evaluation, device)
+        self._task = self._kind.build_task(examples.splits, predictor, config.batch, config.seed)
+        self.name, self.target_share = self._task.name, self._task.target_share
+        self.metric = config.selection.metric or self._task.metric
+        self.tokens_per_position = config.max_length
+
+    def epoch_length(self) -> int:
+        return self._task.epoch_length()
+
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        return self._task.batches(position, micro_batch, first, every)
+
+    def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
+        return self._task.loss(model, inputs)
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return self._task.evaluate(model)
+
+    def build_model(self, resumed_from: Path | None) -> nn.Module:
+        """The encoder with the head of the kind; `resumed_from` was opened with the tokenizer."""
+        del resumed_from
+        return self._kind.build_model(self.facts, self._source)
+
+    def flops_per_token(self, model: nn.Module) -> float:
+        """Of a row of `max_length` tokens."""
+        tuned: Any = model
+        return downstream_flops_per_token(model, tuned.model.config, self._config.max_length)
+
+    def narrow(self, model: nn.Module) -> None:
+        """Of the token embedding only the rows that training reads are trained."""
+        tuned: Any = model
+        train_rows(tuned.model, self._task.train_ids())
+
+    def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
+        """The model, the counts of each split, its labels, and all remarks."""
+        yield f"model      {parameters:,} parameters, from {self._source.name}"
+        for split in self._task.splits:
+            yield f"{split:<10} {_counts(self._task.facts(split))}"
+        yield from label_lines(self._examples.splits)
+        for remark in self._examples.remarks:
+            yield f"note       {remark}"
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write model, tokenizer and task.json."""
+        cast(DownstreamModel, model).save(folder)
+        self._tokenizer.save_pretrained(folder)
+        self.facts.save(folder)
+
+    def results(self, training: Training) -> dict[str, Any]:
+        """Predict every split with the chosen weights, write the predictions, score dev and test once."""
+        trainer, run = training.trainer, training.run
+        scores = self._scores(training)
+        spent, begun = trainer.clock.spent, read_facts(run.folder)
+        before = run.state.get("spent", {}).get("seconds", 0.0)
+        settings = settings_but_the_seed(asdict(self._config))
+        selection = cast(Selection, training.scoring)
+        return {
+            "task": self.facts.title,
+            "kind": self.facts.kind,
+            "head": self.facts.head,
+            "model": begun["encoder"],
+            "model_label": self._config.label or self._model_label(begun["encoder"]),
+            "parameters": training.parameters,
+            "seed": self._config.seed,
+            "settings": {"model": begun["encoder"], **settings},
+            "command": begun["command"],
+            "versions": {"python": begun["python"], **begun["versions"]},
+            "data_fingerprint": begun["data_fingerprint"],
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
+            "cost": {
+                "seconds": before + time.perf_counter() - self._began,
+                "training_seconds": spent.seconds,
+                "epochs": spent.positions / trainer.clock.epoch_length,
+                "steps": spent.steps,
+                "tokens": spent.tokens,
+                "flops": spent.flops,
+            },
+            "selection": {"split": selection.split, "metric": selection.metric, **selection.best},
+            "data": {split: self._task.facts(split) for split in self._task.splits},
+            "remarks": list(self._examples.remarks),
+            "scores": scores,
+        }
+
+    def _scores(self, training: Training) -> dict[str, Any]:
+        """Scores of dev and test; the predictions of all splits are written."""
+        model, scores = training.trainer.model, {}
+        folder = training.run.folder / "predictions"
+        folder.mkdir(exist_ok=True)
+        model.eval()
+        for split in self._task.splits:
+            with torch.no_grad(), training.trainer.runtime.arithmetic():
+                predicted = self._task.predict(model, split)
+            self._kind.write_split(folder, self._task, split, predicted)
+            if split != "train":
+                scores[split] = self._task.scores(split, predicted)
+        return scores
+
+    def _model_label(self, encoder: str) -> str:
+        arch, name = self._config.arch, Path(encoder)
+        if encoder == SCRATCH:
+            return f"scratch {arch.num_hidden_layers}x{arch.hidden_size}"
+        return name.parent.name if name.name == "model" else str(name)
+
+
+def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """The scores of a finished run, for people.
+
+    Args:
+        results: what results.json holds.
+        folder: the run's directory.
+    """
+    for split, protocols in results["scores"].items():
+        for protocol, scores in protocols.items():
+            shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
+            yield f"{split:<5} {protocol:<13} {', '.join(shown)}"
+    yield f"results    {folder / 'results.json'}"
+    yield f"predicted  {folder / 'predictions'}"
+    yield f"model      {folder / 'model'}"
+
+
+def _counts(facts: Mapping[str, Any]) -> str:
+    shown = [f"{value:,} {name.replace('_', ' ')}" for name, value in facts.items() if isinstance(value, int)]
+    lost = facts.get("not_representable")
+    if lost:
+        shown.append("this head cannot hold " + ", ".join(f"{count} ({why})" for why, count in lost.items()))
+    return ", ".join(shown)

@@ -1,0 +1,155 @@
+"""Classes and numbers of whole texts or pairs (`kind = "single_label"`, `"multi_label"`, `"number"`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.model.encoders import EncoderSource
+from bertinchamps.model.heads import DownstreamModel, heads
+from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.inputs import Input, Inputs
+from bertinchamps.tasks.kinds import Examples, kinds
+from bertinchamps.tasks.texts.classification import TextClassification
+from bertinchamps.tasks.texts.predictor import TextPredictor
+from bertinchamps.tasks.texts.targets import (
+    PREDICTED,
+    PROBABILITIES,
+    Answer,
+    MultiLabel,
+    Regression,
+    SingleLabel,
+    TargetType,
+)
+from bertinchamps.textfiles import json_lines
+
+
+class TextKind:
+    """What the kinds of whole texts share; a subclass says the type of target.
+
+    Attributes:
+        protocol: the entry of `metrics.protocols` that scores it.
+    """
+
+    name: str
+    protocol: str
+    has_heads = False
+    formats = ("jsonl", "csv", "tsv")
+    reads_words = False
+    text_stays = True
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Dev scores that may choose among weights."""
+        return PROTOCOLS[self.protocol].choosing
+
+    def target_type(self, facts: TaskFacts) -> TargetType:
+        """The type of target."""
+        raise NotImplementedError
+
+    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+        return []
+
+    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+        pairs = splits["train"][0].pair is not None
+        return TaskFacts(title, self.name, None, tuple(labels), config.max_length, pairs=pairs)
+
+    def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
+        problem = self.target_type(facts).problem_type
+        return heads.build("classes", source=source, classes=facts.labels, problem=problem)
+
+    def build_predictor(
+        self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
+    ) -> TextPredictor:
+        target_type = self.target_type(facts)
+        return TextPredictor(target_type, facts.labels, tokenizer, facts.max_length, batch, device)
+
+    def build_task(
+        self, splits: Examples, predictor: TextPredictor, batch: FinetuneBatchConfig, seed: int
+    ) -> TextClassification:
+        return TextClassification(splits, predictor, batch, seed)
+
+    def write_split(
+        self, folder: Path, task: TextClassification, split: str, predicted: np.ndarray[Any, Any]
+    ) -> None:
+        """Write SPLIT.jsonl: for each example its name, what was predicted, what is right, and probabilities."""
+        json_lines.write(folder / f"{split}.jsonl", _lines(task, split, predicted))
+
+    def columns(self, facts: TaskFacts) -> tuple[str, ...]:
+        return self.target_type(facts).columns
+
+    def keys(self, inputs: Inputs) -> set[str]:
+        return {PREDICTED, PROBABILITIES}
+
+    def rows(self, facts: TaskFacts, answer: Answer, beside: list[str]) -> Iterator[list[str]]:
+        """One row."""
+        yield [*beside, *self.target_type(facts).cells(answer)]
+
+    def as_object(self, facts: TaskFacts, given: Input, answer: Answer, inputs: Inputs) -> dict[str, Any]:
+        """What the file has of the text, what was predicted, and probabilities where there are any."""
+        shares = {PROBABILITIES: dict(answer.probabilities)} if answer.probabilities else {}
+        return {**dict(given.fields), PREDICTED: answer.target, **shares}
+
+
+@kinds.register("single_label")
+class OneClass(TextKind):
+    """Exactly one class a text."""
+
+    name, protocol = "single_label", SingleLabel.protocol
+
+    def target_type(self, facts: TaskFacts) -> SingleLabel:
+        return SingleLabel()
+
+    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+        if len(labels) > 1:
+            return []
+        return [f"task: only one class, {len(splits['train'])} times; is task.label the right column?"]
+
+
+@kinds.register("multi_label")
+class ManyClasses(TextKind):
+    """Any number of classes a text."""
+
+    name, protocol = "multi_label", MultiLabel.protocol
+
+    def target_type(self, facts: TaskFacts) -> MultiLabel:
+        return MultiLabel()
+
+
+@kinds.register("number")
+class Number(TextKind):
+    """A number a text: regression."""
+
+    name, protocol = "number", Regression.protocol
+
+    def target_type(self, facts: TaskFacts) -> Regression:
+        return Regression(facts.mean, facts.deviation)
+
+    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+        if len({example.target for example in splits["dev"]}) > 1:
+            return []
+        return [
+            "task: only one number in the dev split, so no score could choose among weights: give another one "
+            "(task.dev), or raise selection.dev_share"
+        ]
+
+    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+        """With mean and standard deviation of the numbers of train; a deviation of 1 where all are alike."""
+        numbers = [example.target for example in splits["train"]]
+        mean, deviation = float(np.mean(numbers)), float(np.std(numbers)) or 1.0
+        pairs = splits["train"][0].pair is not None
+        return TaskFacts(title, self.name, None, ("number",), config.max_length, mean, deviation, pairs)
+
+
+def _lines(task: TextClassification, split: str, logits: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
+    predictor, examples = task.predictor, task.splits[split]
+    for example, answer in zip(examples, predictor.answers(logits), strict=True):
+        gold = predictor.target_type.plain(example.target)
+        record = {"id": example.name, "predicted": answer.target, "gold": gold}
+        yield {**record, "probabilities": dict(answer.probabilities)} if answer.probabilities else record

@@ -1,0 +1,121 @@
+"""Entities: stretches of text with a type, flat or inside one another (`kind = "ner"`)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.metrics.error_analysis import error_analysis
+from bertinchamps.model.encoders import EncoderSource
+from bertinchamps.model.heads import DownstreamModel, heads
+from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.formats import brat, conll, spans_jsonl
+from bertinchamps.tasks.inputs import ID, Input, Inputs
+from bertinchamps.tasks.kinds import Examples, kinds
+from bertinchamps.tasks.tagging.columns import tagged
+from bertinchamps.tasks.tagging.predictor import EntityPredictor
+from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
+from bertinchamps.tasks.tagging.representations import representations
+from bertinchamps.tasks.tagging.windows import Pieces
+
+COLUMNS = ("entity_type", "entity_start", "entity_end", "entity_text", "confidence")
+ENTITIES = "entities"
+
+
+@kinds.register("ner")
+class Entities:
+    """The kind."""
+
+    name = "ner"
+    metrics = METRICS
+    has_heads = True
+    formats = ("brat", "jsonl", "csv", "tsv", "conll", "html")
+    reads_words = True
+    text_stays = False  # a text has a row for each of its entities
+
+    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+        found = brat.label_problems(labels)
+        if not any(document.entities for document in splits["dev"]):
+            found.append(
+                "task: no entity in the dev split, so no score could choose among weights: give another one "
+                "(task.dev), or raise selection.dev_share"
+            )
+        return found
+
+    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+        return TaskFacts(title, self.name, config.head, tuple(labels), config.max_length)
+
+    def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
+        head = str(facts.head)
+        classes = representations.build(head, labels=facts.labels).classes
+        return heads.build(head, source=source, classes=classes)
+
+    def build_predictor(
+        self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
+    ) -> EntityPredictor:
+        representation = representations.build(str(facts.head), labels=facts.labels)
+        pieces = Pieces(tokenizer, facts.max_length)
+        return EntityPredictor(representation, pieces, tokenizer.pad_token_id, batch, device)
+
+    def build_task(
+        self, splits: Examples, predictor: EntityPredictor, batch: FinetuneBatchConfig, seed: int
+    ) -> EntityRecognition:
+        return EntityRecognition(splits, predictor, batch, seed)
+
+    def write_split(
+        self, folder: Path, task: EntityRecognition, split: str, predicted: Sequence[AnnotatedText]
+    ) -> None:
+        """Write the split as brat, JSON lines and IOB2 columns, the gold entities as brat, and an analysis of errors.
+
+        SPLIT/brat/NAME.txt NAME.ann    loadable by brat, scorable by BRATeval
+        SPLIT/gold/NAME.txt NAME.ann    what the corpus says, beside it
+        SPLIT.jsonl SPLIT.conll         the same as JSON lines and as IOB2 columns
+        SPLIT_errors.md                 what went wrong, for people
+        """
+        gold = task.splits[split]
+        write_brat(folder / split / "brat", predicted)
+        write_brat(folder / split / "gold", gold)
+        spans_jsonl.write(folder / f"{split}.jsonl", predicted)
+        conll.write(folder / f"{split}.conll", tagged(predicted))
+        (folder / f"{split}_errors.md").write_text(error_analysis(gold, predicted), encoding="utf-8")
+
+    def columns(self, facts: TaskFacts) -> tuple[str, ...]:
+        return COLUMNS
+
+    def keys(self, inputs: Inputs) -> set[str]:
+        return {ENTITIES} | ({ID, "text"} - {inputs.id_column, inputs.text_column})
+
+    def rows(self, facts: TaskFacts, answer: AnnotatedText, beside: list[str]) -> Iterator[list[str]]:
+        """A row for each entity, or one without an entity."""
+        for entity, confidence in answer.by_place():
+            covered = answer.text[entity.start : entity.end].translate(brat.SPACES)
+            share = "" if confidence is None else f"{confidence:.{spans_jsonl.DIGITS}f}"
+            yield [*beside, entity.label, str(entity.start), str(entity.end), covered, share]
+        if not answer.entities:
+            yield [*beside, *[""] * len(COLUMNS)]
+
+    def as_object(
+        self, facts: TaskFacts, given: Input, answer: AnnotatedText, inputs: Inputs
+    ) -> dict[str, Any]:
+        """The text's name, text and entities, and whatever else the file has of it but older lists of entities."""
+        others = {
+            name: value
+            for name, value in given.fields
+            if name not in (ID, inputs.text_column)
+            and not (name in spans_jsonl.LISTS and isinstance(value, list))
+        }
+        return {**spans_jsonl.as_item(answer), **others}
+
+
+def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
+    """A folder of brat that holds exactly these documents; an earlier one of that name is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for document in documents:
+        brat.write_document(folder, document)

@@ -1,0 +1,217 @@
+"""The user's own examples: texts with classes or a number, and texts with entities.
+
+train.csv                                       train.jsonl
+text,label                                      {"text": "Fracture du col", "spans": [[0, 15, "DISO"]]}
+"Rupture de stock de masques.",logistique
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
+from bertinchamps.tasks.readers import readers
+from bertinchamps.textfiles.archives import is_archive
+from bertinchamps.textfiles.tables import QUOTED_TSV
+
+# Names of training files and folders that say nothing of a task.
+GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")
+KINDS = {"single": "single_label", "multi": "multi_label", "number": "number"}
+CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
+BRAT, SPANS, CONLL = "brat", "JSON lines with spans", "CoNLL columns"
+FORMATS = (
+    "a folder, .zip or .tar.gz is read as brat, .jsonl as JSON lines with spans,"
+    f" {' '.join(CONLL_SUFFIXES)} as CoNLL columns; files may be .gz or .zst"
+)
+
+
+def _given(**settings: str | None) -> dict[str, Path]:
+    """The files by split. Raises UserError if one is missing, or given twice."""
+    paths = {split: Path(path).expanduser() for split, path in settings.items() if path is not None}
+    owners: dict[Path, str] = {}
+    for split, path in paths.items():
+        if not path.exists():
+            raise UserError(f"task.{split}={path}: no such file or folder (looked from {Path.cwd()})")
+        if not (
+            path.is_file() or path.is_dir()
+        ):  # a pipe, of which nothing would be left at the second reading
+            raise UserError(f"task.{split}={path}: neither a file nor a folder")
+        owner = owners.setdefault(path.resolve(), split)
+        if owner != split:
+            raise UserError(
+                f"task.{split}={path}: also task.{owner}; scores on what was trained on mean nothing"
+            )
+    return paths
+
+
+def named_after(train: Path) -> str:
+    """A task's name after its training examples: the file's, and its folders' where it is called `train` or so."""
+    whole = Path(os.path.abspath(train.expanduser()))  # noqa: PTH100 (resolve would rename links)
+    parts = [whole.name.split(".")[0]]
+    for folder in whole.parents:
+        if parts[0].lower() not in GENERIC or not folder.name:
+            break
+        parts.insert(0, folder.name)
+    return "_".join(parts)
+
+
+def _title_problems(settings: Mapping[str, Any]) -> list[str]:
+    title = settings.get("title")
+    return [] if title is None or str(title).strip() else ["task.title: must not be empty; null chooses one"]
+
+
+def _classification_problems(settings: Mapping[str, Any]) -> list[str]:
+    target = settings.get("target", "single")
+    wrong = [] if target in KINDS else [f"task.target={target}: one of {', '.join(KINDS)}"]
+    wrong += [] if settings.get("separator", "|") else ["task.separator: must not be empty"]
+    return wrong + _title_problems(settings)
+
+
+@readers.register("classification", check=_classification_problems)
+class Classification:
+    """Texts, or pairs of texts, with classes or a number, in `.csv`, `.tsv` or `.jsonl`, plain, `.gz` or `.zst`.
+
+    Args:
+        train: the file of training examples.
+        dev: the file of dev examples, or None.
+        test: the file of test examples, or None.
+        text: the column of the text.
+        pair: the column of the second text, or None.
+        label: the column of what is to be predicted.
+        target: `single` (one class), `multi` (any number of classes) or `number`.
+        separator: between the classes of a `multi` row; a JSON list needs none.
+        title: what the report calls the task; None: after the training file.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        dev: str | None = None,
+        test: str | None = None,
+        text: str = "text",
+        pair: str | None = None,
+        label: str = "label",
+        target: str = "single",
+        separator: str = "|",
+        title: str | None = None,
+    ) -> None:
+        del title  # the command reads it
+        self.kind = KINDS[target]
+        self._settings = {"train": train, "dev": dev, "test": test}
+        self._columns = tables.Columns(text, pair, label, target, separator)
+        self.remarks: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Look for the files and read the first row of each."""
+        for path in _given(**self._settings).values():
+            next(iter(tables.read(path, self._columns)))
+
+    def read(self) -> dict[str, list[LabelledText]]:
+        """The rows of each file that is given; quotes that a `.tsv` keeps, and what is left out, become remarks."""
+        splits, remarks = {}, []
+        for split, path in _given(**self._settings).items():
+            left_out: Counter[str] = Counter()
+            splits[split] = list(tables.read(path, self._columns, left_out))
+            remarks += _left_out(split, left_out)
+            if quoted := tables.enclosed(path, splits[split]):
+                remarks.append(
+                    f"{quoted} of the {len(splits[split])} rows of task.{split} have a field in quotes, which are kept:"
+                    f" {QUOTED_TSV}"
+                )
+        self.remarks = tuple(remarks)
+        return splits
+
+
+def _left_out(split: str, reasons: Counter[str]) -> list[str]:
+    return [f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(reasons.items())]
+
+
+def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
+    columns = {key: settings[key] for key in ("word_column", "label_column") if settings.get(key) is not None}
+    wrong = [f"task.{key}={value}: columns count from 1" for key, value in columns.items() if value < 1]
+    if len(set(columns.values())) < len(columns):
+        wrong.append("task.word_column, task.label_column: the same column cannot be both")
+    scheme = settings.get("scheme", conll.FIRST_AND_LAST.scheme)
+    if scheme not in conll.TAGS:
+        wrong.append(f"task.scheme={scheme}: one of {', '.join(conll.TAGS)}")
+    return wrong + _title_problems(settings)
+
+
+@readers.register("ner", check=_ner_problems)
+class Ner:
+    """Texts with entities: brat folders or archives, CoNLL files, or JSON lines with spans, told by their names.
+
+    Args:
+        train: the training examples.
+        dev: the dev examples, or None.
+        test: the test examples, or None.
+        word_column: of CoNLL files, the column of words, counted from 1.
+        label_column: of CoNLL files, the column of tags, counted from 1; None: the last one.
+        scheme: of CoNLL files, how tags spell entities: auto (IOB2 or BIOES), iob2, bioes, iob1 or io.
+        title: what the report calls the task; None: after the training examples.
+    """
+
+    kind = "ner"
+
+    def __init__(
+        self,
+        train: str,
+        dev: str | None = None,
+        test: str | None = None,
+        word_column: int = 1,
+        label_column: int | None = None,
+        scheme: str = "auto",
+        title: str | None = None,
+    ) -> None:
+        del title  # the command reads it
+        self._settings = {"train": train, "dev": dev, "test": test}
+        self._layout = conll.Layout(word_column, label_column, scheme)
+        self.remarks: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Look for the files, and whether their names tell a format."""
+        formats = {_format(split, path) for split, path in _given(**self._settings).items()}
+        if self._layout != conll.FIRST_AND_LAST and CONLL not in formats:
+            raise UserError(
+                "task.word_column, task.label_column, task.scheme: only CoNLL files have columns and tags, and none of"
+                f" these files is one: {FORMATS}"
+            )
+
+    def read(self) -> dict[str, list[AnnotatedText]]:
+        """The documents of each file or folder that is given; what was left out becomes remarks."""
+        splits, remarks = {}, []
+        for split, path in _given(**self._settings).items():
+            left_out: Counter[str] = Counter()
+            splits[split] = _read(split, path, self._layout, left_out)
+            remarks += _left_out(split, left_out)
+        self.remarks = tuple(remarks)
+        return splits
+
+
+def _format(split: str, path: Path) -> str:
+    name = path.name.lower()
+    for compression in conll.COMPRESSIONS:
+        name = name.removesuffix(compression)
+    if path.is_dir() or is_archive(path):
+        return BRAT
+    if name.endswith(".jsonl"):
+        return SPANS
+    if name.endswith(CONLL_SUFFIXES):
+        return CONLL
+    raise UserError(f"task.{split}={path}: the name tells no known format: {FORMATS}")
+
+
+def _read(split: str, path: Path, layout: conll.Layout, left_out: Counter[str]) -> list[AnnotatedText]:
+    kind = _format(split, path)
+    try:
+        if kind == BRAT:
+            return brat.read_folder(path, left_out=left_out)
+        return spans_jsonl.read(path, left_out=left_out) if kind == SPANS else conll.read(path, layout)
+    except UserError as error:
+        raise UserError(f"{error}\n(task.{split}={path} is read as {kind}: {FORMATS})") from error

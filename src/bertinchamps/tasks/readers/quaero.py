@@ -1,0 +1,88 @@
+"""QUAERO French Medical Corpus (Névéol et al., 2014), in the release of CLEF eHealth.
+
+The zip holds QUAERO_FrenchMed/corpus/train/MEDLINE/10024234.txt and .ann, and so on:
+
+    Traitement des métastases hépatiques des cancers colorectaux : jusqu' où aller ?
+
+    T1	PROC 0 10	Traitement
+    #1	AnnotatorNotes T1	C0087111
+    T2	DISO 15 36	métastases hépatiques
+
+Ten types, nested and discontinuous entities. All 16,233 of them fit their texts. What is odd in the release, and
+kept as it is: 8 list their fragments against the order of the text, 20 begin or end with a blank, 9 repeat the
+type and fragments of another one that has another concept (test of EMEA 4, test of MEDLINE 4, train of
+MEDLINE 1), and 111 titles of MEDLINE have none. Its `.conf` and `.ann~` files are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bertinchamps.contract import SPLITS, AnnotatedText
+from bertinchamps.tasks.formats import brat, conll
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.hub import HubDataset
+from bertinchamps.tasks.readers.releases import Release
+
+CORPORA = ("EMEA", "MEDLINE")
+RELEASE = Release(
+    name="The QUAERO French Medical Corpus",
+    address="https://quaerofrenchmed.limsi.fr/QUAERO_FrenchMed_brat.zip",
+    archives=("QUAERO_FrenchMed_brat.zip",),
+)
+
+
+def _problems(settings: Mapping[str, Any]) -> list[str]:
+    corpus = settings["corpus"]
+    return [] if corpus in CORPORA else [f"task.corpus={corpus}: one of {', '.join(CORPORA)}"]
+
+
+@readers.register("quaero", check=_problems)
+class Quaero:
+    """Ten types of medical entities in leaflets of medicines (EMEA) or titles of articles (MEDLINE).
+
+    Args:
+        corpus: EMEA or MEDLINE.
+        path: the official zip, a folder that holds it, or a folder that it was unpacked into.
+        hub: a dataset on the Hugging Face Hub to read instead, with a configuration `emea` or `medline` and
+            columns `tokens` and `ner_tags`. Such a dataset is flat: nested entities are lost, and scores on it do
+            not compare with scores on the release. DrBenchmark/QUAERO is published as a program, which the
+            library `datasets` no longer runs.
+    """
+
+    kind = "ner"
+
+    def __init__(self, corpus: str, path: str | None = None, hub: str | None = None) -> None:
+        self._path, self._corpus = path, corpus
+        self._hub = HubDataset(hub, corpus.lower(), RELEASE.address) if hub else None
+        self.remarks = (
+            ("a flat copy of the corpus: no score compares with one on the release",) if hub else ()
+        )
+        self._patterns = {split: (f"{split}/{corpus}/*.txt", f"{split}/{corpus}/*.ann") for split in SPLITS}
+
+    def check(self) -> None:
+        """Look for the files, or ask the Hub."""
+        if self._hub:
+            self._hub.check()
+        else:
+            RELEASE.check(self._path, [pattern for pair in self._patterns.values() for pattern in pair])
+
+    def read(self) -> dict[str, list[AnnotatedText]]:
+        """The documents of each split."""
+        if self._hub:
+            return {split: _documents(rows) for split, rows in self._hub.read(("tokens", "ner_tags")).items()}
+        files = RELEASE.files(self._path, [pattern for pair in self._patterns.values() for pattern in pair])
+        return {
+            split: brat.read_files({**files[texts], **files[annotations]})
+            for split, (texts, annotations) in self._patterns.items()
+        }
+
+
+def _documents(rows: list[dict[str, Any]]) -> list[AnnotatedText]:
+    return [
+        conll.document(
+            row["tokens"], row["ner_tags"], f"row-{number}", [f"row {number}"] * len(row["tokens"])
+        )
+        for number, row in enumerate(rows, start=1)
+    ]

@@ -1,0 +1,89 @@
+"""A fine-tuned model on disk, opened to label new texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.encoders import EncoderSource, open_tokenizer
+from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.facts import FILE, TaskFacts
+from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.kinds import Kind, Predictor, kinds
+from bertinchamps.training.run import last_finished
+from bertinchamps.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model that is ready to label texts.
+
+    Attributes:
+        kind: what it predicts.
+        facts: what its task.json says.
+        model: on the runtime's device, in evaluation mode.
+        predictor: turns texts into its inputs, and its logits into answers.
+        runtime: device and precision.
+    """
+
+    kind: Kind
+    facts: TaskFacts
+    model: nn.Module
+    predictor: Predictor
+    runtime: Runtime
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """The context in which it labels: no gradients, and the runtime's precision."""
+        with torch.inference_mode(), self.runtime.arithmetic():
+            yield
+
+    def answers(self, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
+        """What the model says of some texts; counts in `cut` those that are read by their beginning."""
+        return self.predictor.predict(self.model, texts, cut)
+
+
+def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> SavedModel:
+    """Open a fine-tuned model.
+
+    Args:
+        folder: its directory.
+        facts: what its task.json says.
+        batch: windows or texts that go through it at once.
+        runtime: device and precision.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    kind = kinds.build(facts.kind)
+    model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))
+    predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, runtime.device)
+    return SavedModel(kind, facts, model.to(runtime.device).eval(), predictor, runtime)
+
+
+def model_folder(config: PredictConfig) -> Path:
+    """The directory that `model=` means.
+
+    Raises:
+        UserError: no fine-tuned model is there.
+    """
+    if config.model == "last":
+        run = last_finished(config.runs_dir, "finetune")
+        if run is None:
+            raise UserError(f"model=last: no finished fine-tuning run in {config.runs_dir}; give model=RUN")
+        return run / "model"
+    folder = Path(config.model).expanduser()
+    for candidate in (folder / "model", folder):
+        if (candidate / FILE).is_file():
+            return candidate
+    raise UserError(
+        f"model={config.model}: no model that finetune made (no {FILE}, and no model/{FILE} there)"
+    )

@@ -1,0 +1,1 @@
+"""Texts as windows of words, and entities as what a head says of them."""

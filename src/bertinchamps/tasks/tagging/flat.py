@@ -1,0 +1,153 @@
+"""Flat tags: one IOB2 tag a word, decoded by Viterbi. W words, C tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bertinchamps.contract import Entity
+from bertinchamps.spans import ByPlace, flatten
+from bertinchamps.tasks.tagging.representations import (
+    IGNORED,
+    OUTSIDE,
+    Found,
+    Kept,
+    aligned,
+    representations,
+    word_tags,
+)
+from bertinchamps.tasks.tagging.windows import Window
+
+FORBIDDEN = -1e9
+
+
+@representations.register("flat")
+class Flat:
+    """One IOB2 tag a word. Of entities inside one another the longest is kept (the paper's way).
+
+    A discontinuous entity becomes the stretch from its first word to its last.
+
+    Args:
+        labels: types of entities, in a stable order.
+    """
+
+    metric = "strict_f1"
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self.classes = (OUTSIDE, *(f"{place}-{label}" for label in labels for place in "BI"))
+        self._index = {tag: index for index, tag in enumerate(self.classes)}
+        self._allowed = _transitions(self.classes)
+
+    def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
+        """Those that survive `flatten` and begin and end with a word of one sentence."""
+        flat = flatten(entities)
+        lost = Counter(
+            {"inside a longer one": len(entities) - len(flat)} if len(entities) > len(flat) else {}
+        )
+        return aligned(flat, windows, lost)
+
+    def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
+        """Tag indices [W], and -100 at words that another window owns."""
+        tags = np.full(len(window.words), IGNORED)
+        first, last = window.owned
+        starts = {entity.start for entity in entities}
+        for index, tag in enumerate(word_tags(window.words, ByPlace(entities))[first:last], start=first):
+            # an entity which another window begins goes on here as one
+            goes_on = tag != OUTSIDE and window.words[index][0] not in starts
+            tags[index] = self._index[f"I{tag[1:]}" if goes_on else tag]
+        return tags
+
+    def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
+        """[B, W]."""
+        rows = [np.pad(row, (0, words - len(row)), constant_values=IGNORED) for row in targets]
+        return torch.from_numpy(np.stack(rows))
+
+    def count(self, targets: np.ndarray[Any, Any]) -> int:
+        """Words."""
+        return int((targets != IGNORED).sum())
+
+    def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
+        """Cross-entropy of the tags, summed over words."""
+        return F.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+
+    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+        """The scores of the words that the window owns, [words, C]."""
+        first, last = window.owned
+        return logits[first:last].copy()
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """The best allowed sequence of tags of each sentence (Viterbi), read as spans.
+
+        The confidence of one is that of its least sure word: the probability of the word's tag among all tags.
+        """
+        found: list[Found] = []
+        pairs = zip(windows, answers, strict=True)
+        for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
+            words: list[tuple[int, int]] = []
+            scores: list[np.ndarray[Any, Any]] = []
+            for window, values in group:
+                first, last = window.owned
+                words += window.words[first:last]
+                scores.append(values)
+            logits = np.concatenate(scores)
+            path = _viterbi(logits, self._allowed)
+            shares = _shares(logits)[np.arange(len(path)), path]
+            for label, first, last in _spans_of([self.classes[index] for index in path]):
+                entity = Entity(label, ((words[first][0], words[last][1]),))
+                found.append(Found(entity, float(shares[first : last + 1].min())))
+        return found
+
+
+def _transitions(classes: Sequence[str]) -> np.ndarray[Any, Any]:
+    """0 where a tag may follow another, a large negative number where IOB2 forbids it; row 0 is also the start."""
+    allowed = np.zeros((len(classes), len(classes)), dtype=np.float32)
+    for after, tag in enumerate(classes):
+        if tag.startswith("I-"):
+            for before, previous in enumerate(classes):
+                if previous[2:] != tag[2:]:
+                    allowed[before, after] = FORBIDDEN
+    return allowed
+
+
+def _viterbi(scores: np.ndarray[Any, Any], allowed: np.ndarray[Any, Any]) -> list[int]:
+    """The sequence of tags with the highest sum of scores [W, C] that the transitions [C, C] allow."""
+    alone = scores.argmax(1)
+    if (allowed[np.concatenate([[0], alone[:-1]]), alone] == 0).all():
+        return alone.tolist()  # type: ignore[no-any-return]  # no sum is higher than that of the highest scores
+    best = scores[0] + allowed[0]  # nothing before the first word: as after an outside word
+    back = np.zeros(scores.shape, dtype=np.int64)
+    for index in range(1, len(scores)):
+        through = best[:, None] + allowed
+        back[index] = through.argmax(0)
+        best = through.max(0) + scores[index]
+    path = [int(best.argmax())]
+    for index in range(len(scores) - 1, 0, -1):
+        path.append(int(back[index, path[-1]]))
+    return path[::-1]
+
+
+def _shares(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Probabilities [W, C] of logits [W, C]."""
+    shares = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
+    return shares / shares.sum(1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _spans_of(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Type, first and last word of each entity that tags spell."""
+    start = 0
+    for index, tag in enumerate(tags):
+        if tag.startswith("B-"):
+            start = index
+        following = tags[index + 1] if index + 1 < len(tags) else OUTSIDE
+        if tag != OUTSIDE and not following.startswith("I-"):
+            yield tag[2:], start, index

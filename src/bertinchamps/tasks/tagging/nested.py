@@ -1,0 +1,141 @@
+"""Nested spans: a label for each stretch of words. B windows, W words, L labels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bertinchamps.contract import Entity
+from bertinchamps.spans import ByPlace
+from bertinchamps.tasks.tagging.representations import Found, Kept, aligned, representations
+from bertinchamps.tasks.tagging.windows import Window
+
+
+@representations.register("nested")
+class Nested:
+    """A label for each stretch of words, any number of them over a word; discontinuous entities are left out.
+
+    Args:
+        labels: types of entities, in a stable order.
+    """
+
+    metric = "nested_exact_f1"
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = self.classes = tuple(labels)
+        self._index = {label: index for index, label in enumerate(labels)}
+
+    def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
+        """Those of one fragment that begin and end with a word of one window which owns their middle."""
+        whole = [entity for entity in entities if len(entity.fragments) == 1]
+        lost = Counter({"discontinuous": len(entities) - len(whole)} if len(entities) > len(whole) else {})
+        held_by_words = aligned(whole, windows, lost)
+        by_place = ByPlace(held_by_words.entities)
+        held = {
+            entity
+            for window in windows
+            for entity, first, last in _placed(by_place.touching(*_stretch(window)), window)
+            if _owns(window, first, last)
+        }
+        kept: dict[Entity, None] = {}  # in order
+        for entity in held_by_words.entities:
+            near = by_place.touching(entity.start, entity.end)
+            if entity not in held:
+                lost["longer than the windows' overlap"] += 1
+            elif any(other in kept and _cross(entity, other) for other in near):
+                lost["crosses another one"] += 1
+            elif entity in kept:
+                lost["the same as another one"] += 1
+            else:
+                kept[entity] = None
+        return Kept(list(kept), lost)
+
+    def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
+        """Rows (first word, last word, label) [entities, 3], preceded by one that holds the number of words."""
+        rows = [(len(window.words), 0, 0)]
+        rows += [
+            (first, last, self._index[entity.label]) for entity, first, last in _placed(entities, window)
+        ]
+        return np.array(rows)
+
+    def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
+        """[B, W, W, L], 1 at entities."""
+        padded = torch.zeros(len(targets), words, words, len(self.classes), dtype=torch.bool)
+        for row, places in enumerate(targets):
+            for first, last, label in places[1:]:
+                padded[row, first, last, label] = True
+        return padded
+
+    def count(self, targets: np.ndarray[Any, Any]) -> int:
+        """Words, as for flat tags, so that both heads' losses are of one size."""
+        return int(targets[0, 0])
+
+    def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
+        """Binary cross-entropy of every label of every stretch, summed."""
+        places = torch.arange(logits.shape[1], device=logits.device)
+        real = (places[None, :, None] <= places[None, None, :]) & (places < words[:, None])[:, None, :]
+        terms = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
+        return (terms * real[..., None]).sum()
+
+    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+        """Rows (first word, last word, label, score) of the scores above 0 that the window owns, [found, 4]."""
+        size = len(window.words)
+        scores = logits[:size, :size]
+        first, last, label = np.nonzero(scores > 0)
+        middle = (first + last) // 2
+        owned = (first <= last) & (window.owned[0] <= middle) & (middle < window.owned[1])
+        columns = np.stack([first, last, label, scores[first, last, label]], axis=1)
+        return columns[owned].astype(np.float64)
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """Every stretch with a score above 0, the highest first, unless it crosses one already taken.
+
+        The confidence of one is the probability that its score stands for (the sigmoid), so above a half.
+        """
+        found: list[Found] = []
+        pairs = zip(windows, answers, strict=True)
+        for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
+            candidates = [
+                (float(score), self._entity(window, int(first), int(last), int(label)))
+                for window, rows in group
+                for first, last, label, score in rows
+            ]
+            taken: list[Found] = []
+            for score, entity in sorted(candidates, key=lambda pair: (-pair[0], pair[1])):
+                if not any(_cross(entity, other) for other, _ in taken):
+                    taken.append(Found(entity, 1 / (1 + math.exp(-score))))
+            found += taken
+        return sorted(found)
+
+    def _entity(self, window: Window, first: int, last: int, label: int) -> Entity:
+        return Entity(self.classes[label], ((window.words[first][0], window.words[last][1]),))
+
+
+def _stretch(window: Window) -> tuple[int, int]:
+    return window.words[0][0], window.words[-1][1]
+
+
+def _placed(entities: Sequence[Entity], window: Window) -> Iterator[tuple[Entity, int, int]]:
+    """The entities that are in a window as a whole, with their first and last word there."""
+    starts = {start: index for index, (start, _) in enumerate(window.words)}
+    ends = {end: index for index, (_, end) in enumerate(window.words)}
+    for entity in entities:
+        first, last = starts.get(entity.start), ends.get(entity.end)
+        if first is not None and last is not None:
+            yield entity, first, last
+
+
+def _owns(window: Window, first: int, last: int) -> bool:
+    return bool(window.owned[0] <= (first + last) // 2 < window.owned[1])
+
+
+def _cross(a: Entity, b: Entity) -> bool:
+    return a.start < b.start < a.end < b.end or b.start < a.start < b.end < a.end

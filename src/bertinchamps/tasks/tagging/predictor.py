@@ -1,0 +1,145 @@
+"""Finds entities in new texts with a trained model. B windows, S pieces of the longest, W words of the longest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.tasks.batching import in_length_order
+from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.tagging.representations import Found, Representation
+from bertinchamps.tasks.tagging.windows import Pieces, Window, Words, windows_of
+
+Array = np.ndarray[Any, Any]
+WINDOWS_AT_ONCE = 8192  # in memory, where they take far more than their text; enough to have many of a length
+ROUND_UP_TO = 4  # fewer different shapes, each of which costs a processor's library a little time to prepare
+
+
+class EntityPredictor:
+    """Finds entities in texts with a trained model.
+
+    Args:
+        representation: reads entities off logits.
+        pieces: of the model's tokenizer.
+        padding: id that fills short windows up.
+        batch: windows that go through the model at once, at most.
+        device: where the model is.
+    """
+
+    def __init__(
+        self, representation: Representation, pieces: Pieces, padding: int, batch: int, device: torch.device
+    ) -> None:
+        self.representation, self.pieces, self.padding = representation, pieces, padding
+        self.batch, self._device = batch, device
+
+    def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> list[AnnotatedText]:
+        """The texts with the entities that the model finds; long sentences are windowed, so none is cut."""
+        del cut
+        pairs = [(given.name, given.text) for given in texts]
+        return self.label(model, pairs, [given.words for given in texts])
+
+    def label(
+        self,
+        model: nn.Module,
+        texts: Sequence[tuple[str, str]],
+        words: Sequence[Words | None] | None = None,
+    ) -> list[AnnotatedText]:
+        """The texts, given as (name, text), with the entities that the model finds.
+
+        Args:
+            model: the trained model.
+            texts: names and texts.
+            words: for each text the words of its one sentence, or None where both are to be found in it.
+        """
+        words = words or [None] * len(texts)
+        found: dict[int, list[Found]] = {}
+        for windows in _portions(windows_of([text for _, text in texts], self.pieces, words)):
+            found |= self.entities(windows, self.answers(model, windows))
+        return [
+            with_entities(AnnotatedText(name, text, (), words[index]), found.get(index, ()))
+            for index, (name, text) in enumerate(texts)
+        ]
+
+    def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
+        """Tensors of some windows: `input_ids` [B, S], `first_pieces` [B, W], `words` [B], and
+        `attention_mask` [B, S] where they differ in length."""
+        lengths = [len(window.pieces) for window in windows]
+        words = [len(window.first_pieces) for window in windows]
+        # never more than a window may have, which is perhaps all that the encoder has positions for
+        longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.pieces.longest)
+        ids = np.full((len(windows), longest), self.padding)
+        firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
+        for row, window in enumerate(windows):
+            ids[row, : lengths[row]] = window.pieces
+            firsts[row, : words[row]] = window.first_pieces
+        arrays = {"input_ids": ids, "first_pieces": firsts, "words": np.array(words)}
+        if min(lengths) < longest:
+            arrays["attention_mask"] = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    @torch.no_grad()
+    def answers(
+        self,
+        model: nn.Module,
+        windows: Sequence[Window],
+        watch: Callable[[Sequence[int], Mapping[str, Tensor], Tensor], None] | None = None,
+    ) -> list[Array]:
+        """What the head says of each window, as the representation keeps it.
+
+        Args:
+            model: the trained model.
+            windows: of any texts.
+            watch: is given the indices, inputs and logits of each batch, as they come.
+        """
+        answers: list[Array] = [np.empty(0)] * len(windows)
+        for indices in in_length_order([len(window.pieces) for window in windows], self.batch):
+            inputs = self.inputs([windows[index] for index in indices])
+            moved = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+            logits = read(model, moved)
+            if watch is not None:
+                watch(indices, moved, logits)
+            for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
+                answers[index] = self.representation.answer(own, windows[index])
+        return answers
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Found]]:
+        """Entities by document, from the answers of all windows in order."""
+        pairs = zip(windows, answers, strict=True)
+        found = {}
+        for document, group in groupby(pairs, key=lambda pair: pair[0].document):
+            own, said = zip(*group, strict=True)
+            found[document] = self.representation.entities(own, said)
+        return found
+
+
+def with_entities(document: AnnotatedText, found: Iterable[Found]) -> AnnotatedText:
+    """The document with these entities instead of its own."""
+    ordered = sorted(found)
+    return document._replace(
+        entities=tuple(entity for entity, _ in ordered), confidences=tuple(share for _, share in ordered)
+    )
+
+
+def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
+    """Windows of whole documents, WINDOWS_AT_ONCE of them or as many more as the last document has."""
+    portion: list[Window] = []
+    for _, own in groupby(windows, key=lambda window: window.document):
+        portion += own
+        if len(portion) >= WINDOWS_AT_ONCE:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the model says of each word, or of each stretch of words."""
+    pieces = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+    return cast(Tensor, model(pieces, inputs["first_pieces"]))

@@ -1,0 +1,192 @@
+"""Named-entity recognition as the engine trains it: character spans in, character spans out, whatever the head."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from typing import Any
+
+from torch import Tensor, nn
+
+from bertinchamps.contract import AnnotatedText, Batch, Output
+from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.metrics.strict_spans import strict_scores
+from bertinchamps.metrics.token_labels import token_label_scores
+from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.spans import ByPlace, flat_entities, without_edges
+from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
+from bertinchamps.tasks.tagging.representations import word_tags
+from bertinchamps.tasks.tagging.windows import windows_of
+
+# Dev scores that may choose among weights, the higher the better; the head's own one does unless another is asked for.
+METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
+
+
+class EntityRecognition:
+    """The engine's task.
+
+    Args:
+        splits: documents of train and dev, and of test where there is one.
+        predictor: representation, tokenizer and device.
+        batch: how many windows at once, and in an update.
+        seed: of the order.
+    """
+
+    name = "ner"
+    target_share = 1.0
+
+    def __init__(
+        self,
+        splits: Mapping[str, list[AnnotatedText]],
+        predictor: EntityPredictor,
+        batch: FinetuneBatchConfig,
+        seed: int,
+    ) -> None:
+        self.splits, self.predictor, self._batch, self._seed = splits, predictor, batch, seed
+        self.representation = predictor.representation
+        self.metric = self.representation.metric
+        self.windows = {
+            split: list(
+                windows_of(
+                    [document.text for document in documents],
+                    predictor.pieces,
+                    [document.words for document in documents],
+                )
+            )
+            for split, documents in splits.items()
+        }
+        self.lost: dict[str, Counter[str]] = {}
+        self._targets = {split: self._encoded(split) for split in splits}
+        self._lengths = [len(window.pieces) for window in self.windows["train"]]
+
+    def _encoded(self, split: str) -> list[Array]:
+        """Targets of each window of a split; counts what the representation cannot hold."""
+        self.lost[split] = Counter()
+        targets: list[Array] = []
+        by_document = groupby(self.windows[split], key=lambda window: window.document)
+        held = {document: list(group) for document, group in by_document}
+        for index, document in enumerate(self.splits[split]):
+            windows = held.get(index, [])
+            entities = [
+                entity for entity in without_edges(document) if entity.label in self.representation.labels
+            ]
+            kept = self.representation.kept(entities, windows)
+            self.lost[split] += kept.lost
+            unknown = len(document.entities) - len(entities)
+            if unknown:
+                self.lost[split]["of a type that train has not"] += unknown
+            by_place = ByPlace(kept.entities)
+            for window in windows:
+                near = by_place.touching(window.words[0][0], window.words[-1][1])
+                targets.append(self.representation.targets(near, window))
+        return targets
+
+    def train_ids(self) -> set[int]:
+        """Ids of all pieces that training reads, padding included."""
+        return {
+            self.predictor.padding,
+            *(piece for window in self.windows["train"] for piece in window.pieces),
+        }
+
+    def epoch_length(self) -> int:
+        """Windows of the training split."""
+        return len(self._lengths)
+
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Endless micro-batches of training windows, grouped by length."""
+        stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
+        for indices, after in islice(stream, first, None, every):
+            inputs, targets = self._batch_of("train", [int(index) for index in indices])
+            yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
+
+    def _batch_of(self, split: str, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
+        inputs = self.predictor.inputs([self.windows[split][index] for index in indices])
+        targets = [self._targets[split][index] for index in indices]
+        inputs["targets"] = self.representation.padded(targets, inputs["first_pieces"].shape[1])
+        return inputs, sum(self.representation.count(row) for row in targets)
+
+    def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
+        """The representation's loss, summed over words."""
+        return Output(self.representation.loss(read(model, inputs), inputs["targets"], inputs["words"]))
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """The loss of a word of dev, in nats, and span scores."""
+        loss, words = 0.0, 0
+
+        def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
+            nonlocal loss, words
+            targets = [self._targets["dev"][index] for index in indices]
+            padded = self.representation.padded(targets, inputs["first_pieces"].shape[1]).to(logits.device)
+            loss += float(self.representation.loss(logits, padded, inputs["words"]))
+            words += sum(self.representation.count(row) for row in targets)
+
+        predicted = self.decoded("dev", self.predictor.answers(model, self.windows["dev"], add))
+        strict, nested = (
+            strict_scores(self.splits["dev"], predicted),
+            nested_exact_scores(self.splits["dev"], predicted),
+        )
+        return {
+            "loss": loss / max(1, words),
+            "strict_f1": strict["f1"],
+            "strict_precision": strict["precision"],
+            "strict_recall": strict["recall"],
+            "nested_exact_f1": nested["f1"],
+        }
+
+    def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
+        """The documents of a split with the model's entities instead of the gold ones."""
+        return self.decoded(split, self.predictor.answers(model, self.windows[split]))
+
+    def decoded(self, split: str, answers: Sequence[Array]) -> list[AnnotatedText]:
+        """The documents of a split with the entities of the answers of its windows, in order."""
+        found = self.predictor.entities(self.windows[split], answers)
+        return [
+            with_entities(document, found.get(index, ())) for index, document in enumerate(self.splits[split])
+        ]
+
+    def scores(self, split: str, predicted: Sequence[AnnotatedText]) -> dict[str, dict[str, Any]]:
+        """The three protocols, each under its name."""
+        gold = self.splits[split]
+        return {
+            "strict": strict_scores(gold, predicted),
+            "nested_exact": nested_exact_scores(gold, predicted),
+            "paper": token_label_scores(self.piece_tags(split, gold), self.piece_tags(split, predicted)),
+        }
+
+    def piece_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
+        """IOB2 tags of each window's own pieces, entities inside one another resolved to the longest."""
+        flat = [ByPlace(flat_entities(document)) for document in documents]
+        rows = []
+        for window in self.windows[split]:
+            tags = word_tags(window.words, flat[window.document])
+            after = len(window.pieces) - len(self.predictor.pieces.after)
+            bounds = (*window.first_pieces, after)
+            rows.append(
+                [
+                    tag
+                    for index in range(*window.owned)
+                    for tag in _spread(tags[index], bounds[index + 1] - bounds[index])
+                ]
+            )
+        return rows
+
+    def facts(self, split: str) -> dict[str, Any]:
+        """Counts for the results: what was read, and what the representation cannot hold."""
+        documents, windows = self.splits[split], self.windows[split]
+        sentences = {(window.document, window.sentence) for window in windows}
+        return {
+            "documents": len(documents),
+            "examples": len(sentences),
+            "windows": len(windows),
+            "words": sum(window.owned[1] - window.owned[0] for window in windows),
+            "entities": sum(len(document.entities) for document in documents),
+            "not_representable": dict(sorted(self.lost[split].items())),
+        }
+
+
+def _spread(tag: str, pieces: int) -> Iterator[str]:
+    """A word's tag on its pieces: only the first piece begins an entity."""
+    for place in range(pieces):
+        yield f"I{tag[1:]}" if place and tag.startswith("B-") else tag

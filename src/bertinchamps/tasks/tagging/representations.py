@@ -1,0 +1,101 @@
+"""Entities ↔ targets of a head, whatever the head: each representation has a file here, found by name (`head=NAME`).
+
+What a representation cannot hold is counted by reason, never dropped in silence.
+B windows, W words of the longest window, C tags, L labels.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from bertinchamps.contract import Entity
+from bertinchamps.registry import Registry
+from bertinchamps.spans import ByPlace
+from bertinchamps.tasks.tagging.windows import Window, Words
+
+IGNORED = -100
+OUTSIDE = "O"
+
+
+class Found(NamedTuple):
+    """An entity that a head's answers hold, and how sure they are of it, from 0 to 1."""
+
+    entity: Entity
+    confidence: float
+
+
+class Kept(NamedTuple):
+    """Entities that a representation holds, and how many it does not, by reason."""
+
+    entities: list[Entity]
+    lost: Counter[str]
+
+
+class Representation(Protocol):
+    """One way to write entities as targets of a head, and to read them off its logits.
+
+    Attributes:
+        labels: types of entities.
+        classes: what the logits' last axis stands for.
+        metric: the dev score that chooses among weights.
+    """
+
+    labels: tuple[str, ...]
+    classes: tuple[str, ...]
+    metric: str
+
+    def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
+        """Which entities of a document its windows can hold."""
+
+    def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
+        """What the head should say of a window, in a form that `padded` collates."""
+
+    def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
+        """Targets of some windows as one tensor, for windows of so many words."""
+
+    def count(self, targets: np.ndarray[Any, Any]) -> int:
+        """Over how many terms the loss of a window is summed."""
+
+    def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
+        """Summed loss of logits; `words` [B] is the number of words of each window."""
+
+    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+        """What of a window's logits is kept for `entities`: a copy, as small as it can be."""
+
+    def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """The entities of one document, from the answers of its windows in order."""
+
+
+representations: Registry[Representation] = Registry("head", "head", package=__package__)
+
+
+def word_tags(words: Words, entities: ByPlace) -> list[str]:
+    """IOB2 tags of words under entities that do not overlap."""
+    tags = [OUTSIDE] * len(words)
+    for entity in entities.touching(words[0][0], words[-1][1]) if words else ():
+        first = bisect_left(words, entity.start, key=lambda word: word[0])
+        last = bisect_right(words, entity.end, key=lambda word: word[1])
+        for index in range(first, last):
+            tags[index] = f"{'I' if index > first else 'B'}-{entity.label}"
+    return tags
+
+
+def aligned(entities: Sequence[Entity], windows: Sequence[Window], lost: Counter[str]) -> Kept:
+    """The entities that begin and end with words of one sentence."""
+    begins = {start: window.sentence for window in windows for start, _ in window.words}
+    ends = {end: window.sentence for window in windows for _, end in window.words}
+    kept = []
+    for entity in entities:
+        if entity.start not in begins or entity.end not in ends:
+            lost["does not begin and end with a word"] += 1
+        elif begins[entity.start] != ends[entity.end]:
+            lost["reaches over the end of a sentence"] += 1
+        else:
+            kept.append(entity)
+    return Kept(kept, lost)

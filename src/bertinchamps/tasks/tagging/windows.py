@@ -1,0 +1,201 @@
+"""From a text to the windows that a model reads, and back: sentences, words, pieces, in exact offsets.
+
+Offsets always count characters of the text as it was given. No tokenizer's offsets end up in an answer: they
+only tell which word a piece belongs to, so a normaliser may change, compose or delete what it likes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import regex
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.encoders import control_ids, unknown_id
+from bertinchamps.tasks.tagging.sentences import Range, sentences
+
+# Runs of letters, digits and combining marks; any other visible character alone. Invisible ones (Cf) may be inside of a
+# word but not at its edge, and a zero-width space parts two words.
+WORD = regex.compile(
+    r"[\p{L}\p{M}\p{N}]+(?:(?:(?!\u200b)\p{Cf})+[\p{L}\p{M}\p{N}]+)*|[^\s\x1c-\x1f\p{L}\p{M}\p{N}\p{Cf}]"
+)
+SENTENCES_AT_ONCE = 256  # handed to the tokenizer together, which takes longer to be called than to split one
+Words = tuple[Range, ...]
+
+
+class Window(NamedTuple):
+    """What goes through the model as one sequence.
+
+    Attributes:
+        document: index of its text.
+        sentence: index of its sentence in the text.
+        words: character ranges of its words, in the text.
+        pieces: ids, special tokens included.
+        first_pieces: for each word, the index in `pieces` of the piece that stands for it.
+        owned: the words (from, to) for which this window, of those that overlap, is to be believed.
+    """
+
+    document: int
+    sentence: int
+    words: Words
+    pieces: tuple[int, ...]
+    first_pieces: tuple[int, ...]
+    owned: Range
+
+
+class Pieces:
+    """A tokenizer as windows need it.
+
+    Attributes:
+        longest: pieces of a window, special tokens included.
+        before: ids of the special tokens before a text.
+        after: those after it.
+        room: pieces of a window without them.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        longest: pieces of a window, special tokens included.
+
+    Raises:
+        UserError: no room for anything but special tokens.
+    """
+
+    def __init__(self, tokenizer: Any, longest: int) -> None:
+        self._tokenizer, self.longest = tokenizer, longest
+        self.before, self.after = _special_tokens(tokenizer)
+        self.room = longest - len(self.before) - len(self.after)
+        if self.room < 8:
+            raise UserError(f"max_length={longest}: leaves no room for words; 32 is little, 128 is usual")
+        self._controls, self._unknown = control_ids(tokenizer), unknown_id(tokenizer)
+
+    def of(self, texts: Sequence[str], words: Sequence[Words]) -> list[list[list[int]]]:
+        """For each text, for each of its words, the ids of its pieces; the first of them stands for it.
+
+        A piece that reaches over several words belongs to the first of them, and stands for the others
+        unless they have pieces of their own: they have none here. A piece of an invisible character between
+        two words belongs to the one before it. A word of which a normaliser leaves nothing gets the unknown
+        token, so that every word can be read and labelled, and so does the name of a special token.
+        """
+        if not texts:
+            return []
+        encoded = self._tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return [
+            self._by_word(text, ids, offsets, ranges)
+            for text, ids, offsets, ranges in zip(
+                texts, encoded["input_ids"], encoded["offset_mapping"], words, strict=True
+            )
+        ]
+
+    def _by_word(self, text: str, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
+        ends = [end for _, end in words]
+        pieces: list[list[int]] = [[] for _ in words]
+        read = [False] * len(words)
+        for piece, (start, end) in zip(ids, offsets, strict=True):
+            if end <= start:
+                continue
+            piece = self._unknown if piece in self._controls else piece
+            index = bisect_right(ends, start)  # the first word that ends after the piece starts
+            in_no_word = index == len(words) or end <= words[index][0]
+            if in_no_word and index and not text[start:end].isspace():
+                pieces[index - 1].append(piece)
+            elif index < len(words):
+                pieces[index].append(piece)
+                while index < len(words) and words[index][0] < end:
+                    read[index] = True
+                    index += 1
+        return [own if seen or own else [self._unknown] for own, seen in zip(pieces, read, strict=True)]
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts before and after a text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return [], []
+
+
+def words_of(text: str, start: int, end: int) -> Words:
+    """Character ranges of the words in a part of the text."""
+    return tuple(match.span() for match in WORD.finditer(text, start, end))
+
+
+def windows_of(
+    texts: Sequence[str], pieces: Pieces, given: Sequence[Words | None] | None = None
+) -> Iterator[Window]:
+    """The windows of some texts, in order: a sentence each, and several for a sentence that is too long.
+
+    Args:
+        texts: the texts.
+        pieces: of the model's tokenizer.
+        given: for each text the words of its one sentence, or None where both are to be found in it.
+    """
+    found = _sentences_of(texts, given or [None] * len(texts))
+    while group := list(islice(found, SENTENCES_AT_ONCE)):
+        relative = [tuple((a - entry.start, b - entry.start) for a, b in entry.words) for entry in group]
+        cut = [texts[entry.document][entry.start : entry.end] for entry in group]
+        for (document, sentence, _, _, words), parts in zip(group, pieces.of(cut, relative), strict=True):
+            # a word longer than a window is read by its beginning
+            parts = [part[: pieces.room] for part in parts]
+            for (first, last), owned in _spread([len(part) for part in parts], pieces.room):
+                yield _window(document, sentence, words[first:last], parts[first:last], owned, pieces)
+
+
+class _Sentence(NamedTuple):
+    document: int
+    sentence: int
+    start: int
+    end: int
+    words: Words
+
+
+def _sentences_of(texts: Sequence[str], given: Sequence[Words | None]) -> Iterator[_Sentence]:
+    """Those that have words, numbered within their text."""
+    for document, (text, own) in enumerate(zip(texts, given, strict=True)):
+        if own is not None:
+            if own:
+                yield _Sentence(document, 0, own[0][0], own[-1][1], own)
+            continue
+        ranges = ((start, end, words_of(text, start, end)) for start, end in sentences(text))
+        for sentence, (start, end, words) in enumerate(entry for entry in ranges if entry[2]):
+            yield _Sentence(document, sentence, start, end, words)
+
+
+def _window(
+    document: int, sentence: int, words: Words, parts: list[list[int]], owned: Range, pieces: Pieces
+) -> Window:
+    ids, firsts = list(pieces.before), []
+    for part in parts:
+        firsts.append(len(ids) if part else max(0, len(ids) - 1))
+        ids += part
+    return Window(document, sentence, words, (*ids, *pieces.after), tuple(firsts), owned)
+
+
+def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:
+    """Word ranges that cover a sentence, each fitting the room and overlapping the next by about half of it.
+
+    Yields:
+        The words (from, to) of a window, and the part of them, relative to its first, that it owns: a word
+        that two windows hold is owned by the one in which it is farther from the edge.
+    """
+    sums = [0]
+    for length in lengths:
+        sums.append(sums[-1] + length)
+    bounds: list[Range] = []
+    first = 0
+    while True:
+        last = bisect_right(sums, sums[first] + room) - 1
+        bounds.append((first, last))
+        if last == len(lengths):
+            break
+        first = max(first + 1, bisect_left(sums, sums[last] - room // 2))
+    seams = [0, *((bounds[i][1] + bounds[i + 1][0]) // 2 for i in range(len(bounds) - 1)), len(lengths)]
+    for index, (first, last) in enumerate(bounds):
+        if seams[index] < seams[index + 1]:  # one that owns nothing would only cost time
+            yield (first, last), (seams[index] - first, seams[index + 1] - first)

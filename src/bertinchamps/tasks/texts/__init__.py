@@ -1,0 +1,1 @@
+"""Whole texts, or pairs of texts, and what is predicted of them."""

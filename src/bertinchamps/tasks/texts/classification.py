@@ -1,0 +1,107 @@
+"""Classification of texts and pairs, and regression, as the engine trains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bertinchamps.contract import Batch, LabelledText, Output
+from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.texts.predictor import TextPredictor
+
+
+class TextClassification:
+    """The engine's task.
+
+    Args:
+        splits: examples of train and dev, and of test where there is one.
+        predictor: kind, classes, tokenizer and device.
+        batch: how many examples at once, and in an update.
+        seed: of the order.
+    """
+
+    name = "classification"
+    target_share = 0.0  # the head reads a text, not its tokens
+
+    def __init__(
+        self,
+        splits: Mapping[str, list[LabelledText]],
+        predictor: TextPredictor,
+        batch: FinetuneBatchConfig,
+        seed: int,
+    ) -> None:
+        self.splits, self.predictor, self._batch, self._seed = splits, predictor, batch, seed
+        self.metric = PROTOCOLS[predictor.target_type.protocol].choosing[0]
+        self.encoded = {
+            split: predictor.encoded([(example.text, example.pair) for example in examples])
+            for split, examples in splits.items()
+        }
+        self._lengths = [len(example.pieces) for example in self.encoded["train"]]
+        self._targets = self._targets_of(splits["train"])
+
+    def _targets_of(self, examples: Sequence[LabelledText]) -> Tensor:
+        """As the loss reads them."""
+        targets = [example.target for example in examples]
+        return self.predictor.target_type.encoded(targets, self.predictor.classes)
+
+    def train_ids(self) -> set[int]:
+        """Ids of all pieces that training reads, padding included."""
+        used = np.unique(np.concatenate([example.pieces for example in self.encoded["train"]]))
+        return {self.predictor.padding, *used.tolist()}
+
+    def epoch_length(self) -> int:
+        """Examples of the training split."""
+        return len(self._lengths)
+
+    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Endless micro-batches of training examples, grouped by length."""
+        stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
+        for indices, after in islice(stream, first, None, every):
+            inputs = self.predictor.inputs([self.encoded["train"][index] for index in indices])
+            inputs["targets"] = self._targets[torch.from_numpy(indices)]
+            yield Batch(inputs, len(indices), inputs["input_ids"].numel(), after)
+
+    def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
+        """The loss of the target type, summed over examples."""
+        given = dict(inputs)
+        targets = given.pop("targets")
+        return Output(self.predictor.target_type.loss(model(given).float(), targets))
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """The mean loss on dev, of the examples whose classes are all known, and scores."""
+        predicted = self.predict(model, "dev")
+        known = [index for index, example in enumerate(self.splits["dev"]) if self._knows(example)]
+        targets = self._targets_of([self.splits["dev"][index] for index in known])
+        target_type = self.predictor.target_type
+        loss = float(target_type.loss(torch.from_numpy(predicted[known]), targets)) / max(1, len(known))
+        scores = self.scores("dev", predicted)[target_type.protocol]
+        return {"loss": loss, **{name: value for name, value in scores.items() if isinstance(value, float)}}
+
+    def _knows(self, example: LabelledText) -> bool:
+        return isinstance(example.target, float) or set(example.target) <= set(self.predictor.classes)
+
+    def predict(self, model: nn.Module, split: str) -> np.ndarray[Any, Any]:
+        """Logits [examples, C] of a split."""
+        return self.predictor.logits(model, self.encoded[split])
+
+    def scores(self, split: str, predicted: np.ndarray[Any, Any]) -> dict[str, dict[str, Any]]:
+        """The one protocol of the target type, under its name."""
+        target_type, classes = self.predictor.target_type, self.predictor.classes
+        gold = [example.target for example in self.splits[split]]
+        return {target_type.protocol: target_type.scores(gold, target_type.decoded(predicted, classes))}
+
+    def facts(self, split: str) -> dict[str, Any]:
+        """Counts for the results."""
+        encoded = self.encoded[split]
+        return {
+            "examples": len(encoded),
+            "pieces": sum(len(example.pieces) for example in encoded),
+            "texts_cut": sum(example.cut for example in encoded),
+        }

@@ -1,0 +1,159 @@
+"""Texts with what a model says of them, as `predict` writes them: what the user's file has, and the answer beside it.
+
+    {"id": "P-77", "text": "Bon livre", "ward": "B2", "predicted": "good", "probabilities": {"good": 0.98, "bad": 0.02}}
+    {"id": "P-77", "text": "Une toux", "entities": [{"start": 4, "end": 8, "label": "DISO", …}], "ward": "B2"}
+
+In a table a text has the rows that its kind gives it: one where it gets classes, one for each of its entities.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.errors import UserError
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.formats import brat, conll, displacy, tables
+from bertinchamps.tasks.inputs import Input, Inputs, unique
+from bertinchamps.tasks.kinds import Kind
+from bertinchamps.tasks.tagging.columns import tagged
+from bertinchamps.textfiles import json_lines
+
+ENTITIES = "entities"
+ROWS = ("jsonl", "csv", "tsv")  # formats that have a place for what the user's file has beside the text
+
+
+def write(
+    place: Path | None,
+    form: str,
+    kind: Kind,
+    facts: TaskFacts,
+    labelled: Iterable[tuple[Input, Any]],
+    inputs: Inputs,
+    columns: Sequence[str],
+) -> None:
+    """Write texts with their answers, as they come.
+
+    Args:
+        place: a file, an empty folder for brat, or None for standard output.
+        form: one of the kind's formats.
+        kind: of the model.
+        facts: of the model.
+        labelled: each text with its answer.
+        inputs: where the texts are from.
+        columns: all that the rows of a table may have.
+    """
+    if form not in ROWS:
+        _write_documents(cast(Path, place), form, (document for _, document in labelled))
+        return
+    with _opened(place) as stream:
+        if form == "jsonl":
+            for given, answer in labelled:
+                stream.write(json_lines.line(kind.as_object(facts, given, answer, inputs)))
+            return
+        dropped = None if kind.text_stays else inputs.text_column
+        rows = (
+            row
+            for given, answer in labelled
+            for row in kind.rows(facts, answer, cells(given, columns, dropped))
+        )
+        kept = [column for column in columns if column != dropped]
+        header = [*kept, *kind.columns(facts)]
+        tables.write(stream, header, rows, None if form == "tsv" else inputs.separator or ",")
+
+
+def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText]) -> None:
+    if form == "conll":
+        conll.write(place, tagged(documents))
+    elif form == "html":
+        displacy.write_page(place, documents, place.name.split(".")[0])
+    else:
+        for document in documents:
+            brat.write_document(place, document)
+
+
+@contextmanager
+def _opened(place: Path | None) -> Iterator[TextIO]:
+    """A file, or standard output, for text in UTF-8 with the line ends as they are written."""
+    where = sys.stdout.fileno() if place is None else place
+    with open(where, "w", encoding="utf-8", newline="", closefd=place is not None) as stream:
+        yield stream
+
+
+def cells(given: Input, columns: Sequence[str], dropped: str | None) -> list[str]:
+    """The cells of the columns, of which some may stand twice, in their order."""
+    if [name for name, _ in given.fields] == list(columns):
+        return [tables.cell(value) for name, value in given.fields if name != dropped]
+    fields = dict(given.fields)  # of JSON lines, whose objects may have other keys, and in another order
+    return [tables.cell(fields.get(column)) for column in columns if column != dropped]
+
+
+def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable[[Input], None]:
+    """What raises UserError for a text that the format cannot hold beside its answer.
+
+    Args:
+        kind: of the model.
+        facts: of the model.
+        form: one of the kind's formats.
+        inputs: the texts.
+    """
+    if form == "brat":
+        return _brat_checker()
+    if form not in ROWS:
+        return lambda given: None
+    taken = kind.keys(inputs) if form == "jsonl" else set(kind.columns(facts))
+    dropped = None if kind.text_stays else inputs.text_column
+
+    def check(given: Input) -> None:
+        _refuse_taken(given, taken)
+        if form == "jsonl":
+            _refuse_twins(given)
+        else:
+            _refuse_cells(given, form, dropped)
+
+    return check
+
+
+def _refuse_taken(given: Input, taken: set[str]) -> None:
+    names = [name for name, _ in given.fields]
+    for name in taken & set(names):
+        # a list of entities that the file has is replaced by the new one
+        if not (name == ENTITIES and isinstance(dict(given.fields)[name], list)):
+            raise UserError(
+                f"{given.place}: a column is called {name!r}, as one that is to be written is; rename it"
+            )
+
+
+def _refuse_twins(given: Input) -> None:
+    names = [name for name, _ in given.fields]
+    if len(set(names)) < len(names):
+        raise UserError(f"{given.place}: two columns have one name, which JSON cannot hold; write a .csv")
+
+
+def _refuse_cells(given: Input, form: str, dropped: str | None) -> None:
+    for name, value in given.fields:
+        written = tables.cell(value)
+        if not json_lines.is_text(written):
+            raise UserError(f"{given.place}: a field {json_lines.HALF}, or write .jsonl")
+        fits = tables.fits_tsv(written) and tables.fits_tsv(name)
+        if form == "tsv" and name != dropped and not fits:
+            raise UserError(
+                f"{given.place}: a field has a tab or a line end, which a .tsv cannot hold; write a .csv"
+            )
+
+
+def _brat_checker() -> Callable[[Input], None]:
+    is_new = unique(())
+
+    def check(given: Input) -> None:
+        if not is_new(brat.file_name(given.name)):
+            raise UserError(
+                f"{given.place}: its id is also that of an earlier text, and brat names files by ids; give each its"
+                " own, or write .jsonl"
+            )
+
+    return check

@@ -1,0 +1,101 @@
+"""JSON lines: one value a line, such as {"id": "12", "text": "Fracture du col"}; blank lines are skipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.errors import UserError
+from bertinchamps.textfiles.lines import decoded, lines
+
+HALF = "holds half a surrogate pair (\\ud800 to \\udfff), which is no text; remove it"
+Pairs = list[tuple[str, Any]]
+
+
+def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file, plain, `.gz` or `.zst`, each with the number of its line.
+
+    Raises:
+        UserError: the file cannot be read, or a line is not a JSON object whose keys differ.
+    """
+    for number, line in lines(path):
+        if line.isspace():
+            continue
+        place = f"{path}: line {number}"
+        item = parsed(decoded(path, number, line), place, _with_places)
+        if not isinstance(item, dict):
+            raise UserError(f"{place}: not a JSON object; a .jsonl file holds one a line")
+        if isinstance(item, _Doubled):
+            first, second = item.places
+            raise UserError(
+                f"{place}: the keys number {first} and {second} are the same; rename or remove one"
+            )
+        yield number, item
+
+
+def parsed(text: str, place: str, of_pairs: Callable[[Pairs], Any] | None = None) -> Any:
+    """The value of one line.
+
+    Args:
+        text: the line.
+        place: file and line, for messages.
+        of_pairs: makes an object of its keys and values; None: a dict.
+
+    Raises:
+        UserError: the line is not JSON.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=of_pairs)
+    except RecursionError:
+        problem = "nested too deeply"
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg.split(':')[0]}, column {error.colno}"
+    except ValueError:
+        problem = "a number of too many digits"
+    # raised outside of the handler: the chained error would carry the line
+    old = "\r" in text.rstrip("\r\n")
+    raise UserError(
+        f"{place}: not valid JSON ({problem}); a .jsonl file holds one JSON object a line"
+        + (" (some end in \\r alone: `tr '\\r' '\\n' < OLD > NEW` mends that)" if old else "")
+    )
+
+
+class _Doubled(dict[str, Any]):
+    """An object in which a key occurs twice, and where."""
+
+    places: tuple[int, int]
+
+
+def _with_places(pairs: Pairs) -> dict[str, Any]:
+    item = dict(pairs)
+    if len(item) == len(pairs):
+        return item
+    names = [name for name, _ in pairs]
+    second = next(place for place, name in enumerate(names) if name in names[:place])
+    doubled = _Doubled(item)
+    doubled.places = (names.index(names[second]) + 1, second + 1)
+    return doubled
+
+
+def write(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
+    """One object a line, in UTF-8."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(map(line, items))
+
+
+def line(value: object) -> str:
+    """The line of a value, with its end. Half a surrogate pair, which JSON can spell, is spelt again."""
+    written = json.dumps(value, ensure_ascii=False)
+    return (written if is_text(written) else json.dumps(value)) + "\n"
+
+
+def is_text(value: str) -> bool:
+    """Whether a value can be written as UTF-8: half a surrogate pair, which JSON can spell, cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,274 @@
+"""THE assembly: whatever trains is put together here, in one order, and differs by what it is given.
+
+    problem → model → optimizer → clock → hooks → trainer → fit → conclude
+
+Pretraining gives a masked-LM objective and `Evaluation`, fine-tuning a task and `Selection`; an experiment, a distilled
+student or a federated round gives a problem, hooks and a budget of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
+
+from bertinchamps.console import tell
+from bertinchamps.contract import Task
+from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
+from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, Node, RuntimeConfig
+from bertinchamps.training import checkpoint, hooks
+from bertinchamps.training.clock import Clock, Spent, most_flops
+from bertinchamps.training.distributed import ALONE, Processes
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.hook import hooks as registered_hooks
+from bertinchamps.training.optim import optimizers
+from bertinchamps.training.run import Run, finish
+from bertinchamps.training.runtime import CPU_FLOPS, Runtime
+from bertinchamps.training.schedules import schedules
+from bertinchamps.training.trackers import trackers
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import NonFiniteLoss
+
+
+class Settings(Protocol):
+    """The settings that the assembly reads, of any command that trains; a dataclass."""
+
+    @property
+    def optim(self) -> Node: ...
+    @property
+    def schedule(self) -> Node: ...
+    @property
+    def batch(self) -> BatchConfig: ...
+    @property
+    def gradient_clipping(self) -> float | None: ...
+    @property
+    def budget(self) -> BudgetConfig: ...
+    @property
+    def runtime(self) -> RuntimeConfig: ...
+    @property
+    def checkpoint(self) -> CheckpointConfig: ...
+    @property
+    def tracker(self) -> Node: ...
+    @property
+    def hooks(self) -> list[Node]: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class Problem(Task, Protocol):
+    """A task that knows its model, what the model costs and what is saved of it."""
+
+    tokens_per_position: int  # tokens of one position of the data stream, at the most
+
+    def build_model(self, resumed_from: Path | None) -> nn.Module:
+        """The model on the CPU: that of a checkpoint, or a new one, drawn from torch's generator as it is seeded."""
+
+    def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
+        """FLOPs per token of forward and backward; a function of progress where they change while training."""
+
+    def narrow(self, model: nn.Module) -> None:
+        """Leave to the optimizer only the parameters that are to be trained; the last step before it is built."""
+
+    def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
+        """Lines for people about the model and the data, before training."""
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write model and tokenizer into an empty folder, as `from_pretrained` opens them."""
+
+    def results(self, training: Training) -> dict[str, Any]:
+        """What a finished run holds, JSON-able: scores, what was spent, where they come from."""
+
+
+Scores = Callable[[hooks.MetricsLog, hooks.BudgetBar], hooks.Scoring]
+
+
+class Training:
+    """A run that is put together; a context manager, which leaves terminal and tracker in order.
+
+    Attributes:
+        problem: what is learnt.
+        run: its directory.
+        trainer: THE loop with all parts.
+        parameters: of the model, the frozen ones included.
+    """
+
+    def __init__(
+        self, problem: Problem, run: Run, trainer: Trainer, parameters: int, records: Records | None
+    ) -> None:
+        self.problem, self.run, self.trainer, self.parameters = problem, run, trainer, parameters
+        self._records = records
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._records is not None:
+            self._records.close()
+
+    @property
+    def scoring(self) -> hooks.Scoring:
+        """The hook that scores.
+
+        Raises:
+            RuntimeError: this is not the first process, which alone scores.
+        """
+        if self._records is None:
+            raise RuntimeError("only the first process scores")
+        return self._records.scoring
+
+    def fit(self) -> None:
+        """Train until the budget ends; where training breaks off, the last whole update is in a checkpoint.
+
+        May be called off the main thread, and again after `trainer.clock.allow` raised the budget.
+
+        Raises:
+            NonFiniteLoss: before the weights are touched.
+            ProcessEnded: another process of this job ended.
+        """
+        processes = self.trainer.processes
+        try:
+            self.trainer.fit()
+        except NonFiniteLoss as error:
+            processes.from_first(lambda: None)  # all have the error, and wait for the first one's checkpoint
+            if not processes.first:
+                raise ToldByFirst(str(error)) from error
+            raise
+        except ProcessEnded as error:
+            raise ProcessEnded(
+                f"{error}. The weights after update {self.trainer.step} are in a checkpoint: the same command with "
+                f"resume={self.run.folder} goes on, and torchrun --max-restarts=N does so by itself"
+            ) from error
+
+    def conclude(self) -> None:
+        """Write the results, which mark the run as finished.
+
+        Raises:
+            Stopped: a signal ended training before the budget did; nothing is written.
+        """
+        self.trainer.processes.from_first(self._conclude)
+
+    def _conclude(self) -> None:
+        if self.trainer.stop_requested:
+            step, folder = self.trainer.step, self.run.folder
+            raise Stopped(f"stopped at step {step}; the same command with resume={folder} goes on")
+        finish(self.run, self.problem.results(self))
+
+
+class Records:
+    """What the first process keeps of a run beside training: metrics, scores, checkpoints.
+
+    Args:
+        config: of tracker and checkpoints.
+        run: its directory.
+        step: updates done before; later records are dropped, because those updates are done again.
+        scores: builds the hook that scores.
+        save: writes model and tokenizer into a folder.
+    """
+
+    def __init__(
+        self, config: Settings, run: Run, step: int, scores: Scores, save: Callable[[Path], None]
+    ) -> None:
+        settings = asdict(cast(Any, config))
+        self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=settings)
+        self._bar = hooks.BudgetBar()
+        log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.say)
+        self.scoring = scores(log, self._bar)
+        self._bar.lines_every = self.scoring.lines_every
+        checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
+        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, checkpoints]
+
+    def close(self) -> None:
+        """Leave the terminal and the tracker in order."""
+        self._bar.stop()
+        self._tracker.close()
+
+
+def assemble(
+    config: Settings,
+    problem: Problem,
+    runtime: Runtime,
+    run: Run,
+    scores: Scores,
+    processes: Processes = ALONE,
+    more_hooks: Sequence[Hook] = (),
+) -> Training:
+    """Put a run together.
+
+    Args:
+        config: the settings.
+        problem: what is learnt.
+        runtime: device, precision, compilation.
+        run: the directory, and the checkpoint to go on from.
+        scores: builds the hook that scores, such as `partial(Evaluation, config.evaluation)`.
+        processes: that train together.
+        more_hooks: called after all others, on every process.
+
+    Raises:
+        UserError: the checkpoint or the model cannot be read.
+    """
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into the bar
+    torch.manual_seed(config.seed)
+    model: Any = problem.build_model(run.resumed_from).to(runtime.device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    clock = Clock(
+        config.budget,
+        problem.epoch_length(),
+        problem.flops_per_token(model),
+        Spent(**run.state.get("spent", {})),
+    )
+    problem.narrow(model)
+    runtime = _worth_compiling(config, problem, runtime, clock)
+    if config.runtime.activation_checkpointing:
+        runtime.recompute_activations(_encoder(model))
+    optimizer = optimizers.build(**config.optim, model=model)
+    if run.resumed_from:
+        optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
+    save = partial(problem.save, model)
+    records = Records(config, run, clock.spent.steps, scores, save) if processes.first else None
+    configured = [registered_hooks.build(**node) for node in config.hooks]
+    all_hooks = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
+    if run.resumed_from:
+        for hook in all_hooks:
+            hook.load(run.resumed_from / "resume")
+    trainer = Trainer(
+        task=problem,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedules.build(**config.schedule),
+        batch=config.batch,
+        clock=clock,
+        runtime=runtime,
+        seed=config.seed,
+        gradient_clipping=config.gradient_clipping,
+        hooks=all_hooks,
+        cursor=run.state.get("position", 0),
+        reserve=run.state.get("reserve"),
+        scaling=run.state.get("scaling"),
+        processes=processes,
+    )
+    if processes.first:
+        lines = problem.describe(parameters, clock.flops_per_token)
+        for line in (f"run        {run.folder}", *lines, f"device     {runtime.describe()}"):
+            tell(line)
+    return Training(problem, run, trainer, parameters, records)
+
+
+def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock: Clock) -> Runtime:
+    """The runtime without compiling where `auto` finds the run too short to earn it back."""
+    if config.runtime.compile != "auto":
+        return runtime
+    tokens = problem.tokens_per_position
+    sizes = (config.batch.size * tokens, clock.epoch_length * tokens)
+    return runtime.for_run(most_flops(config.budget, CPU_FLOPS, clock.flops_per_token, *sizes))
+
+
+def _encoder(model: nn.Module) -> PreTrainedModel:
+    """The model of transformers that a model is, or has inside."""
+    return next(part for part in model.modules() if isinstance(part, PreTrainedModel))

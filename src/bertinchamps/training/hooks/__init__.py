@@ -1,0 +1,24 @@
+"""What happens beside the updates, a file each: `training/hook.py` says when, `training/assembly.py` in which order."""
+
+from __future__ import annotations
+
+from bertinchamps.training.hooks.bar import BudgetBar
+from bertinchamps.training.hooks.checkpoints import Checkpoints
+from bertinchamps.training.hooks.evaluation import Evaluation
+from bertinchamps.training.hooks.logging import Logging
+from bertinchamps.training.hooks.metrics_log import MetricsLog, read_metrics
+from bertinchamps.training.hooks.scoring import Scoring
+from bertinchamps.training.hooks.selection import Selection
+from bertinchamps.training.hooks.stop_on_signal import StopOnSignal
+
+__all__ = [
+    "BudgetBar",
+    "Checkpoints",
+    "Evaluation",
+    "Logging",
+    "MetricsLog",
+    "Scoring",
+    "Selection",
+    "StopOnSignal",
+    "read_metrics",
+]

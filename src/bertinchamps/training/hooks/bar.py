@@ -1,0 +1,72 @@
+"""How far a run is in its budget, on a terminal or in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.updates import Update
+
+
+class BudgetBar:
+    """A progress bar against the budget on a terminal; on anything else a line now and then.
+
+    Args:
+        lines_every: progress between two lines where there is no terminal.
+    """
+
+    def __init__(self, lines_every: float = 0.05) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.lines_every, self._next_line = lines_every, 0.0
+        self._bar = Progress(
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>5.1f}%"),
+            TextColumn("{task.fields[amount]}"),
+            TimeRemainingColumn(),
+            expand=True,
+        )
+        self._task = self._bar.add_task("training", total=1.0, amount="first update, which compiles …")
+        self._status = Text()
+        self._live = Live(Group(self._bar, self._status), console=self.console, refresh_per_second=2)
+
+    def start(self) -> None:
+        if self.console.is_terminal:
+            with contextlib.suppress(OSError):  # here and below: a terminal that was closed costs no run
+                self._live.start()
+
+    def show(self, trainer: Trainer, update: Update, tokens_per_second: float, share_of_peak: float) -> None:
+        name, spent, limit = trainer.clock.binding()
+        amount = f"{_amount(name, spent)} of {_amount(name, limit)}"
+        status = (
+            f"step {update.step} · loss {update.loss:.3f} · lr {update.learning_rate:.1e} · batch {update.sequences}"
+            f" · {tokens_per_second:,.0f} tokens/s · {share_of_peak:.0%} of peak"
+        )
+        progress = update.progress
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=progress, amount=amount)
+            self._status.plain = status
+        elif progress >= self._next_line:
+            self.say(f"{progress:>6.1%} {amount} · {status}")
+            self._next_line = math.floor(progress / self.lines_every + 1) * self.lines_every
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar."""
+        with contextlib.suppress(OSError):
+            self.console.print(message)
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._live.stop()
+
+
+def _amount(limit: str, value: float) -> str:
+    if limit == "hours":
+        minutes, seconds = divmod(round(value * 3600), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+    return f"{value:,.0f} {limit}" if limit in ("steps", "tokens") else f"{value:.3g} {limit}"

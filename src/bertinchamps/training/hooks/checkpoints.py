@@ -1,0 +1,123 @@
+"""Checkpoints while training, and the finished model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bertinchamps.errors import UserError
+from bertinchamps.schemas import CheckpointConfig
+from bertinchamps.training import checkpoint
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.hooks.bar import BudgetBar
+from bertinchamps.training.trainer import Trainer
+
+DISK_BYTES_PER_SECOND = 200e6  # for the time of the first checkpoint, before one was measured
+
+
+class Checkpoints(Hook):
+    """Writes checkpoints with the state of all hooks, and the finished model at the end.
+
+    Args:
+        config: how often, and how many are kept.
+        folder: the run's directory.
+        save_model: writes model and tokenizer files into a directory.
+        bar: prints which checkpoint could not be written.
+    """
+
+    def __init__(
+        self,
+        config: CheckpointConfig,
+        folder: Path,
+        save_model: Callable[[Path], None],
+        bar: BudgetBar,
+    ) -> None:
+        self._config, self._folder, self._save_model, self._bar = config, folder, save_model, bar
+        self._saved_at = time.monotonic()
+        self._saved_step = -1
+
+    def before_training(self, trainer: Trainer) -> None:
+        model_bytes = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+        trainer.keep_time_for("checkpoint", model_bytes / DISK_BYTES_PER_SECOND + 0.2)
+        self._saved_at = time.monotonic()
+        if trainer.step > 0:
+            self._saved_step = trainer.step  # resumed: this step has a checkpoint already
+
+    def after_update(self, trainer: Trainer) -> None:
+        due = time.monotonic() - self._saved_at >= self._config.every_minutes * 60
+        if due or (self._config.every_steps and trainer.step % self._config.every_steps == 0):
+            try:
+                self.write(trainer)
+            except OSError as error:  # a full disk now need not cost the run: the model is written at the end
+                self._bar.say(f"no checkpoint at step {trainer.step}: {_said(error)}; training goes on")
+
+    def after_training(self, trainer: Trainer) -> None:
+        if trainer.stop_requested:
+            try:
+                self.write(trainer)
+            except OSError as error:
+                raise UserError(
+                    f"no checkpoint at step {trainer.step}: {_said(error)}. {self._ways_on()}"
+                ) from error
+            return
+        try:
+            self._write_model()
+        except OSError as error:
+            raise UserError(
+                f"{self._folder / 'model'}: cannot be written ({_said(error)}). Make room. {self._ways_on()}"
+            ) from error
+
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
+        """The weights after the last whole update are kept, whatever the reason; what is said of it is true."""
+        if not isinstance(error, Exception) or not trainer.consistent or trainer.step == 0:
+            return
+        try:
+            self.write(trainer)
+        except Exception as second:  # the first error is the one to be told
+            self._bar.say(f"no checkpoint at step {trainer.step}: {_said(second)}. {self._ways_on()}")
+        else:
+            self._bar.say(f"the weights after update {trainer.step} are in a checkpoint. {self._ways_on()}")
+
+    def _write_model(self) -> None:
+        """The finished model; where it does not fit, old checkpoints make room."""
+        try:
+            checkpoint.write_directory(self._folder / "model", self._save_model)
+        except OSError:
+            if len(checkpoint.all_of(self._folder / "checkpoints")) < 2:
+                raise
+            self._bar.say(
+                "the finished model does not fit on the disk: all checkpoints but the last are deleted"
+            )
+            checkpoint.keep_latest(self._folder / "checkpoints", 1)
+            checkpoint.write_directory(self._folder / "model", self._save_model)
+
+    def _ways_on(self) -> str:
+        """What the same command would go on from."""
+        whole = checkpoint.all_of(self._folder / "checkpoints")
+        if not whole:
+            return "The run has no checkpoint: it would start over"
+        return f"The same command with resume={self._folder} goes on from {whole[-1].name}"
+
+    def write(self, trainer: Trainer) -> None:
+        """Write a checkpoint now, unless this step has one."""
+        if trainer.step == self._saved_step:
+            return
+        trainer.settle()  # an update that the device still works at has its own time
+        began = time.perf_counter()
+        parent = self._folder / "checkpoints"
+        name = checkpoint.name_of(trainer.step)
+
+        def save_hooks(folder: Path) -> None:
+            for hook in trainer.hooks:
+                hook.save(folder)
+
+        optimizer, state = trainer.optimizer.state_dict(), trainer.state()
+        checkpoint.write(parent / name, self._save_model, optimizer, state, save_hooks)
+        checkpoint.keep_latest(parent, self._config.keep)
+        trainer.keep_time_for("checkpoint", time.perf_counter() - began)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.step
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

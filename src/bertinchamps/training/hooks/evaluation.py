@@ -1,0 +1,44 @@
+"""Held-out scores at even marks of progress."""
+
+from __future__ import annotations
+
+import math
+
+from bertinchamps.schemas import EvaluationConfig
+from bertinchamps.training.hooks.bar import BudgetBar
+from bertinchamps.training.hooks.metrics_log import MetricsLog
+from bertinchamps.training.hooks.scoring import Scoring
+from bertinchamps.training.trainer import Trainer
+
+
+class Evaluation(Scoring):
+    """Held-out scores before the first update, at even marks of progress, and after the last update."""
+
+    def __init__(self, config: EvaluationConfig, log: MetricsLog, bar: BudgetBar) -> None:
+        super().__init__(log, bar)
+        self._every = config.every
+        self._mark = 0
+
+    def before_training(self, trainer: Trainer) -> None:
+        self._mark = self._marks(trainer)
+        self._resume(trainer)
+        if trainer.step == 0:
+            self._evaluate(trainer)  # where learning starts from, and how long an evaluation takes
+
+    def after_update(self, trainer: Trainer) -> None:
+        mark = self._marks(trainer)
+        if mark > self._mark and trainer.clock.progress() < 1.0:  # the last evaluation is after training
+            self._mark = mark
+            self._evaluate(trainer)
+
+    def after_training(self, trainer: Trainer) -> None:
+        if not trainer.stop_requested:  # who asked for a stop waits for the checkpoint
+            self._evaluate(trainer)
+
+    def _marks(self, trainer: Trainer) -> int:
+        return math.floor(trainer.clock.progress() / self._every + 1e-9)
+
+    def _evaluate(self, trainer: Trainer) -> None:
+        if self._score(trainer):
+            shown = " · ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
+            self._bar.say(f"step {trainer.step}: held-out {shown}")

@@ -1,0 +1,49 @@
+"""Scores while training: what `Evaluation` and `Selection` share."""
+
+from __future__ import annotations
+
+import time
+
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.hooks.bar import BudgetBar
+from bertinchamps.training.hooks.metrics_log import MetricsLog
+from bertinchamps.training.trainer import Trainer
+
+
+class Scoring(Hook):
+    """Evaluates the model now and then, once a step at the most, and logs the scores.
+
+    Attributes:
+        split: what is scored, which is the kind of the records in metrics.jsonl.
+        lines_every: progress between two lines of the bar where there is no terminal.
+        scores: of the last evaluation, by name.
+    """
+
+    split = "held_out"
+    lines_every = 0.05
+
+    def __init__(self, log: MetricsLog, bar: BudgetBar) -> None:
+        self._log, self._bar = log, bar
+        self._scored_step = -1
+        self.scores: dict[str, float] = {}
+
+    def _resume(self, trainer: Trainer) -> bool:
+        """Take over what an evaluation of this step logged before the run was resumed; false if there was none."""
+        known = self._log.scores_at(self.split, trainer.step)
+        if known is not None:
+            self.scores, self._scored_step = known, trainer.step
+        return known is not None
+
+    def _score(self, trainer: Trainer) -> bool:
+        """Evaluate and log, unless this step has been scored; true if there are new scores."""
+        if trainer.step == self._scored_step:
+            return False
+        self._scored_step = trainer.step
+        trainer.settle()  # the time of an update that the device still works at is not the evaluation's
+        began = time.perf_counter()
+        self.scores = trainer.evaluate()
+        seconds = time.perf_counter() - began
+        trainer.keep_time_for("evaluation", seconds)
+        values = {**self.scores, "evaluation_seconds": round(seconds, 3)}
+        self._log.write(self.split, trainer.clock.spent, values)
+        return True

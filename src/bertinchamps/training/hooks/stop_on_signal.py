@@ -1,0 +1,58 @@
+"""Signals end a run after the update that is under way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from bertinchamps.errors import ProcessEnded
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.trainer import Trainer
+
+
+class StopOnSignal(Hook):
+    """SIGTERM, SIGHUP or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once.
+
+    Where several processes train, each listens: they agree to stop, whichever was told. Python hands signals to the
+    main thread alone: `fit` on another one does not listen, and `trainer.stop_requested` ends it.
+    """
+
+    NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+
+    def before_training(self, trainer: Trainer) -> None:
+        def request(number: int, frame: FrameType | None) -> None:
+            del frame
+            if trainer.stop_requested and number != signal.SIGHUP:  # a closed terminal may tell of it twice
+                os._exit(128 + number)
+            trainer.stop_requested = True
+            if trainer.processes.first:
+                with contextlib.suppress(OSError):  # the terminal may be gone
+                    sys.stderr.write("\nstopping after this update; once more to leave at once\n")
+
+        if threading.current_thread() is threading.main_thread():
+            for number in self.NUMBERS:
+                self._before[number] = signal.signal(number, request)
+
+    def after_training(self, trainer: Trainer) -> None:
+        self._restore()
+
+    def after_failure(self, trainer: Trainer, error: BaseException) -> None:
+        if isinstance(error, ProcessEnded):
+            # torchrun's signal is on its way, and must not cut short what is said of this
+            for number in self._before:
+                signal.signal(number, signal.SIG_IGN)
+            self._before.clear()
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
