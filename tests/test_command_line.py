@@ -17,7 +17,6 @@ from bertinchamps.command_line.readable import readable
 from bertinchamps.composing import configuration
 from support import QUICK, command
 
-
 CONFIGS: list[object] = []
 
 

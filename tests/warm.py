@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import subprocess
 import sys
@@ -31,15 +32,6 @@ LIBRARIES = (
     "torch", "numpy", "pandas", "pyarrow.parquet", "pyarrow.dataset", "sklearn.metrics", "spacy.lang.fr",
     "hydra", "regex", "zstandard", "httpx", "aiohttp", "fsspec", "dill", "multiprocess", "xxhash",
     "matplotlib.figure",
-)  # fmt: skip
-# Rooms, and no command: `runpy` warns where the module that it runs is imported already.
-ROOMS = (
-    "transformers.models.auto.modeling_auto", "bertinchamps.command_line", "bertinchamps.model.auto",
-    "bertinchamps.objectives.mlm", "bertinchamps.training.trainer", "bertinchamps.training.hooks",
-    "bertinchamps.training.run", "bertinchamps.training.figures", "bertinchamps.training.runtime",
-    "bertinchamps.training.optim", "bertinchamps.training.checkpoint", "bertinchamps.tasks.saved",
-    "bertinchamps.tasks.outputs", "bertinchamps.tasks.sentences", "bertinchamps.data.corpus",
-    "bertinchamps.data.online", "bertinchamps.reporting.page",
 )  # fmt: skip
 # Read when a library is imported: a process that was started with others cannot stand for one with these.
 READ_AT_IMPORT = ("PYTHON", "OMP_", "MKL_", "TORCH", "CUDA_", "MPL")
@@ -167,9 +159,16 @@ def become(request: Mapping[str, Any]) -> list[str]:
 
 def warm_up() -> None:
     """Import rooms, and do once what is kept: the fonts of a figure, spaCy's rules of French."""
-    for module in ROOMS:
-        importlib.import_module(module)
-    importlib.import_module("bertinchamps.tasks.sentences").sentences("Une phrase.")
+    import bertinchamps
+
+    importlib.import_module("transformers.models.auto.modeling_auto")
+    for module in pkgutil.walk_packages(bertinchamps.__path__, "bertinchamps."):
+        command = (
+            module.name.count(".") == 1 and not module.ispkg
+        )  # `runpy` warns where what it runs is imported
+        if not command and "__main__" not in module.name:
+            importlib.import_module(module.name)
+    importlib.import_module("bertinchamps.tasks.tagging.sentences").sentences("Une phrase.")
     plot_loss = importlib.import_module("bertinchamps.training.figures").plot_loss
     records = [
         {"kind": kind, "step": step, "tokens": 100 * step, "loss": 6.0 / step}
