@@ -30,7 +30,7 @@ def too_many_processes() -> list[str]:
     if size == 1:
         return []
     return [
-        f"torchrun started {size} processes, and this command runs in one; only pretrain trains in several: "
+        f"torchrun started {size} processes, and this command runs in one; only pretrain and finetune train in several: "
         "start it with python -m"
     ]
 
