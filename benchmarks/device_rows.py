@@ -153,7 +153,7 @@ def _corpus_and_runtime(
 def fused_loss(task: Any, model: Any, inputs: Mapping[str, Tensor]) -> Output:
     """The task's loss with logits and cross-entropy in one function of PyTorch, chunk by chunk."""
     masked, chosen, labels = task._masking(inputs["input_ids"], inputs["positions"])
-    hidden = model.head.transform(model.encoder(masked, read_positions=chosen).last_hidden_state)
+    hidden = model.head.transform(model.encoder(masked, query_positions=chosen).last_hidden_state)
     weight, bias = model.head.decoder.weight, model.head.decoder.bias
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)

@@ -103,7 +103,7 @@ def open_problem(config: FinetuneConfig, title: str, train: list[AnnotatedText])
     facts = TaskFacts(title, "ner", config.head, label_names(splits), config.max_length)
     predictor = KIND.build_predictor(facts, tokenizer, config.batch.evaluation, runtime.device)
     task = KIND.build_task(splits, predictor, config.batch, config.seed)
-    return Problem(config, runtime, tokenizer, facts, task, labelled_pieces(task))
+    return Problem(config, runtime, tokenizer, facts, task, labelled_subwords(task))
 
 
 def flops_per_example(problem: Problem) -> float:
@@ -118,19 +118,19 @@ def product_of_a_batch(problem: Problem) -> float:
     return product_flops(problem.runtime, tokens, open_config(problem.config.model))
 
 
-def labelled_pieces(task: EntityRecognition) -> list[dict[str, list[int]]]:
-    """The task's training windows with a tag at each word's first piece and -100 elsewhere."""
+def labelled_subwords(task: EntityRecognition) -> list[dict[str, list[int]]]:
+    """The task's training windows with a tag at each word's first subword and -100 elsewhere."""
     examples = []
     for document, group in groupby(task.windows["train"], key=lambda window: window.document):
         windows = list(group)
         kept = task.representation.kept(task.splits["train"][document].entities, windows)
         for window in windows:
-            labels = [IGNORED] * len(window.pieces)
+            labels = [IGNORED] * len(window.subwords)
             tags = task.representation.targets(kept.entities, window)
-            for place, tag in zip(window.first_pieces, tags, strict=True):
-                if labels[place] == IGNORED:  # a piece that begins several words stands for the first
+            for place, tag in zip(window.first_subwords, tags, strict=True):
+                if labels[place] == IGNORED:  # a subword that begins several words stands for the first
                     labels[place] = int(tag)
-            examples.append({"input_ids": list(window.pieces), "labels": labels})
+            examples.append({"input_ids": list(window.subwords), "labels": labels})
     return examples
 
 

@@ -1,7 +1,7 @@
 """python -m benchmarks.finetuning: how long this engine and `transformers.Trainer` take to fine-tune one model.
 
 Both train AutoModelForTokenClassification from the same weights on the same windows of the same sentences, tags at
-words' first pieces, with the same batch size, epochs, dropout, AdamW (fused) and clipping, on as many threads, in
+words' first subwords, with the same batch size, epochs, dropout, AdamW (fused) and clipping, on as many threads, in
 one process. The peer pads every example to a fixed length or, in rows of their own, to the longest of its batch;
 in float32 and, where the device multiplies bfloat16 in hardware, in bfloat16, too: its faster one is what counts.
 Our side is `python -m bertinchamps.finetune` with its defaults: precision by the device, examples of similar length

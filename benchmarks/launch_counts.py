@@ -30,9 +30,9 @@ from bertinchamps.objectives import objectives
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training import muon
+from bertinchamps.training.guarded_step import GuardedStep
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.stepping import Stepping
 
 # CUDA's kernels over lists of tensors: at most so many tensors (by the number of lists) and blocks a launch.
 # ATen/native/cuda/MultiTensorApply.cuh
@@ -88,7 +88,7 @@ def counted_model(config: PretrainConfig, micro_batches: tuple[int, int]) -> dic
             always = one.bytes - slope * tokens[0]
             counts[way] = {"launches": other.launches, "bytes": always, "bytes_per_token": slope}
     built = build_config(asdict(config.arch), config.tokenizer.vocab_size, **IDS)
-    return {**counts, "flops_per_token": flops_per_token(built, length, task.target_share)}
+    return {**counts, "flops_per_token": flops_per_token(built, length, task.predicted_fraction)}
 
 
 def counted_step(config: PretrainConfig) -> dict[str, int]:
@@ -96,7 +96,9 @@ def counted_step(config: PretrainConfig) -> dict[str, int]:
     traffic = Launches()
     with _as_on_a_card(), FakeTensorMode():
         model = _model(config)
-        stepping = Stepping(optimizers.build(**config.optim, model=model), RUNTIME, config.gradient_clipping)
+        stepping = GuardedStep(
+            optimizers.build(**config.optim, model=model), RUNTIME, config.gradient_clipping
+        )
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         stepping.step(torch.zeros(2))

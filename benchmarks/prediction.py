@@ -1,7 +1,7 @@
 """python -m benchmarks.prediction: texts a second of prediction, beside the pipelines of transformers.
 
 Entities: ours is what `python -m bertinchamps.predict` does between reading the model and writing the answers
-(sentences, words, pieces, model, decoding); the peer is pipeline("token-classification",
+(sentences, words, subwords, model, decoding); the peer is pipeline("token-classification",
 aggregation_strategy="simple") over the same weights, as it is (text by text) and with batch_size=8. Masked words:
 ours calls the masked language model at the masked positions only; the peer is pipeline("fill-mask"). Both give the
 same answers in the same form there.
@@ -18,9 +18,9 @@ and for masked words the last layer and the head at the masked position only. Th
 peak is FLOP/s ÷ the data sheet's dense 16-bit rate on a GPU, and ÷ a measured square product elsewhere.
 
 Agreement is with the peer's first row, float32 text by text. "words" is the share of words with the same best tag
-at their first piece, "scores" the largest difference of its probability, "entities" the share of all entities that
+at their first subword, "scores" the largest difference of its probability, "entities" the share of all entities that
 both have. Entities differ even where no score does: we decode a sentence's tags such that IOB2 is kept and take a
-word's tag from its first piece; "simple" groups pieces as they come. So an untrained model, which has no opinion,
+word's tag from its first subword; "simple" groups subwords as they come. So an untrained model, which has no opinion,
 agrees on few. For masked words, "words" is the share of texts with the same five proposals in the same order.
 
 Without --model it makes an untrained one, and sentences without --texts; its vocabulary is small then, and a
@@ -49,7 +49,7 @@ if TYPE_CHECKING:  # torch reads the environment when it is imported, which `mai
 
 TASKS = ("entities", "masked words")
 WARM_UP = 16  # texts read before the first measurement
-LONGEST = 128  # pieces of a window of an untrained model
+LONGEST = 128  # subwords of a window of an untrained model
 
 
 def parser() -> argparse.ArgumentParser:

@@ -52,14 +52,14 @@ class Ours:
         ]
 
     def tokens(self, texts: Sequence[str]) -> list[dict[int, tuple[str, float]]]:
-        """For each text, by the place of each word's first piece, the best tag and its probability."""
-        windows = list(windows_of(texts, self._predictor.pieces))
+        """For each text, by the place of each word's first subword, the best tag and its probability."""
+        windows = list(windows_of(texts, self._predictor.subwords))
         with self._reader.reading():
             answers = self._predictor.answers(self._reader.model, windows)
         found: list[dict[int, tuple[str, float]]] = [{} for _ in texts]
         for window, logits in zip(windows, answers, strict=True):
             shares = torch.from_numpy(logits).softmax(-1).numpy()
-            firsts = window.first_pieces[slice(*window.owned)]
+            firsts = window.first_subwords[slice(*window.owned)]
             tags = [self._predictor.representation.classes[index] for index in shares.argmax(-1)]
             found[window.document] |= dict(
                 zip(firsts, zip(tags, shares.max(-1).tolist(), strict=True), strict=True)
@@ -68,8 +68,8 @@ class Ours:
 
     def padding(self, texts: Sequence[str]) -> float:
         """Share of padding in what the model reads."""
-        windows = list(windows_of(texts, self._predictor.pieces))
-        lengths = [len(window.pieces) for window in windows]
+        windows = list(windows_of(texts, self._predictor.subwords))
+        lengths = [len(window.subwords) for window in windows]
         widths = [
             self._predictor.inputs([windows[index] for index in indices])["input_ids"].shape[1]
             for indices in in_length_order(lengths, self._predictor.batch)

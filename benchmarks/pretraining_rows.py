@@ -116,7 +116,7 @@ def trainer_of(
     task = objectives.build(**config.objective, **given)
     if loss is not None:
         task.loss = partial(loss, task)
-    flops = flops_per_token(model.config, config.blocks.sequence_length, task.target_share)
+    flops = flops_per_token(model.config, config.blocks.sequence_length, task.predicted_fraction)
     tracker, bar = trackers.build(name="none", run_dir=corpus.folder, settings={}), BudgetBar()
     return Trainer(
         task=task,

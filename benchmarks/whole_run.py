@@ -160,7 +160,7 @@ def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
             "tokens_per_second": tokens_per_second,
             "flops": flops,
             "share_of_product": flops / measured["product_flops"],
-            "share_of_peak": flops / measured["peak_flops"],
+            "mfu": flops / measured["peak_flops"],
         }
     return found
 
@@ -214,7 +214,7 @@ def _rates_table(measured: Mapping[str, Any]) -> list[str]:
             f"{measured[what]['tokens_per_second']:,.0f}",
             f"{measured[what]['flops'] / 1e9:,.1f}",
             f"{measured[what]['share_of_product']:.1%}",
-            f"{measured[what]['share_of_peak']:.1%}",
+            f"{measured[what]['mfu']:.1%}",
         )
         for what in ("median update", "whole run")
     ]

@@ -19,7 +19,7 @@ from bertinchamps.tasks.tagging.flat import Flat
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import EntityRecognition
 from bertinchamps.tasks.tagging.representations import representations
-from bertinchamps.tasks.tagging.windows import Pieces
+from bertinchamps.tasks.tagging.windows import Subwords
 from tiny_encoders import make_encoder
 
 
@@ -33,7 +33,7 @@ def tokenizer() -> Any:
 def recognition(splits: Mapping[str, list[AnnotatedText]], head: str, longest: int = 48) -> EntityRecognition:
     """The engine's task for these documents."""
     representation = representations.build(head, labels=label_names(splits))
-    labeller = EntityPredictor(representation, Pieces(tokenizer(), longest), 0, 8, torch.device("cpu"))
+    labeller = EntityPredictor(representation, Subwords(tokenizer(), longest), 0, 8, torch.device("cpu"))
     return EntityRecognition(splits, labeller, FinetuneBatchConfig(), 0)
 
 

@@ -231,7 +231,7 @@ def test_every_moment_of_a_run_is_charged_to_a_part(tmp_path: Path) -> None:
     for share in ("share", "long_run_share"):
         assert sum(row[share] for row in result["rows"]) == pytest.approx(1)
     assert result["rates"]["median update"]["tokens_per_second"] > 0
-    assert result["rates"]["whole run"]["share_of_peak"] > 0
+    assert result["rates"]["whole run"]["mfu"] > 0
     assert result["memory_megabytes"] > 50
 
 

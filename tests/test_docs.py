@@ -180,7 +180,7 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
         else:
             assert not path.exists()
             path.write_text(rest, encoding="utf-8")
-    assert ran == 4
+    assert ran == 8
 
 
 def test_the_normalisers_do_what_the_docs_say() -> None:

@@ -330,14 +330,14 @@ def test_a_run_that_had_converged_does_not_train_on_when_it_is_resumed(run: Any,
 def test_a_run_killed_while_its_tokenizer_is_trained_starts_over(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertinchamps.data import tokenizer_training
+    from bertinchamps.tasks import encoder_source
 
     def die(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
     with monkeypatch.context() as patch:
-        patch.setattr(tokenizer_training, "train_tokenizer", die)
+        patch.setattr(encoder_source, "train_tokenizer", die)
         with pytest.raises(KeyboardInterrupt):
             run(*words)
     folder, results = run(*words, f"resume={tmp_path / 'run'}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from annotated import entities
 from bertinchamps.contract import Entity
-from bertinchamps.spans import ByPlace, flatten
+from bertinchamps.spans import EntitiesByOffset, flatten
 
 
 def contiguous(label: str, start: int, end: int) -> Entity:
@@ -65,4 +65,4 @@ def test_a_discontinuous_entity_becomes_its_covering_range() -> None:
 def test_those_touching_a_stretch_are_all_found(found: list[Entity], one: int, other: int) -> None:
     start, end = sorted((one, other))
     touching = [entity for entity in found if entity.start < end and entity.end > start]
-    assert sorted(ByPlace(found).touching(start, end)) == sorted(touching)
+    assert sorted(EntitiesByOffset(found).touching(start, end)) == sorted(touching)

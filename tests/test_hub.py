@@ -10,7 +10,7 @@ from huggingface_hub import errors
 
 from bertinchamps import hub
 from bertinchamps.errors import UserError
-from bertinchamps.model import downstream
+from bertinchamps.model import encoders
 
 
 def answer(status: int) -> httpx.Response:
@@ -68,11 +68,11 @@ def test_a_model_that_the_hub_does_not_give_is_told_by_the_same_ladder(
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", opened)
     with pytest.raises(UserError) as told:
-        downstream.open_config("someone/model")
+        encoders.open_config("someone/model")
     assert "no such directory here, and the model is gated: accept its terms at" in str(told.value)
     assert "/datasets/" not in str(told.value)
     with pytest.raises(UserError, match=r"holds no such files, or damaged ones"):
-        downstream.open_config(str(tmp_path))
+        encoders.open_config(str(tmp_path))
     raised[0] = OSError("x")
     with pytest.raises(UserError, match=r"the Hub has nothing that transformers can open there"):
-        downstream.open_config("someone/model")
+        encoders.open_config("someone/model")

@@ -112,8 +112,7 @@ class Batch:
         targets: how many targets the loss is summed over. Known on the host, so that normalising
             an update never waits for the device.
         tokens: tokens read, padding included: what budgets and throughput count.
-        next_cursor: where the stream goes on after this batch, in the task's own unit. It is the
-            whole of the data's resume state.
+        next_cursor: the cursor behind this batch, in the task's own unit; the whole resume state of the data.
     """
 
     inputs: Mapping[str, torch.Tensor]
@@ -170,16 +169,15 @@ class Task(Protocol):
     """One learning problem: how to read, how to score. Pretraining and fine-tuning differ by this."""
 
     name: str
-    target_share: float  # targets per token, which decides the work of the head
+    predicted_fraction: float  # targets per token, which decides the work of the head
 
     def epoch_length(self) -> int:
         """Length of one epoch, in the unit of positions."""
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        """Endless training micro-batches from a position on; the same position, the same batches.
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        """Endless training micro-batches from a cursor on: micro-batches `rank`, `rank + world_size`, …
 
-        Of those, only number `first`, and from there on every `every`-th: the share of one of several processes,
-        which does not read what the others use.
+        The same cursor gives the same micro-batches. A process does not read those of other ranks.
         """
 
     def loss(self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> Output:

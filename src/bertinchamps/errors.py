@@ -16,5 +16,5 @@ class ProcessEnded(UserError):
     """Another process of a distributed job ended, or cannot be reached: this one cannot go on without it."""
 
 
-class ToldByFirst(UserError):
+class ReportedByMain(UserError):
     """An error that the first process of a distributed job has, too, and tells: the others leave in silence."""

@@ -14,19 +14,19 @@ class Launch:
     Attributes:
         rank: its number in the job, from 0.
         local_rank: its number on its machine, from 0.
-        size: processes of the job, over all machines.
-        local_size: processes of the job on this machine.
+        world_size: processes of the job, over all machines.
+        local_world_size: processes of the job on this machine.
         restarts: how often the launcher has begun the job again on this machine.
     """
 
     rank: int = 0
     local_rank: int = 0
-    size: int = 1
-    local_size: int = 1
+    world_size: int = 1
+    local_world_size: int = 1
     restarts: int = 0
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that speaks, scores and writes."""
         return self.rank == 0
 
@@ -44,7 +44,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
     return Launch(
         rank,
         local_rank=int(environment.get("LOCAL_RANK", rank)),
-        size=size,
-        local_size=int(environment.get("LOCAL_WORLD_SIZE", size)),
+        world_size=size,
+        local_world_size=int(environment.get("LOCAL_WORLD_SIZE", size)),
         restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
     )

@@ -100,7 +100,7 @@ def flat_entities(document: AnnotatedText) -> tuple[Entity, ...]:
     return flatten(without_edges(document))
 
 
-class ByPlace:
+class EntitiesByOffset:
     """The entities of a document, for look-up by character offset.
 
     Args:

@@ -32,8 +32,8 @@ def seen(blocks: Blocks, position: int, micro_batch: int, count: int, seed: int 
     return list(itertools.islice(rows, count))
 
 
-def first(blocks: Blocks, position: int = 0, micro_batch: int = 5) -> Batch:
-    return next(stream(blocks, 0, position, micro_batch, targets_per_block=2))
+def first(blocks: Blocks, cursor: int = 0, micro_batch: int = 5) -> Batch:
+    return next(stream(blocks, 0, cursor, micro_batch, targets_per_block=2))
 
 
 # ------------------------------------------------------------------------------- the permutation
@@ -97,7 +97,7 @@ def test_each_epoch_of_a_stream_visits_every_block_once_in_its_own_order(blocks:
 
 
 def test_a_batch_may_cross_from_one_epoch_into_the_next(blocks: Blocks) -> None:
-    batch = first(blocks, position=BLOCKS - 2)
+    batch = first(blocks, cursor=BLOCKS - 2)
     indices = batch.inputs["input_ids"][:, 0].numpy()
     assert np.array_equal(indices[:2], permuted(np.array([BLOCKS - 2, BLOCKS - 1]), BLOCKS, 0, epoch=0))
     assert np.array_equal(indices[2:], permuted(np.array([0, 1, 2]), BLOCKS, 0, epoch=1))
@@ -115,7 +115,7 @@ def test_order_does_not_mind_in_which_order_it_is_asked() -> None:
 
 
 def test_a_batch_counts_what_it_holds(blocks: Blocks) -> None:
-    batch = first(blocks, position=40)
+    batch = first(blocks, cursor=40)
     assert (batch.targets, batch.tokens, batch.next_cursor) == (10, 20, 45)
     assert batch.inputs["positions"].tolist() == [40, 41, 42, 43, 44]
     assert batch.inputs["input_ids"].shape == (5, LENGTH)

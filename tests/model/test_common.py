@@ -193,9 +193,9 @@ def test_padding_on_the_left_is_padding_on_the_right_where_positions_say_so(buil
     moved[1] = ids[1].roll(3)
     counted = (left.cumsum(1) - 1).clamp(min=0)
     for places in (None, torch.tensor([[2, 6], [1, 5]])):
-        expected = encoder(ids, right, read_positions=places).last_hidden_state
+        expected = encoder(ids, right, query_positions=places).last_hidden_state
         places = None if places is None else places + torch.tensor([[0], [3]])
-        actual = encoder(moved, left, position_ids=counted, read_positions=places).last_hidden_state
+        actual = encoder(moved, left, position_ids=counted, query_positions=places).last_hidden_state
         rows = (0, slice(None)), (1, slice(7) if places is None else slice(None))
         for (row, seen), read in zip(
             rows, (slice(None), slice(3, None) if places is None else slice(None)), strict=True
@@ -288,7 +288,7 @@ def test_shares_of_attention(build, ids, padding, model_class, name):
 def test_shares_of_the_positions_that_are_read(build, ids):
     encoder = build(BertinchampsModel, implementation="eager")
     options = {"output_attentions": True, "output_hidden_states": True}
-    output = encoder(ids, read_positions=torch.tensor([[4, 1], [0, 9]]), **options)
+    output = encoder(ids, query_positions=torch.tensor([[4, 1], [0, 9]]), **options)
     assert [share.shape[2] for share in output.attentions] == [10, 10, 2]
     assert torch.equal(output.attentions[-1][0, :, 1], encoder(ids, **options).attentions[-1][0, :, 1])
     assert output.hidden_states[-1] is output.last_hidden_state

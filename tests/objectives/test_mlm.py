@@ -33,16 +33,16 @@ def masking(rate: float = 0.25, seed: int = 0, whole_word: bool = False, length:
     return Masking(VOCABULARY, seed, length, rate, whole_word, CPU)
 
 
-def text(blocks: int, length: int = LENGTH, pieces: float = 0.4, seed: int = 7) -> Tensor:
-    """Blocks [B, S] of words of one piece or more, with a separator here and there."""
+def text(blocks: int, length: int = LENGTH, subwords: float = 0.4, seed: int = 7) -> Tensor:
+    """Blocks [B, S] of words of one subword or more, with a separator here and there."""
     random = np.random.default_rng(seed)
     ids = random.integers(5, 100, (blocks, length))
-    continues = random.random((blocks, length)) < pieces
+    continues = random.random((blocks, length)) < subwords
     ids[continues] = random.integers(100, SIZE, continues.sum())
     separators = random.random((blocks, length)) < 0.03
     separators[:, 1:] &= ids[:, 1:] < 100
     ids[separators] = SEPARATOR
-    after = np.roll(separators, 1, axis=1) & continues  # a document starts with a word's first piece
+    after = np.roll(separators, 1, axis=1) & continues  # a document starts with a word's first subword
     ids[after] = 5
     return torch.from_numpy(ids)
 
@@ -228,11 +228,11 @@ def test_whole_word_masking_takes_all_pieces_of_a_word_or_none(rate: float) -> N
             if 0 < taken < len(word):
                 broken += 1
                 assert all(targets[other].all() for other in words(row) if len(other) == 1)
-    assert broken == 0  # such text has one-piece words enough
+    assert broken == 0  # such text has one-subword words enough
 
 
 def test_whole_word_masking_breaks_words_only_once_single_pieces_are_used_up() -> None:
-    ids = text(300, pieces=0.85)
+    ids = text(300, subwords=0.85)
     blocks_with_broken = 0
     for row, targets in zip(ids, chosen(masking(whole_word=True), ids), strict=True):
         found = words(row)
@@ -245,7 +245,7 @@ def test_whole_word_masking_breaks_words_only_once_single_pieces_are_used_up() -
 
 
 def test_of_a_word_that_must_be_broken_the_first_pieces_are_taken() -> None:
-    ids = text(300, pieces=0.85)
+    ids = text(300, subwords=0.85)
     broken = 0
     for row, targets in zip(ids, chosen(masking(whole_word=True), ids), strict=True):
         for word in words(row):
@@ -265,7 +265,7 @@ def test_whole_word_masking_does_take_long_words() -> None:
 
 def test_a_word_cut_by_the_start_of_a_block_is_a_word() -> None:
     ids = torch.full((500, 8), 50)
-    ids[:, :3] = 150  # three pieces whose beginning is in the block before
+    ids[:, :3] = 150  # three subwords whose beginning is in the block before
     targets = chosen(masking(0.5, whole_word=True, length=8), ids)
     assert set(targets[:, :3].sum(1).tolist()) == {0, 3}
 
@@ -310,13 +310,13 @@ def objective(corpus: Corpus, seed: int = 0, blocks: int = 70, **settings: Any) 
 
 def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus) -> None:
     task, model = objective(corpus, mask_rate=0.25), TinyModel()
-    batch = next(task.batches(position=85, micro_batch=16))
+    batch = next(task.batches(cursor=85, micro_batch=16))
     corrupted, places, labels = masking()(batch.inputs["input_ids"], batch.inputs["positions"])
     log_probabilities = at(model.full_logits(corrupted).log_softmax(-1), places).detach()
     plain = -float(log_probabilities.gather(-1, labels[:, :, None]).sum())
     assert float(task.loss(model, batch.inputs).loss_sum.detach()) == pytest.approx(plain, rel=1e-5)
     assert batch.targets == places.numel() == 16 * 16
-    assert task.target_share == 16 / 64
+    assert task.predicted_fraction == 16 / 64
 
 
 def test_ignored_targets_add_nothing_to_the_loss(corpus: Corpus) -> None:
@@ -371,10 +371,10 @@ def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -
 
 def test_whole_words_of_a_tokenizer_that_does_not_mark_them_are_refused(corpus: Corpus) -> None:
     unmarked = replace(corpus, vocabulary=replace(VOCABULARY, continuations=()))
-    with pytest.raises(UserError, match="does not mark pieces that go on with a word") as caught:
+    with pytest.raises(UserError, match="does not mark subwords that go on with a word") as caught:
         objective(unmarked, whole_word=True)
     assert "objective.whole_word=false" in str(caught.value)
-    assert objective(unmarked).target_share > 0
+    assert objective(unmarked).predicted_fraction > 0
 
 
 def test_no_more_held_out_blocks_are_scored_than_asked_for(corpus: Corpus) -> None:

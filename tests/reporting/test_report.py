@@ -82,7 +82,10 @@ def write_pretraining(folder: Path, **changes: Any) -> Path:
         "tokens_per_second": 13_132.0,
         **changes,
     }
-    config = "arch: {num_hidden_layers: 4, hidden_size: 256}\ntokenizer: {normalizer: french, path: null}\n"
+    config = (
+        "arch: {num_hidden_layers: 4, hidden_size: 256}\ntokenizer: {normalizer: french, path: null}\n"
+        "objective: {name: mlm}\n"
+    )
     run = {"command": "python -m bertinchamps.pretrain", "data_fingerprint": "cccc"}
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
@@ -371,7 +374,7 @@ def test_pretraining_and_costs(runs: Path) -> None:
     page = page_of(runs)
     [_, _, row] = table_under(page, "What pretraining cost")
     assert row[:4] == ["p", "4 × 256", "11,008,000", "french"]
-    assert row[10:12] == ["3.180", "45.5"]
+    assert row[10:13] == ["mlm", "3.180", "45.5"]
     [_, _, row] = table_under(page, "What fine-tuning cost")
     assert row[2] == f"101 ± {statistics.stdev([100, 102]):.0f}"
     assert float(rows_of(runs, "finetuning_cost")[0]["flops"]) == 1e13
@@ -403,13 +406,13 @@ def test_unfinished_and_damaged_runs_are_listed(runs: Path) -> None:
     write_run(runs / "whole", ner(0.5))
     write_run(runs / "cut", ner(0.5)).joinpath("results.json").write_text('{"task": "qua', encoding="utf-8")
     write_pretraining(runs / "stopped").joinpath("summary.json").unlink()
-    write_pretraining(runs / "lossless", held_out={"accuracy": 0.5})
+    write_pretraining(runs / "lossless", held_out={"loss": None, "accuracy": 0.5})
     write_pretraining(runs / "no_config").joinpath("config.yaml").unlink()
     page = page_of(runs)
     for name, reason in (
         ("cut", "not whole JSON"),
         ("stopped", "not finished"),
-        ("lossless", "held_out.loss is missing"),
+        ("lossless", "held_out.loss is not a finite number"),
         ("no_config", "config.yaml: missing"),
     ):
         assert re.search(rf"^- `{name}`: .*{reason}", page, re.MULTILINE), name

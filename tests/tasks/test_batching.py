@@ -8,13 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertinchamps.tasks.batching import ENOUGH_PIECES, SHORTEST_SHARE, batches_of, in_length_order
+from bertinchamps.tasks.batching import ENOUGH_SUBWORDS, SHORTEST_SHARE, batches_of, in_length_order
 
 
-def taken(
-    lengths: list[int], count: int, position: int = 0, micro_batch: int = 8, seed: int = 0
-) -> list[int]:
-    stream = batches_of(lengths, seed, position, 8, micro_batch)
+def taken(lengths: list[int], count: int, cursor: int = 0, micro_batch: int = 8, seed: int = 0) -> list[int]:
+    stream = batches_of(lengths, seed, cursor, 8, micro_batch)
     chosen = itertools.chain.from_iterable(indices.tolist() for indices, _ in stream)
     return list(itertools.islice(chosen, count))
 
@@ -31,7 +29,7 @@ def test_every_example_once_an_epoch() -> None:
 def test_updates_do_not_depend_on_the_micro_batch_or_on_going_on() -> None:
     whole = taken(LENGTHS, 3000)
     assert taken(LENGTHS, 3000, micro_batch=2) == whole
-    assert taken(LENGTHS, 1000, position=2000) == whole[2000:]
+    assert taken(LENGTHS, 1000, cursor=2000) == whole[2000:]
     assert taken(LENGTHS, 3000, seed=1) != whole
 
 
@@ -66,7 +64,7 @@ def test_batches_in_length_order_hold_little_padding(lengths: list[int], size: i
         assert 1 <= len(batch) <= size
         widest = max(lengths[index] for index in batch)
         short = [index for index in batch if lengths[index] < SHORTEST_SHARE * widest]
-        assert len(batch) * widest < ENOUGH_PIECES + widest or not short
+        assert len(batch) * widest < ENOUGH_SUBWORDS + widest or not short
 
 
 def test_few_examples_of_all_lengths_do_not_share_a_batch() -> None:

@@ -64,9 +64,9 @@ def test_every_labelled_slot_of_every_template_is_covered_by_its_word() -> None:
                 text, spans = template.write_with_spans(bindings)
                 assert text == template.write(bindings)
                 expected = [
-                    piece.slot
-                    for piece in template.pieces
-                    if piece.slot and not piece.agrees_with and piece.form not in ("il", "Il")
+                    subword.slot
+                    for subword in template.subwords
+                    if subword.slot and not subword.agrees_with and subword.form not in ("il", "Il")
                 ]
                 assert [span.slot for span in spans] == expected
                 for slot, start, end in spans:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from bertinchamps.contract import Entity
 from bertinchamps.model.encoders import open_tokenizer
-from bertinchamps.spans import ByPlace, flatten
+from bertinchamps.spans import EntitiesByOffset, flatten
 from bertinchamps.tasks.tagging.flat import Flat, _transitions, _viterbi
 from bertinchamps.tasks.tagging.nested import Nested
 from bertinchamps.tasks.tagging.representations import IGNORED, Found, word_tags
-from bertinchamps.tasks.tagging.windows import Pieces, Window, windows_of
+from bertinchamps.tasks.tagging.windows import Subwords, Window, windows_of
 from tiny_encoders import make_encoder
 
 LABELS = ("ANAT", "CHEM", "DISO")
@@ -27,11 +27,11 @@ LETTERS = st.characters(codec="utf-8") | st.sampled_from("aeé' .\n\u0301œ")
 
 
 @functools.cache
-def pieces(longest: int) -> Pieces:
+def subwords(longest: int) -> Subwords:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return Pieces(open_tokenizer(str(make_encoder("bert", Path(folder)))), longest)
+        return Subwords(open_tokenizer(str(make_encoder("bert", Path(folder)))), longest)
 
 
 @st.composite
@@ -90,7 +90,7 @@ def test_what_is_kept_comes_back_and_what_is_not_is_counted(
 ) -> None:
     text, entities = document
     representation = build(LABELS)
-    windows = list(windows_of([text], pieces(longest)))
+    windows = list(windows_of([text], subwords(longest)))
     kept = representation.kept(entities, windows)
     found = spans(representation.entities(windows, perfect(representation, kept.entities, windows)))
     assert sorted(found) == sorted(kept.entities)
@@ -101,7 +101,7 @@ def test_what_is_kept_comes_back_and_what_is_not_is_counted(
 @given(document=documents_of_words())
 def test_flat_holds_the_flattened_entities_of_words(document: tuple[str, list[Entity]]) -> None:
     text, entities = document
-    representation, windows = Flat(LABELS), list(windows_of([text], pieces(64)))
+    representation, windows = Flat(LABELS), list(windows_of([text], subwords(64)))
     found = spans(representation.entities(windows, perfect(representation, list(flatten(entities)), windows)))
     assert sorted(found) == sorted(flatten(entities))
 
@@ -114,7 +114,7 @@ def test_nested_holds_all_that_do_not_cross(document: tuple[str, list[Entity]]) 
     for entity in entities:
         if not any(a.start < b.start < a.end < b.end for o in kept for a, b in ((o, entity), (entity, o))):
             kept.append(entity)
-    representation, windows = Nested(LABELS), list(windows_of([text], pieces(64)))
+    representation, windows = Nested(LABELS), list(windows_of([text], subwords(64)))
     found = spans(representation.entities(windows, perfect(representation, kept, windows)))
     assert found == sorted(kept)
 
@@ -122,7 +122,7 @@ def test_nested_holds_all_that_do_not_cross(document: tuple[str, list[Entity]]) 
 def test_an_entity_longer_than_a_window_is_flat_but_not_nested() -> None:
     text = " ".join(["toux"] * 40)
     whole = [Entity("DISO", ((0, len(text)),))]
-    windows = list(windows_of([text], pieces(12)))
+    windows = list(windows_of([text], subwords(12)))
     assert len(windows) > 1
     assert Flat(LABELS).kept(whole, windows).entities == whole
     assert Nested(LABELS).kept(whole, windows).lost == {"longer than the windows' overlap": 1}
@@ -138,13 +138,13 @@ def test_same_span_two_types_and_same_type_inside_itself() -> None:
             Entity("CHEM", ((10, 20),)),
         ]
     )
-    windows = list(windows_of([text], pieces(64)))
+    windows = list(windows_of([text], subwords(64)))
     representation = Nested(LABELS)
     assert spans(representation.entities(windows, perfect(representation, entities, windows))) == entities
 
 
 def test_tags_that_cannot_follow_one_another_are_not_read() -> None:
-    representation, windows = Flat(LABELS), list(windows_of(["toux du foie"], pieces(64)))
+    representation, windows = Flat(LABELS), list(windows_of(["toux du foie"], subwords(64)))
     tags = {tag: index for index, tag in enumerate(representation.classes)}
     logits = np.zeros((3, len(tags)))
     logits[0, tags["B-DISO"]] = 2
@@ -155,7 +155,7 @@ def test_tags_that_cannot_follow_one_another_are_not_read() -> None:
 
 
 def test_a_flat_entity_is_as_sure_as_its_least_sure_word() -> None:
-    representation, windows = Flat(LABELS), list(windows_of(["toux du foie"], pieces(64)))
+    representation, windows = Flat(LABELS), list(windows_of(["toux du foie"], subwords(64)))
     logits = np.random.default_rng(0).normal(size=(3, len(representation.classes))).astype(np.float32)
     for word, tag in enumerate(("B-DISO", "I-DISO", "O")):
         logits[word, representation.classes.index(tag)] += 5 - word
@@ -167,7 +167,7 @@ def test_a_flat_entity_is_as_sure_as_its_least_sure_word() -> None:
 
 
 def test_a_nested_entity_is_as_sure_as_its_score_says() -> None:
-    representation, windows = Nested(LABELS), list(windows_of(["toux du foie"], pieces(64)))
+    representation, windows = Nested(LABELS), list(windows_of(["toux du foie"], subwords(64)))
     logits = np.full((3, 3, 3), -1.0)
     logits[0, 2, 2], logits[2, 2, 0], logits[0, 0, 2] = 0.1, 2.0, 700.0
     found = representation.entities(windows, [representation.answer(logits, windows[0])])
@@ -200,13 +200,13 @@ def test_decoded_tags_have_the_highest_sum_of_those_that_are_allowed(
 def test_word_tags() -> None:
     words = ((0, 4), (5, 7), (8, 12), (13, 14))
     entities = [Entity("DISO", ((0, 7),)), Entity("ANAT", ((8, 12),))]
-    assert word_tags(words, ByPlace(entities)) == ["B-DISO", "I-DISO", "B-ANAT", "O"]
+    assert word_tags(words, EntitiesByOffset(entities)) == ["B-DISO", "I-DISO", "B-ANAT", "O"]
 
 
 @pytest.mark.parametrize("build", [Flat, Nested])
 def test_padding_and_words_of_other_windows_do_not_change_the_loss(build: Any) -> None:
     representation = build(LABELS)
-    (window,) = windows_of(["toux du foie"], pieces(64))
+    (window,) = windows_of(["toux du foie"], subwords(64))
     targets = representation.targets([Entity("ANAT", ((8, 12),))], window)
     torch.manual_seed(0)
     shape = (1, 6, 6, 3) if build is Nested else (1, 6, 7)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.errors import ToldByFirst, UserError
+from bertinchamps.errors import ReportedByMain, UserError
 from bertinchamps.launch import Launch, launched
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import checkpoint
@@ -318,7 +318,7 @@ def test_an_error_of_one_process_is_that_of_all() -> None:
     assert Two(size=2).together(lambda: 5) == 5
     with pytest.raises(UserError, match=r"^mine$"):
         Two(size=2).together(fails)
-    with pytest.raises(ToldByFirst):
+    with pytest.raises(ReportedByMain):
         Two(rank=1, size=2).together(fails)
     with pytest.raises(UserError, match=r"process 1: notes\.txt: no such file"):
         OtherFails(size=2).together(lambda: 5)

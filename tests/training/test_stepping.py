@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bertinchamps.contract import Output
 from bertinchamps.schemas import BatchConfig, BudgetConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.guarded_step import GuardedStep
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime
-from bertinchamps.training.stepping import Stepping
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import NonFiniteLoss, Update
 
@@ -159,12 +159,12 @@ class Overflowing(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
 
 
-def stepping_of(model: nn.Module, scaling: dict[str, Any] | None = None) -> tuple[Stepping, Any]:
+def stepping_of(model: nn.Module, scaling: dict[str, Any] | None = None) -> tuple[GuardedStep, Any]:
     optimizer = optimizers.build("adamw", model=model, learning_rate=0.1)
-    return Stepping(optimizer, FP16, None, scaling), optimizer
+    return GuardedStep(optimizer, FP16, None, scaling), optimizer
 
 
-def step(stepping: Stepping, optimizer: Any, model: Overflowing, gradient: float) -> Tensor:
+def step(stepping: GuardedStep, optimizer: Any, model: Overflowing, gradient: float) -> Tensor:
     stepping.scaled((model.weight * gradient).sum()).backward()
     norm = stepping.clip(model.parameters())
     stepping.step(norm)
@@ -208,7 +208,7 @@ def test_the_scale_goes_on_where_it_was() -> None:
 def test_a_run_in_fp16_survives_an_overflow_and_stops_where_nothing_else_comes() -> None:
     recorder = Recorder()
     trainer = trainer_of(Regression(), size=4, steps=4, runtime=FP16, hooks=[recorder])
-    trainer._stepping._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    trainer._guarded_step._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
     trainer.fit()
     assert [math.isfinite(update.gradient_norm) for update in recorder.updates] == [False] * 4
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
@@ -260,7 +260,7 @@ def momenta(trainer: Trainer) -> list[Tensor]:
 
 def test_muon_in_fp16_leaves_an_overflow_out() -> None:
     trainer = muon_trainer(Regression(), 4, replace(FP16, asynchronous=True))
-    trainer._stepping._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    trainer._guarded_step._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
     before = [parameter.clone() for parameter in trainer.model.parameters()]
     trainer.fit()
     assert all(torch.equal(mine, old) for mine, old in zip(trainer.model.parameters(), before, strict=True))

@@ -27,7 +27,7 @@ class Regression:
     """Squared error of a linear model; the number of targets differs between micro-batches."""
 
     name = "regression"
-    target_share = 1.0
+    predicted_fraction = 1.0
 
     def __init__(self, poisoned_step: int | None = None) -> None:
         self.poisoned_step = poisoned_step
@@ -35,18 +35,18 @@ class Regression:
     def epoch_length(self) -> int:
         return 100
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        position += first * micro_batch
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        cursor += rank * micro_batch
         while True:
-            rows = torch.arange(position, position + micro_batch, dtype=torch.float32)
+            rows = torch.arange(cursor, cursor + micro_batch, dtype=torch.float32)
             x = torch.stack([torch.sin(rows * k) for k in (1.0, 2.0, 3.0)], dim=1)
             y = x.sum(1)
-            if self.poisoned_step is not None and position >= self.poisoned_step:
+            if self.poisoned_step is not None and cursor >= self.poisoned_step:
                 y = y * math.nan
-            used = torch.arange(micro_batch) < max(1, (position // micro_batch) % 3 + 1)  # ragged targets
-            after = position + micro_batch
+            used = torch.arange(micro_batch) < max(1, (cursor // micro_batch) % 3 + 1)  # ragged targets
+            after = cursor + micro_batch
             yield Batch({"x": x, "y": y, "used": used}, int(used.sum()), micro_batch, after)
-            position += every * micro_batch
+            cursor += world_size * micro_batch
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         error = (model(inputs["x"]).squeeze(1) - inputs["y"]) ** 2
@@ -151,9 +151,11 @@ def test_an_update_that_runs_out_of_time_is_dropped_whole() -> None:
 
 def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
     class Broken(Regression):
-        def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        def batches(
+            self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1
+        ) -> Iterator[Batch]:
             yield from (
-                batch for _, batch in zip(range(3), super().batches(position, micro_batch), strict=False)
+                batch for _, batch in zip(range(3), super().batches(cursor, micro_batch), strict=False)
             )
             raise OSError("disk gone")
 

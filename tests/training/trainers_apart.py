@@ -28,7 +28,7 @@ BEFORE_IT_HAPPENS = 2 * MICRO_BATCHES + 4  # micro-batches of a process before t
 class Toy:
     """A regression whose micro-batches have unequal numbers of targets; something happens after some of them."""
 
-    name, target_share = "toy", 1.0
+    name, predicted_fraction = "toy", 1.0
 
     def __init__(self, happens: Callable[[], None]) -> None:
         self.done, self._happens = 0, happens
@@ -36,18 +36,18 @@ class Toy:
     def epoch_length(self) -> int:
         return 100
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        position += first * micro_batch
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        cursor += rank * micro_batch
         while True:
-            rows = torch.arange(position, position + micro_batch, dtype=torch.float32)
-            used = torch.arange(micro_batch) < (position // micro_batch) % 3 + 1
+            rows = torch.arange(cursor, cursor + micro_batch, dtype=torch.float32)
+            used = torch.arange(micro_batch) < (cursor // micro_batch) % 3 + 1
             inputs = {"x": torch.stack([torch.sin(rows * k) for k in (1.0, 2.0, 3.0)], 1), "used": used}
-            yield Batch(inputs, int(used.sum()), micro_batch, position + micro_batch)
-            position += every * micro_batch
+            yield Batch(inputs, int(used.sum()), micro_batch, cursor + micro_batch)
+            cursor += world_size * micro_batch
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         self.done += 1
-        if self.done == BEFORE_IT_HAPPENS // join().size:
+        if self.done == BEFORE_IT_HAPPENS // join().world_size:
             self._happens()
         error = (model(inputs["x"]).squeeze(1) - inputs["x"].sum(1)) ** 2
         return Output((error * inputs["used"]).sum())
@@ -58,7 +58,7 @@ class Toy:
 
 def trained(processes: Processes, scenario: str) -> dict[str, Any]:
     """Train until the scenario ends it; what this process did."""
-    rank, last = processes.rank, processes.size - 1
+    rank, last = processes.rank, processes.world_size - 1
     now, late = [1000.0 * rank], [0.0]
     large = [0]
 

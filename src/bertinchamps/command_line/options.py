@@ -26,7 +26,7 @@ def unknown_options(words: list[str]) -> list[str]:
 
 def too_many_processes() -> list[str]:
     """Refuse a job of several processes."""
-    size = launched().size
+    size = launched().world_size
     if size == 1:
         return []
     return [

@@ -115,7 +115,7 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
     except OSError as error:
         stop_for_output(command, error)
     _conclude(command, scores)
-    if own.several_processes and launched().size > 1:
+    if own.several_processes and launched().world_size > 1:
         opened_later("bertinchamps.training.distributed:leave")()
 
 
@@ -126,7 +126,7 @@ def opened_later(name: str) -> Callable[..., Any]:
 
 def _conclude(command: str, scores: list[tuple[str, float]]) -> None:
     """Print the table of a sweep; leave with status 2 where a job failed."""
-    if len(scores) > 1 and launched().first:
+    if len(scores) > 1 and launched().is_main:
         rows = [f"{score:<9.4f} {what}" for what, score in scores]
         print("\n".join(["", f"{SCORES.get(command, 'score'):<9} settings", *rows]))  # noqa: T201
     if any(math.isnan(score) for _, score in scores):
@@ -158,7 +158,7 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
                 raise UserError("\n".join(problems))
             score = job(config)
         except UserError as error:
-            together = launched().size > 1  # one process cannot begin the next job without the others
+            together = launched().world_size > 1  # one process cannot begin the next job without the others
             if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped) or together:
                 stop_for(command, error)  # SystemExit: Hydra wraps any other exception in a traceback
             print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 
-from bertinchamps.errors import ProcessEnded, ToldByFirst, UserError
+from bertinchamps.errors import ProcessEnded, ReportedByMain, UserError
 from bertinchamps.launch import launched
 
 FIRST_SPEAKS = 10.0  # seconds after which rank 0 has found and printed the same mistakes
@@ -29,9 +29,9 @@ def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
     if not problems:
         return
     place = launched()
-    if not place.first and known_to_all:
+    if not place.is_main and known_to_all:
         time.sleep(FIRST_SPEAKS)
-    who = command if place.first else f"{command}, process {place.rank}"
+    who = command if place.is_main else f"{command}, process {place.rank}"
     lines = [f"bertinchamps {who}: " + ("error" if len(problems) == 1 else f"{len(problems)} problems")]
     for problem in problems:
         lines.append(textwrap.indent(problem, "    ").replace("    ", "  - ", 1))
@@ -41,7 +41,7 @@ def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
 
 def stop_for(command: str, error: UserError) -> None:
     """Print the error, unless rank 0 prints it, and leave with status 2."""
-    if isinstance(error, ToldByFirst):
+    if isinstance(error, ReportedByMain):
         time.sleep(FIRST_LEAVES)
         raise SystemExit(2)
     stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded))

@@ -17,8 +17,8 @@ def stream(
     cursor: int,
     micro_batch: int,
     targets_per_block: int,
-    first: int = 0,
-    every: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[Batch]:
     """Endless micro-batches from a cursor on.
 
@@ -28,13 +28,13 @@ def stream(
         cursor: of the first block in the stream.
         micro_batch: B, blocks a batch.
         targets_per_block: for the batch's count of targets.
-        first: number of the first micro-batch to read, counted from `cursor`.
-        every: read each so many-th micro-batch from there on.
+        rank: of this process: it reads micro-batches `rank`, `rank + world_size`, … counted from `cursor`.
+        world_size: processes that share the stream.
 
     Yields:
         Batches with `input_ids` [B, S] and `positions` [B], the cursor of each block; both int64.
     """
-    cursor += first * micro_batch
+    cursor += rank * micro_batch
     read = blocks.reader(seed, cursor)
     while True:
         cursors = np.arange(cursor, cursor + micro_batch, dtype=np.int64)
@@ -48,4 +48,4 @@ def stream(
             tokens=ids.size,
             next_cursor=cursor + micro_batch,
         )
-        cursor += every * micro_batch
+        cursor += world_size * micro_batch

@@ -16,7 +16,7 @@ from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
 from bertinchamps.metrics.nested_exact import match
 from bertinchamps.pages import render
-from bertinchamps.spans import ByPlace
+from bertinchamps.spans import EntitiesByOffset
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -95,7 +95,7 @@ def _taken_pairs(
     missed: list[Entity], spurious: list[Entity], likeness: Callable[[Entity, Entity], int]
 ) -> Iterator[tuple[Entity, Entity]]:
     """Yield pairs of positive likeness, the highest first, and remove them from both lists."""
-    others = ByPlace(spurious)
+    others = EntitiesByOffset(spurious)
     candidates = [(-likeness(a, b), a, b) for a in missed for b in others.touching(a.start, a.end)]
     left = Counter(missed), Counter(spurious)
     for _, a, b in sorted(candidate for candidate in candidates if candidate[0] < 0):

@@ -84,12 +84,12 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         position_ids: torch.Tensor | None = None,  # [B, S] or [1, S]; 0, 1, … in each row unless given
         inputs_embeds: torch.Tensor | None = None,  # [B, S, H], in place of input_ids
         *,
-        read_positions: torch.Tensor | None = None,  # [B, K], into S
+        query_positions: torch.Tensor | None = None,  # [B, K], into S
         **options: Any,
     ) -> BaseModelOutput:  # last_hidden_state [B, S, H], or [B, K, H]
         """Encode. Without padding, leave the mask out: attention has a faster path then.
 
-        With `read_positions`, the last layer computes these positions alone; the numbers are the same.
+        With `query_positions`, the last layer computes these positions alone; the numbers are the same.
         `token_type_ids` are ignored, as by encoders of transformers without segments.
 
         Raises:
@@ -107,7 +107,7 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         *layers, last = self.layers
         for layer in layers:
             hidden = layer(hidden, rotation, mask)
-        hidden = last(hidden, rotation, mask, read_positions)
+        hidden = last(hidden, rotation, mask, query_positions)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden))
 
     def _warn_of(self, options: Mapping[str, Any]) -> None:

@@ -87,11 +87,11 @@ class Masking:
         return torch.where(labels == IGNORED, originals, replaced)
 
     def _word_keys(self, ids: Tensor, cells: Tensor, candidates: Tensor) -> Tensor:
-        """Sort keys [B, S] that put whole words first, then one-piece words, then the rest.
+        """Sort keys [B, S] that put whole words first, then one-subword words, then the rest.
 
         Words are taken in random order as long as they fit into K; what is left of K is filled with
-        one-piece words, so that the number of targets is fixed and no word is masked in part unless a
-        block has no one-piece word left.
+        one-subword words, so that the number of targets is fixed and no word is masked in part unless a
+        block has no one-subword word left.
         """
         length = ids.shape[1]
         starts = ~self._continues[ids] | ~candidates

@@ -52,7 +52,7 @@ class MaskedLanguageModeling(Objective):
         device: where the model is, and where masks are made.
         arch: of a new model; None where none is built.
         mask_rate: share of the tokens that are targets.
-        whole_word: choose whole words instead of pieces; the last gap is filled with one-piece words.
+        whole_word: choose whole words instead of subwords; the last gap is filled with one-subword words.
 
     Raises:
         UserError: whole words are asked for, and the tokenizer does not say where they end.
@@ -73,14 +73,14 @@ class MaskedLanguageModeling(Objective):
         super().__init__(corpus, arch)
         if whole_word and not corpus.vocabulary.continuations:
             raise UserError(
-                f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark pieces that go "
+                f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark subwords that go "
                 "on with a word (as ## does in WordPiece), so nobody knows where words end; objective.whole_word=false"
             )
         self._seed, self._device = seed, device
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
         self._masking = Masking(corpus.vocabulary, seed, length, mask_rate, whole_word, device)
-        self.target_share = self._masking.targets / length
+        self.predicted_fraction = self._masking.targets / length
         self._held_out_masking = Masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
         )
@@ -96,7 +96,7 @@ class MaskedLanguageModeling(Objective):
     def flops_per_token(self, model: nn.Module) -> float:
         """By the formula of `model/flops.py`."""
         config = cast(BertinchampsForMaskedLM, model).config
-        return flops_per_token(config, self.tokens_per_position, self.target_share)
+        return flops_per_token(config, self.tokens_per_position, self.predicted_fraction)
 
     def scores_in_words(self, scores: Mapping[str, float]) -> str:
         return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
@@ -105,10 +105,10 @@ class MaskedLanguageModeling(Objective):
         """Blocks in one pass over the training split."""
         return len(self.corpus.train)
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training blocks, in an order that the seed decides."""
         targets = self._masking.targets
-        return stream(self.corpus.train, self._seed, position, micro_batch, targets, first, every)
+        return stream(self.corpus.train, self._seed, cursor, micro_batch, targets, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """Summed cross-entropy of the masked tokens of `input_ids` [B, S] at stream `positions` [B]."""

@@ -64,7 +64,7 @@ class Objective(Problem):
         yield (
             f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
             f"{spent['tokens']:,} tokens, {spent['flops']:.3g} FLOP "
-            f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['share_of_peak_flops']:.1%} of "
+            f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['mfu']:.1%} of "
             f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})"
         )
         yield f"curve      {folder / 'loss.png'}"
@@ -105,7 +105,7 @@ class Objective(Problem):
             "headline": self.headline,
             "spent": vars(spent),
             "tokens_per_second": spent.tokens / spent.seconds,
-            "share_of_peak_flops": spent.flops / spent.seconds / runtime.peak_flops,
+            "mfu": spent.flops / spent.seconds / runtime.peak_flops,
             "peak_flops": runtime.peak_flops,
             "peak_origin": runtime.peak_origin,
             "device": runtime.describe(),

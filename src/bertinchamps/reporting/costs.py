@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -60,13 +60,13 @@ def pretraining_table(runs: Sequence[PretrainingRun], names: Sequence[str]) -> T
     """
     named = list(zip(runs, names, strict=True))
     note = (
-        "Losses are in nats per masked token, at a mask of 15 %. They compare between runs of one corpus only, "
-        "which has one tokenizer and one held-out part."
+        "Losses of mlm are in nats per masked token, at a mask of 15 %, and accuracies of masked tokens. They compare "
+        "between runs of one objective and one corpus only, which has one tokenizer and one held-out part."
     )
     return Table(
         "pretraining",
         "What pretraining cost and reached",
-        pd.DataFrame([_pretraining_cells(run, name) for run, name in named]),
+        pd.DataFrame([_pretraining_cells(run, name) for run, name in named]).fillna(""),
         pd.DataFrame([_pretraining_record(run, name) for run, name in named], dtype=object),
         (note,),
     )
@@ -84,10 +84,18 @@ def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
         "tokens": f"{run.cost['tokens']:,.0f}",
         "FLOPs": f"{run.cost['flops']:.3g}",
         "tokens/s": f"{run.tokens_per_second:,.0f}",
-        "held-out loss": f"{run.held_out['loss']:.3f}",
-        "masked tokens right, %": f"{100 * run.held_out['accuracy']:.1f}",
+        "objective": run.objective,
+        **_held_out(run.held_out),
         "device": run.device,
     }
+
+
+def _held_out(scores: Mapping[str, float]) -> dict[str, str]:
+    """The scores of an objective; losses of different objectives do not compare."""
+    shown = {f"held-out {name}": f"{value:.3f}" for name, value in scores.items() if name != "accuracy"}
+    if "accuracy" in scores:
+        shown["held-out accuracy, %"] = f"{100 * scores['accuracy']:.1f}"
+    return shown
 
 
 def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:
@@ -99,8 +107,8 @@ def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:
         "data_fingerprint": run.data_fingerprint,
         **{key: run.cost[key] for key in ("seconds", "steps", "tokens", "flops")},
         "tokens_per_second": run.tokens_per_second,
-        "held_out_loss": run.held_out["loss"],
-        "held_out_accuracy": run.held_out["accuracy"],
+        "objective": run.objective,
+        **{f"held_out_{name}": value for name, value in run.held_out.items()},
         "device": run.device,
         "command": run.command,
     }

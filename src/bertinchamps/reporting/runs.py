@@ -61,6 +61,7 @@ class PretrainingRun:
     data_fingerprint: str
     shape: str
     tokenizer: str
+    objective: str
     parameters: int
     device: str
     tokens_per_second: float
@@ -191,11 +192,7 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
     summary, facts = _read_json(folder / "summary.json"), _read_json(folder / "run.json")
     problems = [
         *_cost_problems(summary.get("spent"), "spent", COSTS[:-1]),
-        *(
-            f"held_out.{key} is missing or not a finite number"
-            for key in ("loss", "accuracy")
-            if not _is_number(summary.get("held_out"), key)
-        ),
+        *_held_out_problems(summary.get("held_out")),
         *(
             f"{key} is missing or not a finite number"
             for key in ("parameters", "tokens_per_second")
@@ -208,20 +205,32 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         shape = f"{config['arch']['num_hidden_layers']} × {config['arch']['hidden_size']}"
         tokenizer = str(config["tokenizer"]["path"] or config["tokenizer"]["normalizer"])
+        objective = str(config["objective"]["name"])
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
-        raise _Unreadable("config.yaml: missing, or without arch and tokenizer") from None
+        raise _Unreadable("config.yaml: missing, or without arch, tokenizer and objective") from None
     return PretrainingRun(
         folder=folder,
         command=str(facts.get("command", "")),
         data_fingerprint=str(facts.get("data_fingerprint", "")),
         shape=shape,
         tokenizer=tokenizer,
+        objective=objective,
         parameters=summary["parameters"],
         device=str(summary.get("device", "")),
         tokens_per_second=summary["tokens_per_second"],
         cost=summary["spent"],
         held_out=summary["held_out"],
     )
+
+
+def _held_out_problems(scores: object) -> Iterator[str]:
+    """Which scores an objective has, the objective decides."""
+    if not isinstance(scores, dict) or not scores:
+        yield "held_out is missing"
+        return
+    for key in scores:
+        if not _is_number(scores, key):
+            yield f"held_out.{key} is not a finite number"
 
 
 def _cost_problems(cost: object, name: str, keys: tuple[str, ...] = COSTS) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The order of examples: a position in an endless stream, updates of similar length, and nothing to remember.
+"""The order of examples: a cursor in an endless stream, updates of similar length, and nothing to remember.
 
 Position p is an example of epoch `p div N`, in an order that the seed decides. Within a stretch of some
 updates the examples are sorted by length, so that those of an update need little padding. What an update
@@ -16,36 +16,36 @@ from bertinchamps.data.order import order
 
 UPDATES_SORTED_TOGETHER = 32
 SHORTEST_SHARE = 0.8  # of the length of a batch's longest example
-ENOUGH_PIECES = 512  # in a batch: matrix products of fewer rows are less than fully fast on a processor
+ENOUGH_SUBWORDS = 512  # in a batch: matrix products of fewer rows are less than fully fast on a processor
 
 
 def batches_of(
-    lengths: Sequence[int], seed: int, position: int, update: int, micro_batch: int
+    lengths: Sequence[int], seed: int, cursor: int, update: int, micro_batch: int
 ) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Endless micro-batches from a position on.
+    """Endless micro-batches from a cursor on.
 
     Args:
-        lengths: of each example, in pieces.
+        lengths: of each example, in subwords.
         seed: of the order.
-        position: of the first example; a multiple of `micro_batch`, as those given out are.
+        cursor: of the first example; a multiple of `micro_batch`, as those given out are.
         update: examples in an update.
         micro_batch: examples in a micro-batch; divides `update`.
 
     Yields:
-        Indices of examples, and the position after them.
+        Indices of examples, and the cursor after them.
     """
     sizes = np.asarray(lengths)
     # never over more than an epoch, or the copies of an example would meet in one update
     stretch = update * max(1, min(UPDATES_SORTED_TOGETHER, len(sizes) // update))
     while True:
-        first = position - position % stretch
+        first = cursor - cursor % stretch
         indices = order(np.arange(first, first + stretch, dtype=np.int64), len(sizes), seed)
         by_length = indices[np.argsort(sizes[indices], kind="stable")].reshape(-1, update)
         shuffled = by_length[np.random.default_rng([seed, first]).permutation(len(by_length))].reshape(-1)
-        while position < first + stretch:
-            chosen = shuffled[position - first : position - first + micro_batch]
-            position += micro_batch
-            yield chosen, position
+        while cursor < first + stretch:
+            chosen = shuffled[cursor - first : cursor - first + micro_batch]
+            cursor += micro_batch
+            yield chosen, cursor
 
 
 def in_length_order(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -58,7 +58,7 @@ def in_length_order(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         if batch:
             longest = lengths[batch[0]]
-            padded = lengths[index] < SHORTEST_SHARE * longest and len(batch) * longest >= ENOUGH_PIECES
+            padded = lengths[index] < SHORTEST_SHARE * longest and len(batch) * longest >= ENOUGH_SUBWORDS
             if padded or len(batch) == size:
                 yield batch
                 batch = []

@@ -46,15 +46,15 @@ class FineTuning(Problem):
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
         predictor = self._kind.build_predictor(self.facts, self._tokenizer, config.batch.evaluation, device)
         self._task = self._kind.build_task(examples.splits, predictor, config.batch, config.seed)
-        self.name, self.target_share = self._task.name, self._task.target_share
+        self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
         self.tokens_per_position = config.max_length
 
     def epoch_length(self) -> int:
         return self._task.epoch_length()
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
-        return self._task.batches(position, micro_batch, first, every)
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        return self._task.batches(cursor, micro_batch, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         return self._task.loss(model, inputs)

@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.console import tell
 from bertinchamps.contract import Task
-from bertinchamps.errors import ProcessEnded, Stopped, ToldByFirst
+from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped
 from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, Node, RuntimeConfig
 from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
@@ -137,8 +137,8 @@ class Training:
             self.trainer.fit()
         except NonFiniteLoss as error:
             processes.from_first(lambda: None)  # all have the error, and wait for the first one's checkpoint
-            if not processes.first:
-                raise ToldByFirst(str(error)) from error
+            if not processes.is_main:
+                raise ReportedByMain(str(error)) from error
             raise
         except ProcessEnded as error:
             raise ProcessEnded(
@@ -231,7 +231,7 @@ def assemble(
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
     save = partial(problem.save, model)
-    records = Records(config, run, clock.spent.steps, scores, save) if processes.first else None
+    records = Records(config, run, clock.spent.steps, scores, save) if processes.is_main else None
     configured = [registered_hooks.build(**node) for node in config.hooks]
     all_hooks = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
     if run.resumed_from:
@@ -253,7 +253,7 @@ def assemble(
         scaling=run.state.get("scaling"),
         processes=processes,
     )
-    if processes.first:
+    if processes.is_main:
         lines = problem.describe(parameters, clock.flops_per_token)
         for line in (f"run        {run.folder}", *lines, f"device     {runtime.describe()}"):
             tell(line)

@@ -47,4 +47,4 @@ def can_compile(device: torch.device) -> bool:
 
 def cores_of(place: Launch) -> int:
     """The number of cores for this process: an equal share among those of its machine."""
-    return max(1, cores() // place.local_size)
+    return max(1, cores() // place.local_world_size)

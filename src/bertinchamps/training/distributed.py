@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from bertinchamps.console import tell
-from bertinchamps.errors import ProcessEnded, ToldByFirst, UserError
+from bertinchamps.errors import ProcessEnded, ReportedByMain, UserError
 from bertinchamps.launch import Launch, launched
 
 Result = TypeVar("Result")
@@ -48,14 +48,14 @@ class Processes(Launch):
 
     def tell(self, message: str) -> None:
         """Say something to the user, on the first process alone."""
-        if self.first:
+        if self.is_main:
             tell(message)
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every process, by rank; waits for the slowest process."""
-        if self.size == 1:
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.size
+        values: list[Any] = [None] * self.world_size
         with _needing_the_others():
             dist.all_gather_object(values, value, group=self.patient)
         return values
@@ -64,9 +64,9 @@ class Processes(Launch):
         """Run `work` on every process; if it raises UserError on one, all raise.
 
         Raises:
-            UserError: that of the lowest rank that had one; `ToldByFirst` on the ranks above 0.
+            UserError: that of the lowest rank that had one; `ReportedByMain` on the ranks above 0.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return work()
         result, problem = None, None
         try:
@@ -82,8 +82,8 @@ class Processes(Launch):
         rank = next((rank for rank, problem in enumerate(problems) if problem is not None), None)
         if rank is None:
             return result  # type: ignore[return-value]
-        if not self.first:
-            raise ToldByFirst(str(problems[rank]))
+        if not self.is_main:
+            raise ReportedByMain(str(problems[rank]))
         if rank == 0:
             raise mine
         raise UserError(f"process {rank}: {problems[rank]}")
@@ -92,17 +92,17 @@ class Processes(Launch):
         """Run `work` on rank 0 alone; every process waits for the result and returns it.
 
         Raises:
-            UserError: that of rank 0; `ToldByFirst` on the other ranks.
+            UserError: that of rank 0; `ReportedByMain` on the other ranks.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return work()
-        result = self.together(lambda: work() if self.first else None)
+        result = self.together(lambda: work() if self.is_main else None)
         first: Result = self.gather(result)[0]
         return first
 
     def sum(self, *numbers: float) -> list[float]:
         """Each number summed over the processes; exact for integers up to 2^53, and where only one is not zero."""
-        if self.size == 1:
+        if self.world_size == 1:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64)
         with _needing_the_others():
@@ -112,7 +112,7 @@ class Processes(Launch):
 
     def share_weights(self, model: nn.Module) -> None:
         """Broadcast the weights and buffers of rank 0."""
-        if self.size == 1:
+        if self.world_size == 1:
             return
         with torch.no_grad():
             for tensor in (*model.parameters(), *model.buffers()):
@@ -131,7 +131,7 @@ class Processes(Launch):
         Returns:
             The sum of the losses, a scalar.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return loss
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
@@ -156,7 +156,7 @@ def join() -> Processes:
         ProcessEnded: the other processes do not answer.
     """
     place = launched()
-    if place.size == 1:
+    if place.world_size == 1:
         return Processes(**vars(place))
     # Its functions take the group at the time of import as a default, and would keep that group alive after leave().
     importlib.import_module("torch.distributed.nn.functional")
@@ -168,7 +168,7 @@ def join() -> Processes:
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
             store=dist.PrefixStore(_name_of_this_attempt(store, place), store),  # type: ignore[attr-defined]
             rank=place.rank,
-            world_size=place.size,
+            world_size=place.world_size,
             timeout=SILENCE,
         )
         return Processes(**vars(place), patient=dist.new_group(timeout=PATIENCE, backend="gloo"))
@@ -193,19 +193,19 @@ def _name_of_this_attempt(store: Any, place: Launch) -> str:
     between machines. So each process writes a random word, and waits until rank 0 answers that word with the name.
     """
     word = uuid.uuid4().hex
-    if not place.first:
+    if not place.is_main:
         store.set(f"word/{place.rank}", word)
         name = store.get(f"answer/{word}").decode()
         store.set(f"heard/{name}/{place.rank}", "")
         return str(name)
-    others = range(1, place.size)
+    others = range(1, place.world_size)
     deadline = time.monotonic() + SILENCE.total_seconds()
     while not store.check([f"heard/{word}/{rank}" for rank in others]):
         for rank in others:
             if store.check([f"word/{rank}"]):  # may be a dead process' word, until the living one replaces it
                 store.set(f"answer/{store.get(f'word/{rank}').decode()}", word)
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not all of {place.size} processes came within {SILENCE}")
+            raise RuntimeError(f"not all of {place.world_size} processes came within {SILENCE}")
         time.sleep(0.02)
     return word
 

@@ -31,6 +31,7 @@ import yaml
 from bertinchamps.durable import read_json, write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.launch import launched
+from bertinchamps.records import with_current_keys
 from bertinchamps.training import checkpoint
 from bertinchamps.training.settings import compared, deciding_settings, settings_of
 
@@ -38,7 +39,7 @@ SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a f
 SUMMARY_KEYS = {
     "pretrain": (
         "held_out", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
-        "tokens_per_second", "share_of_peak_flops", "peak_flops", "peak_origin",
+        "tokens_per_second", "peak_flops", "peak_origin",
     ),
     "finetune": ("scores", "selection.value"),
 }  # fmt: skip
@@ -135,7 +136,7 @@ def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
     Raises:
         UserError: it is damaged.
     """
-    return read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command])
+    return with_current_keys(read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command]))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -255,7 +256,7 @@ def place_problems(config: RunConfig) -> list[str]:
     key = "runs_dir" if config.run_dir is None else "run_dir"
     place = Path(getattr(config, key)).expanduser()
     # torchrun may have begun a job of several processes again, which goes on then
-    if config.run_dir is not None and config.resume == "never" and launched().size == 1:
+    if config.run_dir is not None and config.resume == "never" and launched().world_size == 1:
         try:
             _refuse_taken(place, config.run_dir)
         except UserError as error:

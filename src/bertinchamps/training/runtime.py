@@ -156,7 +156,11 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or cores_of(place)))
     keep_freed_memory()
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    device = torch.device(kind, place.local_rank) if kind == "cuda" and place.size > 1 else torch.device(kind)
+    device = (
+        torch.device(kind, place.local_rank)
+        if kind == "cuda" and place.world_size > 1
+        else torch.device(kind)
+    )
     dtype = autocast_dtype(config.precision, device)
     fast_linear_maps = device.type == "cpu" and dtype is None and float32.help_here()
     # On processors, compiled float32 is slower than eager where it was measured (docs/performance.md).
@@ -166,7 +170,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
         device,
         dtype,
         compiled,
-        processes=place.size,
+        processes=place.world_size,
         asynchronous=device.type == "cuda",
         fast_linear_maps=fast_linear_maps,
     )
@@ -192,7 +196,7 @@ def runtime_problems(config: RuntimeConfig) -> list[str]:
     cuda = (
         config.device != "cpu" and torch.cuda.is_available()
     )  # asking a device that is not there would raise
-    on_this_machine = launched().local_size
+    on_this_machine = launched().local_world_size
     if cuda and on_this_machine > 1 and torch.cuda.device_count() < on_this_machine:
         problems.append(
             f"runtime.device={config.device}: {on_this_machine} processes on a machine with "

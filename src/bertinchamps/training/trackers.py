@@ -14,7 +14,7 @@ from bertinchamps.registry import Registry
 
 
 class Tracker(Protocol):
-    """What `training/hooks.py` calls."""
+    """What `hooks/metrics_log.py` calls."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log metrics after update `step`."""

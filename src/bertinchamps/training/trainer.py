@@ -22,12 +22,12 @@ from bertinchamps.contract import Batch, Output, Task
 from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import ALONE, Processes
+from bertinchamps.training.guarded_step import GuardedStep
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.pace import Pace
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
-from bertinchamps.training.stepping import Stepping
 from bertinchamps.training.updates import (
     Dealer,
     NonFiniteLoss,
@@ -93,7 +93,7 @@ class Trainer:
         self.consistent = True  # weights, clock and position are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
         self._schedule, self._batch, self._seed = schedule, batch, seed
-        self._stepping = Stepping(optimizer, runtime, gradient_clipping, scaling)
+        self._guarded_step = GuardedStep(optimizer, runtime, gradient_clipping, scaling)
         self._pending: list[PendingUpdate] = []  # updates whose numbers nobody has read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
         self._pace = Pace(runtime.compiled)
@@ -124,7 +124,7 @@ class Trainer:
 
     def _fit(self) -> None:
         ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
-        rank, size = self.processes.rank, self.processes.size
+        rank, size = self.processes.rank, self.processes.world_size
         batches = self.task.batches(self.cursor, self._batch.micro_batch, rank, size)
         stream = self.runtime.feed(batches, ahead)
         self.converged = False
@@ -204,20 +204,20 @@ class Trainer:
         loss = self._accumulate(batches, whole.targets)
         if loss is None:
             return False
-        norm = self._stepping.clip(self.model.parameters())
+        norm = self._guarded_step.clip(self.model.parameters())
         numbers = torch.stack([loss, norm])
         known = self.runtime.fetch(numbers)
-        if self._stepping.waits:
+        if self._guarded_step.waits:
             self._refuse_non_finite(self.step + 1, *known())
         self.consistent = False
         stepped_from = time.perf_counter()
-        self._stepping.step(numbers)
+        self._guarded_step.step(numbers)
         in_step = None if self.runtime.asynchronous else time.perf_counter() - stepped_from
         self.optimizer.zero_grad(set_to_none=True)
-        if not self._stepping.waits:
+        if not self._guarded_step.waits:
             self.settle()  # the update before, while the device is busy with this one
         self._count(whole, began, self._rounds(progress), known, in_step)
-        if self._stepping.waits:
+        if self._guarded_step.waits:
             self.settle()
         return True
 
@@ -251,13 +251,13 @@ class Trainer:
     def _agreed_progress(self) -> float | None:
         """Of the first process, by which all of them take the next update; None where all of them end."""
         told = [0.0, 0.0, 0.0, 0.0]
-        if self.processes.first:
+        if self.processes.is_main:
             finished = float(self._finished())
             told = [finished, self.clock.progress(), self.clock.spent.seconds, self.clock.reserve]
         stop, finished, progress, seconds, reserve = self.processes.sum(float(self.stop_requested), *told)
         if stop:
             self.stop_requested = True
-        if not self.processes.first:
+        if not self.processes.is_main:
             self.clock.follow(seconds, reserve)
         return None if finished or stop else progress
 
@@ -280,7 +280,7 @@ class Trainer:
             with self.runtime.arithmetic():
                 output = self._loss(self.model, batch.inputs)
             loss = output.loss_sum / targets
-            self._stepping.scaled(loss).backward()  # type: ignore[no-untyped-call]
+            self._guarded_step.scaled(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
             if not self.runtime.asynchronous:
                 self._pace.learn_first(time.perf_counter() - began)
@@ -292,7 +292,7 @@ class Trainer:
         return self.processes.add_up(self.model.parameters(), total)
 
     def _refuse_non_finite(self, step: int, loss: float, norm: float) -> None:
-        if (math.isfinite(loss) and math.isfinite(norm)) or self._stepping.forgives():
+        if (math.isfinite(loss) and math.isfinite(norm)) or self._guarded_step.forgives():
             return
         raise NonFiniteLoss(
             f"update {step}: the loss is {loss} and the gradient's norm {norm}. "
@@ -307,7 +307,7 @@ class Trainer:
 
     def _rounds(self, progress: float) -> int:
         """Micro-batches one after the other in the update at this progress: at the most, of one process."""
-        return math.ceil(micro_batches(self._batch, progress) / self.processes.size)
+        return math.ceil(micro_batches(self._batch, progress) / self.processes.world_size)
 
     def state(self) -> dict[str, Any]:
         """JSON-able state that a resumed run needs besides weights and optimizer."""
@@ -316,5 +316,5 @@ class Trainer:
             "spent": vars(self.clock.spent),
             "position": self.cursor,  # its name on disk since the first version
             "reserve": self.reserve,
-            "scaling": self._stepping.state(),
+            "scaling": self._guarded_step.state(),
         }

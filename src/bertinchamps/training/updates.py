@@ -91,7 +91,7 @@ class Dealer:
         Returns:
             The micro-batches by their place in the update, and the size of the whole update.
         """
-        rank, size = self._processes.rank, self._processes.size
+        rank, size = self._processes.rank, self._processes.world_size
         batches = {place: next(stream) for place in range(number) if (self._dealt + place) % size == rank}
         self._dealt += number
         sums = self._processes.sum(

@@ -69,11 +69,11 @@ class FlatTagger(DownstreamModel):
     def forward(
         self,
         inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_pieces: torch.Tensor,  # [B, W]
+        first_subwords: torch.Tensor,  # [B, W]
     ) -> torch.Tensor:  # [B, W, C]
         """Logits of each word."""
         logits = self.model(**inputs).logits
-        return logits.gather(1, first_pieces[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
+        return logits.gather(1, first_subwords[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
         """Write what AutoModelForTokenClassification opens."""

@@ -81,7 +81,7 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
     ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
         """Logits at all positions, or at `masked_positions`; with labels also the mean loss in nats."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.encoder(*inputs, read_positions=masked_positions, return_dict=True, **options)
+        encoded = self.encoder(*inputs, query_positions=masked_positions, return_dict=True, **options)
         logits = self.head(encoded.last_hidden_state)
         targets = options.get("num_items_in_batch")
         return MaskedLMOutput(

@@ -88,11 +88,11 @@ class NestedTagger(DownstreamModel):
     def forward(
         self,
         inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_pieces: torch.Tensor,  # [B, W]
+        first_subwords: torch.Tensor,  # [B, W]
     ) -> torch.Tensor:  # [B, W, W, L]
         """Scores of each span from word i to word j, both included."""
         hidden = self.model(**inputs).last_hidden_state
-        words = hidden.gather(1, first_pieces[:, :, None].expand(-1, -1, hidden.shape[-1]))
+        words = hidden.gather(1, first_subwords[:, :, None].expand(-1, -1, hidden.shape[-1]))
         return cast(torch.Tensor, self.head(words))
 
     def save(self, folder: Path) -> None:

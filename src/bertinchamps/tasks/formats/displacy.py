@@ -87,7 +87,7 @@ def _overlap(marks: Sequence[Mark]) -> bool:
 
 
 def _pieces(text: str, marks: Sequence[Mark]) -> Iterator[tuple[str, list[Mark]]]:
-    """The lines of a text with their marks; lines that one mark joins are one piece.
+    """The lines of a text with their marks; lines that one mark joins are one subword.
 
     displaCy compares each word with each entity, which takes minutes for a book but not for its paragraphs.
     """

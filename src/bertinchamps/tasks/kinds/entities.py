@@ -22,7 +22,7 @@ from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
 from bertinchamps.tasks.tagging.representations import representations
-from bertinchamps.tasks.tagging.windows import Pieces
+from bertinchamps.tasks.tagging.windows import Subwords
 
 COLUMNS = ("entity_type", "entity_start", "entity_end", "entity_text", "confidence")
 ENTITIES = "entities"
@@ -60,8 +60,8 @@ class Entities:
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
     ) -> EntityPredictor:
         representation = representations.build(str(facts.head), labels=facts.labels)
-        pieces = Pieces(tokenizer, facts.max_length)
-        return EntityPredictor(representation, pieces, tokenizer.pad_token_id, batch, device)
+        subwords = Subwords(tokenizer, facts.max_length)
+        return EntityPredictor(representation, subwords, tokenizer.pad_token_id, batch, device)
 
     def build_task(
         self, splits: Examples, predictor: EntityPredictor, batch: FinetuneBatchConfig, seed: int

@@ -16,6 +16,7 @@ from typing import Any
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
+from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.archives import is_archive
 from bertinchamps.textfiles.tables import QUOTED_TSV
@@ -68,7 +69,9 @@ def _title_problems(settings: Mapping[str, Any]) -> list[str]:
 
 def _classification_problems(settings: Mapping[str, Any]) -> list[str]:
     target = settings.get("target", "single")
-    wrong = [] if target in KINDS else [f"task.target={target}: one of {', '.join(KINDS)}"]
+    others = (name for name in kinds.names() if not kinds.build(name).reads_words)
+    menu = [*KINDS, *(name for name in others if name not in KINDS.values())]
+    wrong = [] if target in menu else [f"task.target={target}: one of {', '.join(menu)}"]
     wrong += [] if settings.get("separator", "|") else ["task.separator: must not be empty"]
     return wrong + _title_problems(settings)
 
@@ -84,7 +87,7 @@ class Classification:
         text: the column of the text.
         pair: the column of the second text, or None.
         label: the column of what is to be predicted.
-        target: `single` (one class), `multi` (any number of classes) or `number`.
+        target: `single` (one class), `multi` (any number of classes), `number`, or another kind of task with one class.
         separator: between the classes of a `multi` row; a JSON list needs none.
         title: what the report calls the task; None: after the training file.
     """
@@ -102,9 +105,9 @@ class Classification:
         title: str | None = None,
     ) -> None:
         del title  # the command reads it
-        self.kind = KINDS[target]
+        self.kind = KINDS.get(target, target)
         self._settings = {"train": train, "dev": dev, "test": test}
-        self._columns = tables.Columns(text, pair, label, target, separator)
+        self._columns = tables.Columns(text, pair, label, target if target in KINDS else "single", separator)
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:

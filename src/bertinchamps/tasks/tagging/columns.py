@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.spans import ByPlace, flat_entities
+from bertinchamps.spans import EntitiesByOffset, flat_entities
 from bertinchamps.tasks.formats import conll
 from bertinchamps.tasks.tagging.representations import word_tags
 from bertinchamps.tasks.tagging.sentences import sentences
@@ -18,7 +18,7 @@ def tagged(documents: Iterable[AnnotatedText]) -> Iterator[conll.TaggedText]:
     Sentences and words are those of the file that the document is from, where it said them.
     """
     for document in documents:
-        flat = ByPlace(flat_entities(document))
+        flat = EntitiesByOffset(flat_entities(document))
         if document.words is not None:
             yield conll.TaggedText(document.text, document.words, word_tags(document.words, flat))
             continue

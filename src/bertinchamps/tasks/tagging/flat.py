@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.contract import Entity
-from bertinchamps.spans import ByPlace, flatten
+from bertinchamps.spans import EntitiesByOffset, flatten
 from bertinchamps.tasks.tagging.representations import (
     IGNORED,
     OUTSIDE,
@@ -59,7 +59,9 @@ class Flat:
         tags = np.full(len(window.words), IGNORED)
         first, last = window.owned
         starts = {entity.start for entity in entities}
-        for index, tag in enumerate(word_tags(window.words, ByPlace(entities))[first:last], start=first):
+        for index, tag in enumerate(
+            word_tags(window.words, EntitiesByOffset(entities))[first:last], start=first
+        ):
             # an entity which another window begins goes on here as one
             goes_on = tag != OUTSIDE and window.words[index][0] not in starts
             tags[index] = self._index[f"I{tag[1:]}" if goes_on else tag]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.contract import Entity
-from bertinchamps.spans import ByPlace
+from bertinchamps.spans import EntitiesByOffset
 from bertinchamps.tasks.tagging.representations import Found, Kept, aligned, representations
 from bertinchamps.tasks.tagging.windows import Window
 
@@ -38,7 +38,7 @@ class Nested:
         whole = [entity for entity in entities if len(entity.fragments) == 1]
         lost = Counter({"discontinuous": len(entities) - len(whole)} if len(entities) > len(whole) else {})
         held_by_words = aligned(whole, windows, lost)
-        by_place = ByPlace(held_by_words.entities)
+        by_place = EntitiesByOffset(held_by_words.entities)
         held = {
             entity
             for window in windows

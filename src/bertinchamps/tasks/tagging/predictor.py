@@ -1,4 +1,4 @@
-"""Finds entities in new texts with a trained model. B windows, S pieces of the longest, W words of the longest."""
+"""Finds entities in new texts with a trained model. B windows, S subwords of the longest, W words of the longest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.tagging.representations import Found, Representation
-from bertinchamps.tasks.tagging.windows import Pieces, Window, Words, windows_of
+from bertinchamps.tasks.tagging.windows import Subwords, Window, Words, windows_of
 
 Array = np.ndarray[Any, Any]
 WINDOWS_AT_ONCE = 8192  # in memory, where they take far more than their text; enough to have many of a length
@@ -27,16 +27,21 @@ class EntityPredictor:
 
     Args:
         representation: reads entities off logits.
-        pieces: of the model's tokenizer.
+        subwords: of the model's tokenizer.
         padding: id that fills short windows up.
         batch: windows that go through the model at once, at most.
         device: where the model is.
     """
 
     def __init__(
-        self, representation: Representation, pieces: Pieces, padding: int, batch: int, device: torch.device
+        self,
+        representation: Representation,
+        subwords: Subwords,
+        padding: int,
+        batch: int,
+        device: torch.device,
     ) -> None:
-        self.representation, self.pieces, self.padding = representation, pieces, padding
+        self.representation, self.subwords, self.padding = representation, subwords, padding
         self.batch, self._device = batch, device
 
     def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> list[AnnotatedText]:
@@ -60,7 +65,7 @@ class EntityPredictor:
         """
         words = words or [None] * len(texts)
         found: dict[int, list[Found]] = {}
-        for windows in _portions(windows_of([text for _, text in texts], self.pieces, words)):
+        for windows in _portions(windows_of([text for _, text in texts], self.subwords, words)):
             found |= self.entities(windows, self.answers(model, windows))
         return [
             with_entities(AnnotatedText(name, text, (), words[index]), found.get(index, ()))
@@ -68,18 +73,18 @@ class EntityPredictor:
         ]
 
     def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
-        """Tensors of some windows: `input_ids` [B, S], `first_pieces` [B, W], `words` [B], and
+        """Tensors of some windows: `input_ids` [B, S], `first_subwords` [B, W], `words` [B], and
         `attention_mask` [B, S] where they differ in length."""
-        lengths = [len(window.pieces) for window in windows]
-        words = [len(window.first_pieces) for window in windows]
+        lengths = [len(window.subwords) for window in windows]
+        words = [len(window.first_subwords) for window in windows]
         # never more than a window may have, which is perhaps all that the encoder has positions for
-        longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.pieces.longest)
+        longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.subwords.longest)
         ids = np.full((len(windows), longest), self.padding)
         firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
         for row, window in enumerate(windows):
-            ids[row, : lengths[row]] = window.pieces
-            firsts[row, : words[row]] = window.first_pieces
-        arrays = {"input_ids": ids, "first_pieces": firsts, "words": np.array(words)}
+            ids[row, : lengths[row]] = window.subwords
+            firsts[row, : words[row]] = window.first_subwords
+        arrays = {"input_ids": ids, "first_subwords": firsts, "words": np.array(words)}
         if min(lengths) < longest:
             arrays["attention_mask"] = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -99,7 +104,7 @@ class EntityPredictor:
             watch: is given the indices, inputs and logits of each batch, as they come.
         """
         answers: list[Array] = [np.empty(0)] * len(windows)
-        for indices in in_length_order([len(window.pieces) for window in windows], self.batch):
+        for indices in in_length_order([len(window.subwords) for window in windows], self.batch):
             inputs = self.inputs([windows[index] for index in indices])
             moved = {name: tensor.to(self._device) for name, tensor in inputs.items()}
             logits = read(model, moved)
@@ -141,5 +146,5 @@ def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
 
 def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
     """What the model says of each word, or of each stretch of words."""
-    pieces = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
-    return cast(Tensor, model(pieces, inputs["first_pieces"]))
+    subwords = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+    return cast(Tensor, model(subwords, inputs["first_subwords"]))

@@ -14,7 +14,7 @@ from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.schemas import FinetuneBatchConfig
-from bertinchamps.spans import ByPlace, flat_entities, without_edges
+from bertinchamps.spans import EntitiesByOffset, flat_entities, without_edges
 from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
 from bertinchamps.tasks.tagging.representations import word_tags
@@ -35,7 +35,7 @@ class EntityRecognition:
     """
 
     name = "ner"
-    target_share = 1.0
+    predicted_fraction = 1.0
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class EntityRecognition:
             split: list(
                 windows_of(
                     [document.text for document in documents],
-                    predictor.pieces,
+                    predictor.subwords,
                     [document.words for document in documents],
                 )
             )
@@ -59,7 +59,7 @@ class EntityRecognition:
         }
         self.lost: dict[str, Counter[str]] = {}
         self._targets = {split: self._encoded(split) for split in splits}
-        self._lengths = [len(window.pieces) for window in self.windows["train"]]
+        self._lengths = [len(window.subwords) for window in self.windows["train"]]
 
     def _encoded(self, split: str) -> list[Array]:
         """Targets of each window of a split; counts what the representation cannot hold."""
@@ -77,34 +77,34 @@ class EntityRecognition:
             unknown = len(document.entities) - len(entities)
             if unknown:
                 self.lost[split]["of a type that train has not"] += unknown
-            by_place = ByPlace(kept.entities)
+            by_place = EntitiesByOffset(kept.entities)
             for window in windows:
                 near = by_place.touching(window.words[0][0], window.words[-1][1])
                 targets.append(self.representation.targets(near, window))
         return targets
 
     def train_ids(self) -> set[int]:
-        """Ids of all pieces that training reads, padding included."""
+        """Ids of all subwords that training reads, padding included."""
         return {
             self.predictor.padding,
-            *(piece for window in self.windows["train"] for piece in window.pieces),
+            *(subword for window in self.windows["train"] for subword in window.subwords),
         }
 
     def epoch_length(self) -> int:
         """Windows of the training split."""
         return len(self._lengths)
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training windows, grouped by length."""
-        stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
-        for indices, after in islice(stream, first, None, every):
+        stream = batches_of(self._lengths, self._seed, cursor, self._batch.size, micro_batch)
+        for indices, after in islice(stream, rank, None, world_size):
             inputs, targets = self._batch_of("train", [int(index) for index in indices])
             yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
 
     def _batch_of(self, split: str, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
         inputs = self.predictor.inputs([self.windows[split][index] for index in indices])
         targets = [self._targets[split][index] for index in indices]
-        inputs["targets"] = self.representation.padded(targets, inputs["first_pieces"].shape[1])
+        inputs["targets"] = self.representation.padded(targets, inputs["first_subwords"].shape[1])
         return inputs, sum(self.representation.count(row) for row in targets)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
@@ -118,7 +118,7 @@ class EntityRecognition:
         def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
             nonlocal loss, words
             targets = [self._targets["dev"][index] for index in indices]
-            padded = self.representation.padded(targets, inputs["first_pieces"].shape[1]).to(logits.device)
+            padded = self.representation.padded(targets, inputs["first_subwords"].shape[1]).to(logits.device)
             loss += float(self.representation.loss(logits, padded, inputs["words"]))
             words += sum(self.representation.count(row) for row in targets)
 
@@ -152,17 +152,17 @@ class EntityRecognition:
         return {
             "strict": strict_scores(gold, predicted),
             "nested_exact": nested_exact_scores(gold, predicted),
-            "paper": token_label_scores(self.piece_tags(split, gold), self.piece_tags(split, predicted)),
+            "paper": token_label_scores(self.subword_tags(split, gold), self.subword_tags(split, predicted)),
         }
 
-    def piece_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
-        """IOB2 tags of each window's own pieces, entities inside one another resolved to the longest."""
-        flat = [ByPlace(flat_entities(document)) for document in documents]
+    def subword_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
+        """IOB2 tags of each window's own subwords, entities inside one another resolved to the longest."""
+        flat = [EntitiesByOffset(flat_entities(document)) for document in documents]
         rows = []
         for window in self.windows[split]:
             tags = word_tags(window.words, flat[window.document])
-            after = len(window.pieces) - len(self.predictor.pieces.after)
-            bounds = (*window.first_pieces, after)
+            after = len(window.subwords) - len(self.predictor.subwords.after)
+            bounds = (*window.first_subwords, after)
             rows.append(
                 [
                     tag
@@ -186,7 +186,7 @@ class EntityRecognition:
         }
 
 
-def _spread(tag: str, pieces: int) -> Iterator[str]:
-    """A word's tag on its pieces: only the first piece begins an entity."""
-    for place in range(pieces):
+def _spread(tag: str, subwords: int) -> Iterator[str]:
+    """A word's tag on its subwords: only the first subword begins an entity."""
+    for place in range(subwords):
         yield f"I{tag[1:]}" if place and tag.startswith("B-") else tag

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bertinchamps.contract import Entity
 from bertinchamps.registry import Registry
-from bertinchamps.spans import ByPlace
+from bertinchamps.spans import EntitiesByOffset
 from bertinchamps.tasks.tagging.windows import Window, Words
 
 IGNORED = -100
@@ -75,7 +75,7 @@ class Representation(Protocol):
 representations: Registry[Representation] = Registry("head", "head", package=__package__)
 
 
-def word_tags(words: Words, entities: ByPlace) -> list[str]:
+def word_tags(words: Words, entities: EntitiesByOffset) -> list[str]:
     """IOB2 tags of words under entities that do not overlap."""
     tags = [OUTSIDE] * len(words)
     for entity in entities.touching(words[0][0], words[-1][1]) if words else ():

@@ -1,7 +1,7 @@
-"""From a text to the windows that a model reads, and back: sentences, words, pieces, in exact offsets.
+"""From a text to the windows that a model reads, and back: sentences, words, subwords, in exact offsets.
 
 Offsets always count characters of the text as it was given. No tokenizer's offsets end up in an answer: they
-only tell which word a piece belongs to, so a normaliser may change, compose or delete what it likes.
+only tell which word a subword belongs to, so a normaliser may change, compose or delete what it likes.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ class Window(NamedTuple):
         document: index of its text.
         sentence: index of its sentence in the text.
         words: character ranges of its words, in the text.
-        pieces: ids, special tokens included.
-        first_pieces: for each word, the index in `pieces` of the piece that stands for it.
+        subwords: ids, special tokens included.
+        first_subwords: for each word, the index in `subwords` of the subword that stands for it.
         owned: the words (from, to) for which this window, of those that overlap, is to be believed.
     """
 
     document: int
     sentence: int
     words: Words
-    pieces: tuple[int, ...]
-    first_pieces: tuple[int, ...]
+    subwords: tuple[int, ...]
+    first_subwords: tuple[int, ...]
     owned: Range
 
 
-class Pieces:
+class Subwords:
     """A tokenizer as windows need it.
 
     Attributes:
-        longest: pieces of a window, special tokens included.
+        longest: subwords of a window, special tokens included.
         before: ids of the special tokens before a text.
         after: those after it.
-        room: pieces of a window without them.
+        room: subwords of a window without them.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
-        longest: pieces of a window, special tokens included.
+        longest: subwords of a window, special tokens included.
 
     Raises:
         UserError: no room for anything but special tokens.
@@ -72,10 +72,10 @@ class Pieces:
         self._controls, self._unknown = control_ids(tokenizer), unknown_id(tokenizer)
 
     def of(self, texts: Sequence[str], words: Sequence[Words]) -> list[list[list[int]]]:
-        """For each text, for each of its words, the ids of its pieces; the first of them stands for it.
+        """For each text, for each of its words, the ids of its subwords; the first of them stands for it.
 
-        A piece that reaches over several words belongs to the first of them, and stands for the others
-        unless they have pieces of their own: they have none here. A piece of an invisible character between
+        A subword that reaches over several words belongs to the first of them, and stands for the others
+        unless they have subwords of their own: they have none here. A subword of an invisible character between
         two words belongs to the one before it. A word of which a normaliser leaves nothing gets the unknown
         token, so that every word can be read and labelled, and so does the name of a special token.
         """
@@ -93,22 +93,22 @@ class Pieces:
 
     def _by_word(self, text: str, ids: list[int], offsets: list[Range], words: Words) -> list[list[int]]:
         ends = [end for _, end in words]
-        pieces: list[list[int]] = [[] for _ in words]
+        subwords: list[list[int]] = [[] for _ in words]
         read = [False] * len(words)
-        for piece, (start, end) in zip(ids, offsets, strict=True):
+        for subword, (start, end) in zip(ids, offsets, strict=True):
             if end <= start:
                 continue
-            piece = self._unknown if piece in self._controls else piece
-            index = bisect_right(ends, start)  # the first word that ends after the piece starts
+            subword = self._unknown if subword in self._controls else subword
+            index = bisect_right(ends, start)  # the first word that ends after the subword starts
             in_no_word = index == len(words) or end <= words[index][0]
             if in_no_word and index and not text[start:end].isspace():
-                pieces[index - 1].append(piece)
+                subwords[index - 1].append(subword)
             elif index < len(words):
-                pieces[index].append(piece)
+                subwords[index].append(subword)
                 while index < len(words) and words[index][0] < end:
                     read[index] = True
                     index += 1
-        return [own if seen or own else [self._unknown] for own, seen in zip(pieces, read, strict=True)]
+        return [own if seen or own else [self._unknown] for own, seen in zip(subwords, read, strict=True)]
 
 
 def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
@@ -127,24 +127,24 @@ def words_of(text: str, start: int, end: int) -> Words:
 
 
 def windows_of(
-    texts: Sequence[str], pieces: Pieces, given: Sequence[Words | None] | None = None
+    texts: Sequence[str], subwords: Subwords, given: Sequence[Words | None] | None = None
 ) -> Iterator[Window]:
     """The windows of some texts, in order: a sentence each, and several for a sentence that is too long.
 
     Args:
         texts: the texts.
-        pieces: of the model's tokenizer.
+        subwords: of the model's tokenizer.
         given: for each text the words of its one sentence, or None where both are to be found in it.
     """
     found = _sentences_of(texts, given or [None] * len(texts))
     while group := list(islice(found, SENTENCES_AT_ONCE)):
         relative = [tuple((a - entry.start, b - entry.start) for a, b in entry.words) for entry in group]
         cut = [texts[entry.document][entry.start : entry.end] for entry in group]
-        for (document, sentence, _, _, words), parts in zip(group, pieces.of(cut, relative), strict=True):
+        for (document, sentence, _, _, words), parts in zip(group, subwords.of(cut, relative), strict=True):
             # a word longer than a window is read by its beginning
-            parts = [part[: pieces.room] for part in parts]
-            for (first, last), owned in _spread([len(part) for part in parts], pieces.room):
-                yield _window(document, sentence, words[first:last], parts[first:last], owned, pieces)
+            parts = [part[: subwords.room] for part in parts]
+            for (first, last), owned in _spread([len(part) for part in parts], subwords.room):
+                yield _window(document, sentence, words[first:last], parts[first:last], owned, subwords)
 
 
 class _Sentence(NamedTuple):
@@ -168,13 +168,13 @@ def _sentences_of(texts: Sequence[str], given: Sequence[Words | None]) -> Iterat
 
 
 def _window(
-    document: int, sentence: int, words: Words, parts: list[list[int]], owned: Range, pieces: Pieces
+    document: int, sentence: int, words: Words, parts: list[list[int]], owned: Range, subwords: Subwords
 ) -> Window:
-    ids, firsts = list(pieces.before), []
+    ids, firsts = list(subwords.before), []
     for part in parts:
         firsts.append(len(ids) if part else max(0, len(ids) - 1))
         ids += part
-    return Window(document, sentence, words, (*ids, *pieces.after), tuple(firsts), owned)
+    return Window(document, sentence, words, (*ids, *subwords.after), tuple(firsts), owned)
 
 
 def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:

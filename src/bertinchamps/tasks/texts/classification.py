@@ -28,7 +28,7 @@ class TextClassification:
     """
 
     name = "classification"
-    target_share = 0.0  # the head reads a text, not its tokens
+    predicted_fraction = 0.0  # the head reads a text, not its tokens
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class TextClassification:
             split: predictor.encoded([(example.text, example.pair) for example in examples])
             for split, examples in splits.items()
         }
-        self._lengths = [len(example.pieces) for example in self.encoded["train"]]
+        self._lengths = [len(example.subwords) for example in self.encoded["train"]]
         self._targets = self._targets_of(splits["train"])
 
     def _targets_of(self, examples: Sequence[LabelledText]) -> Tensor:
@@ -52,18 +52,18 @@ class TextClassification:
         return self.predictor.target_type.encoded(targets, self.predictor.classes)
 
     def train_ids(self) -> set[int]:
-        """Ids of all pieces that training reads, padding included."""
-        used = np.unique(np.concatenate([example.pieces for example in self.encoded["train"]]))
+        """Ids of all subwords that training reads, padding included."""
+        used = np.unique(np.concatenate([example.subwords for example in self.encoded["train"]]))
         return {self.predictor.padding, *used.tolist()}
 
     def epoch_length(self) -> int:
         """Examples of the training split."""
         return len(self._lengths)
 
-    def batches(self, position: int, micro_batch: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+    def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training examples, grouped by length."""
-        stream = batches_of(self._lengths, self._seed, position, self._batch.size, micro_batch)
-        for indices, after in islice(stream, first, None, every):
+        stream = batches_of(self._lengths, self._seed, cursor, self._batch.size, micro_batch)
+        for indices, after in islice(stream, rank, None, world_size):
             inputs = self.predictor.inputs([self.encoded["train"][index] for index in indices])
             inputs["targets"] = self._targets[torch.from_numpy(indices)]
             yield Batch(inputs, len(indices), inputs["input_ids"].numel(), after)
@@ -102,6 +102,6 @@ class TextClassification:
         encoded = self.encoded[split]
         return {
             "examples": len(encoded),
-            "pieces": sum(len(example.pieces) for example in encoded),
+            "subwords": sum(len(example.subwords) for example in encoded),
             "texts_cut": sum(example.cut for example in encoded),
         }

@@ -1,4 +1,4 @@
-"""Classifies new texts with a trained model. B texts, S pieces of the longest, C classes."""
+"""Classifies new texts with a trained model. B texts, S subwords of the longest, C classes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TEXTS_AT_ONCE = 4096  # handed to the tokenizer together, whose own answers take
 
 
 class Encoded(NamedTuple):
-    """A text as pieces; `types` tells the two texts of a pair apart, where the tokenizer does."""
+    """A text as subwords; `types` tells the two texts of a pair apart, where the tokenizer does."""
 
-    pieces: Integers
+    subwords: Integers
     types: Integers | None
     cut: bool
 
@@ -35,7 +35,7 @@ class TextPredictor:
         target_type: what is predicted of a text.
         classes: names, in a stable order; one of any name where a number is predicted.
         tokenizer: a fast tokenizer of transformers.
-        longest: pieces of a text, special tokens included; the longer text of a pair is cut first.
+        longest: subwords of a text, special tokens included; the longer text of a pair is cut first.
         batch: texts that go through the model at once.
         device: where the model is.
     """
@@ -55,7 +55,7 @@ class TextPredictor:
         self._controls, self._unknown = np.array(sorted(control_ids(tokenizer))), unknown_id(tokenizer)
 
     def encoded(self, texts: Sequence[tuple[str, str | None]]) -> list[Encoded]:
-        """Texts, given as (text, second text or None), as pieces; cut where they are too long."""
+        """Texts, given as (text, second text or None), as subwords; cut where they are too long."""
         chunks = range(0, len(texts), TEXTS_AT_ONCE)
         return [entry for start in chunks for entry in self._encoded(texts[start : start + TEXTS_AT_ONCE])]
 
@@ -78,11 +78,11 @@ class TextPredictor:
 
     def inputs(self, examples: Sequence[Encoded]) -> dict[str, Tensor]:
         """`input_ids` [B, S], and where needed `attention_mask` and `token_type_ids` of the same shape."""
-        lengths = np.array([len(example.pieces) for example in examples])
+        lengths = np.array([len(example.subwords) for example in examples])
         ids = np.full((len(examples), lengths.max()), self.padding, dtype=np.int64)
         types = np.zeros_like(ids)
         for row, example in enumerate(examples):
-            ids[row, : lengths[row]] = example.pieces
+            ids[row, : lengths[row]] = example.subwords
             if example.types is not None:
                 types[row, : lengths[row]] = example.types
         arrays = {"input_ids": ids}
@@ -96,7 +96,7 @@ class TextPredictor:
     def logits(self, model: nn.Module, examples: Sequence[Encoded]) -> np.ndarray[Any, Any]:
         """[examples, C], in the order given."""
         answers = np.zeros((len(examples), len(self.classes)), dtype=np.float32)
-        for indices in in_length_order([len(example.pieces) for example in examples], self._batch):
+        for indices in in_length_order([len(example.subwords) for example in examples], self._batch):
             inputs = self.inputs([examples[index] for index in indices])
             output = model({name: tensor.to(self._device) for name, tensor in inputs.items()})
             answers[indices] = output.float().cpu().numpy()

@@ -40,12 +40,12 @@ class BudgetBar:
             with contextlib.suppress(OSError):  # here and below: a terminal that was closed costs no run
                 self._live.start()
 
-    def show(self, trainer: Trainer, update: Update, tokens_per_second: float, share_of_peak: float) -> None:
+    def show(self, trainer: Trainer, update: Update, tokens_per_second: float, mfu: float) -> None:
         name, spent, limit = trainer.clock.binding()
         amount = f"{_amount(name, spent)} of {_amount(name, limit)}"
         status = (
             f"step {update.step} · loss {update.loss:.3f} · lr {update.learning_rate:.1e} · batch {update.sequences}"
-            f" · {tokens_per_second:,.0f} tokens/s · {share_of_peak:.0%} of peak"
+            f" · {tokens_per_second:,.0f} tokens/s · {mfu:.0%} MFU"
         )
         progress = update.progress
         if self.console.is_terminal:

@@ -26,20 +26,20 @@ class Logging(Hook):
 
     def observe(self, trainer: Trainer, update: Update) -> None:
         tokens_per_second = update.tokens / update.seconds
-        share_of_peak = tokens_per_second * trainer.clock.flops_per_token / trainer.runtime.peak_flops
+        mfu = tokens_per_second * trainer.clock.flops_per_token / trainer.runtime.peak_flops
         values = {
             "loss": update.loss,
             "gradient_norm": update.gradient_norm,
             "learning_rate": update.learning_rate,
             "sequences": update.sequences,
             "tokens_per_second": round(tokens_per_second, 1),
-            "share_of_peak_flops": round(share_of_peak, 4),
+            "mfu": round(mfu, 4),
             "progress": round(update.progress, 6),
         }
         # JSON has no numbers that are not finite: those of an update that fp16 left out are missing.
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         self._log.write("train", update.spent, finite)
-        self._bar.show(trainer, update, tokens_per_second, share_of_peak)
+        self._bar.show(trainer, update, tokens_per_second, mfu)
         self._watch_optimizer(update)
 
     def _watch_optimizer(self, update: Update) -> None:

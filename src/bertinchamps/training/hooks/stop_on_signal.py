@@ -33,7 +33,7 @@ class StopOnSignal(Hook):
             if trainer.stop_requested and number != signal.SIGHUP:  # a closed terminal may tell of it twice
                 os._exit(128 + number)
             trainer.stop_requested = True
-            if trainer.processes.first:
+            if trainer.processes.is_main:
                 with contextlib.suppress(OSError):  # the terminal may be gone
                     sys.stderr.write("\nstopping after this update; once more to leave at once\n")
 

@@ -15,7 +15,7 @@ from bertinchamps.training.runtime import Runtime
 SMALLEST_SCALE = 1.0  # a loss scale below it would not mend an overflow: the loss itself is non-finite
 
 
-class Stepping:
+class GuardedStep:
     """Clips gradients and steps the optimizer, unless the loss or the gradient norm is not finite.
 
     In fp16 `torch.amp.GradScaler` scales the loss so that small gradients do not underflow. Where a gradient
