@@ -81,7 +81,7 @@ def command(
         environment: variables beside those of this process. With one of Python's, a new Python is started.
     """
     given = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    ours = words[0].split(".")[0] == "bertinchamps"
+    ours = words[0].split(".")[0] in ("bertinchamps", "benchmarks")
     if ours and not any(name.startswith("PYTHON") for name in environment):
         return process_for(given).run(words, cwd, given, stdin, TIMEOUT)
     return subprocess.run(

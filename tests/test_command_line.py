@@ -307,7 +307,7 @@ def test_a_yaml_file_names_no_code_to_run(hydra: str, tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "evil.yaml").write_text(f"# @package _global_\nhydra:\n  {hydra}\n")
     words = ["bertinchamps.pretrain", *QUICK, "budget.steps=1", "--config-dir", "own", "experiment=evil"]
-    ended = command(*words, cwd=tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    ended = command(*words, cwd=tmp_path)  # where Python finds evil.py
     assert ended.returncode == 2
     assert "in a yaml file of --config-dir: not taken: a configuration names no code to run" in ended.stderr
     assert not (tmp_path / "it_ran").exists()

@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import subprocess
 import sys
@@ -23,28 +24,34 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+from types import ModuleType
 from typing import Any
 
-# Rooms, and no command: `runpy` warns where the module that it runs is imported already.
-IMPORTED = (
-    "bertinchamps.command_line", "bertinchamps.model.auto", "bertinchamps.objectives.mlm",
-    "bertinchamps.training.trainer", "bertinchamps.training.hooks", "bertinchamps.training.run",
-    "bertinchamps.training.figures", "bertinchamps.training.runtime", "bertinchamps.training.optim",
-    "bertinchamps.training.assembly", "bertinchamps.checks.pretraining", "bertinchamps.checks.finetuning",
-    "bertinchamps.checks.prediction", "bertinchamps.tasks.finetuning", "bertinchamps.tasks.writing",
-    "bertinchamps.data.corpus", "bertinchamps.data.online", "bertinchamps.reporting.page",
+# None of these reads where the Hub is.
+LIBRARIES = (
+    "torch", "numpy", "pandas", "pyarrow.parquet", "pyarrow.dataset", "sklearn.metrics", "spacy.lang.fr",
+    "hydra", "regex", "zstandard", "httpx", "aiohttp", "fsspec", "dill", "multiprocess", "xxhash",
     "matplotlib.figure",
 )  # fmt: skip
 # Read when a library is imported: a process that was started with others cannot stand for one with these.
-READ_AT_IMPORT = ("HF_", "HUGGING", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH", "CUDA_", "MPL")
+READ_AT_IMPORT = ("PYTHON", "OMP_", "MKL_", "TORCH", "CUDA_", "MPL")
+OF_THE_HUB = ("HF_", "HUGGING", "TRANSFORMERS_")
 
 
 class Warm:
-    """The forking process, started for the first command."""
+    """The forking process.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    Args:
+        environment: of the process, which libraries read when they are imported.
+        rooms: import our rooms and transformers, too, with the Hub that the environment names.
+    """
+
+    def __init__(self, environment: Mapping[str, str], rooms: bool) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, __file__, *(["rooms"] if rooms else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         self._busy = threading.Lock()
 
@@ -95,14 +102,26 @@ class Warm:
 _WARM: dict[tuple[Any, ...], Warm] = {}
 
 
-def process_for(environment: Mapping[str, str]) -> Warm:
-    """A warm process whose libraries were imported in an environment like this one."""
-    key = tuple(
-        sorted((name, value) for name, value in environment.items() if name.startswith(READ_AT_IMPORT))
-    )
+def process_for(environment: Mapping[str, str], rooms: bool = True) -> Warm:
+    """A warm process whose libraries were imported in an environment like this one.
+
+    Args:
+        environment: of the command.
+        rooms: False: a command with a Hub of its own, so nothing that reads where it is may be imported before.
+    """
+    read = READ_AT_IMPORT + (OF_THE_HUB if rooms else ())
+    key = (rooms, *sorted((name, value) for name, value in environment.items() if name.startswith(read)))
     if key not in _WARM:
-        _WARM[key] = Warm(environment)
+        _WARM[key] = Warm(environment, rooms)
     return _WARM[key]
+
+
+def python(
+    code: str, *arguments: str, environment: Mapping[str, str], timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """What `python -c CODE` would have done, in a process that has imported libraries, and none that knows a Hub."""
+    words = ["-c", code, *arguments]
+    return process_for(environment, rooms=False).run(words, Path.cwd(), environment, None, timeout)
 
 
 def serve() -> list[str]:
@@ -138,8 +157,18 @@ def become(request: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def draw_once() -> None:
-    """Draw a figure as pretraining does, so that forks have the fonts."""
+def warm_up() -> None:
+    """Import rooms, and do once what is kept: the fonts of a figure, spaCy's rules of French."""
+    import bertinchamps
+
+    importlib.import_module("transformers.models.auto.modeling_auto")
+    for module in pkgutil.walk_packages(bertinchamps.__path__, "bertinchamps."):
+        command = (
+            module.name.count(".") == 1 and not module.ispkg
+        )  # `runpy` warns where what it runs is imported
+        if not command and "__main__" not in module.name:
+            importlib.import_module(module.name)
+    importlib.import_module("bertinchamps.tasks.tagging.sentences").sentences("Une phrase.")
     plot_loss = importlib.import_module("bertinchamps.training.figures").plot_loss
     records = [
         {"kind": kind, "step": step, "tokens": 100 * step, "loss": 6.0 / step}
@@ -151,14 +180,19 @@ def draw_once() -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """Run a module as `python -m` does.
+    """Run a module as `python -m` does, or code as `python -c` does.
 
     Returns:
         The exit status.
     """
     status: object = 0
     try:
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        if words[0] == "-c":
+            main = sys.modules["__main__"] = ModuleType("__main__")
+            del sys.argv[1]
+            exec(compile(words[1], "<string>", "exec"), vars(main))
+        else:
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         status = end.code
     except BaseException:
@@ -177,9 +211,10 @@ def run_command(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    for module in IMPORTED:
-        importlib.import_module(module)
-    draw_once()
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    if sys.argv[1:] == ["rooms"]:
+        warm_up()
     gc.collect()
     gc.freeze()  # a fork leaves what is there where it is
     os._exit(run_command(serve()))

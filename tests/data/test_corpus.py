@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 
+import warm
 from bertinchamps.contract import Document
 from bertinchamps.data import planning, tokenising
 from bertinchamps.data.blocks import Blocks
@@ -490,10 +491,8 @@ built(settings(Path(sys.argv[2]), cleaning=EVERYTHING, held_out_share=float(sys.
 
 
 def killed(file: Path, share: float, when: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(file), str(share), when],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = warm.python(KILLED, str(Path(__file__).parent), str(file), str(share), when, environment=here)
     assert ended.returncode == -signal.SIGKILL
 
 

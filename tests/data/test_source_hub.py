@@ -10,7 +10,6 @@ import io
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from loopback_hub import COMMIT, REPOSITORY, serving
+
+import warm
 
 SECRET = "Madame Confidentielle"
 READ = "for document in source.documents(): print(ascii(document.text), document.name)"
@@ -68,9 +69,7 @@ def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **setti
         "HF_HUB_OFFLINE": "1" if offline else "0",
     }
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = warm.python(program, environment=environment)
     _, user_error, message = done.stderr.partition("USER ERROR ")
     assert done.returncode == (1 if user_error else 0), done.stderr
     return Ran(done.stdout, message, time.monotonic() - began)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+import warm
 from bertinchamps.model.attention import Attention
 from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
 from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
@@ -28,12 +27,7 @@ ORDERS = {
 
 
 def run(code: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = warm.python(code, environment={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+import warm
 from data.loopback_hub import REPOSITORY, Handler, Hub, serving
 
 
@@ -81,9 +81,7 @@ def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False) -> tupl
         "OMP_NUM_THREADS": "1",
         "PYTHONIOENCODING": "utf-8",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = warm.python(program, environment=environment)
     _, user_error, message = done.stderr.partition("USER ERROR ")
     assert done.returncode == (1 if user_error else 0), done.stderr
     return done.stdout, message

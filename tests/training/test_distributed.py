@@ -262,7 +262,7 @@ def test_all_processes_end_with_the_same_update(start: Start, tmp_path: Path) ->
         assert told[0]["stop_requested"] == ("told to stop" in scenario)
 
 
-@pytest.mark.parametrize("module", ["finetune", "predict", "prepare"])
+@pytest.mark.parametrize("module", ["predict", "prepare", "report"])
 def test_what_runs_in_one_process_is_refused_in_several(module: str, tmp_path: Path) -> None:
     several = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
     result = command(f"bertinchamps.{module}", cwd=tmp_path, **several)

@@ -30,8 +30,8 @@ def too_many_processes() -> list[str]:
     if size == 1:
         return []
     return [
-        f"torchrun started {size} processes, and this command runs in one; only pretrain trains in several: "
-        "start it with python -m"
+        f"torchrun started {size} processes, and this command runs in one; only pretrain and finetune train in "
+        "several: start it with python -m"
     ]
 
 
