@@ -66,7 +66,7 @@ def test_every_labelled_slot_of_every_template_is_covered_by_its_word() -> None:
                 expected = [
                     piece.slot
                     for piece in template.pieces
-                    if piece.slot and not subword.agrees_with and subword.form not in ("il", "Il")
+                    if piece.slot and not piece.agrees_with and piece.form not in ("il", "Il")
                 ]
                 assert [span.slot for span in spans] == expected
                 for slot, start, end in spans:
