@@ -140,7 +140,7 @@ def test_several_classes_pairs_and_numbers(run: Any, tmp_path: Path) -> None:
     _, multi = run(*shared, "task.label=codes", "task.target=multi", name="multi")
     assert set(multi["scores"]["dev"]["multi_label"]["classes"]) == {"A", "B"}
     _, number = run(*shared, "task.label=length", "task.target=number", name="number")
-    assert number["scores"]["dev"]["number"]["root_mean_squared_error"] < 10
+    assert number["scores"]["dev"]["regression"]["root_mean_squared_error"] < 10
 
 
 def test_the_best_on_dev_is_kept_and_test_is_scored_with_it(run: Any, tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-RENAMED = {"share_of_peak_flops": "mfu"}  # the key in runs of earlier versions → the key
+RENAMED = {
+    "share_of_peak_flops": "mfu",
+    "number": "regression",
+}  # the key in runs of earlier versions → the key
 
 
 def with_current_keys(record: Mapping[str, Any]) -> dict[str, Any]:

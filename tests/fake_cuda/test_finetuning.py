@@ -31,14 +31,14 @@ BATCH = FinetuneBatchConfig(micro_batch=4, size=8, evaluation=4)
 
 
 def facts_of(kind: str, head: str | None = None) -> TaskFacts:
-    labels = {"ner": LABELS, "number": ("number",)}.get(kind, ("bad", "good"))
+    labels = {"ner": LABELS, "regression": ("number",)}.get(kind, ("bad", "good"))
     return TaskFacts(title="t", kind=kind, head=head, labels=labels, max_length=48)
 
 
 def examples(kind: str, count: int, skip: int) -> list[Any]:
     if kind == "ner":
         return documents(count, skip)
-    targets = {"single_label": ("bad",), "multi_label": ("bad", "good"), "number": 3.0}
+    targets = {"single_label": ("bad",), "multi_label": ("bad", "good"), "regression": 3.0}
     texts = (f"Un livre de {'très ' * (n % 3)}bonne qualité, {n} pages." for n in range(skip, skip + count))
     return [LabelledText(f"{n}", text, None, targets[kind]) for n, text in enumerate(texts)]
 
@@ -58,7 +58,7 @@ def task_of(facts: TaskFacts, predictor: Any) -> Any:
 
 CASES = [
     ("ours", "ner", "flat"), ("ours", "ner", "nested"), ("ours", "single_label", None), ("ours", "multi_label", None),
-    ("ours", "number", None), ("bert", "ner", "nested"), ("bert", "single_label", None), ("roberta", "ner", "flat"),
+    ("ours", "regression", None), ("bert", "ner", "nested"), ("bert", "single_label", None), ("roberta", "ner", "flat"),
     ("roberta", "single_label", None), ("modernbert", "ner", "flat"),
 ]  # fmt: skip
 

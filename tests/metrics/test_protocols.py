@@ -23,7 +23,7 @@ SCORES: dict[str, dict[str, Any]] = {
     "paper": token_label_scores([["O", "B-DISO"]], [["O", "B-DISO"]]),
     "classes": class_scores(["a", "b"], ["a", "b"]),
     "multi_label": multi_label_scores([("a",), ("a", "b")], [("a",), ("b",)]),
-    "number": regression_scores([1.0, 2.0], [1.0, 2.5]),
+    "regression": regression_scores([1.0, 2.0], [1.0, 2.5]),
 }
 
 

@@ -271,7 +271,7 @@ OTHER_TASKS = {
                                                                         "support": 3}}},
     "multi_label": {"micro_f1": 0.8, "macro_f1": 0.7, "exact_match": 0.6,
                     "classes": {"C34": {"precision": 0.5, "recall": 0.5, "f1": 0.25, "support": 3}}},
-    "number": {"pearson": 0.8, "spearman": 0.7, "mean_absolute_error": 1.25, "root_mean_squared_error": 2.5},
+    "regression": {"pearson": 0.8, "spearman": 0.7, "mean_absolute_error": 1.25, "root_mean_squared_error": 2.5},
 }  # fmt: skip
 
 
@@ -283,7 +283,7 @@ def test_tasks_of_ones_own_have_tables_of_the_same_shape(runs: Path, protocol: s
     assert page.index("## QUAERO") < page.index("## my topics")
     table = table_under(page, f"my topics: {PROTOCOLS[protocol].title}")
     assert table[2][0] == "small, 0.7 h"
-    assert table[2][2] == ("0.800" if protocol == "number" else "80.0")
+    assert table[2][2] == ("0.800" if protocol == "regression" else "80.0")
     assert rows_of(runs, f"my_topics_{protocol}")
     if protocol == "multi_label":
         assert table_under(page, "F1 by class, protocol multi_label")[2] == ["C34", "3", "25.0"]
@@ -473,3 +473,11 @@ def test_help_needs_no_heavy_package(tmp_path: Path) -> None:
     done = command("bertinchamps.report", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "runs_dir" in done.stdout
+
+
+def test_scores_of_an_earlier_version_are_read_under_their_name_of_now(runs: Path) -> None:
+    scores = {"pearson": 0.8, "spearman": 0.7, "mean_absolute_error": 1.25, "root_mean_squared_error": 2.5}
+    write_run(runs / "now", {"regression": scores}, seed=0)
+    write_run(runs / "before", {"number": scores}, seed=1)
+    table = table_under(page_of(runs), "a number a text")
+    assert "2 seeds: 0, 1" in str(table)

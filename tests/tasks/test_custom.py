@@ -54,7 +54,11 @@ def test_classification_of_pairs_in_files_of_different_kinds(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("target", "kind", "read"),
-    [("single", "single_label", ("1/2",)), ("multi", "multi_label", ("1", "2")), ("number", "number", None)],
+    [
+        ("single", "single_label", ("1/2",)),
+        ("multi", "multi_label", ("1", "2")),
+        ("number", "regression", None),
+    ],
 )
 def test_the_target_decides_the_kind(tmp_path: Path, target: str, kind: str, read: Any) -> None:
     train = write(tmp_path / "a.tsv", "text\tlabel\nUn\t1/2\n")

@@ -48,7 +48,7 @@ def row(*fields: tuple[str, Any]) -> Input:
     [
         ("single_label", Answer("a", {"a": 0.75, "b": 0.25}), "a", ["a", "0.75"]),
         ("multi_label", Answer(["a", "b|c"], {"a": 0.9}), ["a", "b|c"], ['["a", "b|c"]', '{"a": 0.9}']),
-        ("number", Answer(2.5, {}), 2.5, ["2.5"]),
+        ("regression", Answer(2.5, {}), 2.5, ["2.5"]),
     ],
 )
 def test_classes_stand_beside_what_the_row_has(kind: str, answer: Answer, said: Any, own: list[str]) -> None:
@@ -65,7 +65,7 @@ def test_classes_stand_beside_what_the_row_has(kind: str, answer: Answer, said: 
 
 def test_columns_that_stand_twice_stay_two() -> None:
     given = row(("id", "7"), ("", "a"), ("text", "Une toux"), ("", "b"))
-    assert rows_of("number", given, Answer(1.0, {}), ("id", "", "text", "")) == [
+    assert rows_of("regression", given, Answer(1.0, {}), ("id", "", "text", "")) == [
         ["7", "a", "Une toux", "b", "1.0"]
     ]
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_written_is_refused_by_its_place(
 
 def test_what_can_be_written_is_not_refused() -> None:
     for kind, form, fields in (
-        ("number", "csv", {"probabilities": 1, "x": "a\tb\n"}),
+        ("regression", "csv", {"probabilities": 1, "x": "a\tb\n"}),
         ("single_label", "jsonl", {"x": "\ud800", "text": "a"}),
         ("ner", "jsonl", {"entities": [[0, 1, "A"]], "note": "a"}),
         ("ner", "tsv", {"note": "a\nb"}),  # the text itself is not written again

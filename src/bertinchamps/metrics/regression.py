@@ -1,4 +1,4 @@
-"""The protocol "number": one number a text, by correlation (SciPy) and by error."""
+"""The protocol "regression": one number a text, by correlation (SciPy) and by error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
 
 PROTOCOLS.register(
-    "number",
+    "regression",
     Protocol(
         "a number a text",
         metrics={

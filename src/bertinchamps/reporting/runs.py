@@ -16,6 +16,7 @@ import yaml
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
+from bertinchamps.records import with_current_keys
 from bertinchamps.training.settings import settings_but_the_seed
 
 COSTS = ("seconds", "steps", "tokens", "flops", "epochs")
@@ -140,6 +141,11 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
         for key, kind in FINETUNING_KEYS.items()
         if not isinstance(found.get(key), kind)
     ]
+    if not problems:
+        found["scores"] = {
+            split: with_current_keys(protocols) if isinstance(protocols, dict) else protocols
+            for split, protocols in found["scores"].items()
+        }
     problems = problems or [*_cost_problems(found["cost"], "cost"), *_score_problems(found["scores"])]
     if problems:
         raise _Unreadable(f"results.json: {'; '.join(problems)}")

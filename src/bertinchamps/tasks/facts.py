@@ -11,6 +11,7 @@ from bertinchamps.errors import UserError
 
 FILE = "task.json"
 FORMAT = 1  # raise it when old files would be read wrongly
+RENAMED_KINDS = {"number": "regression"}  # in files of earlier versions → the kind
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def read_facts(folder: Path) -> TaskFacts:
         facts = json.loads(file.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:
             raise UserError(f"{file}: of format {facts['format']}, and this bertinchamps reads {FORMAT}")
-        return TaskFacts(**{**facts, "labels": tuple(facts["labels"])})
+        kind = RENAMED_KINDS.get(facts["kind"], facts["kind"])
+        return TaskFacts(**{**facts, "kind": kind, "labels": tuple(facts["labels"])})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: not as it was written ({type(error).__name__})") from error

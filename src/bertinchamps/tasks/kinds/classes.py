@@ -1,4 +1,4 @@
-"""Classes and numbers of whole texts or pairs (`kind = "single_label"`, `"multi_label"`, `"number"`)."""
+"""Classes and numbers of whole texts or pairs (`kind = "single_label"`, `"multi_label"`, `"regression"`)."""
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ class ManyClasses(TextKind):
         return MultiLabel()
 
 
-@kinds.register("number")
-class Number(TextKind):
-    """A number a text: regression."""
+@kinds.register("regression")
+class RegressionKind(TextKind):
+    """A number a text."""
 
-    name, protocol = "number", Regression.protocol
+    name, protocol = "regression", Regression.protocol
 
     def target_type(self, facts: TaskFacts) -> Regression:
         return Regression(facts.mean, facts.deviation)

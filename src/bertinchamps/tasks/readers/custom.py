@@ -23,7 +23,7 @@ from bertinchamps.textfiles.tables import QUOTED_TSV
 
 # Names of training files and folders that say nothing of a task.
 GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")
-KINDS = {"single": "single_label", "multi": "multi_label", "number": "number"}
+KINDS = {"single": "single_label", "multi": "multi_label", "number": "regression"}
 CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
 BRAT, SPANS, CONLL = "brat", "JSON lines with spans", "CoNLL columns"
 FORMATS = (

@@ -152,7 +152,7 @@ class Regression:
     """
 
     problem_type = "regression"
-    protocol = "number"
+    protocol = "regression"
     columns: tuple[str, ...] = (PREDICTED,)
 
     def __init__(self, mean: float, deviation: float) -> None:
