@@ -211,3 +211,14 @@ def test_links_between_the_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+@pytest.mark.parametrize(
+    ("walk", "most"), [("From `pretrain` to the loss", 8), ("From a brat file to a score", 10)]
+)
+def test_the_walks_of_the_map_enter_files_that_exist_once(walk: str, most: int) -> None:
+    text = (ROOT / "docs" / "map.md").read_text(encoding="utf-8")
+    paragraph = text[text.index(walk) :].partition("\n\n")[0]
+    files = re.findall(r"`([\w/]+\.py)`", paragraph)
+    assert 5 < len(files) == len(set(files)) <= most
+    assert [name for name in files if not (ROOT / "src" / "bertinchamps" / name).is_file()] == []
