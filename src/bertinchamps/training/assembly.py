@@ -19,7 +19,6 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from bertinchamps.console import tell
 from bertinchamps.contract import Task
 from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped
 from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, Node, RuntimeConfig
@@ -214,16 +213,7 @@ def assemble(
         UserError: the checkpoint or the model cannot be read.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into the bar
-    torch.manual_seed(config.seed)
-    model: Any = problem.build_model(run.resumed_from).to(runtime.device)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    clock = Clock(
-        config.budget,
-        problem.epoch_length(),
-        problem.flops_per_token(model),
-        Spent(**run.state.get("spent", {})),
-    )
-    problem.narrow(model)
+    model, parameters, clock = _build_model(config, problem, runtime, run)
     runtime = _worth_compiling(config, problem, runtime, clock)
     if config.runtime.activation_checkpointing:
         runtime.recompute_activations(_encoder(model))
@@ -232,11 +222,6 @@ def assemble(
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
     save = partial(problem.save, model)
     records = Records(config, run, clock.spent.steps, scores, save) if processes.is_main else None
-    configured = [registered_hooks.build(**node) for node in config.hooks]
-    all_hooks = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
-    if run.resumed_from:
-        for hook in all_hooks:
-            hook.load(run.resumed_from / "resume")
     trainer = Trainer(
         task=problem,
         model=model,
@@ -247,17 +232,41 @@ def assemble(
         runtime=runtime,
         seed=config.seed,
         gradient_clipping=config.gradient_clipping,
-        hooks=all_hooks,
+        hooks=_build_hooks(config, run, records, more_hooks),
         cursor=run.state.get("position", 0),
         reserve=run.state.get("reserve"),
         scaling=run.state.get("scaling"),
         processes=processes,
     )
-    if processes.is_main:
-        lines = problem.describe(parameters, clock.flops_per_token)
-        for line in (f"run        {run.folder}", *lines, f"device     {runtime.describe()}"):
-            tell(line)
+    processes.tell(f"run        {run.folder}")
+    for line in problem.describe(parameters, clock.flops_per_token):
+        processes.tell(line)
+    processes.tell(f"device     {runtime.describe()}")
     return Training(problem, run, trainer, parameters, records)
+
+
+def _build_model(
+    config: Settings, problem: Problem, runtime: Runtime, run: Run
+) -> tuple[nn.Module, int, Clock]:
+    """The model on its device, the number of its parameters, and the clock that charges its FLOPs."""
+    torch.manual_seed(config.seed)
+    model: Any = problem.build_model(run.resumed_from).to(runtime.device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    flops, spent = problem.flops_per_token(model), Spent(**run.state.get("spent", {}))
+    problem.narrow(model)
+    return model, parameters, Clock(config.budget, problem.epoch_length(), flops, spent)
+
+
+def _build_hooks(
+    config: Settings, run: Run, records: Records | None, more_hooks: Sequence[Hook]
+) -> list[Hook]:
+    """All hooks in their order, with the state that the checkpoint has of them."""
+    configured = [registered_hooks.build(**node) for node in config.hooks]
+    built = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
+    if run.resumed_from:
+        for hook in built:
+            hook.load(run.resumed_from / "resume")
+    return built
 
 
 def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock: Clock) -> Runtime:

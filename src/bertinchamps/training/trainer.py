@@ -4,7 +4,9 @@ A step is an update of the weights, everywhere in this project; what goes throug
 a micro-batch. Where several processes train, each takes its share of an update's micro-batches, and all
 of them step, stop and drop together.
 
-A GPU is never waited for: its numbers of one update are read when the work of the next one is on its way.
+The host does not wait for a GPU: it reads the numbers of an update after it launched the next update.
+
+Long because the whole loop is to be read in one place.
 """
 
 from __future__ import annotations
