@@ -165,13 +165,13 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
     ran = 0
     for language, block in BLOCK.findall(text):
         if language == "bash":
-            module, *settings = shlex.split(block)[2:]
-            smaller = {"prepare": ["tokenizer.vocab_size=200"], "finetune": FINETUNING}.get(
-                module.rpartition(".")[2], SMALLER
-            )
-            result = command(module, *settings, *smaller, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
-            assert result.returncode == 0, result.stderr
-            ran += 1
+            for line in block.splitlines():
+                module, *settings = shlex.split(line)[2:]
+                shorter = {"prepare": ["tokenizer.vocab_size=200"], "finetune": FINETUNING, "predict": []}
+                words = [*settings, *shorter.get(module.rpartition(".")[2], SMALLER)]
+                result = command(module, *words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+                assert result.returncode == 0, result.stderr
+                ran += 1
             continue
         first, _, rest = block.partition("\n")
         path = tmp_path / first.removeprefix("# ").removesuffix(" (added)")
@@ -180,7 +180,8 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
         else:
             assert not path.exists()
             path.write_text(rest, encoding="utf-8")
-    assert ran == 8
+    assert ran == 10
+    assert (tmp_path / "graded.csv").is_file()
 
 
 def test_the_normalisers_do_what_the_docs_say() -> None:

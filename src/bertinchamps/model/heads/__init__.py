@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import nn
 
+from bertinchamps.model.trained_rows import whole_embedding
 from bertinchamps.registry import Registry
 
 
@@ -29,8 +30,13 @@ class DownstreamModel(nn.Module):
     model: Any
 
     def save(self, folder: Path) -> None:
-        """Write weights and config into a folder that exists."""
-        raise NotImplementedError
+        """Write what the Auto class of `model` opens, and the head where that class has no place for it."""
+        with whole_embedding(self.model):
+            self.model.save_pretrained(folder)
+        self.save_head(folder)
+
+    def save_head(self, folder: Path) -> None:
+        """Write the weights that `model` does not hold; nothing where the head is a stock one."""
 
 
 heads: Registry[DownstreamModel] = Registry("head", "head", package="bertinchamps.model.heads")

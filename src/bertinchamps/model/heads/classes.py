@@ -6,7 +6,6 @@ Shapes: B batch, S sequence, H hidden, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -20,7 +19,6 @@ from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
-from bertinchamps.model.trained_rows import whole_embedding
 
 
 class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -96,8 +94,3 @@ class TextClassifier(DownstreamModel):
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
         """Logits of each text."""
         return cast(torch.Tensor, self.model(**inputs).logits)
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModelForSequenceClassification opens."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)

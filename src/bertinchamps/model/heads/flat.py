@@ -6,7 +6,6 @@ Shapes: B batch, S sequence, W words of a window, H hidden, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -20,7 +19,6 @@ from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
-from bertinchamps.model.trained_rows import whole_embedding
 
 
 class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -74,8 +72,3 @@ class FlatTagger(DownstreamModel):
         """Logits of each word."""
         logits = self.model(**inputs).logits
         return logits.gather(1, first_subwords[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
-
-    def save(self, folder: Path) -> None:
-        """Write what AutoModelForTokenClassification opens."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)

@@ -18,7 +18,6 @@ from torch import nn
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads import DownstreamModel, heads
-from bertinchamps.model.trained_rows import whole_embedding
 
 HEAD_FILE = "head.safetensors"
 ROLE_SIZE = 128  # D
@@ -95,10 +94,8 @@ class NestedTagger(DownstreamModel):
         words = hidden.gather(1, first_subwords[:, :, None].expand(-1, -1, hidden.shape[-1]))
         return cast(torch.Tensor, self.head(words))
 
-    def save(self, folder: Path) -> None:
-        """Write what AutoModel opens, and the head beside it; NOTICE is the class in config.json."""
-        with whole_embedding(self.model):
-            self.model.save_pretrained(folder)
+    def save_head(self, folder: Path) -> None:
+        """Write the head beside the encoder; NOTICE is the class in config.json."""
         save_file(self.head.state_dict(), folder / HEAD_FILE)
 
 
