@@ -291,11 +291,11 @@ def test_other_documents_and_other_settings_are_refused() -> None:
         def other(self, value: Any) -> Any:
             return {**value, "batch.size": 16}
 
-    refuse_differences(Two(size=2), config, "a")
+    refuse_differences(Two(world_size=2), config, "a")
     with pytest.raises(UserError, match="the corpus is 'a' on process 0 and 'b' on process 1"):
-        refuse_differences(OtherCorpus(size=2), config, "a")
+        refuse_differences(OtherCorpus(world_size=2), config, "a")
     with pytest.raises(UserError, match=r"batch\.size is 8 on process 0 and 16 on process 1"):
-        refuse_differences(OtherBatch(size=2), config, "a")
+        refuse_differences(OtherBatch(world_size=2), config, "a")
     elsewhere = replace(config, runtime=replace(config.runtime, threads=7))  # another machine, other cores
 
     class OtherMachine(Two):
@@ -304,7 +304,7 @@ def test_other_documents_and_other_settings_are_refused() -> None:
 
             return {**deciding_settings(elsewhere), "the corpus": "a"}
 
-    refuse_differences(OtherMachine(size=2), config, "a")
+    refuse_differences(OtherMachine(world_size=2), config, "a")
 
 
 def test_an_error_of_one_process_is_that_of_all() -> None:
@@ -315,13 +315,13 @@ def test_an_error_of_one_process_is_that_of_all() -> None:
     def fails() -> int:
         raise UserError("mine")
 
-    assert Two(size=2).together(lambda: 5) == 5
+    assert Two(world_size=2).together(lambda: 5) == 5
     with pytest.raises(UserError, match=r"^mine$"):
-        Two(size=2).together(fails)
+        Two(world_size=2).together(fails)
     with pytest.raises(ReportedByMain):
-        Two(rank=1, size=2).together(fails)
+        Two(rank=1, world_size=2).together(fails)
     with pytest.raises(UserError, match=r"process 1: notes\.txt: no such file"):
-        OtherFails(size=2).together(lambda: 5)
+        OtherFails(world_size=2).together(lambda: 5)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,4 +342,4 @@ def test_the_place_of_a_process_is_what_torchrun_says() -> None:
     assert launched({"WORLD_SIZE": "4"}) == Launch()  # of something else
     said = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
     assert launched({**said, "TORCHELASTIC_RESTART_COUNT": "2"}) == Launch(3, 1, 4, 2, 2)
-    assert not launched(said).first
+    assert not launched(said).is_main
