@@ -548,7 +548,8 @@ def test_nothing_given_nothing_inside_and_a_wrong_choice(tmp_path: Path) -> None
     empty = FilesSource(write(tmp_path / "a.jsonl", b"\n\n"))
     assert "data.files: no document in 1 file(s)" in failure(empty.check)
     assert "data.files: no document in 1 file(s)" in failure(lambda: list(empty.documents()))
-    assert "one of file, line" in failure(lambda: FilesSource("a", txt_documents="page"))
+    (told,) = sources.problems("files", {"files": "a", "txt_documents": "page"})
+    assert told == "data.txt_documents=page: one of file, line"
 
 
 def test_check_reads_only_the_beginning(tmp_path: Path) -> None:
