@@ -17,9 +17,11 @@ from bertinchamps.data.sources.readers_records import Layout, most_problems
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.lines import MOST_MB
 from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
+from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 TXT_DOCUMENTS = ("file", "line")
 SHOWN_PROBLEMS = 30
+NOTED = 100  # records at the beginning of a file
 SAMPLE_READ = 1 << 27  # bytes on disk that a sample walks through at most, unless it is itself larger
 
 
@@ -73,6 +75,20 @@ class FilesSource:
                 problems.append(f"data.{key}: no document in {len(first)} file(s): all are empty")
         if problems:
             raise _all(problems)
+
+    def notes(self) -> list[str]:
+        """Files whose first texts are in quotes that perhaps enclose them."""
+        found = []
+        for path in (
+            path for key in self._patterns for path in self._files(key) if format_of(path) == ".tsv"
+        ):
+            first = list(itertools.islice(records(path, self._layout, Progress()), NOTED))
+            quoted = sum(in_quotes(record.text() or "") for record in first)
+            if quoted:
+                found.append(
+                    f"{path}: {quoted} of the first {len(first)} texts in quotes, which are kept: {QUOTED_TSV}"
+                )
+        return found
 
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Names, sizes and content hashes of the files (no folders: a copy elsewhere is the same corpus).
