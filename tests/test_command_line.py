@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.command_line import run
+from bertinchamps.command_line.memory import REMEDIES, within_memory
+from bertinchamps.command_line.mistakes import _flat_keys
 from bertinchamps.command_line.mistakes import mistakes as all_mistakes
 from bertinchamps.command_line.readable import readable
-from bertinchamps.composing import configuration
+from bertinchamps.composing import compose, configuration
+from bertinchamps.errors import OutOfMemory
+from bertinchamps.schemas import COMMANDS
 from support import QUICK, command
 
 CONFIGS: list[object] = []
@@ -23,6 +31,12 @@ CONFIGS: list[object] = []
 def keep(config: object) -> None:
     """Stands in for the work of a command."""
     CONFIGS.append(config)
+
+
+def need_too_much(config: object) -> float:
+    """The work of a command that gets no memory."""
+    del config
+    raise MemoryError
 
 
 def mistakes(*words: str, of: str = "pretrain") -> list[str]:
@@ -35,11 +49,23 @@ def mistakes(*words: str, of: str = "pretrain") -> list[str]:
         ("arch.norn=rmsnorm", "arch.norn: no such key; did you mean 'norm'? (arch has: hidden_size"),
         ("learning_rate=1e-3", "learning_rate: no such key; did you mean 'optim.learning_rate'?"),
         ("optim.lr=1e-3", "optim.lr: no such key (optim has: name, learning_rate"),
-        (
-            "batch.micro_batch=many",
-            "batch.micro_batch=many: Value 'many' of type 'str' could not be converted",
-        ),
-        ("batch=3", "batch=3: "),
+        ("batch.micro_batch=many", "batch.micro_batch=many: must be a whole number"),
+        ("batch.micro_batch=1.5", "batch.micro_batch=1.5: must be a whole number"),
+        ("batch.ramp=[1,2]", "batch.ramp=[1,2]: must be a number"),
+        ("gradient_clipping=x", "gradient_clipping=x: must be a number or null"),
+        ("seed=null", "seed=null: must be a whole number"),
+        ("arch.norm_bias=perhaps", "arch.norm_bias=perhaps: must be true or false"),
+        ("tokenizer.normalizer={a: b}", "tokenizer.normalizer={a: b}: must be text"),
+        ("cleaning=unicode", "cleaning=unicode: must be a list of groups of settings, such as 'cleaning=[{"),
+        ("run_dir=", "run_dir=: nothing stands behind the =; give a value, or leave run_dir out"),
+        ("checkpoint.every_minutes=-1", "checkpoint.every_minutes=-1.0: must be at least 0"),
+        ("checkpoint.every_steps=0", "checkpoint.every_steps=0: must be at least 1, or null"),
+        ("checkpoint.keep=0", "checkpoint.keep=0: must be at least 1"),
+        ("budget=long", "budget=long: a length of time is a number and s, m, h or d, such as +budget=5m"),
+        ("budget=5m", "budget=5m: write +budget=5m, with a plus"),
+        ("batch=3", "batch=3: must be a group of settings; give one of batch.micro_batch, batch.size"),
+        ("batch={siez: 3}", "batch.siez: no such key; did you mean 'size'? (batch has: micro_batch"),
+        ("batch={size: many}", "batch.size=many: must be a whole number"),
         ("arch=smal", "arch=smal: no such choice; did you mean 'small'? (one of: bert_base"),
         ("budget=24h", "budget=24h: write +budget=24h, with a plus"),
         ("+schedule=cosine", "+schedule=cosine: write schedule=cosine, without the plus"),
@@ -79,6 +105,34 @@ def test_all_mistakes_are_told_together() -> None:
         "no budget given",
     ):
         assert part in told
+
+
+def test_what_an_unknown_choice_would_take_is_not_called_a_mistake() -> None:
+    found = mistakes("data=fils", "data.files=[a.txt]", "arch=smal", "arch.norn=x", "budget.steps=1")
+    assert [problem.partition(":")[0] for problem in found] == ["data=fils", "arch=smal", "arch.norn"], found
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("data.files=null", "data.files=None: must be a list of texts or text"),
+        ("data.files=[1,2]", "data.files=[1, 2]: must be a list of texts or text"),
+        ("data.held_out_files=5", "data.held_out_files=5: must be a list of texts or text"),
+        ("data.files={a: b}", "data.files={a: b}: must be a list"),
+        ("data.txt_documents=page", "data.txt_documents=page: one of file, line"),
+        ("data.text_field=", "data.text_field=: nothing stands behind the ="),
+    ],
+)
+def test_each_mistake_about_files_is_told_with_what_would_have_been_right(word: str, told: str) -> None:
+    found = mistakes("budget.steps=1", "data=files", word)
+    assert any(problem.startswith(told) for problem in found), found
+
+
+def test_a_choice_that_is_needed_is_asked_for_with_its_menu() -> None:
+    assert mistakes(of="finetune") == [
+        "task: a choice is needed; add task=NAME (one of: classification, cls, demo, ner, pawsx, quaero_emea, "
+        "quaero_medline, xnli)"
+    ]
 
 
 def test_combinations_are_checked() -> None:
@@ -450,3 +504,51 @@ def test_the_console_script_answers(words: list[str], code: int, told: str, tmp_
     ended = command("bertinchamps", *words, cwd=tmp_path)
     assert ended.returncode == code
     assert told in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("listener", ["2>&-", "2>/dev/full"])
+def test_a_mistake_is_status_2_where_nobody_listens(listener: str, tmp_path: Path) -> None:
+    words = f"{sys.executable} -m bertinchamps.report output.x=1 {listener}"
+    result = subprocess.run(["bash", "-c", words], cwd=tmp_path, capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: …"
+        ),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_told_with_what_to_lower(error: Exception) -> None:
+    def work() -> float:
+        raise error
+
+    with pytest.raises(OutOfMemory, match=r"out of memory.*: lower batch\.micro_batch.* max_length") as told:
+        within_memory("finetune", work)
+    assert told.value.__cause__ is told.value.__context__ is None  # whose frames would hold the memory
+    keys = {key for name in COMMANDS for key in command_keys(name)}
+    for remedy in REMEDIES.values():
+        assert set(re.findall(r"[a-z_]+\.[a-z_]+|max_length|runs_dir|batch\b(?!\.)", remedy)) <= keys, remedy
+
+
+def command_keys(name: str) -> set[str]:
+    """The keys of a command, and those of its groups."""
+    return set(_flat_keys(compose(name, ["task=ner"] if name == "finetune" else [])))
+
+
+def test_a_command_that_runs_out_of_memory_leaves_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", f"runs_dir={tmp_path}", f"output={tmp_path}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as left:
+        run("report", f"{__name__}:need_too_much")
+    assert left.value.code == 2
+    assert capsys.readouterr().err == (
+        "bertinchamps report: error\n  - out of memory: gather fewer runs: runs_dir=FOLDER\n"
+    )

@@ -307,8 +307,13 @@ def test_a_place_where_no_run_can_be_is_told_before_anything_else(
     (tmp_path / "file").write_text("mine")
     wanted = place if place.startswith("/") else str(tmp_path / place)
     (told,) = problems(composed(*QUICK, "budget.steps=2", f"{key}={wanted}"))
-    assert told.startswith(f"{key}={wanted}: no directory can be made in ")
+    assert told.startswith(f"{key}={wanted}: no directory can be made there (")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_that_is_not_there_is_told_before_anything_else(tmp_path: Path) -> None:
+    (told,) = problems(composed(*QUICK, "budget.steps=2", f"resume={tmp_path}"))
+    assert told.startswith(f"resume={tmp_path}: no run there (no run.json)")
 
 
 DAMAGES = (b"", b"{", b"[]", b"\xff\xfe", b"null", b"{}", b"[" * 100_000)

@@ -6,6 +6,7 @@ import runpy
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+from bertinchamps.console import tell
 from bertinchamps.registry import closest
 
 ABOUT = {
@@ -32,7 +33,7 @@ def main() -> None:
         del sys.argv[1]
         runpy.run_module(f"bertinchamps.{command}", run_name="__main__", alter_sys=True)
     else:
-        sys.stderr.write(f"bertinchamps: no such command: {command}{closest(command, ABOUT)}\n{usage()}")
+        tell(f"bertinchamps: no such command: {command}{closest(command, ABOUT)}\n{usage()}".rstrip())
         raise SystemExit(2)
 
 

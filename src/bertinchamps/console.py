@@ -6,6 +6,11 @@ import contextlib
 import sys
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, such as "1 text" and "1,200 texts"."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def tell(message: str) -> None:
     """Print a line on standard error, if there is one and it can still be written to."""
     with contextlib.suppress(OSError):

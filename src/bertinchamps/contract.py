@@ -165,6 +165,14 @@ class Reporting(Protocol):
         """JSON-able facts of the last full reading, for the corpus' manifest."""
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """A source whose documents may not be what the user takes them for, such as texts that keep their quotes."""
+
+    def notes(self) -> list[str]:
+        """What the beginnings of the documents show, for the user; `check` has passed."""
+
+
 class Task(Protocol):
     """One learning problem: how to read, how to score. Pretraining and fine-tuning differ by this."""
 

@@ -18,3 +18,7 @@ class ProcessEnded(UserError):
 
 class ReportedByMain(UserError):
     """An error that the first process of a distributed job has, too, and tells: the others leave in silence."""
+
+
+class OutOfMemory(UserError):
+    """A process did not get the memory that it asked for; those beside it may have."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from bertinchamps.console import tell
+from bertinchamps.console import counted, tell
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.inputs import STREAM, Input, Inputs, open_inputs, survey
@@ -56,7 +56,7 @@ def predict(config: PredictConfig) -> None:
         with model.reading():
             write(place, form, kind, facts, labelled(model, inputs, found.texts, cut), inputs, found.columns)
     where = "" if config.output == STREAM else f": {config.output}"
-    tell(f"{found.texts:,} texts labelled with {folder}{where}")
+    tell(f"{counted(found.texts, 'text')} labelled with {folder}{where}")
     if cut:
         longer = f"longer than max_length={facts.max_length} of the model"
         tell(f"{cut.total():,} of them {longer}, read by their beginning")

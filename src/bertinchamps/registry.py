@@ -29,17 +29,30 @@ def closest(word: str, menu: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+PLAIN = (bool, int, float, str, types.NoneType)
+
+
 def _fits(value: object, hint: Any) -> bool:
     """Whether a value from a config can be what the annotation says; annotations of other kinds fit all."""
     choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    plain = [choice for choice in choices if choice in (bool, int, float, str, types.NoneType)]
-    if len(plain) < len(choices):
-        item = typing.get_args(choices[0])
-        numbers = len(choices) == 1 and item in ((float,), (int,))  # a list of numbers
-        return not numbers or (isinstance(value, list) and all(_fits(part, item[0]) for part in value))
+    plain = [choice for choice in choices if choice in PLAIN]
+    for choice in choices:
+        item = _item(choice)
+        if item is not None:
+            if isinstance(value, list | tuple) and all(_fits(part, item) for part in value):
+                return True
+        elif choice not in PLAIN:
+            return True
     if isinstance(value, bool):
         return bool in plain
     return isinstance(value, tuple(plain)) or (float in plain and isinstance(value, int))
+
+
+def _item(hint: Any) -> Any:
+    """What a list of the annotation holds, if that is of a plain kind."""
+    items = set(typing.get_args(hint)) - {...}
+    is_list = isinstance(typing.get_origin(hint), type) and issubclass(typing.get_origin(hint), Iterable)
+    return next(iter(items)) if is_list and len(items) == 1 and items <= set(PLAIN) else None
 
 
 def _spoken(hint: Any) -> str:
@@ -52,7 +65,10 @@ def _spoken(hint: Any) -> str:
         types.NoneType: "null",
     }
     choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return " or ".join(words.get(choice, "a list of numbers") for choice in choices)
+    lists = {str: "a list of texts"}
+    return " or ".join(
+        words.get(choice) or lists.get(_item(choice), "a list of numbers") for choice in choices
+    )
 
 
 class Registry(Generic[T]):

@@ -19,9 +19,11 @@ import pyarrow.parquet as parquet
 import pytest
 import zstandard
 
-from bertinchamps.contract import Document, Source
+from bertinchamps.composing import configuration
+from bertinchamps.contract import Document, Noting, Source
 from bertinchamps.data import file_hashes
 from bertinchamps.data.file_hashes import cache_folder, content_hashes, quick_hashes
+from bertinchamps.data.preparation import prepare
 from bertinchamps.data.sources import files as files_module
 from bertinchamps.data.sources import sources
 from bertinchamps.data.sources.files import FilesSource
@@ -548,7 +550,8 @@ def test_nothing_given_nothing_inside_and_a_wrong_choice(tmp_path: Path) -> None
     empty = FilesSource(write(tmp_path / "a.jsonl", b"\n\n"))
     assert "data.files: no document in 1 file(s)" in failure(empty.check)
     assert "data.files: no document in 1 file(s)" in failure(lambda: list(empty.documents()))
-    assert "one of file, line" in failure(lambda: FilesSource("a", txt_documents="page"))
+    (told,) = sources.problems("files", {"files": "a", "txt_documents": "page"})
+    assert told == "data.txt_documents=page: one of file, line"
 
 
 def test_check_reads_only_the_beginning(tmp_path: Path) -> None:
@@ -681,3 +684,27 @@ def test_real_corpora() -> None:
     sample = list(held_out.sample(500_000))
     assert sum(len(document.text) for document in sample) in range(490_000, 520_000)
     assert int(sample[-1].name.rsplit(" ", 1)[1]) > 8_000
+
+
+def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
+    rows = ['"Un ""mot"""', 'Un "mot"', '"Un" et "deux"', '"Un\tmot"'.replace("\t", " ")]
+    quoted = write(tmp_path / "a.tsv", ("text\n" + "\n".join(rows * 100) + "\n").encode())
+    plain = write(tmp_path / "b.tsv", b"text\nUn mot\n")
+    enclosed = write(tmp_path / "c.csv", ("text\n" + "\n".join(rows[:2]) + "\n").encode())
+    told = (
+        f"{quoted}: 50 of the first 100 texts in quotes, which are kept: in a .tsv a quote is a character like any "
+        "other; where quotes enclose fields, call the file .csv"
+    )
+    assert FilesSource([plain, enclosed]).notes() == []
+    assert FilesSource([plain, enclosed], held_out_files=quoted).notes() == [told]
+    parts = [{"weight": 1, "name": "files", "files": file} for file in (plain, quoted)]
+    mixed = sources.build("mix", sources=parts)
+    assert isinstance(mixed, Noting)
+    assert mixed.notes() == [f"data.sources[1]: {told}"]
+    lines: list[str] = []
+    settings = [f"data.files={quoted}", f"blocks.cache_dir={tmp_path / 'cache'}", "blocks.held_out_share=0.2"]
+    config = configuration(
+        "prepare", ["data=files", *settings, "tokenizer.vocab_size=60", "blocks.sequence_length=8"]
+    )
+    prepare(config, lines.append)
+    assert lines[0] == f"note: {told}"

@@ -187,6 +187,7 @@ def test_other_data_are_kept_apart_and_said(runs: Path) -> None:
     page = page_of(runs)
     assert len(re.findall(r"^### .*entities, strict.*\(test, %\)$", page, re.MULTILINE)) == 2
     assert "2 different states of its data (aaaa, bbbb)" in page
+    assert "name each with task.title= when fine-tuning" in page
     other = table_under(page, "other data (bbbb): entities, strict: same")
     assert [row[0] for row in other[2:]] == ["small, 0.7 h, flat"]  # and nothing published beside it
     assert other[2][4] == "90.0"
@@ -384,7 +385,7 @@ def test_pretraining_and_costs(runs: Path) -> None:
 BROKEN = {
     "no hardware": ({"hardware": None}, "hardware is missing"),
     "no cost": ({"cost": {"seconds": 1.0}}, "cost.steps is missing"),
-    "no test": ({"scores": {"dev": ner(0.5)}}, "no scores of the test split"),
+    "no test": ({"scores": {"dev": ner(0.5)}}, "a report holds no others: give task.test= when"),
     "no f1": ({"scores": {"test": {"strict": {"precision": 0.1, "recall": 0.1}}}}, "test.strict: f1 missing"),
     "nan": ({"scores": {"test": {"strict": entities(float("nan"))}}}, "precision, recall, f1 missing or not"),
     "protocol": ({"scores": {"test": {"strikt": entities(0.5)}}}, "test.strikt: no such protocol"),

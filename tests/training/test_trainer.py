@@ -212,6 +212,11 @@ def test_every_optimizer_decays_matrices_only_and_resumes(name: str) -> None:
 def test_mistakes_in_an_optimizers_settings_are_named() -> None:
     assert optimizer_problems("adamw", {"betas": [0.9, 1.5]}) != []
     assert optimizer_problems("adamw", {"learning_rate": -1.0}) == [
-        "optim.learning_rate=-1.0: must be a number of at least 0"
+        "optim.learning_rate=-1.0: must be a number above 0"
+    ]
+    for key, value in (("learning_rate", 0.0), ("matrix_learning_rate", 0), ("learning_rate", math.inf)):
+        assert optimizer_problems("muon", {key: value}) == [f"optim.{key}={value}: must be a number above 0"]
+    assert optimizer_problems("muon", {"weight_decay": -1}) == [
+        "optim.weight_decay=-1: must be a number of at least 0"
     ]
     assert "it takes" in optimizer_problems("adamw", {"rate": 1.0})[0]

@@ -53,20 +53,18 @@ def _metric_problems(menu: tuple[str, ...], metric: str | None) -> list[str]:
 
 
 def _model_problems(config: FinetuneConfig) -> list[str]:
+    arch, length = config.arch, config.max_length
+    # read where model=scratch alone, but whoever sets them means them to be read
+    found = [*arch_problems(asdict(arch)), *tokenizer_problems(config.tokenizer)]
     if config.model != SCRATCH:
         try:
             encoder_name(config)
         except UserError as error:
-            return [str(error)]
-        return []
-    arch, length = config.arch, config.max_length
+            found.append(str(error))
+        return found
     fits = arch.positions != "learned" or length <= arch.max_positions
     remedy = f"learned positions end at arch.max_positions={arch.max_positions}"
-    return [
-        *arch_problems(asdict(arch)),
-        *tokenizer_problems(config.tokenizer),
-        *broken(("max_length", length, fits, remedy)),
-    ]
+    return [*found, *broken(("max_length", length, fits, remedy))]
 
 
 def _number_problems(config: FinetuneConfig) -> list[str]:

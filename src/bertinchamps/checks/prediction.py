@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertinchamps.checks.training import broken
-from bertinchamps.durable import unfinished
+from bertinchamps.durable import unfinished, why_not_writable
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.inputs import STREAM
@@ -51,4 +51,7 @@ def _output_problems(given: str) -> list[str]:
             f"output={given}: {left} is there, of a run that was interrupted or is not finished yet; "
             "remove or rename it, or choose another name"
         ]
-    return []
+    reason = why_not_writable(place)
+    return (
+        [] if reason is None else [f"output={given}: cannot be written there ({reason}); name another place"]
+    )

@@ -18,7 +18,8 @@ Rule = tuple[str, Any, bool, str]  # key, value, whether it is right, remedy
 
 def training_problems(config: PretrainConfig | FinetuneConfig) -> list[str]:
     """Mistakes in budget, optimizer, schedule, batch, runtime, tracker, place, and single numbers."""
-    clipping, keep = config.gradient_clipping, config.checkpoint.keep
+    clipping, checkpoint = config.gradient_clipping, config.checkpoint
+    minutes, steps = checkpoint.every_minutes, checkpoint.every_steps
     return [
         *budget_problems(config.budget),
         *optimizer_problems(*named(config.optim)),
@@ -36,7 +37,14 @@ def training_problems(config: PretrainConfig | FinetuneConfig) -> list[str]:
                 clipping is None or clipping > 0,
                 "must be above zero; null turns it off",
             ),
-            ("checkpoint.keep", keep, keep >= 1, "must be at least 1"),
+            (
+                "checkpoint.every_minutes",
+                minutes,
+                minutes >= 0,
+                "must be at least 0, which is after each update",
+            ),
+            ("checkpoint.every_steps", steps, steps is None or steps >= 1, "must be at least 1, or null"),
+            ("checkpoint.keep", checkpoint.keep, checkpoint.keep >= 1, "must be at least 1"),
         ),
     ]
 

@@ -9,6 +9,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from bertinchamps.command_line.help import APPENDED
+from bertinchamps.command_line.kinds import misfits
 from bertinchamps.command_line.overrides import choices, first_choice, parse, values, written
+from bertinchamps.command_line.readable import LENGTH
 from bertinchamps.composing import compose, config_dir, load
 from bertinchamps.errors import UserError
 from bertinchamps.registry import closest
@@ -28,6 +31,7 @@ Config = TypeVar("Config")
 Check = Callable[[Config], list[str]]
 
 MOST_SWEEP_JOBS_CHECKED = 64  # composing one takes tens of milliseconds; each job checks itself again
+NO_LENGTH = "a length of time is a number and s, m, h or d, such as +budget=5m"
 NO_CODE = "not taken: a configuration names no code to run, and no environment"
 SET_IN_HYDRA = ("hydra.sweep.dir", "hydra.verbose")
 NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
@@ -90,8 +94,9 @@ def examine(
         if not stand_ins:
             return [*problems, _first_lines(error)], []
         base, check = compose(command, [*words, *stand_ins], with_hydra=True), None
-        inside = tuple(f"{override.key_or_group}." for override in unknown)
-        settings = [override for override in settings if not override.key_or_group.startswith(inside)]
+    # what an unknown choice takes is not known; the choices of a typed group have the same keys
+    inside = tuple(f"{word.key_or_group}." for word in unknown if not _is_typed(base, word.key_or_group))
+    settings = [override for override in settings if not override.key_or_group.startswith(inside)]
     problems += _code_in_yaml(base) if own else []
     by_hydra = bool(of_hydra) or base.hydra.mode is not None
     with open_dict(base):
@@ -149,7 +154,9 @@ def _group_problems(command: str, folders: list[Path], override: Override) -> li
             return [
                 f"budget={value}: of what? Give a length of time, such as +budget={value}m or +budget={value}h"
             ]
-        return [f"{group}={value}: write +{group}={value}, with a plus"]
+        if group != "budget" or value in _menu(folders, group) or LENGTH.fullmatch(value):
+            return [f"{group}={value}: write +{group}={value}, with a plus"]
+        return [f"{group}={value}: {NO_LENGTH}"]
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:
         return [f"+{group}={written(override)}: write {group}={written(override)}, without the plus"]
     menu = _menu(folders, group)
@@ -157,7 +164,7 @@ def _group_problems(command: str, folders: list[Path], override: Override) -> li
         name = choice.partition("=")[2]
         if name not in menu:
             if group == "budget":
-                return [f"{choice}: a length of time is a number and s, m, h or d, such as +budget=5m"]
+                return [f"{choice}: {NO_LENGTH}"]
             return [f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"]
     return []
 
@@ -190,16 +197,18 @@ def _setting_problems(base: DictConfig, override: Override) -> list[str]:
             menu = [str(name) for name in node]
             return [f"{key}: no such key{closest(leaf, menu)} ({parent} has: {', '.join(menu)})"]
         return [f"{key}: no such key{_closest_key(key, known)}; --help lists them all"]
-    problems = []
-    for value in values(override):
-        try:
-            OmegaConf.update(base.copy(), key, value, merge=True)
-        except OmegaConfBaseException as error:
-            problems.append(f"{key}={value}: {str(error).splitlines()[0]}")
-        else:
-            if isinstance(node._get_node(leaf), DictConfig) and not isinstance(value, dict):
-                problems.append(f"{key}={value}: {key} is a group of settings; give one of {key}.…")
-    return problems
+    sweep = override.is_sweep_override()
+    return [
+        problem
+        for value in values(override)
+        for problem in misfits(base, key, value, value if sweep else written(override))
+    ]
+
+
+def _is_typed(base: DictConfig, group: str) -> bool:
+    """Whether all choices of a group have the same keys."""
+    node = base._get_node(group, validate_access=False)
+    return isinstance(node, DictConfig) and is_dataclass(node._metadata.ref_type)
 
 
 def _closest_key(key: str, known: list[str]) -> str:
@@ -238,7 +247,10 @@ def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for index, line in enumerate(lines):
         if line.endswith("Available options:"):
-            return f"{' '.join(lines[: index + 1])} {', '.join(lines[index + 1 :])}"
+            needed, menu = re.match(r"You must specify '(.+?)'", lines[0]), ", ".join(lines[index + 1 :])
+            if needed:
+                return f"{needed[1]}: a choice is needed; add {needed[1]}=NAME (one of: {menu})"
+            return f"{' '.join(lines[: index + 1])} {menu}"
     return " ".join(lines[:2])
 
 

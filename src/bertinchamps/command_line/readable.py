@@ -9,6 +9,7 @@ from hydra._internal.utils import get_args_parser  # the parser that hydra.main 
 
 from bertinchamps.composing import config_dir
 
+LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")  # of a budget
 # A value is split here: quoted strings, and the marks that end an unquoted string in Hydra's grammar.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
@@ -22,8 +23,9 @@ def readable(words: list[str]) -> list[str]:
 
 def _with_budget(word: str) -> list[str]:
     """A budget of any length, such as +budget=5m, as a preset and budget.hours."""
-    length = re.fullmatch(r"\+budget=(\d+(?:\.\d+)?)([smhd])", word)
-    if length is None or (config_dir() / "budget" / f"{word.partition('=')[2]}.yaml").is_file():
+    name, _, value = word.partition("=")
+    length = LENGTH.fullmatch(value) if name == "+budget" else None
+    if length is None or (config_dir() / "budget" / f"{value}.yaml").is_file():
         return [word]
     hours = float(length[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[length[2]]
     return [f"+budget={'10m' if hours < 1 else '24h'}", f"budget.hours={hours:.10g}"]

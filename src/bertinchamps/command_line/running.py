@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bertinchamps.command_line.help import help_text
+from bertinchamps.command_line.memory import within_memory
 from bertinchamps.command_line.mistakes import Check, examine
 from bertinchamps.command_line.options import (
     other_configurations,
@@ -29,6 +30,7 @@ from bertinchamps.command_line.options import (
 from bertinchamps.command_line.readable import readable
 from bertinchamps.command_line.stopping import stop, stop_for, stop_for_output
 from bertinchamps.composing import config_dir, load, store_schemas
+from bertinchamps.console import tell
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.launch import launched
 from bertinchamps.schemas import COMMANDS
@@ -136,7 +138,7 @@ def _conclude(command: str, scores: list[tuple[str, float]]) -> None:
 def _run_alone(command: str, job: Job[Config], config: Config) -> list[tuple[str, float]]:
     """Run the one job of a command line that was checked."""
     try:
-        score = job(config)
+        score = within_memory(command, lambda: job(config))
     except UserError as error:
         stop_for(command, error)
     return [] if score is None else [("", score)]
@@ -156,12 +158,12 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
             problems = check(config)
             if problems:
                 raise UserError("\n".join(problems))
-            score = job(config)
+            score = within_memory(command, lambda: job(config))
         except UserError as error:
             together = launched().world_size > 1  # one process cannot begin the next job without the others
             if HydraConfig.get().mode != RunMode.MULTIRUN or isinstance(error, Stopped) or together:
                 stop_for(command, error)  # SystemExit: Hydra wraps any other exception in a traceback
-            print(f"bertinchamps {command}: this job failed: {error}", file=sys.stderr)  # noqa: T201
+            tell(f"bertinchamps {command}: this job failed: {error}")
             score = math.nan
         if score is not None:
             scores.append((" ".join(HydraConfig.get().overrides.task), score))

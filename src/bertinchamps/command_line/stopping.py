@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sys
 import textwrap
 import time
 
-from bertinchamps.errors import ProcessEnded, ReportedByMain, UserError
+from bertinchamps.console import tell
+from bertinchamps.errors import OutOfMemory, ProcessEnded, ReportedByMain, UserError
 from bertinchamps.launch import launched
 
 FIRST_SPEAKS = 10.0  # seconds after which rank 0 has found and printed the same mistakes
@@ -35,7 +35,7 @@ def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
     lines = [f"bertinchamps {who}: " + ("error" if len(problems) == 1 else f"{len(problems)} problems")]
     for problem in problems:
         lines.append(textwrap.indent(problem, "    ").replace("    ", "  - ", 1))
-    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+    tell("\n".join(lines))
     raise SystemExit(2)
 
 
@@ -44,7 +44,7 @@ def stop_for(command: str, error: UserError) -> None:
     if isinstance(error, ReportedByMain):
         time.sleep(FIRST_LEAVES)
         raise SystemExit(2)
-    stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded))
+    stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded | OutOfMemory))
 
 
 def stop_for_output(command: str, error: OSError) -> None:

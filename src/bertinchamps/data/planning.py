@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertinchamps.contract import Source
+from bertinchamps.contract import Noting, Source
 from bertinchamps.data.building import Tell, build_once
 from bertinchamps.data.checksums import damaged
 from bertinchamps.data.cleaning.cleaner import clean
@@ -70,6 +70,8 @@ def plan_corpus(
     """
     source = build_source(config.data)
     source.check()
+    for note in source.notes() if isinstance(source, Noting) else ():
+        tell(f"note: {note}")
     cache = cache_dir(config.blocks)
     # one that is being read cannot go to another process, as that of a stream does
     config = with_enough(config, copy.deepcopy(source) if quick else source, tell)

@@ -175,7 +175,7 @@ def _older_settings(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
 
 def _score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
     if not scores.get("test"):
-        yield "no scores of the test split (scores.test)"
+        yield "no scores of the test split, and a report holds no others: give task.test= when fine-tuning"
     for split, by_protocol in scores.items():
         if not isinstance(by_protocol, dict):
             yield f"scores.{split} is no mapping"

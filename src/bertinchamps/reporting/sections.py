@@ -137,7 +137,8 @@ def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:
     if len(fingerprints) > 1:
         notes.append(
             f"The runs of {runs[0].task} were made on {len(fingerprints)} different states of its data "
-            f"({', '.join(fingerprints)}); scores on different data do not compare, so each has tables of its own."
+            f"({', '.join(fingerprints)}); scores on different data do not compare, so each has tables of its own. "
+            "If they are corpora of their own, name each with task.title= when fine-tuning."
         )
     return notes + list(dict.fromkeys(remark for run in runs for remark in run.remarks))
 

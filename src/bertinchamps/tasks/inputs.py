@@ -17,7 +17,7 @@ from bertinchamps.tasks.formats import brat, conll, tables
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
-from bertinchamps.textfiles.tables import QUOTED_TSV
+from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 STREAM = "-"
 ID = "id"  # the column of names where none is named
@@ -213,7 +213,7 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
     for given in inputs.read():
         texts += 1
         check(given)
-        quoted += inputs.quotes and tables.in_quotes(given.text)
+        quoted += inputs.quotes and in_quotes(given.text)
         names = tuple(name for name, _ in given.fields)
         header = header or names
         if names != header or texts == 1:

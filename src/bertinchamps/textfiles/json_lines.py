@@ -72,10 +72,12 @@ def _with_places(pairs: Pairs) -> dict[str, Any]:
     item = dict(pairs)
     if len(item) == len(pairs):
         return item
-    names = [name for name, _ in pairs]
-    second = next(place for place, name in enumerate(names) if name in names[:place])
+    places: dict[str, int] = {}
+    second, name = next(
+        (place, name) for place, (name, _) in enumerate(pairs) if places.setdefault(name, place) != place
+    )
     doubled = _Doubled(item)
-    doubled.places = (names.index(names[second]) + 1, second + 1)
+    doubled.places = (places[name] + 1, second + 1)
     return doubled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ class Dialect(NamedTuple):
 QUOTED_TSV = (
     "in a .tsv a quote is a character like any other; where quotes enclose fields, call the file .csv"
 )
+ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 CSV, TSV = Dialect(",;\t", csv.QUOTE_MINIMAL), Dialect("\t", csv.QUOTE_NONE)
 
 
@@ -124,6 +126,11 @@ def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str
             line = reader.line_num + 1
     except csv.Error:
         raise _invalid(path, line) from None
+
+
+def in_quotes(cell: str) -> bool:
+    """Whether a cell is enclosed as a `.csv` encloses one."""
+    return ENCLOSED.fullmatch(cell) is not None
 
 
 def _invalid(path: Path, line: int) -> UserError:

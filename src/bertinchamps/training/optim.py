@@ -5,6 +5,7 @@ Each group keeps its base learning rate (`base_lr`); the engine sets `lr` to `ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -95,7 +96,9 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
         return problems
     for key, value in settings.items():
         numbers = value if isinstance(value, list) else [value]
-        if not all(isinstance(number, int | float) and number >= 0 for number in numbers):
+        if key.endswith("learning_rate") and not 0 < value < math.inf:
+            problems.append(f"optim.{key}={value}: must be a number above 0")
+        elif not all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers):
             problems.append(f"optim.{key}={value}: must be a number of at least 0")
     betas = settings.get("betas", [0.9, 0.98])
     if len(betas) != 2 or any(beta >= 1 for beta in betas):

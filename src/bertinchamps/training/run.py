@@ -18,7 +18,6 @@ import fcntl
 import platform
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from typing import IO, Any, Protocol, cast
 
 import yaml
 
-from bertinchamps.durable import read_json, write_file, write_json
+from bertinchamps.durable import read_json, why_not_writable, write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.launch import launched
 from bertinchamps.records import with_current_keys
@@ -161,12 +160,9 @@ def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell:
     if config.resume == "never":
         return None
     if config.resume != "auto":
-        folder = Path(config.resume).expanduser()
-        if not (folder / "run.json").is_file():
-            raise UserError(
-                f"resume={config.resume}: no run there (no run.json); resume=auto looks in {config.runs_dir}"
-            )
-        return folder
+        for problem in _no_run_problems(config):
+            raise UserError(problem)
+        return Path(config.resume).expanduser()
     if config.run_dir is not None:
         folder = Path(config.run_dir).expanduser()
         return folder if (folder / "run.json").is_file() else None
@@ -261,12 +257,21 @@ def place_problems(config: RunConfig) -> list[str]:
             _refuse_taken(place, config.run_dir)
         except UserError as error:
             return [str(error)]
-    parent = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
-    try:
-        Path(tempfile.mkdtemp(dir=parent, prefix=".bertinchamps.")).rmdir()
-    except OSError as error:
-        return [f"{key}={getattr(config, key)}: no directory can be made in {parent} ({error.strerror})"]
-    return []
+    if config.resume not in ("never", "auto"):
+        return _no_run_problems(config)
+    reason = why_not_writable(place / "run.json")
+    return (
+        []
+        if reason is None
+        else [f"{key}={getattr(config, key)}: no directory can be made there ({reason}); name another place"]
+    )
+
+
+def _no_run_problems(config: RunConfig) -> list[str]:
+    """Why there is no run to go on with where `resume` says."""
+    if (Path(config.resume).expanduser() / "run.json").is_file():
+        return []
+    return [f"resume={config.resume}: no run there (no run.json); resume=auto looks in {config.runs_dir}"]
 
 
 def _refuse_taken(folder: Path, given: str) -> None:

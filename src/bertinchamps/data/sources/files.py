@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.file_hashes import content_hashes, quick_hashes
@@ -17,13 +17,22 @@ from bertinchamps.data.sources.readers_records import Layout, most_problems
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.lines import MOST_MB
 from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
+from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 TXT_DOCUMENTS = ("file", "line")
 SHOWN_PROBLEMS = 30
+NOTED = 100  # records at the beginning of a file
 SAMPLE_READ = 1 << 27  # bytes on disk that a sample walks through at most, unless it is itself larger
 
 
-@sources.register("files", check=most_problems)
+def _problems(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with settings, the files apart, in the user's key names."""
+    documents = settings.get("txt_documents", TXT_DOCUMENTS[0])
+    wrong = [f"data.txt_documents={documents}: one of {', '.join(TXT_DOCUMENTS)}"]
+    return most_problems(settings) + (wrong if documents not in TXT_DOCUMENTS else [])
+
+
+@sources.register("files", check=_problems)
 class FilesSource:
     """Documents of the user's files, in the order given; those of a pattern or folder are sorted by path.
 
@@ -38,8 +47,7 @@ class FilesSource:
         held_out_files: like `files`, set aside for evaluation.
         max_record_mb: refuse lines and documents of more than so many millions of bytes, before they fill the memory.
 
-    Raises:
-        UserError: `txt_documents` is neither. Everything about the files waits for `check`.
+    Everything about the files waits for `check`.
     """
 
     def __init__(
@@ -50,8 +58,6 @@ class FilesSource:
         held_out_files: Sequence[str] | str = (),
         max_record_mb: float = MOST_MB,
     ) -> None:
-        if txt_documents not in TXT_DOCUMENTS:
-            raise UserError(f"data.txt_documents={txt_documents}: one of {', '.join(TXT_DOCUMENTS)}")
         self._patterns = {"files": _as_list(files), "held_out_files": _as_list(held_out_files)}
         self._layout = Layout(text_field, txt_documents, max_record_mb)
         self._paths: dict[str, list[Path]] | None = None
@@ -69,6 +75,20 @@ class FilesSource:
                 problems.append(f"data.{key}: no document in {len(first)} file(s): all are empty")
         if problems:
             raise _all(problems)
+
+    def notes(self) -> list[str]:
+        """Files whose first texts are in quotes that perhaps enclose them."""
+        found = []
+        for path in (
+            path for key in self._patterns for path in self._files(key) if format_of(path) == ".tsv"
+        ):
+            first = list(itertools.islice(records(path, self._layout, Progress()), NOTED))
+            quoted = sum(in_quotes(record.text() or "") for record in first)
+            if quoted:
+                found.append(
+                    f"{path}: {quoted} of the first {len(first)} texts in quotes, which are kept: {QUOTED_TSV}"
+                )
+        return found
 
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Names, sizes and content hashes of the files (no folders: a copy elsewhere is the same corpus).

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from bertinchamps.contract import Document, Place, Source
+from bertinchamps.contract import Document, Noting, Place, Source
 from bertinchamps.data.cleaning import cleaning_problems
 from bertinchamps.data.cleaning.cleaner import clean
 from bertinchamps.data.cleaning.stages import compares
@@ -126,6 +126,15 @@ class Mix:
                 problems.append(f"data.sources[{place}]: {error}")
         if problems:
             raise UserError("\n".join(problems))
+
+    def notes(self) -> list[str]:
+        """Those of every source."""
+        return [
+            f"data.sources[{place}]: {note}"
+            for place, part in enumerate(self._parts)
+            if isinstance(part.source, Noting)
+            for note in part.source.notes()
+        ]
 
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
         """Weights, cleaning and fingerprints of all of them."""

@@ -25,7 +25,7 @@ from bertinchamps.tasks.formats.json_lines import REJECTED, check_key, is_reject
 from bertinchamps.textfiles import json_lines
 from bertinchamps.textfiles.lines import decoded, lines
 from bertinchamps.textfiles.opening import suffixes
-from bertinchamps.textfiles.tables import CSV, TSV, open_table
+from bertinchamps.textfiles.tables import CSV, TSV, in_quotes, open_table
 
 TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
@@ -33,7 +33,6 @@ EXAMPLE = '["vis", "outil"]'
 PYTHON_LIST = re.compile(
     r"""\[\s*'.*'\s*,?\s*\]|\(\s*(['"]).*\1\s*,?\s*\)|\{\s*(['"]).*\2\s*,?\s*\}""", re.DOTALL
 )
-ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
 
 
 class Columns(NamedTuple):
@@ -125,11 +124,6 @@ def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
         any(map(in_quotes, (text, pair or "", *(target if isinstance(target, tuple) else ()))))
         for _, text, pair, target in records
     )
-
-
-def in_quotes(cell: str) -> bool:
-    """Whether a cell is enclosed as a `.csv` encloses one."""
-    return ENCLOSED.fullmatch(cell) is not None
 
 
 def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], separator: str | None) -> None:

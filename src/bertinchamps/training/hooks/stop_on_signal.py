@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Any
 
+from bertinchamps.console import tell
 from bertinchamps.errors import ProcessEnded
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.trainer import Trainer
@@ -34,8 +33,7 @@ class StopOnSignal(Hook):
                 os._exit(128 + number)
             trainer.stop_requested = True
             if trainer.processes.is_main:
-                with contextlib.suppress(OSError):  # the terminal may be gone
-                    sys.stderr.write("\nstopping after this update; once more to leave at once\n")
+                tell("\nstopping after this update; once more to leave at once")
 
         if threading.current_thread() is threading.main_thread():
             for number in self.NUMBERS:
