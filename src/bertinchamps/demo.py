@@ -8,7 +8,7 @@ from bertinchamps import command_line
 
 SETTINGS = ("data=demo", "arch=small", "+budget=3m")
 
-if __name__ == "__main__":  # what follows needs torch: it is imported when the command line has proved right
+if __name__ == "__main__":  # what follows imports torch, and waits until the command line has proved right
     command_line.run("pretrain", "bertinchamps.demo:demo", SETTINGS)
     sys.exit()
 

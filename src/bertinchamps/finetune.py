@@ -6,11 +6,10 @@ import sys
 
 from bertinchamps import command_line
 
-if __name__ == "__main__":  # what follows needs torch: it is imported when the command line has proved right
+if __name__ == "__main__":  # what follows imports torch, and waits until the command line has proved right
     command_line.run("finetune")
     sys.exit()
 
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +25,6 @@ from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run, read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
-
-LONGEST_LABEL = 100  # characters of a title in the name of a directory
 
 
 def finetune(config: FinetuneConfig) -> Path:
@@ -45,17 +42,15 @@ def finetune(config: FinetuneConfig) -> Path:
     processes.together(lambda: refuse_unusable(config, examples, encoder))
     remarks = (*examples.remarks, *length_remarks(config, encoder))
     examples = replace(examples, remarks=remarks)
-    run = open_shared_run(
-        "finetune", config, examples.fingerprint, run_label(config, examples), processes, {"encoder": encoder}
-    )
+    label, settled = examples.run_label(config.head, config.seed), {"encoder": encoder}
+    run = open_shared_run("finetune", config, examples.fingerprint, label, processes, settled)
     with run.lock:
         if run.finished:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its results:")
         else:
             train(config, examples, run, processes)
     results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
-    for line in score_lines(results, run.folder):
-        processes.tell(line)
+    processes.tell(*score_lines(results, run.folder))
     return run.folder
 
 
@@ -75,10 +70,3 @@ def score(config: FinetuneConfig) -> float:
     folder = finetune(config)
     results = join().from_first(lambda: read_summary(folder, "finetune"))
     return float(results["selection"]["value"])
-
-
-def run_label(config: FinetuneConfig, examples: Examples) -> str:
-    """Goes into the name of a run's directory."""
-    title = re.sub(r"[^\w.-]+", "-", examples.title).strip("-.")[:LONGEST_LABEL]
-    head = [config.head] if examples.kind.has_heads else []
-    return "_".join([title, *head, f"seed{config.seed}"])

@@ -6,7 +6,7 @@ import sys
 
 from bertinchamps import command_line
 
-if __name__ == "__main__":  # what follows needs torch: it is imported when the command line has proved right
+if __name__ == "__main__":  # what follows imports torch, and waits until the command line has proved right
     command_line.run("predict")
     sys.exit()
 

@@ -6,7 +6,7 @@ import sys
 
 from bertinchamps import command_line
 
-if __name__ == "__main__":  # what follows needs torch: it is imported when the command line has proved right
+if __name__ == "__main__":  # what follows imports torch, and waits until the command line has proved right
     command_line.run("pretrain")
     sys.exit()
 
@@ -32,17 +32,13 @@ from bertinchamps.training.shared_run import open_shared_run
 
 
 def pretrain(config: PretrainConfig) -> Path:
-    """Pretrain one configuration.
-
-    Returns:
-        The run's directory, with the finished model in it.
+    """Pretrain one configuration, and return the run's directory with the finished model in it.
 
     Raises:
         UserError: something the user can mend; nothing that existed was lost.
     """
     processes = join()
-    for remark in remarks(config):
-        processes.tell(f"note: {remark}")
+    processes.tell(*remarks(config))
     corpus = open_corpus(config, processes)
     objective = build_objective(config, corpus, torch.device("cpu"))  # refuses before there is a directory
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
@@ -53,8 +49,7 @@ def pretrain(config: PretrainConfig) -> Path:
         else:
             train(config, corpus, run, processes)
     summary = processes.from_first(lambda: read_summary(run.folder))
-    for line in objective.summary_lines(summary, run.folder):
-        processes.tell(line)
+    processes.tell(*objective.summary_lines(summary, run.folder))
     return run.folder
 
 

@@ -53,6 +53,6 @@ def remarks(config: PretrainConfig) -> list[str]:
     if hours >= 1 or size < LARGE_BATCH:
         return []
     return [
-        f"{size} sequences an update leave few updates in {hours:g} hours; "
+        f"note: {size} sequences an update leave few updates in {hours:g} hours; "
         "experiment=short is made for budgets under an hour"
     ]

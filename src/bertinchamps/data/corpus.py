@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,26 @@ class Corpus:
     held_out: Blocks
     vocabulary: Vocabulary
     manifest: dict[str, Any]
+
+    def lines(self) -> Iterator[str]:
+        """What is in it, for people: documents, tokens, parts of a mix, what cleaning did, what was dropped."""
+        for split in SPLITS:
+            counts = self.manifest[split]
+            yield f"{split:<9} {counts['documents']:>12,} documents {counts['tokens']:>15,} tokens"
+        for part in self.manifest.get("mix", ()):
+            yield (
+                f"mix       {part['share']:>12.1%} of the characters: {part['source']}, {part['documents']:,} documents"
+                f" in {part['passes']} passes"
+            )
+        for count in self.manifest["cleaning"]:
+            yield (
+                f"{count['step']:<16} {count['documents_in']:,} documents → {count['documents_out']:,}, "
+                f"{count['characters_in']:,} characters → {count['characters_out']:,}, {count['mended']:,} documents "
+                "mended"
+            )
+        for reason, number in self.manifest["dropped"].items():
+            yield f"dropped   {number:>12,} documents: {reason}"
+        yield f"tokenizer {self.tokenizer_folder}"
 
 
 def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell: Tell) -> Corpus:

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from bertinchamps.data.building import Tell
 from bertinchamps.data.cleaning.cleaner import Documents
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import UNK, open_tokenizer
+from bertinchamps.durable import write_file
+from bertinchamps.errors import UserError
 from bertinchamps.pages import render
 
 TOKENS_AT_ONCE = 1 << 24
@@ -139,6 +142,31 @@ def statistics(corpus: Corpus, sample: Documents) -> tuple[dict[str, Split], Nor
         for split in ("train", "held_out")
     }
     return splits, normalised(sample, tokenizer)
+
+
+def report(corpus: Corpus, sample: Documents, file: Path, tell: Tell) -> None:
+    """Print the statistics of a corpus as a table, and write them as a page.
+
+    Args:
+        corpus: any.
+        sample: documents of its source, for the characters that the normaliser changes.
+        file: the page; folders above it are made.
+        tell: prints a line.
+
+    Raises:
+        UserError: the page cannot be written.
+    """
+    splits, characters = statistics(corpus, sample)
+    tell("")
+    for what, *figures in [("", "train", "held-out"), *table(splits, characters)]:
+        tell(f"{what:<50}" + "".join(f"{figure:>24}" for figure in figures))
+    title = f"The corpus {corpus.fingerprint}"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, page(splits, characters, corpus.manifest["cleaning"], title))
+    except OSError as error:
+        raise UserError(f"stats={file}: cannot be written ({error.strerror}); name another place") from error
+    tell(f"statistics {file}")
 
 
 def table(splits: Mapping[str, Split], characters: Normalised) -> list[tuple[str, ...]]:

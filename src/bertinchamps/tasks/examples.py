@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.readers.custom import named_after
 from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
 
+LONGEST_LABEL = 100  # characters of a title in the name of a directory
 CARVING_SEED = 0  # runs of different seeds are to be compared, so they share one dev split
 
 
@@ -39,6 +41,11 @@ class Examples:
     labels: tuple[str, ...]
     remarks: tuple[str, ...]
     fingerprint: str
+
+    def run_label(self, head: str, seed: int) -> str:
+        """Goes into the name of a run's directory."""
+        title = re.sub(r"[^\w.-]+", "-", self.title).strip("-.")[:LONGEST_LABEL]
+        return "_".join([title, *([head] if self.kind.has_heads else []), f"seed{seed}"])
 
     def texts(self) -> Iterator[str]:
         """The texts of train, of pairs both, in order; empty ones are left out."""

@@ -238,10 +238,8 @@ def assemble(
         scaling=run.state.get("scaling"),
         processes=processes,
     )
-    processes.tell(f"run        {run.folder}")
-    for line in problem.describe(parameters, clock.flops_per_token):
-        processes.tell(line)
-    processes.tell(f"device     {runtime.describe()}")
+    lines = problem.describe(parameters, clock.flops_per_token)
+    processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
     return Training(problem, run, trainer, parameters, records)
 
 

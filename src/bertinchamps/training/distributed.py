@@ -46,10 +46,10 @@ class Processes(Launch):
 
     patient: dist.ProcessGroup | None = None
 
-    def tell(self, message: str) -> None:
-        """Say something to the user, on the first process alone."""
-        if self.is_main:
-            tell(message)
+    def tell(self, *lines: str) -> None:
+        """Print lines for the user, on the main process alone."""
+        for line in lines if self.is_main else ():
+            tell(line)
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every process, by rank; waits for the slowest process."""
