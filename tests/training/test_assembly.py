@@ -17,8 +17,9 @@ from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.preparation import prepare
 from bertinchamps.errors import Stopped
 from bertinchamps.objectives import build_objective
-from bertinchamps.schemas import PretrainConfig
-from bertinchamps.training.assembly import Training, assemble
+from bertinchamps.schemas import BatchConfig, PretrainConfig
+from bertinchamps.training.assembly import Training, _idle, assemble
+from bertinchamps.training.distributed import Processes
 from bertinchamps.training.hook import Hook, hooks
 from bertinchamps.training.hooks import Evaluation
 from bertinchamps.training.run import open_run
@@ -123,3 +124,10 @@ def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(quick_run: Callable
     assert "hooks: []\n" in settings
     (run / "config.yaml").write_text(settings.replace("hooks: []\n", ""), encoding="utf-8")
     assert quick_run("budget.steps=2", "checkpoint.every_steps=1", f"resume={run}") == run
+
+
+def test_processes_without_a_micro_batch_are_told() -> None:
+    batch = BatchConfig(micro_batch=8, size=16, ramp=0.0)
+    assert _idle(batch, Processes(world_size=2)) == []
+    (note,) = _idle(batch, Processes(world_size=3))
+    assert "3 processes share 2 micro-batches an update" in note

@@ -156,6 +156,7 @@ def test_two_processes_finetune_as_one_does(start: Start, tmp_path: Path) -> Non
     results = [json.loads((tmp_path / run / "results.json").read_text()) for run in ("run", "alone")]
     assert results[0]["data_fingerprint"] == results[1]["data_fingerprint"]
     assert "2 processes" in results[0]["hardware"]
+    assert "compute nothing" not in said
 
 
 THREADS_AFTER = """

@@ -30,7 +30,7 @@ from bertinchamps.training.hook import hooks as registered_hooks
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.run import Run, finish
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
-from bertinchamps.training.schedules import schedules
+from bertinchamps.training.schedules import micro_batches, schedules
 from bertinchamps.training.trackers import trackers
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import NonFiniteLoss
@@ -238,7 +238,7 @@ def assemble(
         scaling=run.state.get("scaling"),
         processes=processes,
     )
-    lines = problem.describe(parameters, clock.flops_per_token)
+    lines = [*problem.describe(parameters, clock.flops_per_token), *_idle(config.batch, processes)]
     processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
     return Training(problem, run, trainer, parameters, records)
 
@@ -274,6 +274,17 @@ def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock
     tokens = problem.tokens_per_position
     sizes = (config.batch.size * tokens, clock.epoch_length * tokens)
     return runtime.for_run(most_flops(config.budget, CPU_FLOPS, clock.flops_per_token, *sizes))
+
+
+def _idle(batch: BatchConfig, processes: Processes) -> list[str]:
+    """A note where an update has fewer micro-batches than there are processes."""
+    number = micro_batches(batch, 1.0)
+    if number >= processes.world_size:
+        return []
+    return [
+        f"note       {processes.world_size} processes share {number} micro-batches an update, so some compute nothing: "
+        "lower batch.micro_batch, or raise batch.size"
+    ]
 
 
 def _encoder(model: nn.Module) -> PreTrainedModel:
