@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bertinchamps.checks.pretraining import problems
+from bertinchamps.checks.reporting import problems as reporting_problems
 from bertinchamps.command_line import run
 from bertinchamps.command_line.memory import REMEDIES, within_memory
 from bertinchamps.command_line.mistakes import _flat_keys
@@ -37,6 +39,12 @@ def need_too_much(config: object) -> float:
     """The work of a command that gets no memory."""
     del config
     raise MemoryError
+
+
+def be_refused(config: object) -> float:
+    """The work of a command that may not read a file."""
+    del config
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "model/model.safetensors")
 
 
 def mistakes(*words: str, of: str = "pretrain") -> list[str]:
@@ -552,3 +560,36 @@ def test_a_command_that_runs_out_of_memory_leaves_without_a_traceback(
     assert capsys.readouterr().err == (
         "bertinchamps report: error\n  - out of memory: gather fewer runs: runs_dir=FOLDER\n"
     )
+
+
+@pytest.mark.parametrize(
+    "words", ["bertinchamps --help", "bertinchamps --version", "bertinchamps.report --help"]
+)
+def test_help_that_nobody_can_read_ends_without_a_traceback(words: str, tmp_path: Path) -> None:
+    for place, code in ((">/dev/full", 2), ("| true", 128 + signal.SIGPIPE)):
+        pause = "sleep 0.2; " if place == "| true" else ""
+        line = f"{{ {pause}{sys.executable} -m {words}; echo status $? >&2; }} {place}"
+        ended = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert f"status {code}" in ended.stderr, place
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_file_that_is_refused_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", f"runs_dir={tmp_path}", f"output={tmp_path}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as left:
+        run("report", f"{__name__}:be_refused")
+    assert left.value.code == 2
+    assert capsys.readouterr().err == (
+        "bertinchamps report: error\n  - model/model.safetensors: cannot be read or written (Permission denied)\n"
+    )
+
+
+def test_a_report_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
+    words = [f"runs_dir={tmp_path}", "output=/proc/report"]
+    (told,) = reporting_problems(configuration("report", words))
+    assert told.startswith("output=/proc/report: cannot be written there (")

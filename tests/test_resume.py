@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -372,3 +373,26 @@ def test_a_pipe_that_nobody_reads_and_a_full_disk_end_without_a_traceback(tmp_pa
     os.close(writer)
     assert ended.returncode == 128 + signal.SIGPIPE
     assert ended.stderr == ""
+
+
+def test_a_full_disk_at_the_first_and_last_files_of_a_run_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = [*QUICK, "budget.steps=2", f"run_dir={tmp_path / 'run'}"]
+    with monkeypatch.context() as patched:
+        patched.setattr("bertinchamps.training.run.write_file", full)
+        with pytest.raises(
+            UserError, match=r"run: no run can be written there \(No space left on device\); make"
+        ):
+            pretrain(composed(*words))
+    with monkeypatch.context() as patched:
+        patched.setattr("bertinchamps.training.assembly.finish", full)
+        with pytest.raises(
+            UserError, match=r"run: the results cannot be written \(No space .* resume=.*run writes"
+        ):
+            pretrain(composed(*words))
+    pretrain(composed(*words, "resume=auto"))
+    assert (tmp_path / "run" / "summary.json").is_file()

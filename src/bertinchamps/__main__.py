@@ -24,17 +24,26 @@ def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in ("--version", "-V"):
         try:
-            sys.stdout.write(f"bertinchamps {version('bertinchamps')}\n")
+            _show(f"bertinchamps {version('bertinchamps')}\n")
         except PackageNotFoundError:
-            sys.stdout.write("bertinchamps, from a source tree that is not installed\n")
+            _show("bertinchamps, from a source tree that is not installed\n")
     elif command in ("--help", "-h", "help"):
-        sys.stdout.write(usage())
+        _show(usage())
     elif command in ABOUT:
         del sys.argv[1]
         runpy.run_module(f"bertinchamps.{command}", run_name="__main__", alter_sys=True)
     else:
         tell(f"bertinchamps: no such command: {command}{closest(command, ABOUT)}\n{usage()}".rstrip())
         raise SystemExit(2)
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, end="", flush=True)  # noqa: T201
+    except OSError as error:
+        from bertinchamps.command_line.stopping import stop_for_place
+
+        stop_for_place("--help", error)
 
 
 def usage() -> str:

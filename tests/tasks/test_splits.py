@@ -91,8 +91,11 @@ def test_a_share_is_between_0_and_1(share: float) -> None:
 
 
 def test_a_share_that_comes_to_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match=r"selection\.dev_share=0\.1: too small for 3 training examples"):
+    told = r"selection\.dev_share=0\.1: too small for "
+    with pytest.raises(UserError, match=told + "3 training examples; raise it, or give a dev split"):
         with_dev({"train": texts(3, ("a",)), "test": []}, 0.1, 0)
+    with pytest.raises(UserError, match=told + r"1 training example; give a dev split \(task\.dev=\)"):
+        with_dev({"train": texts(1, ("a",)), "test": []}, 0.1, 0)
 
 
 # --- labels

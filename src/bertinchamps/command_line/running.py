@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import pkgutil
@@ -28,7 +27,7 @@ from bertinchamps.command_line.options import (
     unknown_options,
 )
 from bertinchamps.command_line.readable import readable
-from bertinchamps.command_line.stopping import stop, stop_for, stop_for_output
+from bertinchamps.command_line.stopping import stop, stop_for, stop_for_place
 from bertinchamps.composing import config_dir, load, store_schemas
 from bertinchamps.console import tell
 from bertinchamps.errors import Stopped, UserError
@@ -93,8 +92,7 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
     sys.argv[1:] = readable(sys.argv[1:])
     arguments = get_args_parser().parse_args()
     if arguments.help:
-        with contextlib.suppress(BrokenPipeError):  # the reader may close the pipe early
-            print(help_text(command, arguments.overrides), flush=True)  # noqa: T201
+        _show_help(command, arguments.overrides)
         return
     composing_only = bool(
         arguments.cfg or arguments.info or arguments.hydra_help or arguments.shell_completion
@@ -115,10 +113,17 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
     except UserError as error:
         stop(command, [str(error)])
     except OSError as error:
-        stop_for_output(command, error)
+        stop_for_place(command, error)
     _conclude(command, scores)
     if own.several_processes and launched().world_size > 1:
         opened_later("bertinchamps.training.distributed:leave")()
+
+
+def _show_help(command: str, overrides: list[str]) -> None:
+    try:
+        print(help_text(command, overrides), flush=True)  # noqa: T201
+    except OSError as error:
+        stop_for_place(command, error)
 
 
 def opened_later(name: str) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from bertinchamps.console import tell
 from bertinchamps.errors import OutOfMemory, ProcessEnded, ReportedByMain, UserError
 from bertinchamps.launch import launched
 
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 FIRST_SPEAKS = 10.0  # seconds after which rank 0 has found and printed the same mistakes
 FIRST_LEAVES = (
     1.0  # seconds after which rank 0 has printed an error that all ranks know; torchrun ends the others
@@ -47,12 +48,15 @@ def stop_for(command: str, error: UserError) -> None:
     stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded | OutOfMemory))
 
 
-def stop_for_output(command: str, error: OSError) -> None:
-    """Leave without a traceback where standard output is closed or cannot be written.
+def stop_for_place(command: str, error: OSError) -> None:
+    """Leave without a traceback where standard output, or a file that nobody tells of in its own words, is refused.
 
     Raises:
-        OSError: the error, where it is another one.
+        OSError: the error, where it is of another kind.
     """
+    if error.filename is not None and error.errno in REFUSED:
+        reason = f"{error.filename}: cannot be read or written ({error.strerror})"
+        stop(command, [reason], known_to_all=False)
     if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
         raise error
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # flushing it at exit would fail again

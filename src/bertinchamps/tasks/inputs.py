@@ -17,6 +17,7 @@ from bertinchamps.tasks.formats import brat, conll, tables
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.opening import whole
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 STREAM = "-"
@@ -135,10 +136,7 @@ def _alone(name: str, text: str, place: str, words: Words | None = None) -> Inpu
 
 
 def _whole(path: Path) -> str:
-    try:
-        return brat.decoded(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    return brat.decoded(whole(path), str(path))
 
 
 def _sentences(path: Path) -> Iterator[Input]:

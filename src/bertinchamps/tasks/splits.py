@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import cast
 
+from bertinchamps.console import counted
 from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.spans import without_edges
@@ -45,7 +46,13 @@ def with_dev(splits: Splits, share: float, seed: int) -> Splits:
     chosen = _chosen(train, share, seed)
     if not chosen:
         raise UserError(
-            f"selection.dev_share={share}: too small for {len(train)} training examples; raise it, or give a dev split"
+            f"selection.dev_share={share}: too small for {counted(len(train), 'training example')}; "
+            + (
+                "raise it, or give a dev split"
+                if len({record.text for record in train}) > 1
+                else "give a dev split"
+            )
+            + " (task.dev=)"
         )
     parts = {
         "train": [record for record in train if record.text not in chosen],

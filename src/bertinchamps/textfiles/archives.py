@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.opening import whole
 
 # What the modules of archives and compressions raise for bytes that they did not write.
 DAMAGES = (
@@ -67,15 +68,15 @@ def contents(path: Path, patterns: Sequence[str], archives: Sequence[str] = ()) 
 
 
 def _found(path: Path, patterns: Sequence[str], archives: Sequence[str]) -> Iterator[Member]:
-    whole = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve would rename links)
+    place = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve would rename links)
     missing = set(patterns)
-    for member in _members(whole):
+    for member in _members(place):
         if fitting := {pattern for pattern in patterns if member[0].match(pattern)}:
             missing -= fitting
             yield member
-    for name in archives if whole.is_dir() else ():
-        if (whole / name).is_file():
-            yield from _found(whole / name, sorted(missing), ())
+    for name in archives if place.is_dir() else ():
+        if (place / name).is_file():
+            yield from _found(place / name, sorted(missing), ())
 
 
 def _members(path: Path) -> Iterator[Member]:
@@ -112,14 +113,7 @@ def _in_folder(folder: Path) -> Iterator[Member]:
         folders[:] = [] if deep else sorted(name for name in folders if not _is_hidden([name]))
         for name in sorted(names):
             if not _is_hidden([name]):
-                yield PurePosixPath(root, name), lambda file=Path(root, name): _read(file)  # type: ignore[misc]
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+                yield PurePosixPath(root, name), lambda file=Path(root, name): whole(file)  # type: ignore[misc]
 
 
 def _in_zip(path: Path) -> Iterator[Member]:

@@ -107,6 +107,21 @@ def not_a_file(path: Path, kind: str) -> UserError:
     return UserError(f"{path}: {kind}, not a file; write its content into a file first")
 
 
+def whole(path: Path) -> bytes:
+    """The content of a file, as it is.
+
+    Raises:
+        UserError: it cannot be read, or it is a pipe, a device or a socket.
+    """
+    try:
+        kind = irregular(path)
+        if kind is None:
+            return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    raise not_a_file(path, kind)
+
+
 @contextmanager
 def opened(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
     """The decompressed bytes of a file, buffered; the suffix says how the file is compressed.

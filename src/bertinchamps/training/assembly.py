@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.contract import Task
-from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped
+from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped, UserError
 from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, Node, RuntimeConfig
 from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
@@ -150,6 +150,7 @@ class Training:
 
         Raises:
             Stopped: a signal ended training before the budget did; nothing is written.
+            UserError: they cannot be written; resuming the run writes them.
         """
         self.trainer.processes.from_first(self._conclude)
 
@@ -157,7 +158,14 @@ class Training:
         if self.trainer.stop_requested:
             step, folder = self.trainer.step, self.run.folder
             raise Stopped(f"stopped at step {step}; the same command with resume={folder} goes on")
-        finish(self.run, self.problem.results(self))
+        try:
+            finish(self.run, self.problem.results(self))
+        except OSError as error:
+            folder = self.run.folder
+            raise UserError(
+                f"{folder}: the results cannot be written ({error.strerror}). Make room: the same command with "
+                f"resume={folder} writes them"
+            ) from error
 
 
 class Records:

@@ -93,8 +93,10 @@ def problems(folder: Path) -> list[str]:
         entries = {
             str(name): (int(facts["bytes"]), str(facts["blake2b"])) for name, facts in manifest.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return [f"{manifest_file} is missing or unreadable"]
+    except FileNotFoundError:
+        return [f"{manifest_file} is missing"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return [f"{manifest_file} is damaged"]
     found = []
     for name, (size, digest) in entries.items():
         file = folder / name
@@ -116,8 +118,8 @@ def refuse_damaged(folder: Path) -> None:
     found = problems(folder) if (folder / MANIFEST).is_file() else []
     if found:
         raise UserError(
-            f"{'; '.join(found)}. It is not read: restore it from a copy, or, if you changed it on purpose, delete "
-            f"{folder / MANIFEST}"
+            f"{'; '.join(found)}. The model is not read: restore the file from a copy, or, if you changed it on "
+            f"purpose, delete {folder / MANIFEST}"
         )
 
 

@@ -99,20 +99,25 @@ def open_run(
 
     Raises:
         UserError: the directory is taken, or the run to go on with was started with other settings or
-            other data. Nothing on disk has changed then.
+            other data: nothing on disk has changed then. Or the directory cannot be written.
     """
     old = _run_to_resume(command, config, data_fingerprint, tell)
-    folder = _new_folder(config, label) if old is None else old
-    lock = _lock(folder)
-    if lock is None:
-        raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
-    if old is None:
-        settings = yaml.safe_dump(asdict(cast(Any, config)), sort_keys=False, allow_unicode=True)
-        write_file(folder / "config.yaml", settings)
-        write_json(
-            folder / "run.json", {**_facts(command, data_fingerprint), **(settled or {})}
-        )  # last: it makes the directory a run
-        return Run(folder, command, None, {}, lock)
+    try:
+        folder = _new_folder(config, label) if old is None else old
+        lock = _lock(folder)
+        if lock is None:
+            raise UserError(f"{folder}: another process is training this run; wait for it, or stop it first")
+        if old is None:
+            settings = yaml.safe_dump(asdict(cast(Any, config)), sort_keys=False, allow_unicode=True)
+            write_file(folder / "config.yaml", settings)
+            # last: it makes the directory a run
+            write_json(folder / "run.json", {**_facts(command, data_fingerprint), **(settled or {})})
+            return Run(folder, command, None, {}, lock)
+    except OSError as error:
+        place = old or config.run_dir or config.runs_dir
+        raise UserError(
+            f"{place}: no run can be written there ({error.strerror}); make room, or name another place with run_dir="
+        ) from error
     _check_same(old, config, data_fingerprint)
     if (old / SUMMARIES[command]).exists():
         return Run(old, command, None, {}, lock, finished=True)

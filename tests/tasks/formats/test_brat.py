@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
 from collections import Counter
@@ -318,3 +319,11 @@ def test_confidences_of_a_model_are_notes_that_brat_shows(tmp_path: Path) -> Non
         "T2\tANAT 12 15\tcol\n#2\tAnnotatorNotes T2\tconfidence 0.50\n"
     )
     assert brat.read_folder(tmp_path) == [found._replace(confidences=None)]
+
+
+def test_a_pipe_in_a_folder_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    (tmp_path / "a.ann").touch()
+    for read in (brat.read_folder, lambda path: list(brat.read_texts(path))):
+        with pytest.raises(UserError, match=r"a\.txt: a named pipe, not a file"):
+            read(tmp_path)

@@ -28,6 +28,7 @@ from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.spans import Fragments, joined, other_counting
 from bertinchamps.textfiles.archives import contents, listed
+from bertinchamps.textfiles.opening import whole
 
 ENTITY = re.compile(
     r"(T[0-9]+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*) *(?:\t(.*))?", re.DOTALL
@@ -66,11 +67,7 @@ def read_texts(path: Path) -> Iterator[AnnotatedText]:
     names = listed(path, ["*.txt"])
     _check_folder(path, names)
     for name in sorted(names, key=lambda name: (_natural(name.stem), str(name))):
-        try:
-            content = Path(name).read_bytes()
-        except OSError as error:
-            raise UserError(f"{name}: cannot be read ({error.strerror})") from None
-        yield read_document(content, None, str(name.with_suffix("")))
+        yield read_document(whole(Path(name)), None, str(name.with_suffix("")))
 
 
 def _check_folder(path: Path, files: Collection[PurePosixPath]) -> None:
