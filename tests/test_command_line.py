@@ -47,6 +47,12 @@ def be_refused(config: object) -> float:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "model/model.safetensors")
 
 
+def be_interrupted(config: object) -> float:
+    """The work of a command whose user presses Ctrl-C."""
+    del config
+    raise KeyboardInterrupt
+
+
 def mistakes(*words: str, of: str = "pretrain") -> list[str]:
     return all_mistakes(of, list(words), problems)
 
@@ -593,3 +599,14 @@ def test_a_report_where_nothing_can_be_written_is_refused(tmp_path: Path) -> Non
     words = [f"runs_dir={tmp_path}", "output=/proc/report"]
     (told,) = reporting_problems(configuration("report", words))
     assert told.startswith("output=/proc/report: cannot be written there (")
+
+
+def test_a_command_that_is_interrupted_leaves_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", f"runs_dir={tmp_path}", f"output={tmp_path}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as left:
+        run("report", f"{__name__}:be_interrupted")
+    assert left.value.code == 128 + signal.SIGINT
+    assert capsys.readouterr().err == "\nbertinchamps report: interrupted\n"

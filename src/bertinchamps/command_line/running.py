@@ -112,7 +112,7 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
             scores = _run_with_hydra(command, work, check)
     except UserError as error:
         stop(command, [str(error)])
-    except OSError as error:
+    except (OSError, KeyboardInterrupt) as error:
         stop_for_place(command, error)
     _conclude(command, scores)
     if own.several_processes and launched().world_size > 1:

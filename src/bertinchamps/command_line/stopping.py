@@ -48,12 +48,17 @@ def stop_for(command: str, error: UserError) -> None:
     stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded | OutOfMemory))
 
 
-def stop_for_place(command: str, error: OSError) -> None:
+def stop_for_place(command: str, error: OSError | KeyboardInterrupt) -> None:
     """Leave without a traceback where standard output, or a file that nobody tells of in its own words, is refused.
+
+    So after Ctrl-C, where no training run finishes its update first.
 
     Raises:
         OSError: the error, where it is of another kind.
     """
+    if isinstance(error, KeyboardInterrupt):
+        tell(f"\nbertinchamps {command}: interrupted")
+        raise SystemExit(128 + signal.SIGINT) from error
     if error.filename is not None and error.errno in REFUSED:
         reason = f"{error.filename}: cannot be read or written ({error.strerror})"
         stop(command, [reason], known_to_all=False)
