@@ -52,6 +52,7 @@ def test_the_ramp_averages_linearly_more_micro_batches() -> None:
 
 
 def test_mistakes_are_named_with_their_remedy() -> None:
+    assert batch_problems(BatchConfig(micro_batch=128, size=0)) == ["batch.size=0: must be at least 1"]
     assert "multiple of batch.micro_batch=128" in batch_problems(BatchConfig(micro_batch=128, size=100))[0]
     assert len(batch_problems(BatchConfig(micro_batch=0, size=4, ramp=2.0))) == 2
     assert schedule_problems("one_cycle", {"peak": 3}) == ["schedule.peak=3: a share, from 0 to 1"]

@@ -82,6 +82,8 @@ def batch_problems(batch: BatchConfig) -> list[str]:
     problems = []
     if batch.micro_batch < 1:
         problems.append(f"batch.micro_batch={batch.micro_batch}: must be at least 1")
+    elif batch.size < 1:
+        problems.append(f"batch.size={batch.size}: must be at least 1")
     elif batch.size < batch.micro_batch or batch.size % batch.micro_batch:
         problems.append(
             f"batch.size={batch.size}: must be a multiple of batch.micro_batch={batch.micro_batch} "
