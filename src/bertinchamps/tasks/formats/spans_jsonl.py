@@ -136,7 +136,7 @@ def _entity(value: Any, text: str, where: str) -> Entity:
         raise UserError(f"{where}: fragments overlap; write them as one")
     if given.strip() and not says(text, ordered, given):
         raise UserError(
-            f"{where}: the entity's `text` is not the text at its offsets{other_counting(text, ordered, given)}"
+            f"{where}: the text of the entity is not the text at its offsets{other_counting(text, ordered, given)}"
         )
     return visible(text, Entity(label, ordered))
 
