@@ -181,7 +181,7 @@ def test_jsonl_utf16_offsets(tmp_path: Path) -> None:
     span = {"start": 11, "end": 19, "label": "CHEM", "text": "aspirine"}
     written(tmp_path / "train.jsonl", json.dumps({"text": "💊 Prise d'aspirine ce soir.", "spans": [span]}))
     told = refused(finetuned(tmp_path, "task=ner", "task.train=train.jsonl"))
-    assert "train.jsonl: line 1: spans[0]: the text that the entity is said to have is not the one" in told
+    assert "train.jsonl: line 1: spans[0]: the text of the entity is not the text at its offsets" in told
     assert "the offsets seem to count UTF-16 units" in told
     assert "aspirine" not in told
     assert "CHEM" not in told

@@ -160,7 +160,7 @@ def test_combinations_are_checked() -> None:
 
 def test_a_stream_has_no_epochs_and_no_blocks_ahead_of_time(tmp_path: Path) -> None:
     (found,) = mistakes("data=demo", "data.online=true", "budget.epochs=2")
-    assert found == "budget.epochs=2.0: with data.online=true nobody knows where an epoch ends"
+    assert found == "budget.epochs=2.0: with data.online=true the length of an epoch is unknown"
     result = command("bertinchamps.prepare", "data=demo", "data.online=true", cwd=tmp_path)
     assert (
         "+cluster=local: python -m bertinchamps.prepare takes it"

@@ -273,7 +273,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
         with pytest.raises(Stopped) as caught:
             predict_texts(config)
     left = tmp_path / "out.csv.unfinished"
-    assert str(caught.value) == f"stopped; what was labelled until now is in {left}"
+    assert str(caught.value) == f"stopped; the texts labelled so far are in {left}"
     with left.open(encoding="utf-8") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [f"books.jsonl, line {n}" for n in (1, 2, 3, 4)]
     (problem,) = problems(config)

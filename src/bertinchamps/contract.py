@@ -1,7 +1,7 @@
-"""The shapes every room agrees on: what a batch is, what a task answers, what a source yields.
+"""The types that all packages share: batches, tasks, sources and records of examples.
 
-Masked language modelling and token classification answer the same questions (how do I read, how do
-I collate, which head, how do I score), so the engine in `training/` knows only these types.
+Masked language modelling and token classification have the same interface (batches, loss, evaluation), so the engine
+in `training/` knows only these types.
 Shape legend: B batch (rows), S sequence (tokens a row), H hidden, V vocabulary, M targets.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes a second to import, and this file is needed bef
     import torch
 
 
-Place = int | list[Any] | dict[str, Any]  # JSON-able: where the reading of a source goes on
+Place = int | list[Any] | dict[str, Any]  # JSON-able: a point in a source from which reading resumes
 
 
 class Document(NamedTuple):
@@ -24,9 +24,9 @@ class Document(NamedTuple):
     Attributes:
         text: as the source has it.
         name: may appear in messages, which the text never does.
-        place: behind it in its source: `documents(after=place)` gives what follows.
-        number: decides whether it is held out; taken before anything changes the text (`data/held_out.py`).
-            Sources leave it out.
+        place: the point behind the document in the source: `documents(after=place)` gives what follows.
+        number: decides whether the document is held out; computed before anything changes the text
+            (`data/held_out.py`). Sources do not set it.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Document(NamedTuple):
 
 
 class Entity(NamedTuple):
-    """A labelled stretch of a text.
+    """A labelled part of a text.
 
     Attributes:
         label: its type, such as "DISO".
@@ -62,13 +62,13 @@ class AnnotatedText(NamedTuple):
     """A document with its entities.
 
     Attributes:
-        name: of its files of predictions; unique in its split. It may be an id that the file holds, so messages
-            tell a place instead.
+        name: of the files of predictions; unique in its split. The name may be an id from the user's file, so
+            messages give file and line instead.
         text: as it was read, unchanged: offsets count its characters (code points).
         entities: all of them, nested and discontinuous ones included, in the order of `sorted`.
-        words: half-open ranges (start, end) of the words of its one sentence, where the file says them; None where
-            sentences and words are to be found in the text.
-        confidences: of the entities that a model found, in their order, from 0 to 1; None where people annotated.
+        words: half-open ranges (start, end) of words, where the file has words; the text is one sentence then. None:
+            sentences and words are found in the text.
+        confidences: of predicted entities, in the order of `entities`, from 0 to 1; None for gold entities.
     """
 
     name: str
@@ -78,20 +78,20 @@ class AnnotatedText(NamedTuple):
     confidences: tuple[float, ...] | None = None
 
     def by_place(self) -> list[tuple[Entity, float | None]]:
-        """The entities as a reader meets them, each with its confidence."""
+        """The entities in the order of the text, each with its confidence."""
         confidences = self.confidences or (None,) * len(self.entities)
         pairs = zip(self.entities, confidences, strict=True)
         return sorted(pairs, key=lambda pair: (pair[0].start, pair[0].end, pair[0].label))
 
 
 class LabelledText(NamedTuple):
-    """A text, or a pair of texts, with what is to be predicted.
+    """A text, or a pair of texts, with the target.
 
     Attributes:
         name: may appear in messages ("train.csv, line 12"); unique in its split.
         text: the (first) text.
         pair: the second text, or None.
-        target: names of its classes (one, or any number of a multi-label task), or a number.
+        target: names of classes (one, or any number of a multi-label task), or a number.
     """
 
     name: str
@@ -142,24 +142,24 @@ class Source(Protocol):
         """Raise UserError within seconds if the documents cannot be read (files, network, access)."""
 
     def fingerprint(self, quick: bool = False) -> Mapping[str, object]:
-        """JSON-able facts that change whenever the documents do. Names the blocks built from them.
+        """JSON-able facts that change whenever the documents do; a hash of them names the blocks.
 
-        Quick ones, for what nobody wants to read as a whole first, may miss a small change that keeps every size.
+        `quick`, for sources too large to be read in advance, may miss a small change that keeps every file's size.
         """
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:
-        """The training documents, in a stable order, one at a time: all of them, or those behind a place."""
+        """The training documents, in a stable order, one at a time: all of them, or those after a place."""
 
     def held_out(self) -> Iterator[Document] | None:
         """Documents set aside by the user for evaluation, or None to split off a share by document."""
 
     def sample(self, characters: int) -> Iterator[Document]:
-        """About this many characters of training documents, as even a sample as is cheap to read."""
+        """About `characters` characters of training documents, as evenly sampled as is cheap."""
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A source that has something to say of a full reading, such as the shares of a mix."""
+    """A source that reports on a full reading, such as the shares of a mix."""
 
     def report(self) -> Mapping[str, object]:
         """JSON-able facts of the last full reading, for the corpus' manifest."""
@@ -174,10 +174,10 @@ class Noting(Protocol):
 
 
 class Task(Protocol):
-    """One learning problem: how to read, how to score. Pretraining and fine-tuning differ by this."""
+    """One learning problem: batches, loss and evaluation. Pretraining and fine-tuning differ by their task."""
 
     name: str
-    predicted_fraction: float  # targets per token, which decides the work of the head
+    predicted_fraction: float  # targets per token, which decides the head's FLOPs
 
     def epoch_length(self) -> int:
         """Length of one epoch, in the unit of positions."""

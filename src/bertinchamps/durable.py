@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens to the process or the machine."""
+"""Files that exist whole or not at all, whatever happens to the process or the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_file(file: Path, text: str) -> None:
     """Write a file beside its place, onto the disk, and move it to its name.
 
     Raises:
-        OSError: the disk is full, or the file cannot be written for another reason; nothing is left of it.
+        OSError: the disk is full, or the file cannot be written for another reason; no part of it is left.
     """
     place = file.with_name(f".{file.name}.unfinished")
     try:
@@ -42,11 +42,11 @@ def read_json(file: Path, *keys: str) -> dict[str, Any]:
     """A JSON object that this program wrote.
 
     Args:
-        file: its path.
-        keys: that it must have; "spent.steps" is one inside another.
+        file: the path.
+        keys: that the object must have; "spent.steps" is a key in a nested object.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: the file is missing or damaged.
     """
     try:
         content: dict[str, Any] = json.loads(file.read_bytes())
@@ -74,7 +74,7 @@ def read_sealed(file: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not as it was written.
+        ValueError: the content does not have this digest.
     """
     try:
         content = json.loads(file.read_bytes())
@@ -101,7 +101,7 @@ def digest_of(file: Path) -> str:
 
 
 def why_not_writable(place: Path) -> str | None:
-    """Why no file can be made at a place, whose folders need not exist yet; None if one can."""
+    """Why no file can be made at a path, whose folders need not exist yet; None if a file can be made."""
     try:
         folder = next(parent for parent in place.absolute().parents if parent.exists())
         with tempfile.TemporaryFile(dir=folder):
@@ -112,17 +112,17 @@ def why_not_writable(place: Path) -> str | None:
 
 @contextmanager
 def progressive(path: Path, folder: bool) -> Iterator[Path]:
-    """A place to write at bit by bit, which gets its name when all is written: until then it is NAME.unfinished.
+    """NAME.unfinished, to be written bit by bit; it is renamed to NAME at the end.
 
-    What an interruption or an error leaves stays under that name, unless it is empty.
+    After an interruption or an error NAME.unfinished stays, unless it is empty.
 
     Args:
-        path: where the file or folder is to be; nothing, or an empty folder.
+        path: the final path, where nothing is, or an empty folder.
         folder: a folder, not a file.
 
     Raises:
-        FileExistsError: NAME.unfinished is there already, or NAME appeared in the meantime.
-        OSError: it cannot be written.
+        FileExistsError: NAME.unfinished exists already, or NAME appeared in the meantime.
+        OSError: the path cannot be written.
     """
     place = unfinished(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def progressive(path: Path, folder: bool) -> Iterator[Path]:
 
 
 def unfinished(path: Path) -> Path:
-    """What a file or folder is called until all of it is written, by `progressive`."""
+    """The path of a file or folder while `progressive` writes it."""
     return path.with_name(f"{path.name}.unfinished")
 
 

@@ -1,4 +1,4 @@
-"""The place of this process in a job that `torchrun` launched, as the environment tells it."""
+"""The rank of this process in a job that `torchrun` launched, from the environment."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Launch:
-    """Where a process stands among those of its job. By default it is the only one.
+    """The rank of a process in its job; by default, the only process.
 
     Attributes:
-        rank: its number in the job, from 0.
-        local_rank: its number on its machine, from 0.
+        rank: the process' number in the job, from 0.
+        local_rank: the process' number on its machine, from 0.
         world_size: processes of the job, over all machines.
         local_world_size: processes of the job on this machine.
         restarts: how often the launcher has begun the job again on this machine.
@@ -27,7 +27,7 @@ class Launch:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that speaks, scores and writes."""
+        """Whether this is the process that prints, scores and writes."""
         return self.rank == 0
 
 
@@ -37,7 +37,7 @@ def cores() -> int:
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launch:
-    """What torchrun set; without both of its RANK and WORLD_SIZE, a process on its own."""
+    """The launch of torchrun's environment; a single process unless RANK and WORLD_SIZE are both set."""
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         return Launch()
     rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])

@@ -1,8 +1,8 @@
-"""Name → builder: how a config names code without a config ever holding code.
+"""Name → builder: how a config names code without holding code.
 
 A config node `{name: slanted_triangular, base: 0.25}` is built by the entry `slanted_triangular` of
 the schedules' registry. Keyword arguments are checked against the builder's signature first, and
-every message prints the menu.
+messages list the entries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PLAIN = (bool, int, float, str, types.NoneType)
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a value from a config can be what the annotation says; annotations of other kinds fit all."""
+    """Whether a value from a config fits a plain annotation; any value fits other annotations."""
     choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     plain = [choice for choice in choices if choice in PLAIN]
     for choice in choices:
@@ -55,7 +55,7 @@ def _item(hint: Any) -> Any:
     return next(iter(items)) if is_list and len(items) == 1 and items <= set(PLAIN) else None
 
 
-def _spoken(hint: Any) -> str:
+def _described(hint: Any) -> str:
     """An annotation in words."""
     words = {
         bool: "true or false",
@@ -87,11 +87,11 @@ class Registry(Generic[T]):
         self._checks: dict[str, Check] = {}
 
     def register(self, name: str, check: Check | None = None) -> Callable[[Builder], Builder]:
-        """Decorator that files a class or function under a name.
+        """Decorator that registers a class or function under a name.
 
         Args:
-            name: what a config calls it.
-            check: mistakes in the values of its settings, in the user's key names.
+            name: in a config.
+            check: lists mistakes in the values of its settings, in the user's key names.
 
         Raises:
             ValueError: the name is taken.
@@ -108,7 +108,7 @@ class Registry(Generic[T]):
         return decorate
 
     def names(self) -> list[str]:
-        """The menu, sorted."""
+        """The names of all entries, sorted."""
         if self.package is not None:
             package, self.package = self.package, None
             folder = importlib.import_module(package)
@@ -117,7 +117,7 @@ class Registry(Generic[T]):
         return sorted(self._builders)
 
     def builder(self, name: str) -> Callable[..., T]:
-        """The class or function filed under a name of the menu."""
+        """The class or function that is registered under a name."""
         self.names()
         return self._builders[name]
 
@@ -157,11 +157,11 @@ class Registry(Generic[T]):
         return self._checks[str(name)](arguments)
 
     def _of_wrong_type(self, name: str, arguments: Mapping[str, Any]) -> list[str]:
-        """Arguments that are plainly not what the signature's annotation says."""
+        """Arguments that do not fit the plain annotations of the signature."""
         builder = self._builders[name]
         hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
         return [
-            f"{self.key}.{argument}={value}: must be {_spoken(hints[argument])}"
+            f"{self.key}.{argument}={value}: must be {_described(hints[argument])}"
             for argument, value in arguments.items()
             if argument in hints and not _fits(value, hints[argument])
         ]
@@ -170,7 +170,7 @@ class Registry(Generic[T]):
         """Build the entry.
 
         Raises:
-            UserError: no such entry, or arguments its signature does not have.
+            UserError: no such entry, or arguments that do not fit its signature.
         """
         problems = self.problems(name, arguments)
         if problems:

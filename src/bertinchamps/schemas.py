@@ -2,8 +2,8 @@
 
 Hydra composes `configs/` with the command line (`composing.py`); these dataclasses type the closed nodes. The open
 nodes (`data`, `objective`, `optim`, `schedule`, `tracker`, the entries of `cleaning`) are `{name, **settings}` and are
-checked by the room that builds them. Nobody mutates a dataclass; they are not frozen because OmegaConf cannot merge
-into frozen ones.
+checked by the registry that builds them. No code mutates a dataclass; the dataclasses are not frozen because OmegaConf
+cannot merge into frozen ones.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ArchConfig:
     initializer_range: float = knob(0.02, "standard deviation of the initial weights")
     vocab_padding: int = knob(64, "round the embedding's rows up to a multiple, for speed; ids never change")
     stock: str | None = knob(
-        None, "bert or modernbert: refuse settings which that stock class cannot represent"
+        None, "bert or modernbert: refuse settings that this class of transformers cannot represent"
     )
 
 
@@ -63,19 +63,19 @@ class TokenizerConfig:
 
     normalizer: str = knob("french", "french or paper")
     vocab_size: int = knob(32768, "entries, special tokens included; at most 65536")
-    min_frequency: int = knob(2, "a pair must occur so often to be merged")
-    sample_characters: int = knob(200_000_000, "train on about so many characters of the documents")
+    min_frequency: int = knob(2, "occurrences that a pair needs to be merged")
+    sample_characters: int = knob(200_000_000, "characters of the documents to train on, about")
     path: str | None = knob(None, "use this tokenizer's directory instead of training one")
 
 
 @dataclass
 class BlocksConfig:
-    """Packed token blocks on disk, built once for each fingerprint of what shapes them."""
+    """Packed token blocks on disk, built once for each fingerprint of documents and settings."""
 
     sequence_length: int = knob(128, "tokens in a training sequence")
     held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
     tokens_per_character: float | None = knob(
-        None, "train on no document with more tokens a character than this (Cramming: 0.3); null: on all"
+        None, "leave out documents with more tokens per character (Cramming: 0.3); null: leave out none"
     )
     workers: int | None = knob(None, "processes that clean documents (default: one for each core)")
     cache_dir: str | None = knob(
@@ -120,7 +120,7 @@ class RuntimeConfig:
 class EvaluationConfig:
     """Held-out evaluation, always at a mask rate of 15 %."""
 
-    every: float = knob(0.05, "evaluate each time so much progress is made (share of the budget)")
+    every: float = knob(0.05, "share of the budget between two evaluations")
     blocks: int = knob(512, "held-out blocks to score, at the most")
 
 
@@ -128,9 +128,9 @@ class EvaluationConfig:
 class CheckpointConfig:
     """Checkpoints to resume from."""
 
-    every_minutes: float = knob(15.0, "write one so often")
-    every_steps: int | None = knob(None, "and after each so many updates")
-    keep: int = knob(2, "keep so many of the latest")
+    every_minutes: float = knob(15.0, "minutes between two checkpoints")
+    every_steps: int | None = knob(None, "updates between two checkpoints, besides every_minutes")
+    keep: int = knob(2, "checkpoints to keep, the latest ones")
 
 
 @dataclass
@@ -148,7 +148,7 @@ class PrepareCommandConfig(PrepareConfig):
     """Settings of `python -m bertinchamps.prepare`."""
 
     cluster: Node = knob(
-        {}, "do it in tasks of a cluster: {name, **settings}; +cluster=slurm, +cluster=local"
+        {}, "prepare in tasks of a cluster: {name, **settings}; +cluster=slurm, +cluster=local"
     )
     stats: str | None = knob(
         None, "print statistics of the corpus, and write them as a page into this .html file"
@@ -174,12 +174,13 @@ class PretrainConfig(PrepareConfig):
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
-    hooks: list[Node] = knob([], "more that happens beside the updates, in order: [{name, **settings}]")
+    hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides initial weights, data order, masks and dropout")
     runs_dir: str = knob("runs", "new runs get a directory of their own in here")
     run_dir: str | None = knob(None, "use exactly this directory for the run")
     resume: str = knob(
-        "never", "auto: go on with the latest unfinished run of these settings; or a run's directory"
+        "never",
+        "auto: resume the latest unfinished run with these settings; or the directory of a run to resume",
     )
 
 
@@ -195,13 +196,15 @@ class FinetuneBatchConfig(BatchConfig):
 
 @dataclass
 class SelectionConfig:
-    """Which weights are kept: the best on dev, evaluated at the end of epochs. Test is scored once, with them."""
+    """Which weights are kept: the best on dev, evaluated at the end of epochs. Test is scored once, with these."""
 
-    every_epochs: float = knob(1.0, "evaluate on dev so often")
+    every_epochs: float = knob(1.0, "epochs between two evaluations on dev")
     metric: str | None = knob(
         None, "a dev score, the higher the better (default: the task's first: strict_f1, accuracy, …)"
     )
-    patience: int | None = knob(None, "stop after so many evaluations without a better one; null: never")
+    patience: int | None = knob(
+        None, "evaluations without a better score before training stops; null: no limit"
+    )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
 
 
@@ -227,13 +230,14 @@ class FinetuneConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
-    hooks: list[Node] = knob([], "more that happens beside the updates, in order: [{name, **settings}]")
+    hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides the head's initial weights, the order of examples and dropout")
     label: str | None = knob(None, "what the report calls the model (default: where it came from)")
     runs_dir: str = knob("runs", "new runs get a directory of their own in here; model=last looks here")
     run_dir: str | None = knob(None, "use exactly this directory for the run")
     resume: str = knob(
-        "never", "auto: go on with the latest unfinished run of these settings; or a run's directory"
+        "never",
+        "auto: resume the latest unfinished run with these settings; or the directory of a run to resume",
     )
 
 

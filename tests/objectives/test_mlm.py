@@ -371,7 +371,7 @@ def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -
 
 def test_whole_words_of_a_tokenizer_that_does_not_mark_them_are_refused(corpus: Corpus) -> None:
     unmarked = replace(corpus, vocabulary=replace(VOCABULARY, continuations=()))
-    with pytest.raises(UserError, match="does not mark subwords that go on with a word") as caught:
+    with pytest.raises(UserError, match="does not mark subwords that continue a word") as caught:
         objective(unmarked, whole_word=True)
     assert "objective.whole_word=false" in str(caught.value)
     assert objective(unmarked).predicted_fraction > 0

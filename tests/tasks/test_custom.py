@@ -192,7 +192,7 @@ def test_ner_tells_the_formats_and_how_a_broken_file_was_read(tmp_path: Path) ->
     for call in ("check", "read"):
         message = refused("ner", call, train=train)
         assert (
-            f"task.train={train}: the name tells no known format: a folder, .zip or .tar.gz is read as brat"
+            f"task.train={train}: no known format has this suffix: a folder, .zip or .tar.gz is read as brat"
             in message
         )
     broken = write(tmp_path / "notes.conll", f"{SECRET}\n")

@@ -107,7 +107,7 @@ def test_a_hub_out_of_reach_and_offline_mode_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "what"),
     [
-        ({"QUAERO.py": b"import datasets"}, "is published as a program"),
+        ({"QUAERO.py": b"import datasets"}, "is a loading script"),
         (as_parquet("medline", TOKENS, {"train": WORDS}), "no configuration 'emea'"),
         (as_parquet("emea", TOKENS, {"train": WORDS}), "needed are train and test"),
         (as_parquet("emea", TOKENS, {"train": WORDS, "test": WORDS}), "has no column ner_tags"),

@@ -133,7 +133,7 @@ def test_a_survey_meets_every_mistake_and_every_column(tmp_path: Path) -> None:
 def test_keys_without_end_are_no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "MOST_COLUMNS", 5)
     rows = (Input(str(n), "a", f"place {n}", fields=((f"key {n}", 1),)) for n in itertools.count())
-    with pytest.raises(UserError, match="place 5: more than 5 different keys are no columns"):
+    with pytest.raises(UserError, match="place 5: more than 5 different keys cannot be columns"):
         survey(Inputs(lambda: rows), nothing)
 
 

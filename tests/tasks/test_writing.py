@@ -101,7 +101,7 @@ def test_a_table_has_a_row_for_each_entity_and_one_for_a_text_without() -> None:
             "single_label",
             "jsonl",
             {"predicted": 1},
-            "a column is called 'predicted', as one that is to be written",
+            "a column is called 'predicted', which is also a column of the output",
         ),
         ("multi_label", "csv", {"probabilities": 1}, "called 'probabilities'"),
         ("ner", "csv", {"entity_type": 1}, "called 'entity_type'"),
@@ -137,7 +137,7 @@ def test_what_can_be_written_is_not_refused() -> None:
 def test_json_has_no_columns_that_stand_twice_and_brat_no_ids() -> None:
     twice = row(("id", "1"), ("", "a"), ("", "b"))
     check_of("single_label", "csv")(twice)
-    with pytest.raises(UserError, match=r"two columns have one name, .* write a \.csv"):
+    with pytest.raises(UserError, match=r"two columns have the same name, .* write a \.csv"):
         check_of("single_label", "jsonl")(twice)
     check = check_of("ner", "brat")
     check(row(("id", "P-1")))

@@ -1,1 +1,1 @@
-"""Every mistake of a configuration, in the user's key names: what each room says, gathered for each command."""
+"""Every mistake of a configuration, in the user's key names: the checks of all packages, gathered by command."""

@@ -1,4 +1,4 @@
-"""What can be wrong before fine-tuning starts: settings, examples, encoder; all of it told at once."""
+"""What can be wrong before fine-tuning starts: settings, examples, encoder; all mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _metric_problems(menu: tuple[str, ...], metric: str | None) -> list[str]:
     if metric is None or metric in menu:
         return []
     return [
-        f"selection.metric={metric}: no score that may choose{closest(metric, menu)} (one of: {', '.join(menu)})"
+        f"selection.metric={metric}: no dev score of this task{closest(metric, menu)} (one of: {', '.join(menu)})"
     ]
 
 
@@ -69,7 +69,7 @@ def _model_problems(config: FinetuneConfig) -> list[str]:
 
 def _number_problems(config: FinetuneConfig) -> list[str]:
     choice, dropout, patience = config.selection, config.dropout, config.selection.patience
-    batches_differ = "off is all there is here: batches differ in length, and each would be compiled anew"
+    batches_differ = "must be off: batches differ in length, and each length would be compiled anew"
     return broken(
         ("runtime.compile", config.runtime.compile, config.runtime.compile == "off", batches_differ),
         ("max_length", config.max_length, config.max_length >= 16, "must be at least 16"),
@@ -80,7 +80,7 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
             "selection.patience",
             patience,
             patience is None or patience >= 1,
-            "must be at least 1; null: never give up",
+            "must be at least 1; null: never stop early",
         ),
         ("selection.dev_share", choice.dev_share, 0 < choice.dev_share < 1, "a share between 0 and 1"),
     )
@@ -90,7 +90,7 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
     """Refuse examples or an encoder that cannot be used, before a directory is made.
 
     Raises:
-        UserError: all that is wrong with them, a line each.
+        UserError: every mistake, a line each.
     """
     found = examples.kind.example_problems(examples.splits, examples.labels)
     if encoder != SCRATCH:
@@ -114,7 +114,7 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
 
 
 def length_remarks(config: FinetuneConfig, encoder: str) -> list[str]:
-    """What has to be said of windows that are longer than the encoder was made for, where it can read them at all."""
+    """A remark where windows are longer than the encoder was trained for, but not too long for it."""
     if encoder == SCRATCH:
         made_for = config.arch.max_positions
     else:

@@ -36,7 +36,9 @@ def _input_problems(given: str) -> list[str]:
     if given == STREAM or source.is_file() or source.is_dir():
         return []
     if source.exists():
-        return [f"input={given}: neither a file nor a folder, and read twice; - reads standard input"]
+        return [
+            f"input={given}: neither a file nor a folder, so not to be read twice; - reads standard input"
+        ]
     return [f"input={given}: no such file or folder; - reads standard input"]
 
 
@@ -48,7 +50,7 @@ def _output_problems(given: str) -> list[str]:
         return [f"output={given}: is there already, and was not touched; choose another name"]
     if (left := unfinished(place)).exists():
         return [
-            f"output={given}: {left} is there, of a run that was interrupted or is not finished yet; "
+            f"output={given}: {left} exists, of a run that was interrupted or is not finished yet; "
             "remove or rename it, or choose another name"
         ]
     reason = why_not_writable(place)

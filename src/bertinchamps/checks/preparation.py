@@ -28,13 +28,13 @@ def problems(config: PrepareCommandConfig) -> list[str]:
 
 
 def _problems_of_prepared(config: PrepareCommandConfig) -> list[str]:
-    """What needs the documents, or was done already, where data=prepared."""
+    """Settings that make no sense with data=prepared, which has no documents and is an export already."""
     found = []
     if config.cluster:
         found.append("+cluster: a prepared corpus leaves the tasks of a cluster nothing to do; leave it out")
     if config.stats is not None:
         found.append(
-            f"stats={config.stats}: reads documents, which a prepared corpus does not bring; give it beside export="
+            f"stats={config.stats}: reads documents, which a prepared corpus does not have; set stats= with export="
         )
     if config.export is not None:
         found.append(f"export={config.export}: data.folder is an export already; copy that folder")
@@ -42,7 +42,7 @@ def _problems_of_prepared(config: PrepareCommandConfig) -> list[str]:
 
 
 def _place_problems(key: str, value: str) -> list[str]:
-    """Why nothing new can be written where a setting says."""
+    """Why a setting's path cannot be written."""
     place = Path(value).expanduser()
     if os.path.lexists(place):
         return [f"{key}={value}: is there already, and was not touched; choose another name"]

@@ -36,19 +36,19 @@ def problems(config: PretrainConfig) -> list[str]:
                 "budget.epochs",
                 epochs,
                 epochs is None or not config.data.get("online"),
-                "with data.online=true nobody knows where an epoch ends",
+                "with data.online=true the length of an epoch is unknown",
             ),
         ),
     ]
     if any("arch.stock=" in problem for problem in found):
         found.append(
-            "a recipe may set parts of arch, and experiment=short does; experiment=paper leaves it whole"
+            "a recipe may change settings of arch, and experiment=short does; experiment=paper changes none"
         )
     return found
 
 
 def remarks(config: PretrainConfig) -> list[str]:
-    """What is allowed, and perhaps not what the user wants."""
+    """Settings that are allowed, but perhaps not intended."""
     hours, size = config.budget.hours or math.inf, config.batch.size
     if hours >= 1 or size < LARGE_BATCH:
         return []

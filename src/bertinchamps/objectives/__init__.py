@@ -20,11 +20,11 @@ def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device
 
     Args:
         config: the settings.
-        corpus: that is learnt from.
-        device: where the model will be.
+        corpus: to train on.
+        device: of the model.
 
     Raises:
-        UserError: the corpus is not what the objective needs.
+        UserError: the corpus does not fit the objective.
     """
     return objectives.build(
         **config.objective,

@@ -26,7 +26,7 @@ class Masking:
 
     Args:
         vocabulary: which ids are special, and which continue a word.
-        seed: with position and column it decides everything.
+        seed: decides the masks, with position and column.
         sequence_length: S.
         mask_rate: K = round(rate · S) targets in each block.
         whole_word: see `MaskedLanguageModeling`.
@@ -70,7 +70,7 @@ class Masking:
         cells = positions[:, None] * length + columns  # [B, S]: a number for each cell of the stream
         candidates = self._ordinary[ids]  # [B, S]
         keys = self._word_keys(ids, cells, candidates) if self._whole_word else _random(cells, self._choice)
-        # No two of a block are equal, because devices order equal keys in ways of their own.
+        # Keys of a block are unique, because devices differ in the order of equal keys.
         keys = torch.where(candidates, keys, LAST) // length * length + columns
         chosen = keys.topk(self.targets, dim=1, largest=False).indices.sort(dim=1).values  # [B, K]
         originals = ids.gather(1, chosen)
@@ -89,7 +89,7 @@ class Masking:
     def _word_keys(self, ids: Tensor, cells: Tensor, candidates: Tensor) -> Tensor:
         """Sort keys [B, S] that put whole words first, then one-subword words, then the rest.
 
-        Words are taken in random order as long as they fit into K; what is left of K is filled with
+        Words are taken in random order as long as they fit into K; the rest of K is filled with
         one-subword words, so that the number of targets is fixed and no word is masked in part unless a
         block has no one-subword word left.
         """
@@ -119,9 +119,9 @@ def _random(cells: Tensor, start: int) -> Tensor:
 
 
 def _start(seed: int, purpose: str) -> int:
-    """Where the random sequence of a seed and a purpose starts.
+    """The start of the random sequence of a seed and a purpose.
 
-    A hash, because steps of one sequence would make the masks of a seed those of the next one, moved.
+    The start is a hash, because consecutive starts would give shifted copies of the same masks.
     """
     digest = hashlib.blake2b(f"{seed} {purpose}".encode(), digest_size=8).digest()
     return _signed(int.from_bytes(digest, "big"))

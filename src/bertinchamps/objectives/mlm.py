@@ -49,13 +49,13 @@ class MaskedLanguageModeling(Objective):
         corpus: blocks to train on and held-out blocks.
         seed: of order and masks.
         evaluation_blocks: held-out blocks to score, at the most.
-        device: where the model is, and where masks are made.
+        device: of the model and the masks.
         arch: of a new model; None where none is built.
         mask_rate: share of the tokens that are targets.
         whole_word: choose whole words instead of subwords; the last gap is filled with one-subword words.
 
     Raises:
-        UserError: whole words are asked for, and the tokenizer does not say where they end.
+        UserError: `whole_word` is set, and the tokenizer does not mark where words end.
     """
 
     name = "mlm"
@@ -73,8 +73,9 @@ class MaskedLanguageModeling(Objective):
         super().__init__(corpus, arch)
         if whole_word and not corpus.vocabulary.continuations:
             raise UserError(
-                f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark subwords that go "
-                "on with a word (as ## does in WordPiece), so nobody knows where words end; objective.whole_word=false"
+                f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark subwords that "
+                "continue a word (as ## does in WordPiece), so word boundaries are unknown; set "
+                "objective.whole_word=false"
             )
         self._seed, self._device = seed, device
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
@@ -90,7 +91,7 @@ class MaskedLanguageModeling(Objective):
         return BertinchampsForMaskedLM(config)
 
     def load_model(self, folder: Path) -> BertinchampsForMaskedLM:
-        """The same from a checkpoint, strictly."""
+        """The model of a checkpoint, loaded strictly."""
         return load_masked_lm(folder)
 
     def flops_per_token(self, model: nn.Module) -> float:

@@ -1,4 +1,4 @@
-"""What all objectives share: an encoder of ours, the corpus' tokenizer beside it, and how a finished run is told."""
+"""What all objectives share: building and saving the encoder with the corpus' tokenizer, and a run's summary."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Objective(Problem):
 
     @abstractmethod
     def scores_in_words(self, scores: Mapping[str, float]) -> str:
-        """Held-out scores for people, each with its unit."""
+        """Held-out scores as printed, each with its unit."""
 
     def summary_lines(self, summary: Mapping[str, Any], folder: Path) -> Iterator[str]:
-        """What a finished run is worth, for people.
+        """The lines that are printed of a finished run: scores, cost and paths.
 
         Args:
-            summary: what `results` gave.
+            summary: what `results` returned.
             folder: the run's directory.
         """
         spent = summary["spent"]
@@ -71,7 +71,7 @@ class Objective(Problem):
         yield f"model      {folder / 'model'}"
 
     def build_model(self, resumed_from: Path | None) -> BertinchampsPreTrainedModel:
-        """A new model, or that of a checkpoint."""
+        """A new model, or the model of a checkpoint."""
         # Read now: the model gets the tokenizer as it was when the run began.
         folder = self.corpus.tokenizer_folder
         self._tokenizer = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES}

@@ -1,1 +1,1 @@
-"""Downstream tasks. A reader (`readers/`) gives examples; a kind (`kinds/`) says what is learnt from them."""
+"""Downstream tasks. A reader (`readers/`) reads examples; a kind (`kinds/`) makes targets and predictions of them."""

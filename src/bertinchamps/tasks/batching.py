@@ -1,8 +1,7 @@
-"""The order of examples: a cursor in an endless stream, updates of similar length, and nothing to remember.
+"""The order of training examples: an endless stream that seed and update size decide; a cursor is all that resumes it.
 
-Position p is an example of epoch `p div N`, in an order that the seed decides. Within a stretch of some
-updates the examples are sorted by length, so that those of an update need little padding. What an update
-holds depends on the seed and the update's size, not on the micro-batch.
+Item p of the stream is one of N examples, of epoch `p div N`. Within a stretch of some updates the examples are
+sorted by length, so that an update needs little padding. The micro-batch does not change what an update holds.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from bertinchamps.data.order import order
 
 UPDATES_SORTED_TOGETHER = 32
 SHORTEST_SHARE = 0.8  # of the length of a batch's longest example
-ENOUGH_SUBWORDS = 512  # in a batch: matrix products of fewer rows are less than fully fast on a processor
+ENOUGH_SUBWORDS = 512  # in a batch: matrix products of fewer rows do not reach a CPU's full speed
 
 
 def batches_of(
@@ -27,7 +26,7 @@ def batches_of(
     Args:
         lengths: of each example, in subwords.
         seed: of the order.
-        cursor: of the first example; a multiple of `micro_batch`, as those given out are.
+        cursor: of the first example; a multiple of `micro_batch`, as every yielded cursor is.
         update: examples in an update.
         micro_batch: examples in a micro-batch; divides `update`.
 
@@ -35,7 +34,7 @@ def batches_of(
         Indices of examples, and the cursor after them.
     """
     sizes = np.asarray(lengths)
-    # never over more than an epoch, or the copies of an example would meet in one update
+    # at most an epoch: a longer stretch could put an example into an update twice
     stretch = update * max(1, min(UPDATES_SORTED_TOGETHER, len(sizes) // update))
     while True:
         first = cursor - cursor % stretch
@@ -51,8 +50,8 @@ def batches_of(
 def in_length_order(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """Indices of all examples once, in batches of similar length, the longest first.
 
-    A batch has `size` examples, or fewer where the next ones are much shorter than its first: few examples of all
-    lengths would otherwise share a batch that is half padding.
+    A batch has `size` examples, or fewer where the next example is much shorter than the batch's first, so that
+    little of a batch is padding.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):

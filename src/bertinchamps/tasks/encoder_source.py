@@ -1,4 +1,4 @@
-"""Which encoder a fine-tuning run begins with (`model=`), and its tokenizer."""
+"""The encoder that a fine-tuning run starts from (`model=`), and the encoder's tokenizer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SCRATCH = "scratch"
 
 
 def encoder_name(config: FinetuneConfig) -> Path | str:
-    """The directory or the name on the Hub that `model=` means today, or scratch.
+    """What `model=` resolves to: a directory, a name on the Hub, or "scratch".
 
     Raises:
-        UserError: there is no such directory, or no run yet.
+        UserError: there is no such directory, or no finished run yet.
     """
     if config.model == "last":
         run = last_finished(config.runs_dir, "pretrain")
@@ -41,7 +41,7 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
     for candidate in (folder, folder / "model"):
         if (candidate / "config.json").is_file():
             return candidate
-    # who names a folder that is here means one below it: a name is not sent to the Hub by mistake
+    # FOLDER/NAME with an existing FOLDER is a path: a mistyped path must not be looked up on the Hub
     local = "/" in config.model and Path(folder.parts[0]).is_dir()
     if folder.exists() or local or config.model.startswith((".", "/", "~")) or config.model.count("/") > 1:
         raise UserError(f"model={config.model}: no model there (no config.json, and no model/config.json)")
@@ -49,7 +49,7 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
 
 
 def open_encoder(config: FinetuneConfig, run: Run, resumed_from: Path | None) -> tuple[Any, EncoderSource]:
-    """The tokenizer, and where the encoder comes from: a checkpoint, a model, or scratch.
+    """The tokenizer, and the source of the encoder: a checkpoint, a model, or scratch.
 
     Raises:
         UserError: the tokenizer cannot be opened.
@@ -67,7 +67,7 @@ def open_encoder(config: FinetuneConfig, run: Run, resumed_from: Path | None) ->
 
 
 def prepare_tokenizer(config: FinetuneConfig, run: Run, texts: Iterator[str]) -> None:
-    """Train the tokenizer of a model from scratch on some texts, into the run's directory, unless it is there."""
+    """Train the tokenizer of a model from scratch on `texts`, into the run's directory, unless there is one."""
     folder = _own_tokenizer(config, run)
     if config.model == SCRATCH and config.tokenizer.path is None and not folder.exists():
         write_directory(folder, lambda new: train_tokenizer(config.tokenizer, texts, new, tell))

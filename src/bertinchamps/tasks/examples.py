@@ -1,4 +1,4 @@
-"""The examples of a fine-tuning run, read and looked at before anything is written or computed."""
+"""The examples of a fine-tuning run, read and checked before anything is written or computed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bertinchamps.tasks.readers.custom import named_after
 from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
 
 LONGEST_LABEL = 100  # characters of a title in the name of a directory
-CARVING_SEED = 0  # runs of different seeds are to be compared, so they share one dev split
+CARVING_SEED = 0  # the same for every seed of training, so that runs of different seeds share one dev split
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a reader gave, in its final splits.
+    """The examples of a reader, in the final splits.
 
     Attributes:
         title: what the report calls the task.
         kind: what is predicted.
         splits: train, dev, and test where there is one.
-        labels: types of entities, or classes, sorted; none where numbers are predicted.
-        remarks: what has to be said beside any score.
-        fingerprint: a name for exactly these examples in exactly these splits.
+        labels: types of entities, or classes, sorted; none for regression.
+        remarks: caveats that belong beside every score.
+        fingerprint: a hash of the examples and their splits.
     """
 
     title: str
@@ -48,16 +48,16 @@ class Examples:
         return "_".join([title, *([head] if self.kind.has_heads else []), f"seed{seed}"])
 
     def texts(self) -> Iterator[str]:
-        """The texts of train, of pairs both, in order; empty ones are left out."""
+        """The texts of train in order, both texts of a pair; empty texts are left out."""
         for example in self.splits["train"]:
             yield from filter(None, (example.text, getattr(example, "pair", None)))
 
 
 def read_examples(config: FinetuneConfig) -> Examples:
-    """Read the examples that `task` names; dev is carved from train where the data have none.
+    """Read the examples that `task` names; dev is carved from train where the data have no dev split.
 
     Raises:
-        UserError: they cannot be read, or nothing can be learnt from them.
+        UserError: the examples cannot be read, or have nothing to learn.
     """
     reader = readers.build(**config.task)
     title = _title(config)

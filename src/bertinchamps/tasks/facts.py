@@ -1,5 +1,4 @@
-"""What a fine-tuned model needs besides its weights, in task.json beside them: it is built from these facts
-when it is trained, and again when it labels new text."""
+"""task.json: what a fine-tuned model is built from besides its weights, for training and again for prediction."""
 
 from __future__ import annotations
 
@@ -10,23 +9,23 @@ from pathlib import Path
 from bertinchamps.errors import UserError
 
 FILE = "task.json"
-FORMAT = 1  # raise it when old files would be read wrongly
+FORMAT = 1  # to be raised when old files would be misread
 RENAMED_KINDS = {"number": "regression"}  # in files of earlier versions → the kind
 
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """The facts.
+    """The content of task.json.
 
     Attributes:
         title: of the task, such as quaero_emea.
         kind: the entry of `tasks.kinds`, such as "ner".
-        head: the entry of heads, such as "nested"; None where the kind has one head alone.
+        head: the entry of heads, such as "nested"; None where the kind has a single head.
         labels: types of entities, or classes, in the order of the head's outputs.
         max_length: tokens of a window.
-        mean: of the numbers of train.
-        deviation: their standard deviation.
-        pairs: whether it reads two texts at a time.
+        mean: mean target of train, for regression.
+        deviation: standard deviation of train's targets, for regression.
+        pairs: whether an example is a pair of texts.
         format: version of this file.
     """
 
@@ -50,19 +49,21 @@ def read_facts(folder: Path) -> TaskFacts:
     """The facts of a fine-tuned model's directory.
 
     Raises:
-        UserError: it has none, or those of another version.
+        UserError: there is no task.json, or it is damaged or of another version.
     """
     file = folder / FILE
     if not file.is_file():
         raise UserError(
-            f"{folder}: no {FILE} there, so not a model that bertinchamps fine-tuned; "
+            f"{folder}: no {FILE} there, so this is not a model that bertinchamps fine-tuned; "
             "give a run of `python -m bertinchamps.finetune`"
         )
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:
-            raise UserError(f"{file}: of format {facts['format']}, and this bertinchamps reads {FORMAT}")
+            raise UserError(
+                f"{file}: format {facts['format']}, but this version of bertinchamps reads {FORMAT}"
+            )
         kind = RENAMED_KINDS.get(facts["kind"], facts["kind"])
         return TaskFacts(**{**facts, "kind": kind, "labels": tuple(facts["labels"])})
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not as it was written ({type(error).__name__})") from error
+        raise UserError(f"{file}: damaged ({type(error).__name__})") from error

@@ -1,4 +1,4 @@
-"""Fine-tuning as a `training.assembly.Problem`: an encoder, a head, examples, predictions and honest scores."""
+"""Fine-tuning as a `training.assembly.Problem`: encoder, head, examples, predictions and scores."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class FineTuning(Problem):
 
     Args:
         config: the settings.
-        examples: what is learnt from, and of which kind.
-        run: the directory; its tokenizer is there where the model begins from scratch.
-        device: where the model will be.
+        examples: the examples and their kind.
+        run: the run's directory, which holds the tokenizer of a model from scratch.
+        device: of the model.
 
     Attributes:
-        metric: the dev score that chooses among weights.
+        metric: the dev score that selects the weights.
     """
 
     def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, device: torch.device) -> None:
@@ -63,22 +63,22 @@ class FineTuning(Problem):
         return self._task.evaluate(model)
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
-        """The encoder with the head of the kind; `resumed_from` was opened with the tokenizer."""
+        """The encoder with the kind's head; `open_encoder` was given `resumed_from` already."""
         del resumed_from
         return self._kind.build_model(self.facts, self._source)
 
     def flops_per_token(self, model: nn.Module) -> float:
-        """Of a row of `max_length` tokens."""
+        """FLOPs per token in a sequence of `max_length` tokens."""
         tuned: Any = model
         return downstream_flops_per_token(model, tuned.model.config, self._config.max_length)
 
     def narrow(self, model: nn.Module) -> None:
-        """Of the token embedding only the rows that training reads are trained."""
+        """Train only those rows of the token embedding whose ids occur in train."""
         tuned: Any = model
         train_rows(tuned.model, self._task.train_ids())
 
     def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
-        """The model, the counts of each split, its labels, and all remarks."""
+        """The model, the counts and labels of each split, and all remarks."""
         yield f"model      {parameters:,} parameters, from {self._source.name}"
         for split in self._task.splits:
             yield f"{split:<10} {_counts(self._task.facts(split))}"
@@ -96,7 +96,7 @@ class FineTuning(Problem):
         """Predict every split with the chosen weights, write the predictions, score dev and test once."""
         trainer, run = training.trainer, training.run
         scores = self._scores(training)
-        spent, begun = trainer.clock.spent, read_facts(run.folder)
+        spent, started = trainer.clock.spent, read_facts(run.folder)
         before = run.state.get("spent", {}).get("seconds", 0.0)
         settings = settings_but_the_seed(asdict(self._config))
         selection = cast(Selection, training.scoring)
@@ -104,14 +104,14 @@ class FineTuning(Problem):
             "task": self.facts.title,
             "kind": self.facts.kind,
             "head": self.facts.head,
-            "model": begun["encoder"],
-            "model_label": self._config.label or self._model_label(begun["encoder"]),
+            "model": started["encoder"],
+            "model_label": self._config.label or self._model_label(started["encoder"]),
             "parameters": training.parameters,
             "seed": self._config.seed,
-            "settings": {"model": begun["encoder"], **settings},
-            "command": begun["command"],
-            "versions": {"python": begun["python"], **begun["versions"]},
-            "data_fingerprint": begun["data_fingerprint"],
+            "settings": {"model": started["encoder"], **settings},
+            "command": started["command"],
+            "versions": {"python": started["python"], **started["versions"]},
+            "data_fingerprint": started["data_fingerprint"],
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
             "cost": {
@@ -129,7 +129,7 @@ class FineTuning(Problem):
         }
 
     def _scores(self, training: Training) -> dict[str, Any]:
-        """Scores of dev and test; the predictions of all splits are written."""
+        """Write the predictions of all splits; return the scores of dev and test."""
         model, scores = training.trainer.model, {}
         folder = training.run.folder / "predictions"
         folder.mkdir(exist_ok=True)
@@ -150,10 +150,10 @@ class FineTuning(Problem):
 
 
 def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    """The scores of a finished run, for people.
+    """The lines that are printed of a finished run: scores and paths.
 
     Args:
-        results: what results.json holds.
+        results: the content of results.json.
         folder: the run's directory.
     """
     for split, protocols in results["scores"].items():

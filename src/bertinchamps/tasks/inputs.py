@@ -1,6 +1,6 @@
-"""What `predict` labels: the texts of files, folders and tables, one after the other, with all that stands beside them.
+"""The texts that `predict` labels, streamed from files, folders and tables with their other columns.
 
-They are read twice: first as a whole, so that whatever is wrong is told before anything is computed, then in portions.
+The input is read twice: once to report all that is wrong before anything is computed, then in portions.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bertinchamps.textfiles.opening import whole
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 STREAM = "-"
-ID = "id"  # the column of names where none is named
-TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21  # of a portion in memory; enough to have many of a length
+ID = "id"  # the default column of ids
+TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21  # of a portion in memory; many enough to batch by length
 MOST_COLUMNS = 10_000
 KNOWN = "a folder of .txt, .txt, and .csv .tsv .jsonl, each of which may be .gz or .zst"
 
@@ -31,12 +31,12 @@ class Input(NamedTuple):
     """One text to label.
 
     Attributes:
-        name: its id where it has one, or its file and place; names its files of brat.
+        name: the id, or else file and line; brat files are named after it.
         text: the text.
-        place: file and place, for messages.
+        place: file and line, for messages.
         pair: the second text, for models of pairs.
-        words: of its one sentence, where the file says them.
-        fields: what the file has of it, column by column, its name among them; a column of a table may stand twice.
+        words: character ranges of words, where the file has words; the text is one sentence then.
+        fields: (column, value) of the text's row, the id included; a table may have a column twice.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Input(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """All texts to label, as often as they are asked for.
+    """All texts to label; they can be read repeatedly.
 
     Attributes:
-        read: reads them.
-        id_column: the column of names.
-        text_column: the column of texts; None where the files hold nothing else.
-        separator: of the `.csv` that they are from; None for other files.
-        quotes: whether a quote is a character like any other there, as in a `.tsv`.
+        read: a new iterator over the texts.
+        id_column: the column of ids.
+        text_column: the column of texts; None for files of plain text.
+        separator: of a `.csv`; None for other files.
+        quotes: whether quotes are ordinary characters, as in a `.tsv`.
     """
 
     read: Callable[[], Iterator[Input]]
@@ -66,7 +66,7 @@ class Inputs:
     quotes: bool = False
 
     def portions(self) -> Iterator[list[Input]]:
-        """The texts in their order, TEXTS_AT_ONCE or as many as have CHARACTERS_AT_ONCE."""
+        """Lists of texts in order, each of TEXTS_AT_ONCE texts or CHARACTERS_AT_ONCE characters."""
         portion: list[Input] = []
         size = 0
         for given in self.read():
@@ -80,15 +80,15 @@ class Inputs:
 
 
 def open_inputs(config: PredictConfig, words: bool, pairs: bool) -> Inputs:
-    """The texts to label, if they are what the model reads.
+    """Open the texts to label.
 
     Args:
         config: input and columns.
-        words: files of words (CoNLL) are read, too, and names of texts are to be names of files (`Kind.reads_words`).
+        words: CoNLL files are allowed, and names of texts must be usable as file names (`Kind.reads_words`).
         pairs: the model reads pairs of texts.
 
     Raises:
-        UserError: the name tells no known format, a table lacks a column, or single texts are given for pairs.
+        UserError: the format is unknown, a table lacks a column, or a model of pairs gets single texts.
     """
     if (config.pair_field is not None) != pairs:
         raise UserError(
@@ -99,7 +99,7 @@ def open_inputs(config: PredictConfig, words: bool, pairs: bool) -> Inputs:
     inputs = _open(config.input, words, columns, config.id_field)
     if pairs and inputs.text_column is None:
         raise UserError(
-            f"input={config.input}: single texts, and the model reads pairs: give a .csv, .tsv or .jsonl with both"
+            f"input={config.input}: single texts, but the model reads pairs: give a .csv, .tsv or .jsonl of pairs"
         )
     return inputs
 
@@ -131,7 +131,7 @@ def _open(source: str, words: bool, columns: tables.Columns, id_field: str | Non
 
 
 def _alone(name: str, text: str, place: str, words: Words | None = None) -> Input:
-    """A text with nothing beside it but its name."""
+    """A text without other columns."""
     return Input(name, text, place, words=words, fields=((ID, name),))
 
 
@@ -167,7 +167,7 @@ def _rows(
 
 
 def _identity(value: Any, where: str) -> str:
-    """A text or a number as a name; nothing for whatever else stands there."""
+    """A string or a number as an id; "" for any other value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     if not json_lines.is_text(str(value)):
@@ -176,12 +176,12 @@ def _identity(value: Any, where: str) -> str:
 
 
 class Survey(NamedTuple):
-    """What a first reading of all texts found.
+    """What the first pass over all texts found.
 
     Attributes:
         texts: how many.
-        columns: all that the rows have, in the order in which they are met; of a table as its header has them.
-        quoted: texts of a `.tsv` in quotes that perhaps enclose them.
+        columns: those of all rows, in order of first occurrence; for a table, those of the header.
+        quoted: texts of a `.tsv` that begin and end with a quote.
     """
 
     texts: int
@@ -189,7 +189,7 @@ class Survey(NamedTuple):
     quoted: int
 
     def notes(self) -> list[str]:
-        """What the user may want to know before all texts are labelled."""
+        """Warnings to print before labelling starts."""
         if not self.quoted:
             return []
         return [f"{self.quoted:,} of {self.texts:,} texts are in quotes, which are kept: {QUOTED_TSV}"]
@@ -200,10 +200,10 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
 
     Args:
         inputs: the texts.
-        check: raises UserError for one that cannot be written again.
+        check: raises UserError for a text that the output format cannot hold.
 
     Raises:
-        UserError: a text cannot be read, see `check`, or rows have more different keys than columns can be.
+        UserError: a text cannot be read or written, or the rows have more than MOST_COLUMNS different keys.
     """
     columns: dict[str, None] = {}
     header: tuple[str, ...] = ()
@@ -217,13 +217,13 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
         if names != header or texts == 1:
             columns.update(dict.fromkeys(names))
         if len(columns) > MOST_COLUMNS:
-            raise UserError(f"{given.place}: more than {MOST_COLUMNS:,} different keys are no columns")
+            raise UserError(f"{given.place}: more than {MOST_COLUMNS:,} different keys cannot be columns")
     same = len(columns) <= len(header) and set(columns) == set(header)
     return Survey(texts, header if same else tuple(columns), quoted)
 
 
 def unique(names: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a name was not seen before, in little memory; begins with some that were."""
+    """A function that is true for the first occurrence of a name; `names` occurred before. Only hashes are stored."""
     seen = set(map(hash, names))
 
     def is_new(name: str) -> bool:

@@ -21,10 +21,10 @@ FORMATS = ("brat", *list(SUFFIXES)[:-1])
 
 @contextmanager
 def open_output(config: PredictConfig, form: str) -> Iterator[Path | None]:
-    """The place to write, which gets its final name at the end; None for standard output.
+    """The path to write to, which gets its final name at the end; None for standard output.
 
     Raises:
-        UserError: it cannot be written; the message names what was labelled until then.
+        UserError: the output cannot be written; the message names the unfinished file.
         Stopped: by Ctrl-C.
     """
     if config.output == STREAM:
@@ -36,29 +36,29 @@ def open_output(config: PredictConfig, form: str) -> Iterator[Path | None]:
         with progressive(output, folder=form == "brat") as place:
             yield place
     except OSError as error:
-        kept = f"; what was labelled is in {left}" if left.exists() else ""
+        kept = f"; the texts labelled so far are in {left}" if left.exists() else ""
         raise UserError(f"output={config.output}: cannot be written ({error.strerror}){kept}") from error
     except KeyboardInterrupt:
         raise Stopped(
-            f"stopped; what was labelled until now is in {left}" if left.exists() else "stopped"
+            f"stopped; the texts labelled so far are in {left}" if left.exists() else "stopped"
         ) from None
     except BaseException:
         if left.exists():
-            tell(f"not finished: what was labelled until now is in {left}")
+            tell(f"not finished: the texts labelled so far are in {left}")
         raise
 
 
 def format_of(config: PredictConfig, kind: Kind, facts: TaskFacts) -> str:
-    """The format to write: `format=`, or what the name of the output says.
+    """The format to write: `format=`, or the one that the suffix of `output=` names.
 
     Raises:
-        UserError: the format cannot be told, or the answers of this kind of model have no place in it.
+        UserError: the suffix is unknown, or the format cannot hold the predictions of this kind.
     """
     form = config.format if config.format != "auto" else _named_format(config.output, kind)
     if form not in kind.formats:
         raise UserError(
-            f"output={config.output}: model={config.model} gives classes, which are written as JSON lines or a table: "
-            "end it in .jsonl, .csv or .tsv"
+            f"output={config.output}: model={config.model} predicts classes, which are written as JSON lines or a "
+            "table: end the name in .jsonl, .csv or .tsv"
         )
     if form == "tsv" and not all(map(fits_tsv, facts.labels)):
         raise UserError(f"output={config.output}: a label of the model has a tab or a line end; write a .csv")
@@ -74,5 +74,5 @@ def _named_format(output: str, kind: Kind) -> str:
             return form
     more = ", .conll or .html, give a folder for brat, or set format=" if "conll" in kind.formats else ""
     raise UserError(
-        f"output={output}: what {suffix} should hold is not known; end it in .jsonl, .csv or .tsv{more}"
+        f"output={output}: no format has the suffix {suffix!r}; end the name in .jsonl, .csv or .tsv{more}"
     )

@@ -27,10 +27,10 @@ class SavedModel:
     """A model that is ready to label texts.
 
     Attributes:
-        kind: what it predicts.
-        facts: what its task.json says.
+        kind: what the model predicts.
+        facts: the content of task.json.
         model: on the runtime's device, in evaluation mode.
-        predictor: turns texts into its inputs, and its logits into answers.
+        predictor: turns texts into the model's inputs, and the model's logits into predictions.
         runtime: device and precision.
     """
 
@@ -42,12 +42,12 @@ class SavedModel:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """The context in which it labels: no gradients, and the runtime's precision."""
+        """The context for predictions: no gradients, and the runtime's precision."""
         with torch.inference_mode(), self.runtime.arithmetic():
             yield
 
     def answers(self, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
-        """What the model says of some texts; counts in `cut` those that are read by their beginning."""
+        """A prediction for each text; adds the number of truncated texts to `cut`."""
         return self.predictor.predict(self.model, texts, cut)
 
 
@@ -55,13 +55,13 @@ def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> 
     """Open a fine-tuned model.
 
     Args:
-        folder: its directory.
-        facts: what its task.json says.
-        batch: windows or texts that go through it at once.
+        folder: the model's directory.
+        facts: the content of task.json.
+        batch: windows or texts that go through the model at once.
         runtime: device and precision.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the model cannot be read.
     """
     kind = kinds.build(facts.kind)
     model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))

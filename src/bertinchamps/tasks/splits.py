@@ -1,4 +1,4 @@
-"""Training, dev and test examples: which are set aside, and which labels there are."""
+"""Train, dev and test splits: carving a dev split, names and counts of labels, and remarks."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bertinchamps.spans import without_edges
 from bertinchamps.tasks.readers import Splits
 
 Record = AnnotatedText | LabelledText
-LABELS_SHOWN = 20  # of a split, on the screen
-LONGEST_SHOWN = 40  # characters of a label there
+LABELS_SHOWN = 20  # labels of a split that are printed
+LONGEST_SHOWN = 40  # characters of a label that is printed
 OTHERWISE = "written otherwise, as 0.0 is beside 0 and Oui beside oui"
 
 
 def with_dev(splits: Splits, share: float, seed: int) -> Splits:
     """The splits, with a dev split taken from train where the data have none. Test is never touched.
 
-    The choice follows a hash of the text and the seed, whatever the order of the examples and the process. Examples
-    with the same (first) text stay on one side, so dev holds no premise and no copy that was trained on. Where each
-    example has one class, every class gives its share; the last example of a class or type stays in train.
+    A hash of text and seed decides, so the order of the examples and the process do not matter. Examples with the same
+    (first) text go to the same split, so dev has no premise and no copy of a training example. Where each example has
+    one class, dev is stratified by class; the last text of a class or type stays in train.
 
     Args:
         splits: as a reader gives them.
         share: of the training examples, between 0 and 1.
-        seed: another seed, another choice.
+        seed: of the choice.
 
     Raises:
         UserError: the share is not between 0 and 1, or there are too few examples for it.
@@ -67,7 +67,7 @@ def _chosen(train: Sequence[Record], share: float, seed: int) -> set[str]:
     labels: dict[str, set[str]] = defaultdict(set)
     for record in train:
         labels[record.text] |= _labels_of(record)
-    left = Counter(label for own in labels.values() for label in own)  # in how many texts of train each is
+    left = Counter(label for own in labels.values() for label in own)  # label → texts of train that have it
     strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for text, classes in _classes(train).items():
         strata[classes].append(text)
@@ -87,7 +87,7 @@ def _chosen(train: Sequence[Record], share: float, seed: int) -> set[str]:
 
 
 def _classes(train: Sequence[Record]) -> dict[str, tuple[str, ...]]:
-    """Each text with the classes of its examples, or with nothing where examples have not exactly one class."""
+    """Text → the classes of its examples; no classes unless every example has exactly one class."""
     classes: dict[str, set[str]] = defaultdict(set)
     single = _have_one_class(train)
     for record in train:
@@ -100,14 +100,14 @@ def _hash(text: str, seed: int) -> bytes:
 
 
 def label_names(splits: Splits) -> tuple[str, ...]:
-    """The names of entity types or classes in train, sorted by code points; none for numbers.
+    """The names of entity types or classes in train, sorted by code points; none for regression.
 
-    Where an example may have any number of labels, those that train lacks are left to be missed.
+    Where an example may have any number of labels, dev and test may have labels that train lacks.
 
     Raises:
-        UserError: train has no text, or no label at all; dev or test has one that train lacks, where each example has
-            exactly one; or dev has labels, and train none of them. Labels are not named: where the wrong column was
-            given, they are the texts.
+        UserError: train has no text or no label; each example has one class, and dev or test has a class that train
+            lacks; or train has none of dev's labels. Messages do not quote labels, which are texts where the user
+            named the wrong column.
     """
     train = cast(Sequence[Record], splits["train"])
     if not any(record.text.strip() for record in train):
@@ -129,8 +129,8 @@ def label_names(splits: Splits) -> tuple[str, ...]:
             )
         if split == "dev" and found and not names & found.keys():
             raise UserError(
-                f"task.dev: none of its {len(found)} labels is in the training examples, so no score could choose "
-                f"among weights{_alike_hint(unseen, names)}. Correct their names, or give another dev split"
+                f"task.dev: none of its {len(found)} labels is in the training examples, so no score could select "
+                f"the weights{_alike_hint(unseen, names)}. Correct the labels, or give another dev split"
             )
     return tuple(sorted(names))
 
@@ -144,14 +144,14 @@ def _have_one_class(records: Sequence[Record]) -> bool:
 
 
 def _alike_hint(unseen: Collection[str], names: Collection[str]) -> str:
-    """How many of some labels are perhaps others that are written otherwise."""
+    """How many unseen labels are perhaps another spelling of a known label, as a part of a message."""
     known = set(map(_form, names))
     alike = sum(_form(label) in known for label in unseen)
     return f"; in train, {alike} of them are perhaps {OTHERWISE}" if alike else ""
 
 
 def _form(label: str) -> str:
-    """What two ways to write one label have in common: 0 and 0.0, oui and Oui, a_b and "a b"."""
+    """A normal form, the same for two spellings of one label: 0 and 0.0, oui and Oui, a_b and "a b"."""
     plain = " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", label).casefold().strip()))
     try:
         return repr(float(plain.replace(",", ".")))
@@ -160,12 +160,12 @@ def _form(label: str) -> str:
 
 
 def label_counts(splits: Splits) -> dict[str, Counter[str]]:
-    """How many entities of each type, or examples of each class, each split has."""
+    """Split → the number of entities of each type, or of examples of each class."""
     return {split: _labels(splits, split) for split in SPLITS if splits.get(split)}
 
 
 def label_lines(splits: Splits) -> list[str]:
-    """`label_counts` for people, a line a split, the commonest first; none where numbers are predicted."""
+    """`label_counts` as lines to print, one a split, the most frequent label first; none for regression."""
     lines = []
     for split, counts in label_counts(splits).items():
         ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -179,14 +179,14 @@ def label_lines(splits: Splits) -> list[str]:
 
 
 def _shown(label: str) -> str:
-    """A label as a line of a terminal may show it; one that is none but a text of a document is not shown."""
+    """A label for the terminal; only the length of one so long that it may be a document's text."""
     if len(label) <= LONGEST_SHOWN and label.isprintable():
         return label
     return f"(a label of {len(label)} characters)"
 
 
 def split_remarks(splits: Splits) -> list[str]:
-    """What about the splits has to be said beside scores: texts that were trained on, nothing to find, odd labels."""
+    """Caveats for the report: empty texts, texts that are also in train, unseen labels, a test without entities."""
     remarks = _label_remarks(splits)
     train = {_content(record) for record in splits["train"]}
     for split in SPLITS:
@@ -212,7 +212,7 @@ def split_remarks(splits: Splits) -> list[str]:
 
 
 def _with_blank_edges(records: Sequence[Record]) -> int:
-    """Entities that begin or end with what cannot be seen."""
+    """The number of entities that begin or end with a blank or an invisible character."""
     return sum(
         learnt != entity
         for record in records
@@ -241,7 +241,7 @@ def _content(record: Record) -> tuple[str, str | None]:
 
 
 def _labels(splits: Splits, split: str) -> Counter[str]:
-    """How often each entity type or class is in a split."""
+    """Entity type or class → how often a split has it."""
     counts: Counter[str] = Counter()
     for record in cast(Sequence[Record], splits.get(split, [])):
         if isinstance(record, AnnotatedText):

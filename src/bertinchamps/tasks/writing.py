@@ -1,9 +1,9 @@
-"""Texts with what a model says of them, as `predict` writes them: what the user's file has, and the answer beside it.
+"""Writes the output of `predict`: the user's fields of each text, and the prediction beside them.
 
     {"id": "P-77", "text": "Bon livre", "ward": "B2", "predicted": "good", "probabilities": {"good": 0.98, "bad": 0.02}}
     {"id": "P-77", "text": "Une toux", "entities": [{"start": 4, "end": 8, "label": "DISO", …}], "ward": "B2"}
 
-In a table a text has the rows that its kind gives it: one where it gets classes, one for each of its entities.
+A table has one row a text for classes, and one row an entity for entities.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.textfiles import json_lines
 
 ENTITIES = "entities"
-ROWS = ("jsonl", "csv", "tsv")  # formats that have a place for what the user's file has beside the text
+ROWS = ("jsonl", "csv", "tsv")  # formats that keep the user's other fields
 
 
 def write(
@@ -36,30 +36,30 @@ def write(
     inputs: Inputs,
     columns: Sequence[str],
 ) -> None:
-    """Write texts with their answers, as they come.
+    """Write texts with their predictions, as they come.
 
     Args:
         place: a file, an empty folder for brat, or None for standard output.
         form: one of the kind's formats.
         kind: of the model.
         facts: of the model.
-        labelled: each text with its answer.
+        labelled: each text with its prediction.
         inputs: where the texts are from.
-        columns: all that the rows of a table may have.
+        columns: all columns of the texts' rows.
     """
     if form not in ROWS:
         _write_documents(cast(Path, place), form, (document for _, document in labelled))
         return
     with _opened(place) as stream:
         if form == "jsonl":
-            for given, answer in labelled:
-                stream.write(json_lines.line(kind.as_object(facts, given, answer, inputs)))
+            for given, prediction in labelled:
+                stream.write(json_lines.line(kind.as_object(facts, given, prediction, inputs)))
             return
         dropped = None if kind.text_stays else inputs.text_column
         rows = (
             row
-            for given, answer in labelled
-            for row in kind.rows(facts, answer, cells(given, columns, dropped))
+            for given, prediction in labelled
+            for row in kind.rows(facts, prediction, cells(given, columns, dropped))
         )
         kept = [column for column in columns if column != dropped]
         header = [*kept, *kind.columns(facts)]
@@ -78,22 +78,22 @@ def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText])
 
 @contextmanager
 def _opened(place: Path | None) -> Iterator[TextIO]:
-    """A file, or standard output, for text in UTF-8 with the line ends as they are written."""
+    """A file, or standard output, for UTF-8 text; line ends are written unchanged."""
     where = sys.stdout.fileno() if place is None else place
     with open(where, "w", encoding="utf-8", newline="", closefd=place is not None) as stream:
         yield stream
 
 
 def cells(given: Input, columns: Sequence[str], dropped: str | None) -> list[str]:
-    """The cells of the columns, of which some may stand twice, in their order."""
+    """The cells of the columns in order; a column may occur twice."""
     if [name for name, _ in given.fields] == list(columns):
         return [tables.cell(value) for name, value in given.fields if name != dropped]
-    fields = dict(given.fields)  # of JSON lines, whose objects may have other keys, and in another order
+    fields = dict(given.fields)  # of JSON lines, whose objects may differ in keys and their order
     return [tables.cell(fields.get(column)) for column in columns if column != dropped]
 
 
 def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable[[Input], None]:
-    """What raises UserError for a text that the format cannot hold beside its answer.
+    """A function that raises UserError for a text that the format cannot hold beside its prediction.
 
     Args:
         kind: of the model.
@@ -121,17 +121,19 @@ def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable
 def _refuse_taken(given: Input, taken: set[str]) -> None:
     names = [name for name, _ in given.fields]
     for name in taken & set(names):
-        # a list of entities that the file has is replaced by the new one
+        # the prediction replaces a list of entities in the user's file
         if not (name == ENTITIES and isinstance(dict(given.fields)[name], list)):
             raise UserError(
-                f"{given.place}: a column is called {name!r}, as one that is to be written is; rename it"
+                f"{given.place}: a column is called {name!r}, which is also a column of the output; rename it"
             )
 
 
 def _refuse_twins(given: Input) -> None:
     names = [name for name, _ in given.fields]
     if len(set(names)) < len(names):
-        raise UserError(f"{given.place}: two columns have one name, which JSON cannot hold; write a .csv")
+        raise UserError(
+            f"{given.place}: two columns have the same name, which JSON cannot hold; write a .csv"
+        )
 
 
 def _refuse_cells(given: Input, form: str, dropped: str | None) -> None:
@@ -152,8 +154,8 @@ def _brat_checker() -> Callable[[Input], None]:
     def check(given: Input) -> None:
         if not is_new(brat.file_name(given.name)):
             raise UserError(
-                f"{given.place}: its id is also that of an earlier text, and brat names files by ids; give each its"
-                " own, or write .jsonl"
+                f"{given.place}: its id is also that of an earlier text, and brat files are named by ids; give each "
+                "text an id of its own, or write .jsonl"
             )
 
     return check

@@ -1,9 +1,9 @@
-"""THE assembly: whatever trains is put together here, in one order, and differs by what it is given.
+"""THE assembly: every training run is put together here, in one order.
 
     problem → model → optimizer → clock → hooks → trainer → fit → conclude
 
-Pretraining gives a masked-LM objective and `Evaluation`, fine-tuning a task and `Selection`; an experiment, a distilled
-student or a federated round gives a problem, hooks and a budget of its own.
+Pretraining passes a masked-LM objective and `Evaluation`, fine-tuning a task and `Selection`; an experiment, a
+distilled student or a federated round passes a problem, hooks and a budget of its own.
 """
 
 from __future__ import annotations
@@ -62,38 +62,38 @@ class Settings(Protocol):
 
 
 class Problem(Task, Protocol):
-    """A task that knows its model, what the model costs and what is saved of it."""
+    """A task with its model, the model's FLOPs, and what is saved of a run."""
 
     tokens_per_position: int  # tokens of one position of the data stream, at the most
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
-        """The model on the CPU: that of a checkpoint, or a new one, drawn from torch's generator as it is seeded."""
+        """The model on the CPU: loaded from a checkpoint, or new, with weights drawn from torch's seeded generator."""
 
     def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
         """FLOPs per token of forward and backward; a function of progress where they change while training."""
 
     def narrow(self, model: nn.Module) -> None:
-        """Leave to the optimizer only the parameters that are to be trained; the last step before it is built."""
+        """Freeze the parameters that are not to be trained; called just before the optimizer is built."""
 
     def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
-        """Lines for people about the model and the data, before training."""
+        """Lines to print about the model and the data, before training."""
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write model and tokenizer into an empty folder, as `from_pretrained` opens them."""
 
     def results(self, training: Training) -> dict[str, Any]:
-        """What a finished run holds, JSON-able: scores, what was spent, where they come from."""
+        """The summary of a finished run, JSON-able: scores, cost, and what they come from."""
 
 
 Scores = Callable[[hooks.MetricsLog, hooks.BudgetBar], hooks.Scoring]
 
 
 class Training:
-    """A run that is put together; a context manager, which leaves terminal and tracker in order.
+    """An assembled run; a context manager, which closes the progress bar and the tracker.
 
     Attributes:
         problem: what is learnt.
-        run: its directory.
+        run: the run's directory.
         trainer: THE loop with all parts.
         parameters: of the model, the frozen ones included.
     """
@@ -123,7 +123,7 @@ class Training:
         return self._records.scoring
 
     def fit(self) -> None:
-        """Train until the budget ends; where training breaks off, the last whole update is in a checkpoint.
+        """Train until the budget ends; after an error, the last whole update is in a checkpoint.
 
         May be called off the main thread, and again after `trainer.clock.allow` raised the budget.
 
@@ -135,7 +135,7 @@ class Training:
         try:
             self.trainer.fit()
         except NonFiniteLoss as error:
-            processes.from_first(lambda: None)  # all have the error, and wait for the first one's checkpoint
+            processes.from_first(lambda: None)  # all raise this error; wait for the first one's checkpoint
             if not processes.is_main:
                 raise ReportedByMain(str(error)) from error
             raise
@@ -169,12 +169,12 @@ class Training:
 
 
 class Records:
-    """What the first process keeps of a run beside training: metrics, scores, checkpoints.
+    """The records of a run, which the first process writes: metrics, scores, checkpoints.
 
     Args:
         config: of tracker and checkpoints.
-        run: its directory.
-        step: updates done before; later records are dropped, because those updates are done again.
+        run: the run's directory.
+        step: updates done before a resumption; later records are dropped, because those updates are done again.
         scores: builds the hook that scores.
         save: writes model and tokenizer into a folder.
     """
@@ -192,7 +192,7 @@ class Records:
         self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, checkpoints]
 
     def close(self) -> None:
-        """Leave the terminal and the tracker in order."""
+        """Close the progress bar and the tracker."""
         self._bar.stop()
         self._tracker.close()
 
@@ -212,7 +212,7 @@ def assemble(
         config: the settings.
         problem: what is learnt.
         runtime: device, precision, compilation.
-        run: the directory, and the checkpoint to go on from.
+        run: the directory, and the checkpoint to resume from.
         scores: builds the hook that scores, such as `partial(Evaluation, config.evaluation)`.
         processes: that train together.
         more_hooks: called after all others, on every process.
@@ -220,7 +220,7 @@ def assemble(
     Raises:
         UserError: the checkpoint or the model cannot be read.
     """
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading and saving, which would break into the bar
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' bars would break into ours
     model, parameters, clock = _build_model(config, problem, runtime, run)
     runtime = _worth_compiling(config, problem, runtime, clock)
     if config.runtime.activation_checkpointing:
@@ -266,7 +266,7 @@ def _build_model(
 def _build_hooks(
     config: Settings, run: Run, records: Records | None, more_hooks: Sequence[Hook]
 ) -> list[Hook]:
-    """All hooks in their order, with the state that the checkpoint has of them."""
+    """All hooks in order, with their state from the checkpoint."""
     configured = [registered_hooks.build(**node) for node in config.hooks]
     built = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
     if run.resumed_from:
@@ -276,7 +276,7 @@ def _build_hooks(
 
 
 def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock: Clock) -> Runtime:
-    """The runtime without compiling where `auto` finds the run too short to earn it back."""
+    """The runtime; not compiled where `auto` finds the run too short for compilation to pay off."""
     if config.runtime.compile != "auto":
         return runtime
     tokens = problem.tokens_per_position
@@ -296,5 +296,5 @@ def _idle(batch: BatchConfig, processes: Processes) -> list[str]:
 
 
 def _encoder(model: nn.Module) -> PreTrainedModel:
-    """The model of transformers that a model is, or has inside."""
+    """The transformers model that `model` is or contains."""
     return next(part for part in model.modules() if isinstance(part, PreTrainedModel))

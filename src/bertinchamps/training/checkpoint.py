@@ -2,11 +2,11 @@
 
     RUN/checkpoints/step-00000200/
         config.json model.safetensors tokenizer.json …   what `from_pretrained` reads
-        resume/optimizer.pt resume/state.json            what going on needs
+        resume/optimizer.pt resume/state.json            the resume state
         manifest.json                                    size and digest of each file above
 
 A checkpoint is written beside its place and renamed into it, so that a directory with that name is
-whole; the manifest tells when it was cut or altered later. Nothing is unpickled without
+whole; the manifest shows whether a file was cut or altered later. Nothing is unpickled without
 `weights_only=True`.
 """
 
@@ -40,7 +40,7 @@ def write(
     """Write a checkpoint at `folder`, whole or not at all.
 
     Args:
-        folder: its final name; replaced if it exists.
+        folder: the final path; replaced if it exists.
         save_model: writes the model and tokenizer files into the directory it is given.
         optimizer: tensors and plain values.
         state: JSON-able.
@@ -69,7 +69,7 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     try:
         try:
             fill(unfinished)
-        except (SafetensorError, RuntimeError) as error:  # how safetensors and torch tell of a full disk
+        except (SafetensorError, RuntimeError) as error:  # how safetensors and torch report a full disk
             raise OSError(f"{unfinished}: {error}") from error
         files = sorted(file for file in unfinished.rglob("*") if file.is_file())
         manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
@@ -77,7 +77,9 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
         for file in [*files, unfinished / MANIFEST]:
             flush_to_disk(file)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)  # or the next one has no room for the same reason
+        shutil.rmtree(
+            unfinished, ignore_errors=True
+        )  # on a full disk, it would leave no room for the next one
         raise
     if folder.exists():
         shutil.rmtree(folder)
@@ -86,7 +88,7 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with a checkpoint, each with the file's name; nothing if it is as it was written."""
+    """What is wrong with a checkpoint, each with the file's name; empty if all files are unchanged."""
     manifest_file = folder / MANIFEST
     try:
         manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
@@ -110,7 +112,7 @@ def problems(folder: Path) -> list[str]:
 
 
 def refuse_damaged(folder: Path) -> None:
-    """Look at every byte of a model that this program wrote; a directory without a manifest is somebody else's.
+    """Compare every file of a model with the manifest; a directory of another program has none.
 
     Raises:
         UserError: a file is missing, cut or altered.
@@ -124,18 +126,18 @@ def refuse_damaged(folder: Path) -> None:
 
 
 def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
-    """The newest whole checkpoint, or None where there is none. Those refused get another name.
+    """The newest whole checkpoint, or None where there is none. Damaged checkpoints are renamed.
 
     Args:
         checkpoints: the run's folder of checkpoints.
-        warn: is told of each checkpoint that is refused, and why.
+        warn: prints which checkpoint is refused, and why.
     """
     for folder in reversed(all_of(checkpoints)):
         found = problems(folder)
         if not found:
             return folder
         warn(f"checkpoint {folder} is refused: {'; '.join(found)}. Trying the one before it.")
-        refused = folder.with_name(f"{folder.name}.refused")  # or it would count among the latest to keep
+        refused = folder.with_name(f"{folder.name}.refused")  # not one of the latest to keep
         shutil.rmtree(refused, ignore_errors=True)
         folder.rename(refused)
     return None
@@ -149,12 +151,12 @@ def all_of(checkpoints: Path) -> list[Path]:
 
 
 def name_of(step: int) -> str:
-    """The directory name of the checkpoint after so many updates."""
+    """The directory name of the checkpoint after `step` updates."""
     return f"step-{step:08d}"
 
 
 def keep_latest(checkpoints: Path, keep: int) -> None:
-    """Delete all but the newest ones, and what a killed writer left."""
+    """Delete all but the newest checkpoints, and unfinished ones of a killed process."""
     for folder in [*all_of(checkpoints)[:-keep], *checkpoints.glob(".*.unfinished")]:
         shutil.rmtree(folder)
 
@@ -169,7 +171,7 @@ def read_optimizer(folder: Path) -> Tensors:
     """The optimizer's part of the resume state, on the CPU.
 
     Raises:
-        UserError: it holds anything but tensors and plain values.
+        UserError: the file is damaged, or holds anything but tensors and plain values.
     """
     file = folder / "resume" / "optimizer.pt"
     try:

@@ -1,4 +1,4 @@
-"""What a hook is: something that happens beside the updates (logging, evaluation, checkpoints), and may carry state."""
+"""A hook runs between updates (logging, evaluation, checkpoints), and may carry state."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Hook:
         """The weights have just changed, or on a GPU are about to."""
 
     def observe(self, trainer: Trainer, update: Update) -> None:
-        """Gets the numbers of an update: at once, or on a GPU after the next update was launched."""
+        """Receives the measurements of an update: at once, or on a GPU after the next update was launched."""
 
     def after_training(self, trainer: Trainer) -> None:
         """The last update is done."""
 
     def after_failure(self, trainer: Trainer, error: BaseException) -> None:
-        """Training breaks off with an error, which is raised again after all hooks were called."""
+        """Training ends with an error, which is raised again after all hooks were called."""
 
     def save(self, folder: Path) -> None:
         """Write this hook's state into the `resume` folder of a checkpoint; file names are the hook's own."""

@@ -1,14 +1,14 @@
-"""A run's directory: where it is, what it was started with, and whether it can go on.
+"""A run's directory: its place, its settings, and whether the run can be resumed.
 
 RUN/
     .lock             held by the process that trains it
     config.yaml       every setting, resolved
     run.json          command, versions, fingerprint of the data
     metrics.jsonl     a line an update and an evaluation
-    checkpoints/      to go on from
+    checkpoints/      to resume from
     model/            the finished model
-    summary.json      scores and what was spent (of pretraining; results.json of fine-tuning): its presence says
-                      that the run is finished
+    summary.json      scores and cost (of pretraining; results.json of fine-tuning): its presence marks the run as
+                      finished
     loss.png loss.svg
 """
 
@@ -34,7 +34,7 @@ from bertinchamps.records import with_current_keys
 from bertinchamps.training import checkpoint
 from bertinchamps.training.settings import compared, deciding_settings, settings_of
 
-SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # what a finished run of a command holds
+SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # of a finished run, by command
 SUMMARY_KEYS = {
     "pretrain": (
         "held_out", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
@@ -48,7 +48,7 @@ Tell = Callable[[str], None]
 
 
 class RunConfig(Protocol):
-    """What runs need of a configuration, which is a dataclass."""
+    """The settings that runs need, of a dataclass."""
 
     @property
     def run_dir(self) -> str | None: ...
@@ -63,12 +63,12 @@ class Run:
     """An opened run.
 
     Attributes:
-        folder: its directory.
-        command: what made it, "pretrain" or "finetune".
-        resumed_from: the checkpoint to go on from, or None at the start.
-        state: that checkpoint's JSON state; empty at the start.
+        folder: the run's directory.
+        command: "pretrain" or "finetune".
+        resumed_from: the checkpoint to resume from; None for a new run.
+        state: the checkpoint's JSON state; empty for a new run.
         lock: held open as long as this process trains the run.
-        finished: it needs no training any more.
+        finished: whether the run was finished before.
     """
 
     folder: Path
@@ -87,15 +87,15 @@ def open_run(
     tell: Tell,
     settled: Mapping[str, str] | None = None,
 ) -> Run:
-    """Open a new run's directory, or an old one's to go on.
+    """Open the directory of a new run, or of a run to resume.
 
     Args:
         command: "pretrain" or "finetune".
         config: a dataclass with `run_dir`, `runs_dir` and `resume`.
         data_fingerprint: of the corpus as it is now.
         label: goes into a new directory's name.
-        tell: shown what was decided.
-        settled: what settings such as `model=last` mean today, for run.json: a run that goes on reads it there.
+        tell: prints what was decided.
+        settled: what settings such as `model=last` resolve to, for run.json, where a resumed run reads it.
 
     Raises:
         UserError: the directory is taken, or the run to go on with was started with other settings or
@@ -135,25 +135,25 @@ def finish(run: Run, summary: dict[str, Any]) -> None:
 
 
 def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
-    """The summary of a finished run's directory.
+    """The summary in a finished run's directory.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is missing or damaged.
     """
     return with_current_keys(read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command]))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What a run's directory says of its beginning: command, versions, fingerprint of the data.
+    """The content of a run's run.json: command, versions, fingerprint of the data.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is missing or damaged.
     """
     return read_json(folder / "run.json", "command", "data_fingerprint", "versions")
 
 
 def last_finished(runs_dir: str, command: str) -> Path | None:
-    """The run of a command that was finished last, anywhere below a folder; None where there is none."""
+    """The run of a command that was finished last, at any depth below a folder; None where there is none."""
     found = Path(runs_dir).expanduser().rglob(SUMMARIES[command])
     runs = [
         file for file in found if (file.parent / "model").is_dir() and (file.parent / "run.json").is_file()
@@ -175,7 +175,7 @@ def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell:
     def same(folder: Path) -> bool:
         settings = _settings_of(folder)
         if settings is None:
-            tell(f"{folder / 'config.yaml'} is missing or damaged: that run is passed over")
+            tell(f"{folder / 'config.yaml'} is missing or damaged: the run is skipped")
             return False
         before, now = compared(settings, config)
         whole = now == deciding_settings(config)
@@ -211,8 +211,8 @@ def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
     settings = _settings_of(folder)
     if settings is None:
         raise UserError(
-            f"{folder / 'config.yaml'}: missing or damaged, so nobody can tell whether the run would go on with the "
-            "same settings; restore it from a copy, or start a new run without resume"
+            f"{folder / 'config.yaml'}: missing or damaged, so the run's settings cannot be compared with these; "
+            "restore the file from a copy, or start a new run without resume"
         )
     before, now = compared(settings, config)
     changed = [
@@ -222,16 +222,16 @@ def _check_same(folder: Path, config: RunConfig, data_fingerprint: str) -> None:
     ]
     if changed:
         raise UserError(
-            f"{folder} was started with other settings, so it cannot go on with these:\n"
+            f"{folder} was started with other settings, so the run cannot be resumed with these:\n"
             + "\n".join(changed)
-            + "\nGive the same ones, or start a new run without resume."
+            + "\nGive the same settings, or start a new run without resume."
         )
     recorded = read_facts(folder)["data_fingerprint"]
     if recorded != data_fingerprint:
         raise UserError(
             f"{folder}: the corpus is not the one this run began with (fingerprint {recorded} then, "
-            f"{data_fingerprint} now): a file was altered, added or removed. Restore it to go on, or start a "
-            "new run without resume."
+            f"{data_fingerprint} now): a file was altered, added or removed. Restore the files to resume, or "
+            "start a new run without resume."
         )
 
 
@@ -245,7 +245,7 @@ def _settings_of(folder: Path) -> dict[str, Any] | None:
 
 
 def _fingerprint_of(folder: Path) -> str | None:
-    """Of the data of a run; None where its run.json is damaged."""
+    """The fingerprint of a run's data; None where run.json is damaged."""
     try:
         return str(read_facts(folder)["data_fingerprint"])
     except UserError:
@@ -253,10 +253,10 @@ def _fingerprint_of(folder: Path) -> str | None:
 
 
 def place_problems(config: RunConfig) -> list[str]:
-    """Why no directory can be made for a run, in the user's key names: told before any long work."""
+    """Why no directory can be made for a run, in the user's key names; checked before any long work."""
     key = "runs_dir" if config.run_dir is None else "run_dir"
     place = Path(getattr(config, key)).expanduser()
-    # torchrun may have begun a job of several processes again, which goes on then
+    # a job of several processes may be a restart by torchrun, which resumes the run
     if config.run_dir is not None and config.resume == "never" and launched().world_size == 1:
         try:
             _refuse_taken(place, config.run_dir)
@@ -280,7 +280,7 @@ def _no_run_problems(config: RunConfig) -> list[str]:
 
 
 def _refuse_taken(folder: Path, given: str) -> None:
-    # what a process leaves that is killed while it makes the directory is no run yet, and is written anew
+    # files of a process that was killed while making the directory are no run yet, and are overwritten
     if folder.is_dir() and any(file.name not in BEFORE_A_RUN for file in folder.iterdir()):
         raise UserError(
             f"run_dir={given}: not empty, and nothing in it was touched. "

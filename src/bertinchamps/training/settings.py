@@ -1,4 +1,4 @@
-"""Which settings decide a result: a run goes on with the same ones, and a report averages over runs that share them."""
+"""Which settings decide a result: a run is resumed with the same ones, and a report averages runs that share them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-# What may differ when a run goes on: where things are and how they are computed. Another precision, device or
-# number of threads changes losses by rounding.
+# Settings that may differ when a run is resumed: where things are and how they are computed. Another precision,
+# device or number of threads changes losses by rounding.
 FREE_TO_CHANGE = (
     "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "runtime", "blocks.cache_dir", "blocks.workers", "label",
     "task.title",
 )  # fmt: skip
-# What the fingerprint of a corpus stands for where a run reads an exported one: it goes on with the original, and
-# the other way round.
+# Settings that a corpus' fingerprint covers: a run on an exported corpus may be resumed on the original one, and the
+# other way round.
 IN_FINGERPRINT = (
     "data", "cleaning", "tokenizer", "blocks.held_out_share", "blocks.tokens_per_character",
 )  # fmt: skip
 
 
 def deciding_settings(config: Any) -> dict[str, Any]:
-    """Those that decide the result, by their full names.
+    """Full name → value of the settings that decide the result.
 
     Args:
         config: a dataclass of `schemas.py`.
@@ -29,16 +29,16 @@ def deciding_settings(config: Any) -> dict[str, Any]:
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Flat deciding settings of a configuration as config.yaml has it."""
+    """Flat deciding settings of the content of a config.yaml."""
     return _without(dict(_flat(config)), FREE_TO_CHANGE)
 
 
 def compared(before: dict[str, Any], config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of a run and those to go on with, without what may differ between them.
+    """Settings of a run and of the configuration to resume it with, without what may differ between them.
 
     Args:
-        before: flat deciding settings of the run. One that the run's version did not know counts as its default.
-        config: the configuration of now.
+        before: flat deciding settings of the run. A setting that the run's version did not know has its default.
+        config: the current configuration.
     """
     now, defaults = deciding_settings(config), deciding_settings(type(config)())
     unknown = {key: value for key, value in defaults.items() if key in now and key not in before}
@@ -49,12 +49,12 @@ def compared(before: dict[str, Any], config: Any) -> tuple[dict[str, Any], dict[
 
 
 def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
-    """Flat settings in which two runs of one row of a report agree: all that decide, but the seed.
+    """Flat settings that runs of one row of a report share: the deciding settings but the seed.
 
-    The examples are told by their fingerprint and the encoder by what `model` meant, so neither's place is among them.
+    Examples are identified by fingerprint and the encoder by what `model` resolved to, so their paths are left out.
 
     Args:
-        config: as config.yaml has it.
+        config: the content of a config.yaml.
     """
     return {
         key: value
@@ -64,7 +64,7 @@ def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without(flat: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Flat settings without those of these names, or below them."""
+    """Flat settings without these keys and without the keys below them."""
     return {
         name: value
         for name, value in flat.items()

@@ -1,4 +1,4 @@
-"""One run of several processes: all see one directory, and train on the same documents in the same way."""
+"""One run of several processes: all see one directory, and have the same settings and documents."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def open_shared_run(
 
 
 def share_run(processes: Processes, open_it: Callable[[], Run]) -> Run:
-    """The run that the first process of a job opens, as each process sees it; the lock is with the first.
+    """The run that the first process of a job opens and locks, as each process sees it.
 
     Raises:
-        UserError: it could not be opened, or another process sees something else in its place.
+        UserError: the run could not be opened, or another process does not see the same directory.
     """
     opened: list[Run] = []
 
@@ -61,21 +61,21 @@ def share_run(processes: Processes, open_it: Callable[[], Run]) -> Run:
     def seen() -> Run:
         if opened:
             return opened[0]
-        folder, checkpoint_of_it = Path(told["folder"]), told["resumed_from"] and Path(told["resumed_from"])
-        if not (folder / "run.json").is_file() or read_facts(folder) != told["begun"]:
+        folder, resumed_from = Path(shared["folder"]), shared["resumed_from"] and Path(shared["resumed_from"])
+        if not (folder / "run.json").is_file() or read_facts(folder) != shared["begun"]:
             raise UserError(
                 f"{folder} is not the run that process 0 opened, as seen from {platform.node()}: all machines need "
                 "to see one directory of runs. Give run_dir or runs_dir on a file system that they share"
             )
         no_lock = Path(os.devnull).open()  # noqa: SIM115 (closed by whoever trains the run)
-        return Run(folder, told["command"], checkpoint_of_it, told["state"], no_lock, told["finished"])
+        return Run(folder, shared["command"], resumed_from, shared["state"], no_lock, shared["finished"])
 
-    told = processes.from_first(facts)
+    shared = processes.from_first(facts)
     return processes.together(seen)
 
 
 def refuse_differences(processes: Processes, config: RunConfig, data_fingerprint: str) -> None:
-    """Compare what the processes of a job are about to train on, and how.
+    """Compare settings and data of the processes of a job.
 
     Raises:
         UserError: settings or corpora differ, on every process.

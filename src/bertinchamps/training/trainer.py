@@ -1,10 +1,10 @@
-"""THE loop. A ladder of functions: `fit` tells the run, `_update` one update, `_accumulate` its gradient.
+"""THE loop, as a ladder of functions: `fit` is a run, `_update` one update, `_accumulate` an update's gradient.
 
 A step is an update of the weights, everywhere in this project; what goes through the model at once is
 a micro-batch. Where several processes train, each takes its share of an update's micro-batches, and all
 of them step, stop and drop together.
 
-The host does not wait for a GPU: it reads the numbers of an update after it launched the next update.
+The host does not wait for a GPU: it reads loss and norm of an update after launching the next update.
 
 Long because the whole loop is to be read in one place.
 """
@@ -56,9 +56,9 @@ class Trainer:
         seed: of dropout; with the step it decides the random state of each micro-batch of an update.
         gradient_clipping: largest gradient norm, or None.
         hooks: called in this order.
-        cursor: where the data stream goes on.
-        reserve: seconds to keep for what comes after the last update, as the run measured them before.
-        scaling: state of fp16's loss scale, as the run left it before.
+        cursor: of the data stream.
+        reserve: seconds to keep for evaluation and checkpoint after the last update, from the checkpoint.
+        scaling: state of fp16's loss scale, from the checkpoint.
         processes: among which the micro-batches are dealt out.
     """
 
@@ -88,18 +88,16 @@ class Trainer:
         )
         self.cursor, self.processes = cursor, processes
         self.hooks: Sequence[Hook] = hooks
-        self.stop_requested = False  # by a signal: a checkpoint is written, and the run can go on later
-        self.converged = (
-            False  # a hook saw that more updates would not help: the run ends as if the budget did
-        )
-        self.consistent = True  # weights, clock and position are of one update: a checkpoint may be written
-        self.reserve = dict(reserve or {})  # seconds that what comes after the last update takes, by what
+        self.stop_requested = False  # by a signal: training ends with a checkpoint to resume from
+        self.converged = False  # set by a hook: the run ends as if the budget did
+        self.consistent = True  # weights, clock and cursor are of one update: a checkpoint may be written
+        self.reserve = dict(reserve or {})  # seconds to keep after the last update, by what
         self._schedule, self._batch, self._seed = schedule, batch, seed
         self._guarded_step = GuardedStep(optimizer, runtime, gradient_clipping, scaling)
-        self._pending: list[PendingUpdate] = []  # updates whose numbers nobody has read yet
+        self._pending: list[PendingUpdate] = []  # launched updates whose loss and norm are not read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
         self._pace = Pace(runtime.compiled)
-        self._settled_at = -math.inf  # when the numbers of the latest update were there
+        self._settled_at = -math.inf  # when loss and norm of the latest update were read
         self._dealer = Dealer(processes)
 
     @property
@@ -108,11 +106,11 @@ class Trainer:
         return self.clock.spent.steps
 
     def fit(self) -> None:
-        """Update until the budget ends, the time runs out within an update, a hook sees convergence, or a stop
+        """Update until the budget ends, the time runs out within an update, a hook sets `converged`, or a stop
         is requested.
 
-        May be called off the main thread, and again: after `clock.allow` gave it a further budget, with the same
-        hooks or with others in `hooks`.
+        May be called off the main thread, and again after `clock.allow` raised the budget, with the same hooks
+        or with others in `hooks`.
 
         Raises:
             NonFiniteLoss: before the weights are touched.
@@ -159,11 +157,11 @@ class Trainer:
         return scores
 
     def keep_time_for(self, what: str, seconds: float) -> None:
-        """Keep time for what comes after the last update.
+        """Reserve time of the budget for after the last update.
 
         Args:
             what: "evaluation" or "checkpoint".
-            seconds: that it took the last time, or is estimated to take.
+            seconds: as measured the last time, or as estimated.
         """
         self.reserve[what] = RESERVE_MARGIN * seconds
 
@@ -172,10 +170,10 @@ class Trainer:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def settle(self) -> None:
-        """Wait for the device, and tell the hooks of updates that they have not heard of.
+        """Wait for the device, and pass the pending updates to the hooks.
 
         Raises:
-            NonFiniteLoss: in one of them; the run is back where it was before it.
+            NonFiniteLoss: in a pending update; clock and cursor are set back to before that update.
         """
         waiting, self._pending = self._pending, []
         for one in waiting:
@@ -231,7 +229,7 @@ class Trainer:
         numbers: Callable[[], list[float]],
         optimizer_seconds: float | None,
     ) -> None:
-        """Charge an update to the budget, and keep what it was like for the hooks."""
+        """Charge an update to the budget, and add it to the pending updates."""
         spent, cursor = self.clock.spent, self.cursor
         self.clock.spend(whole.tokens, whole.next_cursor - cursor)
         self.cursor = whole.next_cursor
@@ -251,12 +249,17 @@ class Trainer:
         self.consistent = True
 
     def _agreed_progress(self) -> float | None:
-        """Of the first process, by which all of them take the next update; None where all of them end."""
-        told = [0.0, 0.0, 0.0, 0.0]
+        """The first process' progress, which all processes use for the next update; None where all of them end."""
+        main = [
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+        ]  # the first process' numbers; zeros of the others, because they are summed
         if self.processes.is_main:
             finished = float(self._finished())
-            told = [finished, self.clock.progress(), self.clock.spent.seconds, self.clock.reserve]
-        stop, finished, progress, seconds, reserve = self.processes.sum(float(self.stop_requested), *told)
+            main = [finished, self.clock.progress(), self.clock.spent.seconds, self.clock.reserve]
+        stop, finished, progress, seconds, reserve = self.processes.sum(float(self.stop_requested), *main)
         if stop:
             self.stop_requested = True
         if not self.processes.is_main:
@@ -264,11 +267,11 @@ class Trainer:
         return None if finished or stop else progress
 
     def _accumulate(self, batches: dict[int, Batch], targets: int) -> torch.Tensor | None:
-        """Add up the gradient of the mean over all targets of the update; None if it is to be dropped.
+        """Accumulate the gradient of the mean loss over all targets of the update; None if the update is dropped.
 
         Args:
-            batches: those of this process, by their place in the update.
-            targets: of the whole update, because a mean of means is wrong as soon as they differ.
+            batches: the micro-batches of this process, by their place in the update.
+            targets: of the whole update, because a mean of means is wrong where micro-batches differ in targets.
         """
         total = torch.zeros((), device=self.runtime.device)
         drop = False
@@ -277,7 +280,7 @@ class Trainer:
             if drop:
                 break
             began = time.perf_counter()
-            # the same for any number of processes, and so that resuming needs no random state
+            # a seed by place: the same for any number of processes, and resuming needs no random state
             torch.manual_seed(mixed_seed(self._seed, self.step, place))
             with self.runtime.arithmetic():
                 output = self._loss(self.model, batch.inputs)
@@ -303,12 +306,12 @@ class Trainer:
         )
 
     def _expected_seconds(self) -> float:
-        """Until the next update is done: its own time, and that of updates which the device has not finished."""
+        """Seconds until the next update is done, the pending updates included."""
         unfinished = sum(one.rounds for one in self._pending)
         return self._pace.update(unfinished + self._rounds(self.clock.progress()))
 
     def _rounds(self, progress: float) -> int:
-        """Micro-batches one after the other in the update at this progress: at the most, of one process."""
+        """Micro-batches that a process computes one after the other, at the most, in the update at this progress."""
         return math.ceil(micro_batches(self._batch, progress) / self.processes.world_size)
 
     def state(self) -> dict[str, Any]:

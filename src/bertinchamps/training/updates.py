@@ -1,4 +1,4 @@
-"""One update: what it reads, which process computes which micro-batch of it, and what is known of it afterwards."""
+"""One update: its size, which process computes which micro-batch, and its measurements."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class NonFiniteLoss(UserError):
 
 @dataclass(frozen=True)
 class Update:
-    """What one update was like, over all processes.
+    """The measurements of one update, over all processes.
 
     Attributes:
         step: updates done, this one included.
         loss: mean over the update's targets, in nats.
-        gradient_norm: before clipping. Not finite where fp16 overflowed: the update was left out then.
+        gradient_norm: before clipping. Not finite where fp16 overflowed: that update was skipped.
         learning_rate: of the first parameter group.
         sequences: sequences averaged.
         tokens: tokens read.
-        seconds: from its beginning, or from the end of the update before it if that was later, to its end.
-        optimizer_seconds: of them, in the optimizer's step; None on a GPU, where the host does not wait for the step.
+        seconds: from the update's start, or from the end of the previous update if that was later, to the end.
+        optimizer_seconds: of `seconds`, those of the optimizer's step; None on a GPU, where the host does not wait.
         spent: of the budget, this update included.
         progress: through the budget, this update included.
     """
@@ -46,15 +46,15 @@ class Update:
 
 @dataclass(frozen=True)
 class PendingUpdate:
-    """An update whose numbers are still on the device.
+    """A launched update whose loss and gradient norm are still on the device.
 
     Attributes:
-        numbers: waits for its loss and gradient norm.
-        cursor: of the data stream before it.
-        spent: before it.
-        began: time when its first batch was asked for, in seconds.
-        rounds: micro-batches that this process computed for it, at the most, one after the other.
-        update: what is known of it without its numbers.
+        numbers: waits for loss and gradient norm, and returns them.
+        cursor: of the data stream before the update.
+        spent: before the update.
+        began: time when the first batch was asked for, in seconds.
+        rounds: micro-batches that a process computed one after the other, at the most.
+        update: the measurements, NaN where they are still on the device.
     """
 
     numbers: Callable[[], list[float]]

@@ -183,7 +183,7 @@ def test_a_tag_that_goes_on_with_nothing_is_refused_with_the_schemes_that_allow_
     with pytest.raises(UserError) as caught:
         entities_of(*tags)
     assert str(caught.value).startswith(
-        f"word {len(tags) - 1}: the tag goes on with an entity that was not begun"
+        f"word {len(tags) - 1}: the tag continues an entity that was not begun"
     )
     assert "task.scheme=iob1 or task.scheme=io" in str(caught.value)
     assert tags[-1] not in str(caught.value)

@@ -119,7 +119,7 @@ def test_the_text_of_a_span_is_compared_with_its_offsets(tmp_path: Path) -> None
     assert len(read(tmp_path, {"text": text, "spans": right})[0].entities) == 4
     for start, end, what in ((11, 19, "UTF-16 units"), (13, 21, "bytes"), (10, 17, "of the last character")):
         wrong = {"start": start, "end": end, "label": "CHEM", "text": "aspirine"}
-        with pytest.raises(UserError, match=f"line 1: spans\\[0\\]: the text that .*{what}"):
+        with pytest.raises(UserError, match=f"line 1: spans\\[0\\]: the text of .*{what}"):
             read(tmp_path, {"text": text, "spans": [wrong]})
     last = {"start": 28, "end": 33, "label": "X", "text": "soir."}
     with pytest.raises(UserError, match=r"outside of the text.*UTF-16 units"):

@@ -7,11 +7,11 @@ NAME.txt holds "Fracture du col du fémur", NAME.ann its entities, a line each, 
     #1	AnnotatorNotes T1	C0015802
 
 Offsets count the characters (code points) of the .txt exactly as it is: a byte order mark counts, and so does
-the "\r" of a line end. What the program brat reads is read: the last field of a T line, in which a line break is a
-space, may be missing, and other fields may follow it; lines of other kinds (R, E, A, M, N, #, *) are passed over.
+the "\r" of a line end. The reader accepts what brat accepts: the text of a T line (a line break is a space there) may
+be missing, and other fields may follow; lines of other kinds (R, E, A, M, N, #, *) are ignored.
 
-An entity that reaches over a line end is written by brat as a fragment on each line. It is read as one stretch, since
-there is nothing but blanks between them, and written so again.
+brat writes an entity across a line end as one fragment a line. Fragments with nothing but blanks between them are read
+as one fragment, and written as fragments again.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ENTITY = re.compile(
 OTHERS = re.compile(r"(?:[REAMN][0-9]+|#\S*|\*)(?:\s.*)?", re.DOTALL)
 LINE_END_INSIDE = re.compile(r"(?<=\S)\s*\n\s*(?=\S)")
 LARGEST_OFFSET = 10**12
-# What a program may take for the end of a line or a field, where the format wants one line: all become spaces.
+# Characters that a program may take for the end of a line or of a field; the text of a T line has spaces instead.
 SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
-LONGEST_NAME = 200  # bytes; systems take 255, the suffix and what others append included
+LONGEST_NAME = 200  # bytes; file systems allow 255, suffixes included
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -47,15 +47,15 @@ def read_folder(
 ) -> list[AnnotatedText]:
     """The documents of a folder, or of a zip or tar that holds one, in the natural order of their names (2 < 10).
 
-    Files that are neither `.txt` nor `.ann` are passed over, and so are hidden ones.
+    Files that are neither `.txt` nor `.ann` are ignored, and so are hidden files.
 
     Args:
         path: the folder or archive.
         annotated: whether each text must have its annotations; otherwise only the texts are read.
-        left_out: gets what was left out, by reason.
+        left_out: counts what was left out, by reason.
 
     Raises:
-        UserError: there is no text, or they are in several folders; a file lacks its partner; see `read_document`.
+        UserError: there is no text; texts are in several folders; a .txt or .ann is missing; see `read_document`.
     """
     files = contents(path, ["*.txt", "*.ann"] if annotated else ["*.txt"])
     _check_folder(path, files)
@@ -63,7 +63,7 @@ def read_folder(
 
 
 def read_texts(path: Path) -> Iterator[AnnotatedText]:
-    """The texts of a folder without annotations, as `read_folder` gives them, but one after the other."""
+    """`read_folder` without annotations, one text after the other."""
     names = listed(path, ["*.txt"])
     _check_folder(path, names)
     for name in sorted(names, key=lambda name: (_natural(name.stem), str(name))):
@@ -71,7 +71,7 @@ def read_texts(path: Path) -> Iterator[AnnotatedText]:
 
 
 def _check_folder(path: Path, files: Collection[PurePosixPath]) -> None:
-    """Raise UserError unless all files are in one folder, with a text among them."""
+    """Raise UserError unless all files are in one folder, and one of them is a text."""
     if path.is_dir():  # brat's collections do not nest
         here = sum(Path(name.parent).samefile(path) for name in files)
         if 0 < here < len(files):
@@ -99,10 +99,10 @@ def read_files(
     Args:
         files: content by path.
         annotated: whether each text must have its annotations.
-        left_out: gets what was left out, by reason.
+        left_out: counts what was left out, by reason.
 
     Raises:
-        UserError: a file lacks its partner; see `read_document`.
+        UserError: a .txt or .ann is missing; see `read_document`.
     """
     texts = {path.with_suffix("") for path in files if path.suffix == ".txt"}
     annotations = {path.with_suffix("") for path in files if path.suffix == ".ann"} if annotated else set()
@@ -125,7 +125,7 @@ def _file(name: PurePosixPath, suffix: str) -> PurePosixPath:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Digits compare as numbers. Split by them, every other part is one, so like compares with like."""
+    """A sort key in which digits compare as numbers; every other part of the split is a number."""
     return [
         (int(part), "") if place % 2 else (0, part) for place, part in enumerate(re.split(r"([0-9]+)", name))
     ]
@@ -134,13 +134,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def read_document(
     txt: bytes, ann: bytes | None, name: str, left_out: Counter[str] | None = None
 ) -> AnnotatedText:
-    """One document. Its name is the last part of `name`.
+    """One document, named by the last part of `name`.
 
     Args:
         txt: content of the text file.
         ann: content of the annotation file; None if there is none.
         name: folder and name of the files without suffix, for messages.
-        left_out: gets what was left out, by reason: entities without a character.
+        left_out: counts entities without a character.
 
     Raises:
         UserError: a line is not of the format, an id occurs twice, or an offset does not fit the text.
@@ -173,10 +173,10 @@ def _lines(ann: bytes, file: str) -> list[str]:
 
 
 def decoded(content: bytes, file: str) -> str:
-    """A file's text with all its line ends, which count in offsets.
+    """A file's text with unchanged line ends, which count in offsets.
 
     Raises:
-        UserError: it is not UTF-8; the message names the file and the line.
+        UserError: the file is not UTF-8; the message names the file and the line.
     """
     try:
         return content.decode()
@@ -188,16 +188,16 @@ def decoded(content: bytes, file: str) -> str:
 
 
 def _wrong(line: str) -> str:
-    """What is wrong with a line that no pattern fits, without a word of it."""
+    """What is wrong with a line that no pattern matches; the line is not quoted."""
     if re.match(r"T[0-9]+\s", line):
         return "a T line that is not well formed; expected is T1<tab>TYPE START END<tab>TEXT"
     return "not a line of brat's format, which begins with an id (T1, R1, E1, A1, M1, N1, #1, *) and a tab"
 
 
 def _fragments(text: str, offsets: str, covered: str, where: str) -> Fragments:
-    """The fragments of a T line, checked against the text, and `joined`; none if there is no character in them.
+    """The fragments of a T line, checked against the text, and `joined`; none if the fragments are empty.
 
-    The last field joins the fragments in the order in which they are written, which need not be that of the text.
+    The line's text has the fragments in the order of the line's offsets, which may differ from that of the text.
     """
     pairs = [pair.split(" ") for pair in offsets.split(";")]
     written = tuple((_offset(start), _offset(end)) for start, end in pairs)
@@ -211,9 +211,9 @@ def _fragments(text: str, offsets: str, covered: str, where: str) -> Fragments:
     if any(after[0] < before[1] for before, after in itertools.pairwise(ordered)):
         raise UserError(f"{where}: fragments overlap; write them as one")
     expected = _covered(text, written)
-    said = covered.translate(SPACES)
-    further = covered.startswith("\t", len(expected)) and said.startswith(expected)
-    if said.strip() and said != expected and not further:
+    given = covered.translate(SPACES)
+    further = covered.startswith("\t", len(expected)) and given.startswith(expected)
+    if given.strip() and given != expected and not further:
         raise UserError(
             f"{where}: the text at these offsets is not that of the line; was the .txt changed?"
             f"{_hint(text, written, covered)}"
@@ -228,7 +228,7 @@ def _hint(text: str, fragments: Fragments, covered: str) -> str:
 
 
 def _offset(digits: str) -> int:
-    """An offset; one of more digits than any text has characters is beyond every text."""
+    """An offset; one with too many digits becomes LARGEST_OFFSET, which is beyond every text."""
     return int(digits) if len(digits) <= len(str(LARGEST_OFFSET)) else LARGEST_OFFSET
 
 
@@ -237,7 +237,7 @@ def _covered(text: str, fragments: Iterable[tuple[int, int]]) -> str:
 
 
 def file_name(name: str) -> str:
-    """A document's name as that of a file: what systems refuse becomes %XX, and what is too long a digest."""
+    """A document's name as a file name: refused characters become %XX, and the end of a long name a digest."""
     safe = re.sub(r"[/\\:%\x00-\x1f]|^\.|^$", lambda match: f"%{ord(match[0] or ' '):02X}", name)
     if len(safe.encode()) <= LONGEST_NAME:
         return safe
@@ -246,7 +246,7 @@ def file_name(name: str) -> str:
 
 
 def label_problems(labels: Iterable[str]) -> list[str]:
-    """Which labels would become the same type."""
+    """Messages about labels that would become the same type."""
     by_type: dict[str, list[str]] = {}
     for label in labels:
         by_type.setdefault(_type_name(label), []).append(label)
@@ -265,8 +265,8 @@ def _type_name(label: str) -> str:
 def write_document(folder: Path, document: AnnotatedText) -> None:
     """Write NAME.txt and NAME.ann, which brat loads and BRATeval scores; T ids count from 1 in the order of the text.
 
-    Blanks in a label become `_`, and NAME is `file_name` of the document's. What a model found has its confidence in a
-    note, which brat shows beside the entity.
+    Blanks in a label become `_`, and NAME is `file_name(document.name)`. The confidence of a predicted entity is
+    written as a note, which brat shows beside the entity.
     """
     name = file_name(document.name)
     lines = []
@@ -282,12 +282,12 @@ def write_document(folder: Path, document: AnnotatedText) -> None:
 
 
 def _line_by_line(text: str, fragments: Fragments) -> Fragments:
-    """The fragments as brat writes them: what reaches over a line end becomes one on each line."""
+    """The fragments as brat writes them: a fragment across a line end becomes one fragment a line."""
     apart: list[tuple[int, int]] = []
     for start, end in fragments:
         visible_end = start + len(text[start:end].rstrip())
         for line_end in LINE_END_INSIDE.finditer(text, start, visible_end):
-            if line_end.start() > start:  # else the letter that it looks back at is outside
+            if line_end.start() > start:  # otherwise the lookbehind matched before the fragment
                 apart.append((start, line_end.start()))
                 start = line_end.end()
         apart.append((start, end))

@@ -7,14 +7,14 @@
     du P I-DISO
     col N I-DISO
 
-The word is the first column and its tag the last, unless others are named. Each sentence is a document; its text is its
-words with one space between them, and its words are those of the file. How tags spell entities is a scheme:
+By default the first column is the word, and the last column its tag. Each sentence is a document, whose text is the
+words with one space between them. A scheme decides what tags mean:
 
-    auto    IOB2 or BIOES; what neither spells is refused
-    iob2    B-TYPE begins, I-TYPE goes on
-    bioes   also E-TYPE, which ends, and S-TYPE, which is one word
-    iob1    I-TYPE begins, too; B-TYPE only where another of its type precedes
-    io      I-TYPE, or TYPE alone: words in a row with one type are one entity
+    auto    IOB2 or BIOES; other tags are refused
+    iob2    B-TYPE begins an entity, I-TYPE continues it
+    bioes   as iob2; E-TYPE ends an entity, and S-TYPE is an entity of one word
+    iob1    I-TYPE begins or continues; B-TYPE begins after an entity of the same type
+    io      I-TYPE, or TYPE alone: consecutive words of one type are one entity
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ LINE_ENDS = str.maketrans("\t\n\r", "   ")
 
 
 class Layout(NamedTuple):
-    """Which columns hold what, counted from 1, and how tags are to be read.
+    """The columns of words and tags, counted from 1, and the scheme of the tags.
 
     Attributes:
         word: the column of words.
-        label: that of tags; None: the last one.
+        label: the column of tags; None: the last one.
         scheme: one of TAGS.
     """
 
@@ -78,7 +78,7 @@ FIRST_AND_LAST = Layout()
 
 
 def is_named_so(path: Path) -> bool:
-    """Whether the file's name can be that of no other format."""
+    """Whether the file has a suffix that only CoNLL files have."""
     name = path.name.lower()
     for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
@@ -90,13 +90,13 @@ def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) ->
 
     Args:
         path: the file.
-        layout: its columns and its scheme.
-        annotated: whether each word must have its tag; otherwise only the words are read, whatever follows them, and
-            from the second column where the first one numbers them.
+        layout: columns and scheme.
+        annotated: whether each word must have its tag; otherwise only the words are read, from the second column
+            where the first column numbers the words.
 
     Raises:
-        UserError: a line lacks a word or a tag, or a tag does not fit its place; the words seem to be in another
-            column; there is no sentence.
+        UserError: a line lacks a word or a tag; a tag does not fit the scheme; the column of words has no words; or
+            there is no sentence.
     """
     found = conll_rows.sentences(path, layout.is_tag if annotated else lambda cell: True)
     if not found:
@@ -117,7 +117,7 @@ def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) ->
 def document(
     words: Sequence[str], tags: Sequence[str], name: str, places: Sequence[str], scheme: str = "auto"
 ) -> AnnotatedText:
-    """The words with one space between them, and the entities that the tags spell.
+    """The words with one space between them, and the entities of the tags.
 
     Args:
         words: the words.
@@ -127,21 +127,21 @@ def document(
         scheme: one of TAGS.
 
     Raises:
-        UserError: a word is empty; a tag is none, or goes on with an entity that was not begun.
+        UserError: a word is empty, a tag is unknown, or a tag continues an entity that was not begun.
     """
     entities: list[Entity] = []
     ranges: list[tuple[int, int]] = []
-    position, label, start, end = 0, "", 0, 0  # label: that of the entity being read, or nothing
+    position, label, start, end = 0, "", 0, 0  # label: of the open entity, or ""
     for word, tag, place in zip(words, tags, places, strict=True):
         if not word:
-            raise UserError(f"{place}: a word without a letter")
+            raise UserError(f"{place}: an empty word")
         prefix, kind = _parts(tag, place, scheme)
         if prefix in "IE" and kind != label:
             prefix = "B"
             if scheme not in BEGIN_WITHOUT_B:
                 raise UserError(
-                    f"{place}: the tag goes on with an entity that was not begun: one begins with B- (IOB2), or is one "
-                    "word with S- (BIOES); where I- begins entities, too, task.scheme=iob1 or task.scheme=io reads it"
+                    f"{place}: the tag continues an entity that was not begun: an entity begins with B- (IOB2), or is "
+                    "one word with S- (BIOES); where I- begins entities, set task.scheme=iob1 or task.scheme=io"
                 )
         if label and prefix not in "IE":
             entities.append(Entity(label, ((start, end),)))
@@ -169,7 +169,7 @@ def write(path: Path, documents: Iterable[TaggedText]) -> None:
 
 
 def _check_columns(path: Path, found: list[list[Row]], layout: Layout, counted: bool) -> None:
-    """Raise UserError where the column of words holds none, or that of tags has to be named."""
+    """Raise UserError where the column of words holds no words, or the column of tags has to be named."""
     where = f"{path}: line {found[0][0].line}"
     # in IO whatever is no blank may be a tag
     tags = [] if layout.scheme == "io" else conll_rows.columns_of_tags(found, layout.is_tag)

@@ -1,4 +1,4 @@
-"""Rows of columns, sentence by sentence: what of a CoNLL file is a word, a comment, a document's mark or a number.
+"""The rows of a CoNLL file, sentence by sentence, without comments and marks of documents.
 
     -DOCSTART- -X- O                    # text = Fracture du col
                                         1	Fracture	fracture	NOUN	B-DISO
@@ -6,8 +6,8 @@
     du P I-DISO                         2	de	de	ADP	I-DISO
 
 A blank line or a document's mark (-DOCSTART-, # newdoc, #begin document) ends a sentence. Columns are separated by
-tabs, or, in a line without one, by spaces. A line that begins with "#" and has no tab is a comment, unless no line of
-the file has one and this one has as many columns as the others and ends with a tag.
+tabs, or, in a line without tabs, by spaces. A line that begins with "#" and has no tab is a comment, unless the file
+has no tabs, and the line has the usual number of columns and ends with a tag.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COMMENT = re.compile(r"#[^\t]*|#+[ \xa0][^\t]+\t.*", re.DOTALL)
 PART_OF_WORDS = re.compile(
     r"[0-9]+[-.][0-9]+"
 )  # 2-3: a contraction of words 2 and 3; 8.1: a word that is not there
-SAME_IN_ALL = 10  # so many rows with one thing in their first column make it no column of words
+SAME_IN_ALL = 10  # a first column that is the same in so many rows is no column of words
 
 
 class Row(NamedTuple):
@@ -48,7 +48,7 @@ def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
 
     Args:
         path: the file.
-        is_tag: whether a cell may be the last of a row, where the first begins with "#".
+        is_tag: whether a cell is a tag; tells rows that begin with "#" from comments.
 
     Raises:
         UserError: the file cannot be read.
@@ -76,7 +76,7 @@ def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines without their ends: "\\n", "\\r\\n", or "\\r" as old Macs wrote it."""
+    """Numbered lines without their ends: "\\n", "\\r\\n", or "\\r" of old Macs."""
     number = 0
     for _, content in lines_of(path):
         for line in decoded(path, number + 1, content).rstrip("\r\n").split("\r"):
@@ -85,7 +85,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _columns(line: str) -> tuple[str, ...]:
-    """The cells of a line; none of a blank one."""
+    """The cells of a line; none of a blank line."""
     columns = line.split("\t") if "\t" in line else [part for part in line.split(" ") if part]
     return tuple(columns) if any(columns) else ()
 

@@ -1,7 +1,7 @@
 """A page to look at entities in a browser, drawn by spaCy's displaCy (https://spacy.io/usage/visualizers).
 
-Where no entities of a document overlap they are marked in the text (style `ent`), otherwise underlined (style `span`).
-The underlining is drawn word by word, so there a blank shows wherever an entity begins or ends inside a word.
+Entities are marked in the text (style `ent`), or underlined where entities of the document overlap (style `span`).
+Style `span` draws word by word, so an entity that begins or ends inside a word shows a blank there.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def _overlap(marks: Sequence[Mark]) -> bool:
 
 
 def _pieces(text: str, marks: Sequence[Mark]) -> Iterator[tuple[str, list[Mark]]]:
-    """The lines of a text with their marks; lines that one mark joins are one subword.
+    """The lines of a text with their marks; lines with a mark across them stay together.
 
-    displaCy compares each word with each entity, which takes minutes for a book but not for its paragraphs.
+    displaCy compares each word with each entity, which takes minutes for a book, but not for single lines.
     """
     start = first = last = reach = 0
     for end in [match.end() for match in re.finditer(r"\n", text)] + [len(text)]:
@@ -125,7 +125,7 @@ def _marked(text: str, marks: Sequence[Mark], colours: dict[str, str]) -> Markup
 
 
 def _underlined(text: str, marks: Sequence[Mark], colours: dict[str, str]) -> Markup:
-    """Words are cut where entities begin and end, since displaCy underlines whole ones."""
+    """Words are cut where entities begin and end, because displaCy underlines whole words."""
     cuts = sorted({0, len(text)} | {offset for start, end, _ in marks for offset in (start, end)})
     words = [
         (start + match.start(), start + match.end())

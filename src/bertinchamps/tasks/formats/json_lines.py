@@ -1,4 +1,4 @@
-"""What readers of annotations ask of an object of JSON lines: a text under a key, and whether the object counts."""
+"""Objects of annotated JSON lines: the text under a key, and whether an annotation tool rejected the object."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bertinchamps.errors import UserError
 from bertinchamps.textfiles.json_lines import HALF, is_text
 from bertinchamps.textfiles.names import field_names
 
-# How annotation tools say that a line does not count: Prodigy, Label Studio, Argilla.
+# How annotation tools mark a line as rejected: Prodigy, Label Studio, Argilla.
 MARKS = (("answer", ("reject", "ignore")), ("was_cancelled", (True,)), ("status", ("discarded",)))
 REJECTED = "lines that the annotation tool marked as rejected"
 
 
 def is_rejected(item: Mapping[str, Any], read: Collection[str] = ()) -> bool:
-    """Whether an annotation tool marked the object as one that does not count.
+    """Whether an annotation tool marked the object as rejected.
 
     Args:
         item: the object.
-        read: keys that the user named, which hold data and no mark.
+        read: keys that the user named, which hold data and no mark of a tool.
     """
     return any(key not in read and item.get(key) in values for key, values in MARKS)
 
@@ -46,7 +46,7 @@ def string(item: Mapping[str, Any], key: str, where: str, setting: str = "") -> 
 
 
 def check_key(item: Mapping[str, Any], key: str, where: str, setting: str = "") -> None:
-    """Raise UserError where an object has not got a key; the arguments are those of `string`."""
+    """Raise UserError where an object lacks a key; the arguments are those of `string`."""
     if key not in item:
         raise UserError(f"{where}: no key {key!r} (found: {field_names(list(item), key)}){_remedy(setting)}")
 

@@ -4,10 +4,10 @@
     {"id": "13", "text": "os et col du fémur", "entities": [{"fragments": [[6, 9], [13, 18]], "label": "ANAT"}]}
     {"id": 14, "text": "Fracture du col", "label": [[0, 15, "DISO"]]}
 
-The list is called `entities`, `spans`, `labels` or `label`; an entity is an object, or a list [start, end, label] as
-doccano writes it. Offsets count characters (code points), the end excluded; where an object also has the entity's
-`text`, the two are compared. Blanks and invisible characters at the edges of an entity are not part of it. Lines that
-an annotation tool marked as rejected ("answer": "reject") are left out.
+The list is called `entities`, `spans`, `labels` or `label`; an entity is an object, or a list [start, end, label] as in
+doccano. Offsets count characters (code points), the end excluded. The `text` of an entity, where given, is compared
+with its offsets. Blanks and invisible characters at the edges of an entity are cut off. Lines that an annotation tool
+marked as rejected ("answer": "reject") are left out.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]
 
 
 def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = None) -> list[AnnotatedText]:
-    """The documents of a file, plain, `.gz` or `.zst`. One without `id` is named by its line.
+    """The documents of a file, plain, `.gz` or `.zst`. A document without `id` is named by its line.
 
     Args:
         path: the file.
-        annotated: whether each object must have its list of entities; otherwise only the texts are read, all of them.
-        left_out: gets what was left out, by reason.
+        annotated: whether each object must have its list of entities; otherwise the texts of all objects are read.
+        left_out: counts what was left out, by reason.
 
     Raises:
         UserError: a line is not of the format, an offset does not fit its text, or an id occurs twice.
@@ -64,7 +64,7 @@ def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = Non
 
 
 def _name(identity: Any, where: str) -> str:
-    """A text or a number as a name; nothing for whatever else stands there."""
+    """A string or a number as a name; "" for any other value."""
     if not isinstance(identity, str | int | float) or isinstance(identity, bool):
         return ""
     if not is_text(str(identity)):
@@ -78,7 +78,7 @@ def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
 
 
 def as_item(document: AnnotatedText) -> dict[str, Any]:
-    """The object of a document's line, its entities by their place; those of a model have a `confidence`."""
+    """The object of a document's line, entities in the order of the text; predicted ones have a `confidence`."""
     entities = [_item(entity, confidence) for entity, confidence in document.by_place()]
     return {"id": document.name, "text": document.text, "entities": entities}
 
@@ -126,18 +126,17 @@ def _entity(value: Any, text: str, where: str) -> Entity:
     if not is_text(label):
         raise UserError(f"{where}: the label {HALF}")
     ordered = tuple(sorted((start, end) for start, end in fragments))
-    said = written if isinstance(written, str) else ""
+    given = written if isinstance(written, str) else ""
     if not ordered or any(not 0 <= start < end <= len(text) for start, end in ordered):
         raise UserError(
             f"{where}: outside of the text, which has {len(text)} characters, or empty"
-            f"{other_counting(text, ordered, said)}"
+            f"{other_counting(text, ordered, given)}"
         )
     if any(after[0] < before[1] for before, after in itertools.pairwise(ordered)):
         raise UserError(f"{where}: fragments overlap; write them as one")
-    if said.strip() and not says(text, ordered, said):
+    if given.strip() and not says(text, ordered, given):
         raise UserError(
-            f"{where}: the text that the entity is said to have is not the one at its offsets"
-            f"{other_counting(text, ordered, said)}"
+            f"{where}: the text of the entity is not the text at its offsets{other_counting(text, ordered, given)}"
         )
     return visible(text, Entity(label, ordered))
 

@@ -1,10 +1,10 @@
-"""Texts and what is to be predicted of them, a row each, in CSV, TSV or JSON lines.
+"""Texts and their targets, a row each, in CSV, TSV or JSON lines.
 
     text;label                                        {"text": "La vis est serrée.", "label": ["vis", "outil"]}
     "La vis est serrée ; le bras tient.";vis|outil    {"text": "Le bras tient.", "label": []}
 
-The separator of a `.csv` is a comma, a semicolon or a tab, and fields may be quoted; in a `.tsv` a quote is a character
-like any other. Each may be `.gz` or `.zst`.
+The separator of a `.csv` is a comma, a semicolon or a tab, and fields may be quoted; in a `.tsv` quotes are ordinary
+characters. Files may be `.gz` or `.zst`.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PYTHON_LIST = re.compile(
 
 
 class Columns(NamedTuple):
-    """Which columns or keys hold what.
+    """The columns or keys to read.
 
     Attributes:
         text: the text.
         pair: the second text, or None.
-        label: what is to be predicted, or None to read texts alone.
+        label: the target, or None to read texts alone.
         target: "single" (one class), "multi" (any number of classes) or "number".
-        separator: between the classes of a multi-label row; a JSON list, of which a cell may hold the text, needs none.
+        separator: between the classes of a multi-label cell; a cell may also hold a JSON list.
         setting: the key of the command line that names a column, for messages; {} is "text", "pair" or "label".
     """
 
@@ -68,8 +68,8 @@ class Row(NamedTuple):
 
     Attributes:
         where: "line 12".
-        names: of its columns or keys; those of a table may stand twice.
-        cells: a value for each.
+        names: columns or keys; a table may have a column twice.
+        cells: a value for each name.
     """
 
     where: str
@@ -97,11 +97,11 @@ def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> 
 
     Args:
         path: the file.
-        columns: which hold what.
-        left_out: gets what was left out, by reason.
+        columns: the columns or keys.
+        left_out: counts what was left out, by reason.
 
     Raises:
-        UserError: the name tells no known format, a row or a column is missing, or a label is not of its kind.
+        UserError: the format is unknown, there is no row, a column is missing, or a label does not fit `target`.
     """
     json_lines_file, some = format_of(path) == ".jsonl", False
     for where, names, cells in open_rows(path, columns.wanted()).rows:
@@ -117,7 +117,7 @@ def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> 
 
 
 def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
-    """How many records of a `.tsv` have a text or class in quotes that perhaps enclose it; 0 of other files."""
+    """How many records of a `.tsv` have a text or class that begins and ends with a quote; 0 for other files."""
     if format_of(path) != ".tsv":
         return 0
     return sum(
@@ -127,7 +127,7 @@ def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
 
 
 def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], separator: str | None) -> None:
-    """A header and rows.
+    """Write a header and rows.
 
     Args:
         file: open for text in UTF-8, with `newline=""`.
@@ -150,30 +150,29 @@ def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], sep
 
 
 def fits_tsv(cell: str) -> bool:
-    """Whether a `.tsv` can hold it: neither a tab nor a line end is in it."""
+    """Whether a `.tsv` can hold the cell, which has neither a tab nor a line end then."""
     return not any(mark in cell for mark in "\t\r\n")
 
 
 def cell(value: Any) -> str:
-    """A value of JSON as a table has it: texts as they are, null as nothing, anything else in JSON."""
+    """A JSON value as a table's cell: strings unchanged, null as an empty cell, other values as JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def joined(classes: tuple[str, ...], separator: str = "|") -> str:
-    """Classes as one cell: with the separator between them, or as a JSON list where that would be read as others."""
+    """Classes as one cell: with separators, or as a JSON list where splitting would give other classes."""
     text = separator.join(classes)
     other = tuple(filter(None, text.split(separator))) != classes
     return json.dumps(classes, ensure_ascii=False) if other or text.startswith(("[", "(", "{")) else text
 
 
 def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
-    """The rows of a file, in which the columns that are wanted (column → setting) are there, and each once.
+    """The rows of a file that has each wanted column (column → setting) once.
 
     Raises:
-        UserError: the name tells no known format, or a column is missing or there twice; while they are read, a row is
-            not well formed.
+        UserError: the format is unknown, or a column is missing or there twice; while iterating, a row is malformed.
     """
     kind = format_of(path)
     if kind is None:
@@ -222,10 +221,10 @@ def _target(row: Mapping[str, Any], column: str, columns: Columns, place: str) -
 
 
 def _listed(value: Any, columns: Columns, place: str) -> Any:
-    """The list that a text spells in JSON, as cells of tables do; any other value as it is.
+    """The list that a string holds as JSON; any other value unchanged.
 
     Raises:
-        UserError: it spells a list as Python prints one, or looks like a list and is none.
+        UserError: the string is a list as Python prints it, or looks like a list but is not JSON.
     """
     text = value.strip() if isinstance(value, str) else ""
     if text[:1] == "[" and text[-1:] == "]":
@@ -242,7 +241,7 @@ def _listed(value: Any, columns: Columns, place: str) -> Any:
 
 
 def _class(value: Any, place: str) -> str:
-    """The name of a class: texts and whole numbers are names, and so are true and false."""
+    """The name of a class, from a string, a whole number, true or false."""
     if isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, int):

@@ -1,7 +1,7 @@
 """Kinds of tasks: what is predicted, from labels and checks to scores and files. One file each, found by `reader.kind`.
 
-A kind answers every question that differs between finding entities and classifying texts, so that no command, check or
-report asks which kind it has.
+A kind holds all that differs between entity recognition and text classification, so that no command, check or report
+branches on the kind.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Examples = Mapping[str, list[Any]]  # by split; all of one record type
 
 
 class Predictor(Protocol):
-    """Turns texts into inputs of a model, and its logits into answers."""
+    """Turns texts into a model's inputs, and the model's logits into predictions."""
 
     def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
-        """An answer for each text; counts in `cut` the texts that are read by their beginning."""
+        """A prediction for each text; adds the number of truncated texts to `cut`."""
 
 
 class KindTask(Task, Protocol):
@@ -37,14 +37,14 @@ class KindTask(Task, Protocol):
 
     Attributes:
         splits: the examples by split.
-        metric: the dev score that chooses among weights unless another is asked for.
+        metric: the dev score that selects the weights by default.
     """
 
     splits: Examples
     metric: str
 
     def train_ids(self) -> set[int]:
-        """Ids of all subwords that training reads, padding included."""
+        """Ids of all subwords of train, padding included."""
 
     def predict(self, model: nn.Module, split: str) -> Any:
         """Predictions for a split, as `scores` and `Kind.write_split` take them."""
@@ -61,11 +61,11 @@ class Kind(Protocol):
 
     Attributes:
         name: its entry here.
-        metrics: dev scores that may choose among weights, the higher the better.
+        metrics: dev scores that may select the weights; higher is better.
         has_heads: whether `head=` chooses among several heads.
-        formats: what `predict` writes, the usual one first.
-        reads_words: whether inputs may be files of words (CoNLL), and each text gets a file name of its own.
-        text_stays: whether a table of answers keeps the column of the text.
+        formats: output formats of `predict`, the default first.
+        reads_words: whether `predict` reads CoNLL files and may name a file after each text.
+        text_stays: whether a table of predictions keeps the column of the text.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Kind(Protocol):
     text_stays: bool
 
     def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
-        """Why no model can be trained or chosen on these examples, in the user's key names."""
+        """Why these examples cannot train or select a model, in the user's key names."""
 
     def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
-        """What a model of this kind is built from."""
+        """The task.json of a model of this kind."""
 
     def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
-        """An encoder with the head that the facts ask for."""
+        """An encoder with the head that `facts` names."""
 
     def build_predictor(
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
@@ -90,22 +90,22 @@ class Kind(Protocol):
         """The predictor of such a model; `batch` windows or texts go through the model at once."""
 
     def build_task(self, splits: Examples, predictor: Any, batch: FinetuneBatchConfig, seed: int) -> KindTask:
-        """What the engine trains."""
+        """The task that the trainer trains."""
 
     def write_split(self, folder: Path, task: Any, split: str, predicted: Any) -> None:
         """Write the predictions of a split into a folder that exists."""
 
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
-        """The columns that a table of answers gets beside those of the user."""
+        """The columns that a table of predictions has beside the user's columns."""
 
     def keys(self, inputs: Inputs) -> set[str]:
-        """The keys of a JSON line that are the kind's own, so that a user's key of that name has no place."""
+        """The keys that predictions need in a JSON line, so that the user's file must not have them."""
 
     def rows(self, facts: TaskFacts, answer: Any, beside: list[str]) -> Iterator[list[str]]:
-        """The rows of a table for one answer: the user's cells `beside`, and those of `columns`."""
+        """The table rows of one prediction: the user's cells (`beside`), then the cells of `columns`."""
 
     def as_object(self, facts: TaskFacts, given: Input, answer: Any, inputs: Inputs) -> dict[str, Any]:
-        """The JSON object of one answer, with what the user's file has of the text."""
+        """The JSON object of one prediction, with the user's fields of the text."""
 
 
 kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)

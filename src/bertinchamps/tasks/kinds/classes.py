@@ -31,10 +31,10 @@ from bertinchamps.textfiles import json_lines
 
 
 class TextKind:
-    """What the kinds of whole texts share; a subclass says the type of target.
+    """What the kinds of whole texts share; a subclass gives the type of target.
 
     Attributes:
-        protocol: the entry of `metrics.protocols` that scores it.
+        protocol: the entry of `metrics.protocols` that scores predictions.
     """
 
     name: str
@@ -46,7 +46,7 @@ class TextKind:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Dev scores that may choose among weights."""
+        """Dev scores that may select the weights."""
         return PROTOCOLS[self.protocol].choosing
 
     def target_type(self, facts: TaskFacts) -> TargetType:
@@ -78,7 +78,7 @@ class TextKind:
     def write_split(
         self, folder: Path, task: TextClassification, split: str, predicted: np.ndarray[Any, Any]
     ) -> None:
-        """Write SPLIT.jsonl: for each example its name, what was predicted, what is right, and probabilities."""
+        """Write SPLIT.jsonl: id, prediction, gold target and probabilities of each example."""
         json_lines.write(folder / f"{split}.jsonl", _lines(task, split, predicted))
 
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class TextKind:
         yield [*beside, *self.target_type(facts).cells(answer)]
 
     def as_object(self, facts: TaskFacts, given: Input, answer: Answer, inputs: Inputs) -> dict[str, Any]:
-        """What the file has of the text, what was predicted, and probabilities where there are any."""
+        """The user's fields, the prediction, and the probabilities of classes."""
         shares = {PROBABILITIES: dict(answer.probabilities)} if answer.probabilities else {}
         return {**dict(given.fields), PREDICTED: answer.target, **shares}
 
@@ -135,12 +135,12 @@ class RegressionKind(TextKind):
         if len({example.target for example in splits["dev"]}) > 1:
             return []
         return [
-            "task: only one number in the dev split, so no score could choose among weights: give another one "
+            "task: only one number in the dev split, so no score could select the weights: give another dev split "
             "(task.dev), or raise selection.dev_share"
         ]
 
     def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
-        """With mean and standard deviation of the numbers of train; a deviation of 1 where all are alike."""
+        """With mean and standard deviation of train's targets; the deviation is 1 where all targets are equal."""
         numbers = [example.target for example in splits["train"]]
         mean, deviation = float(np.mean(numbers)), float(np.std(numbers)) or 1.0
         pairs = splits["train"][0].pair is not None

@@ -1,4 +1,4 @@
-"""Entities: stretches of text with a type, flat or inside one another (`kind = "ner"`)."""
+"""Entities: typed spans of a text, flat or nested (`kind = "ner"`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENTITIES = "entities"
 
 @kinds.register("ner")
 class Entities:
-    """The kind."""
+    """Named-entity recognition."""
 
     name = "ner"
     metrics = METRICS
@@ -43,7 +43,7 @@ class Entities:
         found = brat.label_problems(labels)
         if not any(document.entities for document in splits["dev"]):
             found.append(
-                "task: no entity in the dev split, so no score could choose among weights: give another one "
+                "task: no entity in the dev split, so no score could select the weights: give another dev split "
                 "(task.dev), or raise selection.dev_share"
             )
         return found
@@ -74,9 +74,9 @@ class Entities:
         """Write the split as brat, JSON lines and IOB2 columns, the gold entities as brat, and an analysis of errors.
 
         SPLIT/brat/NAME.txt NAME.ann    loadable by brat, scorable by BRATeval
-        SPLIT/gold/NAME.txt NAME.ann    what the corpus says, beside it
-        SPLIT.jsonl SPLIT.conll         the same as JSON lines and as IOB2 columns
-        SPLIT_errors.md                 what went wrong, for people
+        SPLIT/gold/NAME.txt NAME.ann    the gold entities
+        SPLIT.jsonl SPLIT.conll         the predictions as JSON lines and as IOB2 columns
+        SPLIT_errors.md                 errors by type and label, for reading
         """
         gold = task.splits[split]
         write_brat(folder / split / "brat", predicted)
@@ -103,7 +103,7 @@ class Entities:
     def as_object(
         self, facts: TaskFacts, given: Input, answer: AnnotatedText, inputs: Inputs
     ) -> dict[str, Any]:
-        """The text's name, text and entities, and whatever else the file has of it but older lists of entities."""
+        """Id, text and entities, and the user's other fields without earlier lists of entities."""
         others = {
             name: value
             for name, value in given.fields
@@ -114,7 +114,7 @@ class Entities:
 
 
 def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:
-    """A folder of brat that holds exactly these documents; an earlier one of that name is replaced."""
+    """Write a brat folder that holds exactly these documents; an existing folder is replaced."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for document in documents:

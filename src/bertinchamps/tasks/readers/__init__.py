@@ -1,7 +1,7 @@
 """Readers: where the examples of a task come from. One file each, found by name (`task=NAME`).
 
-A reader gives plain records (`contract.AnnotatedText`, `contract.LabelledText`); a kind (`tasks/kinds/`) turns them
-into what the engine trains and scores.
+A reader gives plain records (`contract.AnnotatedText`, `contract.LabelledText`), from which a kind (`tasks/kinds/`)
+builds the task that is trained and scored.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ class Reader(Protocol):
     """Where a task's examples come from.
 
     Attributes:
-        kind: the entry of `tasks.kinds` that says what is predicted.
-        remarks: what has to be said beside any score on these data; known after `read`.
+        kind: the entry of `tasks.kinds`.
+        remarks: caveats that belong beside every score on these data; known after `read`.
     """
 
     kind: str
     remarks: tuple[str, ...]
 
     def check(self) -> None:
-        """Raise UserError within seconds if the data are missing: what, where they can be had, which key."""
+        """Raise UserError within seconds if the data are missing, with the data's source and the key to set."""
 
     def read(self) -> Splits:
         """The examples by split, in a stable order: "train" and "test", and "dev" where the data have one.
 
         Raises:
-            UserError: a file does not hold what it should; the message names the file and the line.
+            UserError: a file is malformed; the message names the file and the line.
         """
 
 

@@ -21,7 +21,7 @@ from bertinchamps.tasks.readers.releases import Release
 CATEGORIES = ("books", "dvd", "music")
 FIELDS = "category|rating|url|text|title|summary"
 ITEM = re.compile(r"<item>(.*?)</item>\s*(?=<item>|</items>|\Z)", re.DOTALL)
-# A field ends where another one begins, or the item ends: its text may hold markup of its own.
+# A field ends only before another field or the end of the item, because the text of a field may hold markup.
 FIELD = re.compile(rf"\s*<({FIELDS})>(.*?)</\1>(?=\s*(?:<(?:{FIELDS})>|\Z))", re.DOTALL)
 
 
@@ -35,7 +35,7 @@ class Cls(Published):
     Args:
         path: the official archive, a folder that holds it, or a folder that it was unpacked into.
         hub: a dataset on the Hugging Face Hub to read instead, with a configuration `CLS` and columns `text` and
-            `label` (negative, positive), as FLUE has them there; FLUE itself is a program, which the library
+            `label` (negative, positive), as in FLUE. FLUE's own entry is a loading script, which the library
             `datasets` no longer runs.
     """
 

@@ -21,7 +21,7 @@ from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.archives import is_archive
 from bertinchamps.textfiles.tables import QUOTED_TSV
 
-# Names of training files and folders that say nothing of a task.
+# Names of training files and folders that do not identify a task.
 GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")
 KINDS = {"single": "single_label", "multi": "multi_label", "number": "regression"}
 CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
@@ -39,9 +39,7 @@ def _given(**settings: str | None) -> dict[str, Path]:
     for split, path in paths.items():
         if not path.exists():
             raise UserError(f"task.{split}={path}: no such file or folder (looked from {Path.cwd()})")
-        if not (
-            path.is_file() or path.is_dir()
-        ):  # a pipe, of which nothing would be left at the second reading
+        if not (path.is_file() or path.is_dir()):  # a pipe cannot be read twice
             raise UserError(f"task.{split}={path}: neither a file nor a folder")
         owner = owners.setdefault(path.resolve(), split)
         if owner != split:
@@ -52,7 +50,7 @@ def _given(**settings: str | None) -> dict[str, Path]:
 
 
 def named_after(train: Path) -> str:
-    """A task's name after its training examples: the file's, and its folders' where it is called `train` or so."""
+    """A task's name: that of the training file, after the names of its folders where it is one of GENERIC."""
     whole = Path(os.path.abspath(train.expanduser()))  # noqa: PTH100 (resolve would rename links)
     parts = [whole.name.split(".")[0]]
     for folder in whole.parents:
@@ -86,7 +84,7 @@ class Classification:
         test: the file of test examples, or None.
         text: the column of the text.
         pair: the column of the second text, or None.
-        label: the column of what is to be predicted.
+        label: the column of the target.
         target: `single` (one class), `multi` (any number of classes), `number`, or another kind of task with one class.
         separator: between the classes of a `multi` row; a JSON list needs none.
         title: what the report calls the task; None: after the training file.
@@ -116,7 +114,7 @@ class Classification:
             next(iter(tables.read(path, self._columns)))
 
     def read(self) -> dict[str, list[LabelledText]]:
-        """The rows of each file that is given; quotes that a `.tsv` keeps, and what is left out, become remarks."""
+        """The rows of each given file; remarks count rows that are left out, and `.tsv` fields in quotes."""
         splits, remarks = {}, []
         for split, path in _given(**self._settings).items():
             left_out: Counter[str] = Counter()
@@ -148,7 +146,7 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
 
 @readers.register("ner", check=_ner_problems)
 class Ner:
-    """Texts with entities: brat folders or archives, CoNLL files, or JSON lines with spans, told by their names.
+    """Texts with entities: brat folders or archives, CoNLL files, or JSON lines with spans, by the suffix.
 
     Args:
         train: the training examples.
@@ -178,7 +176,7 @@ class Ner:
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Look for the files, and whether their names tell a format."""
+        """Look for the files, and for their formats by their suffixes."""
         formats = {_format(split, path) for split, path in _given(**self._settings).items()}
         if self._layout != conll.FIRST_AND_LAST and CONLL not in formats:
             raise UserError(
@@ -187,7 +185,7 @@ class Ner:
             )
 
     def read(self) -> dict[str, list[AnnotatedText]]:
-        """The documents of each file or folder that is given; what was left out becomes remarks."""
+        """The documents of each given file or folder; remarks count what was left out."""
         splits, remarks = {}, []
         for split, path in _given(**self._settings).items():
             left_out: Counter[str] = Counter()
@@ -207,14 +205,14 @@ def _format(split: str, path: Path) -> str:
         return SPANS
     if name.endswith(CONLL_SUFFIXES):
         return CONLL
-    raise UserError(f"task.{split}={path}: the name tells no known format: {FORMATS}")
+    raise UserError(f"task.{split}={path}: no known format has this suffix: {FORMATS}")
 
 
 def _read(split: str, path: Path, layout: conll.Layout, left_out: Counter[str]) -> list[AnnotatedText]:
-    kind = _format(split, path)
+    form = _format(split, path)
     try:
-        if kind == BRAT:
+        if form == BRAT:
             return brat.read_folder(path, left_out=left_out)
-        return spans_jsonl.read(path, left_out=left_out) if kind == SPANS else conll.read(path, layout)
+        return spans_jsonl.read(path, left_out=left_out) if form == SPANS else conll.read(path, layout)
     except UserError as error:
-        raise UserError(f"{error}\n(task.{split}={path} is read as {kind}: {FORMATS})") from error
+        raise UserError(f"{error}\n(task.{split}={path} is read as {form}: {FORMATS})") from error

@@ -1,9 +1,9 @@
-"""A toy of named entities: the clinical notes of the toy corpus, whose grammar knows what it put where.
+"""A toy task of named entities: the clinical notes of the toy corpus, annotated by the grammar that writes them.
 
     La [radiographie du [thorax](ANAT)](PROC) montre une [pneumonie](DISO).
 
-The words are the same few in training and test, so a score near 1 says that the path from pretraining to
-predictions works, and nothing about medicine.
+Train and test share a few words, so a score near 1 shows that the path from pretraining to predictions works, and
+nothing about medicine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bertinchamps.data.sources.demo import clinical_notes
 from bertinchamps.data.sources.demo_grammar import Span
 from bertinchamps.tasks.readers import readers
 
-SHARE = 10  # one note in so many is for dev, and as many are for test
+SHARE = 10  # one note in 10 is for dev, and one for test
 LABELS = {
     **dict.fromkeys(("maladie", "s1", "s2", "signe", "plainte", "passe", "suite"), "DISO"),
     **dict.fromkeys(("remede", "secours", "entretien"), "CHEM"),
@@ -37,7 +37,7 @@ class Demo:
 
     Args:
         documents: how many notes, for the three splits together.
-        seed: of the notes; that of the corpus which the model was pretrained on is better another one.
+        seed: of the notes; better not the seed of the corpus that the model was pretrained on.
     """
 
     kind = "ner"
@@ -47,10 +47,10 @@ class Demo:
         self._number, self._seed = documents, seed
 
     def check(self) -> None:
-        """Nothing to find, so nothing to miss."""
+        """The notes are generated, so no file can be missing."""
 
     def read(self) -> dict[str, list[AnnotatedText]]:
-        """Eight tenths of the notes, then one, then one."""
+        """Train: eight tenths of the notes; dev and test: one tenth each."""
         written = itertools.islice(clinical_notes(self._seed), self._number)
         notes = [
             AnnotatedText(f"note-{number}", text, tuple(sorted(entities(text, spans))))
@@ -65,9 +65,8 @@ def entities(text: str, spans: Sequence[Span]) -> Iterator[Entity]:
     for (slot, start, end), following in itertools.zip_longest(spans, spans[1:]):
         if slot == "signe":  # written with its article: "des crépitants"
             start = text.index(" ", start) + 1
-        if (
-            slot == "examen" and following and following.slot == "site"
-        ):  # "radiographie du thorax" is one thing
+        # "radiographie du thorax" is one entity
+        if slot == "examen" and following and following.slot == "site":
             end = following.end
         if slot in LABELS:
             yield Entity(LABELS[slot], ((start, end),))

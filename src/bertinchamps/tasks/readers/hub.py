@@ -15,12 +15,12 @@ Row = dict[str, Any]
 
 
 class HubDataset:
-    """One configuration of a dataset that is stored as Parquet or in another format without a program.
+    """One configuration of a dataset without a loading script, stored as Parquet or in another plain format.
 
     Args:
         repository: owner/name.
         configuration: such as "fr".
-        address: where else the data can be had, for messages.
+        address: the data's official source, for messages.
     """
 
     def __init__(self, repository: str, configuration: str, address: str) -> None:
@@ -30,12 +30,12 @@ class HubDataset:
         """Ask the Hub whether the dataset may be read.
 
         Raises:
-            UserError: it cannot be reached, does not know the dataset, or the dataset is gated.
+            UserError: the Hub cannot be reached, or the dataset does not exist or is gated.
         """
         from huggingface_hub import HfApi
 
         api: Any = HfApi()
-        with self._told():
+        with self._user_errors():
             api.dataset_info(self.repository, timeout=10)
             api.auth_check(self.repository, repo_type="dataset")
 
@@ -43,7 +43,7 @@ class HubDataset:
         """The rows of each split ("validation" is called "dev"), with class labels by name, not by number.
 
         Args:
-            columns: those that are wanted; others are left out.
+            columns: the columns to read.
 
         Raises:
             UserError: see `check`; or the dataset lacks a column, the configuration, or a split train or test.
@@ -51,7 +51,7 @@ class HubDataset:
         from datasets import load_dataset
 
         self.check()
-        with self._told():
+        with self._user_errors():
             dataset = load_dataset(self.repository, self._configuration)
         if not {"train", "test"} <= set(dataset):
             raise self._error(f"has the splits {', '.join(dataset)}; needed are train and test")
@@ -67,8 +67,8 @@ class HubDataset:
         }
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Errors of the Hub, and of the library `datasets`, in words."""
+    def _user_errors(self) -> Iterator[None]:
+        """Raise errors of the Hub and of the library `datasets` as UserError."""
         from datasets.exceptions import DatasetsError
 
         try:
@@ -79,9 +79,7 @@ class HubDataset:
         except RuntimeError as error:
             if "scripts are no longer supported" not in str(error):
                 raise
-            raise self._error(
-                "is published as a program, which the library `datasets` no longer runs"
-            ) from error
+            raise self._error("is a loading script, which the library `datasets` no longer runs") from error
         except ValueError as error:
             raise self._error(f"has no configuration {self._configuration!r}") from error
 
@@ -93,7 +91,7 @@ class HubDataset:
 
 
 def _named(split: Any) -> list[Row]:
-    """Rows in which the number of a class label is its name; a number that names none (-1) is None."""
+    """The rows, with names instead of numbers of class labels; None for a number without a name (-1)."""
     names = {column: _class_names(feature) for column, feature in split.features.items()}
     return [{column: _name(value, names[column]) for column, value in row.items()} for row in split]
 

@@ -18,10 +18,10 @@ NO_SENTENCE = ("", "NS")  # what PAWS-X has where a sentence was not translated
 
 @readers.register("pawsx")
 class PawsX(Published):
-    """French PAWS-X (Yang et al., 2019): whether two sentences say the same, "1", or not, "0".
+    """French PAWS-X (Yang et al., 2019): whether two sentences have the same meaning, "1", or not, "0".
 
-    A pair with a sentence that is empty or `NS` (not translated) asks nothing, so such pairs are left out of every
-    split, and so are those of the Hub without a label. FLUE leaves out pairs of at most five words to that end.
+    Every split leaves out pairs with a sentence that is empty or `NS` (not translated), and pairs of the Hub without a
+    label. FLUE leaves out pairs of at most five words instead.
 
     Args:
         path: the official archive, a folder that holds it, or a folder that it was unpacked into.

@@ -1,4 +1,4 @@
-"""Published releases of FLUE (Le et al., 2020): what their readers share."""
+"""What the readers of FLUE's published releases share (Le et al., 2020)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Files = Mapping[str, dict[PurePosixPath, bytes]]
 
 
 class Published:
-    """What the three readers share: a release in files, and perhaps the same on the Hub."""
+    """A reader of a release in files, or of the same data on the Hub."""
 
     kind = "single_label"
     release: ClassVar[Release]
@@ -29,7 +29,7 @@ class Published:
         self.remarks: tuple[str, ...] = ()
 
     def _compared(self, read: dict[str, list[LabelledText]]) -> dict[str, list[LabelledText]]:
-        """What was read; remarks where it is not of the published size."""
+        """Return the examples; add a remark where the size of a split is not the published one."""
         sizes = {split: len(examples) for split, examples in read.items()}
         if sizes != self.official:
             found, official = (
@@ -54,7 +54,7 @@ class Published:
 
 
 def decoded(path: PurePosixPath, content: bytes) -> str:
-    """The text of a file in UTF-8; its name and line are told where it is not."""
+    """The text of a UTF-8 file. Raises UserError with the file and the line that is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -63,7 +63,7 @@ def decoded(path: PurePosixPath, content: bytes) -> str:
 
 
 def table(files: dict[PurePosixPath, bytes], columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a file with a header, separated by tabs; a quote is a character like any other."""
+    """The rows of a tab-separated file with a header; quotes are ordinary characters."""
     for path, content in files.items():
         lines = decoded(path, content).split("\n")
         header = lines[0].rstrip("\r").split("\t")
@@ -80,7 +80,7 @@ def table(files: dict[PurePosixPath, bytes], columns: Sequence[str]) -> Iterator
 
 
 def pair(where: str, first: str, second: str, label: str, labels: Sequence[str]) -> LabelledText:
-    """An example, if its label is one of those that there are."""
+    """An example. Raises UserError where the label is not one of `labels`."""
     if label not in labels:
         raise UserError(f"{where}: the label is none of {', '.join(labels)}; is this the official file?")
     return LabelledText(where.rpartition("/")[2].replace(": ", ", "), first, second, (label,))
@@ -102,12 +102,12 @@ def hub_pairs(rows: list[Row], columns: tuple[str, str, str]) -> list[LabelledTe
 
 
 def hub_label(value: object) -> tuple[str, ...]:
-    """The class of a row, or nothing where it has none."""
+    """The class of a row; empty where the row has no class."""
     return () if value is None else (str(value),)
 
 
 def all_labelled(split: str, examples: list[LabelledText]) -> list[LabelledText]:
-    """The examples. Raises UserError where one has no label, or a number that names none."""
+    """The examples. Raises UserError where an example has no label."""
     for example in examples:
         if not example.target:
             raise UserError(

@@ -8,10 +8,10 @@ The zip holds QUAERO_FrenchMed/corpus/train/MEDLINE/10024234.txt and .ann, and s
     #1	AnnotatorNotes T1	C0087111
     T2	DISO 15 36	métastases hépatiques
 
-Ten types, nested and discontinuous entities. All 16,233 of them fit their texts. What is odd in the release, and
-kept as it is: 8 list their fragments against the order of the text, 20 begin or end with a blank, 9 repeat the
-type and fragments of another one that has another concept (test of EMEA 4, test of MEDLINE 4, train of
-MEDLINE 1), and 111 titles of MEDLINE have none. Its `.conf` and `.ann~` files are passed over.
+Ten types, nested and discontinuous entities; the offsets of all 16,233 entities fit their texts. Oddities of the
+release are kept: 8 entities list their fragments against the order of the text, 20 begin or end with a blank, 9 repeat
+the type and fragments of an entity that has another concept (test of EMEA 4, test of MEDLINE 4, train of MEDLINE 1),
+and 111 titles of MEDLINE have no entity. `.conf` and `.ann~` files are ignored.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Quaero:
         path: the official zip, a folder that holds it, or a folder that it was unpacked into.
         hub: a dataset on the Hugging Face Hub to read instead, with a configuration `emea` or `medline` and
             columns `tokens` and `ner_tags`. Such a dataset is flat: nested entities are lost, and scores on it do
-            not compare with scores on the release. DrBenchmark/QUAERO is published as a program, which the
-            library `datasets` no longer runs.
+            not compare with scores on the release. DrBenchmark/QUAERO is a loading script, which the library
+            `datasets` no longer runs.
     """
 
     kind = "ner"

@@ -1,4 +1,4 @@
-"""The official releases of corpora: their files wherever a user keeps them, and where they can be had if not."""
+"""Official releases of corpora: their files on the user's disk, or a message with the address to get them from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Release:
         """Look for the files of each pattern, without reading them.
 
         Raises:
-            UserError: there are none, or in more than one folder.
+            UserError: a pattern matches no file, or files in more than one folder.
         """
         if path is None:
             raise UserError(f"task.path: not given\n{self._remedy()}")
@@ -42,7 +42,7 @@ class Release:
         self._checked(path, patterns, found)
 
     def files(self, path: str | None, patterns: Sequence[str]) -> Mapping[str, dict[PurePosixPath, bytes]]:
-        """Content of the files, by pattern and by path.
+        """Pattern → path → content of the files.
 
         Raises:
             UserError: see `check`; or a file cannot be read.

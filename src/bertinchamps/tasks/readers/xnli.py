@@ -44,7 +44,7 @@ class Xnli(Published):
             )
         files = self._files()
         train = [
-            # the translated file spells this one label otherwise than XNLI-1.0 does
+            # the translated file spells this label differently from XNLI-1.0
             pair(
                 where,
                 row["premise"],

@@ -1,1 +1,1 @@
-"""Texts as windows of words, and entities as what a head says of them."""
+"""Entity recognition: windows of words, targets of the heads, and entities decoded from logits."""

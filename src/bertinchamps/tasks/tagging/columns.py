@@ -1,4 +1,4 @@
-"""Documents with entities as sentences with IOB2 tags, as files in columns have them."""
+"""Documents with entities as sentences with IOB2 tags, for CoNLL files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bertinchamps.tasks.tagging.windows import words_of
 
 
 def tagged(documents: Iterable[AnnotatedText]) -> Iterator[conll.TaggedText]:
-    """Sentences with IOB2 tags; of entities inside one another the longest is kept, as columns hold one tag.
+    """Sentences with IOB2 tags; of nested entities the longest is kept, because a word has one tag.
 
-    Sentences and words are those of the file that the document is from, where it said them.
+    A document with `words` is one sentence of these words.
     """
     for document in documents:
         flat = EntitiesByOffset(flat_entities(document))

@@ -30,9 +30,9 @@ FORBIDDEN = -1e9
 
 @representations.register("flat")
 class Flat:
-    """One IOB2 tag a word. Of entities inside one another the longest is kept (the paper's way).
+    """One IOB2 tag a word. Of nested entities the longest is kept (the paper's way).
 
-    A discontinuous entity becomes the stretch from its first word to its last.
+    A discontinuous entity becomes the span from its first word to its last.
 
     Args:
         labels: types of entities, in a stable order.
@@ -47,7 +47,7 @@ class Flat:
         self._allowed = _transitions(self.classes)
 
     def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
-        """Those that survive `flatten` and begin and end with a word of one sentence."""
+        """The entities that `flatten` keeps and that begin and end with a word of one sentence."""
         flat = flatten(entities)
         lost = Counter(
             {"inside a longer one": len(entities) - len(flat)} if len(entities) > len(flat) else {}
@@ -62,9 +62,9 @@ class Flat:
         for index, tag in enumerate(
             word_tags(window.words, EntitiesByOffset(entities))[first:last], start=first
         ):
-            # an entity which another window begins goes on here as one
-            goes_on = tag != OUTSIDE and window.words[index][0] not in starts
-            tags[index] = self._index[f"I{tag[1:]}" if goes_on else tag]
+            # an entity that begins in another window continues here with I-
+            continued = tag != OUTSIDE and window.words[index][0] not in starts
+            tags[index] = self._index[f"I{tag[1:]}" if continued else tag]
         return tags
 
     def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
@@ -83,30 +83,30 @@ class Flat:
         )
 
     def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
-        """The scores of the words that the window owns, [words, C]."""
+        """The logits of the words that the window owns, [words, C]."""
         first, last = window.owned
         return logits[first:last].copy()
 
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
-        """The best allowed sequence of tags of each sentence (Viterbi), read as spans.
+        """The best allowed sequence of tags of each sentence (Viterbi), as spans.
 
-        The confidence of one is that of its least sure word: the probability of the word's tag among all tags.
+        The confidence of an entity is the lowest probability (softmax) of a tag among its words.
         """
         found: list[Found] = []
         pairs = zip(windows, answers, strict=True)
         for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
             words: list[tuple[int, int]] = []
-            scores: list[np.ndarray[Any, Any]] = []
-            for window, values in group:
+            owned: list[np.ndarray[Any, Any]] = []
+            for window, answer in group:
                 first, last = window.owned
                 words += window.words[first:last]
-                scores.append(values)
-            logits = np.concatenate(scores)
+                owned.append(answer)
+            logits = np.concatenate(owned)
             path = _viterbi(logits, self._allowed)
-            shares = _shares(logits)[np.arange(len(path)), path]
+            probabilities = _softmax(logits)[np.arange(len(path)), path]
             for label, first, last in _spans_of([self.classes[index] for index in path]):
                 entity = Entity(label, ((words[first][0], words[last][1]),))
-                found.append(Found(entity, float(shares[first : last + 1].min())))
+                found.append(Found(entity, float(probabilities[first : last + 1].min())))
         return found
 
 
@@ -125,8 +125,8 @@ def _viterbi(scores: np.ndarray[Any, Any], allowed: np.ndarray[Any, Any]) -> lis
     """The sequence of tags with the highest sum of scores [W, C] that the transitions [C, C] allow."""
     alone = scores.argmax(1)
     if (allowed[np.concatenate([[0], alone[:-1]]), alone] == 0).all():
-        return alone.tolist()  # type: ignore[no-any-return]  # no sum is higher than that of the highest scores
-    best = scores[0] + allowed[0]  # nothing before the first word: as after an outside word
+        return alone.tolist()  # type: ignore[no-any-return]  # the highest scores are an allowed path
+    best = scores[0] + allowed[0]  # the first word follows as if after O
     back = np.zeros(scores.shape, dtype=np.int64)
     for index in range(1, len(scores)):
         through = best[:, None] + allowed
@@ -138,14 +138,14 @@ def _viterbi(scores: np.ndarray[Any, Any], allowed: np.ndarray[Any, Any]) -> lis
     return path[::-1]
 
 
-def _shares(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Probabilities [W, C] of logits [W, C]."""
-    shares = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
-    return shares / shares.sum(1, keepdims=True)  # type: ignore[no-any-return]
+    powers = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
+    return powers / powers.sum(1, keepdims=True)  # type: ignore[no-any-return]
 
 
 def _spans_of(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Type, first and last word of each entity that tags spell."""
+    """Type, first and last word of each entity of IOB2 tags."""
     start = 0
     for index, tag in enumerate(tags):
         if tag.startswith("B-"):

@@ -1,4 +1,4 @@
-"""Nested spans: a label for each stretch of words. B windows, W words, L labels."""
+"""Nested entities: labels for each span of words. B windows, W words, L labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bertinchamps.tasks.tagging.windows import Window
 
 @representations.register("nested")
 class Nested:
-    """A label for each stretch of words, any number of them over a word; discontinuous entities are left out.
+    """Labels for each span of words, so that entities may nest; discontinuous entities are left out.
 
     Args:
         labels: types of entities, in a stable order.
@@ -34,7 +34,7 @@ class Nested:
         self._index = {label: index for index, label in enumerate(labels)}
 
     def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
-        """Those of one fragment that begin and end with a word of one window which owns their middle."""
+        """The entities of one fragment that begin and end with a word of the window that owns their middle."""
         whole = [entity for entity in entities if len(entity.fragments) == 1]
         lost = Counter({"discontinuous": len(entities) - len(whole)} if len(entities) > len(whole) else {})
         held_by_words = aligned(whole, windows, lost)
@@ -42,7 +42,7 @@ class Nested:
         held = {
             entity
             for window in windows
-            for entity, first, last in _placed(by_place.touching(*_stretch(window)), window)
+            for entity, first, last in _placed(by_place.touching(*_range(window)), window)
             if _owns(window, first, last)
         }
         kept: dict[Entity, None] = {}  # in order
@@ -59,7 +59,7 @@ class Nested:
         return Kept(list(kept), lost)
 
     def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
-        """Rows (first word, last word, label) [entities, 3], preceded by one that holds the number of words."""
+        """Rows (first word, last word, label) [entities, 3], after a row with the number of words."""
         rows = [(len(window.words), 0, 0)]
         rows += [
             (first, last, self._index[entity.label]) for entity, first, last in _placed(entities, window)
@@ -75,18 +75,18 @@ class Nested:
         return padded
 
     def count(self, targets: np.ndarray[Any, Any]) -> int:
-        """Words, as for flat tags, so that both heads' losses are of one size."""
+        """Words, as for flat tags, so that the losses of both heads have one scale."""
         return int(targets[0, 0])
 
     def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
-        """Binary cross-entropy of every label of every stretch, summed."""
+        """Binary cross-entropy of every label of every span, summed."""
         places = torch.arange(logits.shape[1], device=logits.device)
         real = (places[None, :, None] <= places[None, None, :]) & (places < words[:, None])[:, None, :]
         terms = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
         return (terms * real[..., None]).sum()
 
     def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
-        """Rows (first word, last word, label, score) of the scores above 0 that the window owns, [found, 4]."""
+        """Rows (first word, last word, label, logit) of the logits above 0 that the window owns, [found, 4]."""
         size = len(window.words)
         scores = logits[:size, :size]
         first, last, label = np.nonzero(scores > 0)
@@ -96,9 +96,9 @@ class Nested:
         return columns[owned].astype(np.float64)
 
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
-        """Every stretch with a score above 0, the highest first, unless it crosses one already taken.
+        """Every span with a logit above 0, the highest first, unless the span crosses one already taken.
 
-        The confidence of one is the probability that its score stands for (the sigmoid), so above a half.
+        The confidence of an entity is the sigmoid of its logit, so above a half.
         """
         found: list[Found] = []
         pairs = zip(windows, answers, strict=True)
@@ -119,12 +119,12 @@ class Nested:
         return Entity(self.classes[label], ((window.words[first][0], window.words[last][1]),))
 
 
-def _stretch(window: Window) -> tuple[int, int]:
+def _range(window: Window) -> tuple[int, int]:
     return window.words[0][0], window.words[-1][1]
 
 
 def _placed(entities: Sequence[Entity], window: Window) -> Iterator[tuple[Entity, int, int]]:
-    """The entities that are in a window as a whole, with their first and last word there."""
+    """The entities that a window holds whole, with the indices of their first and last word."""
     starts = {start: index for index, (start, _) in enumerate(window.words)}
     ends = {end: index for index, (_, end) in enumerate(window.words)}
     for entity in entities:

@@ -18,15 +18,15 @@ from bertinchamps.tasks.tagging.representations import Found, Representation
 from bertinchamps.tasks.tagging.windows import Subwords, Window, Words, windows_of
 
 Array = np.ndarray[Any, Any]
-WINDOWS_AT_ONCE = 8192  # in memory, where they take far more than their text; enough to have many of a length
-ROUND_UP_TO = 4  # fewer different shapes, each of which costs a processor's library a little time to prepare
+WINDOWS_AT_ONCE = 8192  # in memory, where windows take far more than texts; many enough to batch by length
+ROUND_UP_TO = 4  # fewer different shapes, because a CPU's kernels are prepared for each shape
 
 
 class EntityPredictor:
     """Finds entities in texts with a trained model.
 
     Args:
-        representation: reads entities off logits.
+        representation: decodes entities from logits.
         subwords: of the model's tokenizer.
         padding: id that fills short windows up.
         batch: windows that go through the model at once, at most.
@@ -61,7 +61,7 @@ class EntityPredictor:
         Args:
             model: the trained model.
             texts: names and texts.
-            words: for each text the words of its one sentence, or None where both are to be found in it.
+            words: for each text its words, as one sentence; None: sentences and words are found in the text.
         """
         words = words or [None] * len(texts)
         found: dict[int, list[Found]] = {}
@@ -77,7 +77,7 @@ class EntityPredictor:
         `attention_mask` [B, S] where they differ in length."""
         lengths = [len(window.subwords) for window in windows]
         words = [len(window.first_subwords) for window in windows]
-        # never more than a window may have, which is perhaps all that the encoder has positions for
+        # at most `max_length`, because the encoder may have no further positions
         longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.subwords.longest)
         ids = np.full((len(windows), longest), self.padding)
         firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
@@ -96,12 +96,12 @@ class EntityPredictor:
         windows: Sequence[Window],
         watch: Callable[[Sequence[int], Mapping[str, Tensor], Tensor], None] | None = None,
     ) -> list[Array]:
-        """What the head says of each window, as the representation keeps it.
+        """The head's logits of each window, as `Representation.answer` reduces them.
 
         Args:
             model: the trained model.
             windows: of any texts.
-            watch: is given the indices, inputs and logits of each batch, as they come.
+            watch: called with the indices, inputs and logits of each batch.
         """
         answers: list[Array] = [np.empty(0)] * len(windows)
         for indices in in_length_order([len(window.subwords) for window in windows], self.batch):
@@ -115,12 +115,12 @@ class EntityPredictor:
         return answers
 
     def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Found]]:
-        """Entities by document, from the answers of all windows in order."""
+        """Document → entities, from the `answers` of all windows in order."""
         pairs = zip(windows, answers, strict=True)
         found = {}
         for document, group in groupby(pairs, key=lambda pair: pair[0].document):
-            own, said = zip(*group, strict=True)
-            found[document] = self.representation.entities(own, said)
+            own_windows, own_answers = zip(*group, strict=True)
+            found[document] = self.representation.entities(own_windows, own_answers)
         return found
 
 
@@ -128,12 +128,13 @@ def with_entities(document: AnnotatedText, found: Iterable[Found]) -> AnnotatedT
     """The document with these entities instead of its own."""
     ordered = sorted(found)
     return document._replace(
-        entities=tuple(entity for entity, _ in ordered), confidences=tuple(share for _, share in ordered)
+        entities=tuple(entity for entity, _ in ordered),
+        confidences=tuple(confidence for _, confidence in ordered),
     )
 
 
 def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
-    """Windows of whole documents, WINDOWS_AT_ONCE of them or as many more as the last document has."""
+    """Lists of WINDOWS_AT_ONCE windows, or of more to complete the last document."""
     portion: list[Window] = []
     for _, own in groupby(windows, key=lambda window: window.document):
         portion += own
@@ -145,6 +146,6 @@ def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
 
 
 def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    """What the model says of each word, or of each stretch of words."""
+    """The model's logits of each word, or of each span of words."""
     subwords = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
     return cast(Tensor, model(subwords, inputs["first_subwords"]))

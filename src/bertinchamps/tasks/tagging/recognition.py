@@ -1,4 +1,4 @@
-"""Named-entity recognition as the engine trains it: character spans in, character spans out, whatever the head."""
+"""The task of named-entity recognition: character spans in, character spans out, whatever the head."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, w
 from bertinchamps.tasks.tagging.representations import word_tags
 from bertinchamps.tasks.tagging.windows import windows_of
 
-# Dev scores that may choose among weights, the higher the better; the head's own one does unless another is asked for.
+# Dev scores that may select the weights, higher is better; the default is the metric of the head's representation.
 METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
 
 
 class EntityRecognition:
-    """The engine's task.
+    """The `Task` that the trainer trains.
 
     Args:
         splits: documents of train and dev, and of test where there is one.
@@ -62,7 +62,7 @@ class EntityRecognition:
         self._lengths = [len(window.subwords) for window in self.windows["train"]]
 
     def _encoded(self, split: str) -> list[Array]:
-        """Targets of each window of a split; counts what the representation cannot hold."""
+        """Targets of each window of a split; `lost` counts what the representation cannot hold."""
         self.lost[split] = Counter()
         targets: list[Array] = []
         by_document = groupby(self.windows[split], key=lambda window: window.document)
@@ -84,7 +84,7 @@ class EntityRecognition:
         return targets
 
     def train_ids(self) -> set[int]:
-        """Ids of all subwords that training reads, padding included."""
+        """Ids of all subwords of train, padding included."""
         return {
             self.predictor.padding,
             *(subword for window in self.windows["train"] for subword in window.subwords),
@@ -112,7 +112,7 @@ class EntityRecognition:
         return Output(self.representation.loss(read(model, inputs), inputs["targets"], inputs["words"]))
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """The loss of a word of dev, in nats, and span scores."""
+        """Mean loss per word of dev, in nats, and span scores."""
         loss, words = 0.0, 0
 
         def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
@@ -136,11 +136,11 @@ class EntityRecognition:
         }
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
-        """The documents of a split with the model's entities instead of the gold ones."""
+        """The documents of a split with predicted instead of gold entities."""
         return self.decoded(split, self.predictor.answers(model, self.windows[split]))
 
     def decoded(self, split: str, answers: Sequence[Array]) -> list[AnnotatedText]:
-        """The documents of a split with the entities of the answers of its windows, in order."""
+        """The documents of a split with entities decoded from `answers`, one for each window in order."""
         found = self.predictor.entities(self.windows[split], answers)
         return [
             with_entities(document, found.get(index, ())) for index, document in enumerate(self.splits[split])
@@ -156,7 +156,7 @@ class EntityRecognition:
         }
 
     def subword_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
-        """IOB2 tags of each window's own subwords, entities inside one another resolved to the longest."""
+        """IOB2 tags of the subwords that each window owns; of nested entities the longest counts."""
         flat = [EntitiesByOffset(flat_entities(document)) for document in documents]
         rows = []
         for window in self.windows[split]:
@@ -173,7 +173,7 @@ class EntityRecognition:
         return rows
 
     def facts(self, split: str) -> dict[str, Any]:
-        """Counts for the results: what was read, and what the representation cannot hold."""
+        """Counts for the results: documents, windows, words, and entities that the representation cannot hold."""
         documents, windows = self.splits[split], self.windows[split]
         sentences = {(window.document, window.sentence) for window in windows}
         return {

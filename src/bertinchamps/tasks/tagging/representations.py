@@ -1,6 +1,6 @@
-"""Entities ↔ targets of a head, whatever the head: each representation has a file here, found by name (`head=NAME`).
+"""Entities ↔ targets and logits of a head: each representation has a file here, found by name (`head=NAME`).
 
-What a representation cannot hold is counted by reason, never dropped in silence.
+Entities that a representation cannot hold are counted by reason, never dropped in silence.
 B windows, W words of the longest window, C tags, L labels.
 """
 
@@ -24,26 +24,26 @@ OUTSIDE = "O"
 
 
 class Found(NamedTuple):
-    """An entity that a head's answers hold, and how sure they are of it, from 0 to 1."""
+    """A predicted entity and its confidence, from 0 to 1."""
 
     entity: Entity
     confidence: float
 
 
 class Kept(NamedTuple):
-    """Entities that a representation holds, and how many it does not, by reason."""
+    """Entities that a representation can hold, and counts of the others by reason."""
 
     entities: list[Entity]
     lost: Counter[str]
 
 
 class Representation(Protocol):
-    """One way to write entities as targets of a head, and to read them off its logits.
+    """One way to encode entities as a head's targets, and to decode entities from the head's logits.
 
     Attributes:
         labels: types of entities.
-        classes: what the logits' last axis stands for.
-        metric: the dev score that chooses among weights.
+        classes: of the logits' last axis.
+        metric: the dev score that selects the weights.
     """
 
     labels: tuple[str, ...]
@@ -54,10 +54,10 @@ class Representation(Protocol):
         """Which entities of a document its windows can hold."""
 
     def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
-        """What the head should say of a window, in a form that `padded` collates."""
+        """The targets of a window, in a form that `padded` collates."""
 
     def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
-        """Targets of some windows as one tensor, for windows of so many words."""
+        """Targets of some windows as one tensor, padded to `words` words."""
 
     def count(self, targets: np.ndarray[Any, Any]) -> int:
         """Over how many terms the loss of a window is summed."""
@@ -66,17 +66,17 @@ class Representation(Protocol):
         """Summed loss of logits; `words` [B] is the number of words of each window."""
 
     def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
-        """What of a window's logits is kept for `entities`: a copy, as small as it can be."""
+        """The part of a window's logits that `entities` needs: a copy, as small as possible."""
 
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
-        """The entities of one document, from the answers of its windows in order."""
+        """The entities of one document, from the `answer` of each of its windows in order."""
 
 
 representations: Registry[Representation] = Registry("head", "head", package=__package__)
 
 
 def word_tags(words: Words, entities: EntitiesByOffset) -> list[str]:
-    """IOB2 tags of words under entities that do not overlap."""
+    """IOB2 tags of words, for entities that do not overlap."""
     tags = [OUTSIDE] * len(words)
     for entity in entities.touching(words[0][0], words[-1][1]) if words else ():
         first = bisect_left(words, entity.start, key=lambda word: word[0])

@@ -1,8 +1,8 @@
 """Sentences of a text, by spaCy's blank French pipeline with its sentencizer (the paper's), in linear time.
 
-spaCy strips a symbol at a time from both ends of what stands between two blanks, and looks at the whole of it each
-time: a line of 20,000 underscores takes a minute. So it never sees more than some symbols in a row, nor so long a
-stretch without a blank. No text of words is changed, and the sentences of a long line of symbols are the same.
+spaCy's tokenizer takes quadratic time for characters without a blank: a line of 20,000 underscores takes a minute.
+Therefore spaCy is given a text in which long rows of symbols are shortened and long runs have blanks. Texts of words
+are not changed, and the sentences of a long line of symbols are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 Range = tuple[int, int]
-Edit = tuple[int, int, str]  # from, to, what stands there instead
+Edit = tuple[int, int, str]  # from, to, replacement
 
 ROW = 64  # symbols in a row that spaCy sees: half of them from the beginning, half from the end
 STRETCH = 1_000  # characters without a blank that spaCy sees
@@ -28,7 +28,7 @@ def _french() -> Any:
 
     french = spacy.blank("fr")
     french.add_pipe("sentencizer")
-    french.max_length = 10**9  # the limit protects parsers, and there is none here
+    french.max_length = 10**9  # the limit protects parsers, and this pipeline has none
     return french
 
 
@@ -43,13 +43,13 @@ def sentences(text: str) -> list[Range]:
 
 
 def _without_rows(text: str) -> Iterator[Edit]:
-    """The middles of long rows of symbols, left out."""
+    """Edits that leave out the middles of long rows of symbols."""
     for row in SYMBOLS.finditer(text):
         yield row.start() + ROW // 2, row.end() - ROW // 2, ""
 
 
 def _with_blanks(text: str) -> Iterator[Edit]:
-    """Blanks in long stretches without one, between two letters or digits where there is such a place."""
+    """Edits that put blanks into long runs without blanks, between two letters or digits where possible."""
     for stretch in WITHOUT_BLANK.finditer(text):
         start = stretch.start()
         while stretch.end() - start > STRETCH:
@@ -60,9 +60,9 @@ def _with_blanks(text: str) -> Iterator[Edit]:
 
 
 def _edited(text: str, edits: Iterable[Edit]) -> tuple[str, Callable[[int], int]]:
-    """The text with edits, in order, and the function that tells where a place in it is in the text itself.
+    """The edited text, and a function from offsets in the edited text to offsets in the original one.
 
-    What an edit leaves out is behind the place at which it was.
+    The offset of an edit maps to the offset before the characters that the edit replaces.
     """
     parts: list[str] = []
     starts: list[int] = []  # of the edits, in the edited text

@@ -1,7 +1,7 @@
-"""From a text to the windows that a model reads, and back: sentences, words, subwords, in exact offsets.
+"""From texts to windows, the model's input sequences: sentences, words and subwords with exact offsets.
 
-Offsets always count characters of the text as it was given. No tokenizer's offsets end up in an answer: they
-only tell which word a subword belongs to, so a normaliser may change, compose or delete what it likes.
+Offsets count characters of the unchanged text. The tokenizer's offsets only assign subwords to words, so the
+tokenizer's normaliser may change, compose or delete characters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bertinchamps.tasks.tagging.sentences import Range, sentences
 WORD = regex.compile(
     r"[\p{L}\p{M}\p{N}]+(?:(?:(?!\u200b)\p{Cf})+[\p{L}\p{M}\p{N}]+)*|[^\s\x1c-\x1f\p{L}\p{M}\p{N}\p{Cf}]"
 )
-SENTENCES_AT_ONCE = 256  # handed to the tokenizer together, which takes longer to be called than to split one
+SENTENCES_AT_ONCE = 256  # in a call of the tokenizer, because a call takes longer than a sentence
 Words = tuple[Range, ...]
 
 
@@ -34,8 +34,8 @@ class Window(NamedTuple):
         sentence: index of its sentence in the text.
         words: character ranges of its words, in the text.
         subwords: ids, special tokens included.
-        first_subwords: for each word, the index in `subwords` of the subword that stands for it.
-        owned: the words (from, to) for which this window, of those that overlap, is to be believed.
+        first_subwords: for each word, the index in `subwords` of the subword that represents the word.
+        owned: the words (from, to) that are predicted from this window where windows overlap.
     """
 
     document: int
@@ -47,13 +47,13 @@ class Window(NamedTuple):
 
 
 class Subwords:
-    """A tokenizer as windows need it.
+    """Splits words into subwords with a tokenizer.
 
     Attributes:
         longest: subwords of a window, special tokens included.
         before: ids of the special tokens before a text.
-        after: those after it.
-        room: subwords of a window without them.
+        after: ids of the special tokens after a text.
+        room: subwords of a window without special tokens.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
@@ -72,12 +72,12 @@ class Subwords:
         self._controls, self._unknown = control_ids(tokenizer), unknown_id(tokenizer)
 
     def of(self, texts: Sequence[str], words: Sequence[Words]) -> list[list[list[int]]]:
-        """For each text, for each of its words, the ids of its subwords; the first of them stands for it.
+        """Text → word → ids of the word's subwords, the first of which represents the word.
 
-        A subword that reaches over several words belongs to the first of them, and stands for the others
-        unless they have subwords of their own: they have none here. A subword of an invisible character between
-        two words belongs to the one before it. A word of which a normaliser leaves nothing gets the unknown
-        token, so that every word can be read and labelled, and so does the name of a special token.
+        A subword across several words belongs to the first of them, and represents the other words if they
+        have no subwords of their own. A subword of an invisible character between two words belongs to the
+        first word. A word that the normaliser deletes gets the unknown token, so that every word can be
+        labelled, and so does the name of a special token.
         """
         if not texts:
             return []
@@ -134,14 +134,14 @@ def windows_of(
     Args:
         texts: the texts.
         subwords: of the model's tokenizer.
-        given: for each text the words of its one sentence, or None where both are to be found in it.
+        given: for each text its words, as one sentence; None: sentences and words are found in the text.
     """
     found = _sentences_of(texts, given or [None] * len(texts))
     while group := list(islice(found, SENTENCES_AT_ONCE)):
         relative = [tuple((a - entry.start, b - entry.start) for a, b in entry.words) for entry in group]
         cut = [texts[entry.document][entry.start : entry.end] for entry in group]
         for (document, sentence, _, _, words), parts in zip(group, subwords.of(cut, relative), strict=True):
-            # a word longer than a window is read by its beginning
+            # a word longer than a window is truncated
             parts = [part[: subwords.room] for part in parts]
             for (first, last), owned in _spread([len(part) for part in parts], subwords.room):
                 yield _window(document, sentence, words[first:last], parts[first:last], owned, subwords)
@@ -156,7 +156,7 @@ class _Sentence(NamedTuple):
 
 
 def _sentences_of(texts: Sequence[str], given: Sequence[Words | None]) -> Iterator[_Sentence]:
-    """Those that have words, numbered within their text."""
+    """The sentences that have words, numbered within their text."""
     for document, (text, own) in enumerate(zip(texts, given, strict=True)):
         if own is not None:
             if own:
@@ -181,8 +181,8 @@ def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:
     """Word ranges that cover a sentence, each fitting the room and overlapping the next by about half of it.
 
     Yields:
-        The words (from, to) of a window, and the part of them, relative to its first, that it owns: a word
-        that two windows hold is owned by the one in which it is farther from the edge.
+        The words (from, to) of a window, and the words that the window owns, relative to its first: a word
+        of two windows is owned by the window in which the word is farther from the edge.
     """
     sums = [0]
     for length in lengths:
@@ -197,5 +197,5 @@ def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:
         first = max(first + 1, bisect_left(sums, sums[last] - room // 2))
     seams = [0, *((bounds[i][1] + bounds[i + 1][0]) // 2 for i in range(len(bounds) - 1)), len(lengths)]
     for index, (first, last) in enumerate(bounds):
-        if seams[index] < seams[index + 1]:  # one that owns nothing would only cost time
+        if seams[index] < seams[index + 1]:  # a window that owns no word would only cost time
             yield (first, last), (seams[index] - first, seams[index + 1] - first)

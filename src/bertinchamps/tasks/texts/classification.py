@@ -1,4 +1,4 @@
-"""Classification of texts and pairs, and regression, as the engine trains them."""
+"""The task of classifying texts or pairs of texts, or of regression."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from bertinchamps.tasks.texts.predictor import TextPredictor
 
 
 class TextClassification:
-    """The engine's task.
+    """The `Task` that the trainer trains.
 
     Args:
         splits: examples of train and dev, and of test where there is one.
-        predictor: kind, classes, tokenizer and device.
+        predictor: type of target, classes, tokenizer and device.
         batch: how many examples at once, and in an update.
         seed: of the order.
     """
 
     name = "classification"
-    predicted_fraction = 0.0  # the head reads a text, not its tokens
+    predicted_fraction = 0.0  # the head predicts per text, not per token
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class TextClassification:
         self._targets = self._targets_of(splits["train"])
 
     def _targets_of(self, examples: Sequence[LabelledText]) -> Tensor:
-        """As the loss reads them."""
+        """The targets in the form that `TargetType.loss` takes."""
         targets = [example.target for example in examples]
         return self.predictor.target_type.encoded(targets, self.predictor.classes)
 
     def train_ids(self) -> set[int]:
-        """Ids of all subwords that training reads, padding included."""
+        """Ids of all subwords of train, padding included."""
         used = np.unique(np.concatenate([example.subwords for example in self.encoded["train"]]))
         return {self.predictor.padding, *used.tolist()}
 
@@ -75,7 +75,7 @@ class TextClassification:
         return Output(self.predictor.target_type.loss(model(given).float(), targets))
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """The mean loss on dev, of the examples whose classes are all known, and scores."""
+        """Scores on dev, and the mean loss over dev examples whose classes train has."""
         predicted = self.predict(model, "dev")
         known = [index for index, example in enumerate(self.splits["dev"]) if self._knows(example)]
         targets = self._targets_of([self.splits["dev"][index] for index in known])

@@ -17,11 +17,11 @@ from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.texts.targets import Answer, TargetType
 
 Integers = NDArray[np.int32] | NDArray[np.int8]
-TEXTS_AT_ONCE = 4096  # handed to the tokenizer together, whose own answers take far more memory than ids
+TEXTS_AT_ONCE = 4096  # in a call of the tokenizer, whose output takes far more memory than ids
 
 
 class Encoded(NamedTuple):
-    """A text as subwords; `types` tells the two texts of a pair apart, where the tokenizer does."""
+    """A text as subwords; `types` are token type ids, where the tokenizer has them; `cut`: truncated."""
 
     subwords: Integers
     types: Integers | None
@@ -33,7 +33,7 @@ class TextPredictor:
 
     Args:
         target_type: what is predicted of a text.
-        classes: names, in a stable order; one of any name where a number is predicted.
+        classes: names, in a stable order; for regression, one of any name.
         tokenizer: a fast tokenizer of transformers.
         longest: subwords of a text, special tokens included; the longer text of a pair is cut first.
         batch: texts that go through the model at once.
@@ -55,7 +55,7 @@ class TextPredictor:
         self._controls, self._unknown = np.array(sorted(control_ids(tokenizer))), unknown_id(tokenizer)
 
     def encoded(self, texts: Sequence[tuple[str, str | None]]) -> list[Encoded]:
-        """Texts, given as (text, second text or None), as subwords; cut where they are too long."""
+        """Texts, given as (text, second text or None), as subwords, truncated to `longest`."""
         chunks = range(0, len(texts), TEXTS_AT_ONCE)
         return [entry for start in chunks for entry in self._encoded(texts[start : start + TEXTS_AT_ONCE])]
 
@@ -73,7 +73,7 @@ class TextPredictor:
             type_ids = np.array(entry.type_ids, dtype=np.int8) if types else None
             ids = np.array(entry.ids, dtype=np.int32)
             written = np.isin(ids, self._controls) & (np.array(entry.special_tokens_mask) == 0)
-            ids[written] = self._unknown  # their names, in the text
+            ids[written] = self._unknown  # names of special tokens that the text spells out
             yield Encoded(ids, type_ids, bool(entry.overflowing))
 
     def inputs(self, examples: Sequence[Encoded]) -> dict[str, Tensor]:
@@ -95,22 +95,22 @@ class TextPredictor:
     @torch.no_grad()
     def logits(self, model: nn.Module, examples: Sequence[Encoded]) -> np.ndarray[Any, Any]:
         """[examples, C], in the order given."""
-        answers = np.zeros((len(examples), len(self.classes)), dtype=np.float32)
+        logits = np.zeros((len(examples), len(self.classes)), dtype=np.float32)
         for indices in in_length_order([len(example.subwords) for example in examples], self._batch):
             inputs = self.inputs([examples[index] for index in indices])
             output = model({name: tensor.to(self._device) for name, tensor in inputs.items()})
-            answers[indices] = output.float().cpu().numpy()
-        return answers
+            logits[indices] = output.float().cpu().numpy()
+        return logits
 
     def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> list[Answer]:
-        """What the model says of texts or pairs; counts in `cut` those that are read by their beginning."""
+        """A prediction for each text or pair; adds the number of truncated texts to `cut`."""
         encoded = self.encoded([(given.text, given.pair) for given in texts])
         if short := sum(entry.cut for entry in encoded):
             cut["texts"] += short
         return self.answers(self.logits(model, encoded))
 
     def answers(self, logits: np.ndarray[Any, Any]) -> list[Answer]:
-        """What logits [texts, C] say of each text."""
+        """The predictions of logits [texts, C]."""
         targets = self.target_type.decoded(logits, self.classes)
         probabilities = self.target_type.probabilities(logits, self.classes)
         return [

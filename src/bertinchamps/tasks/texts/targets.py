@@ -21,7 +21,7 @@ PREDICTED, PROBABILITY, PROBABILITIES = "predicted", "probability", "probabiliti
 
 
 class Answer(NamedTuple):
-    """What a model says of a text: a class, a list of classes or a number, and the probability of each class."""
+    """A model's prediction for a text: a class, a list of classes or a number, and the probability of each class."""
 
     target: str | list[str] | float
     probabilities: Mapping[str, float]
@@ -31,9 +31,9 @@ class TargetType(Protocol):
     """One type of target.
 
     Attributes:
-        problem_type: its name in the config of a transformers model, by which pipelines read logits.
-        protocol: the entry of `metrics.protocols` that scores it.
-        columns: what is written beside the user's columns in a table.
+        problem_type: the name in the config of a transformers model, by which pipelines decode logits.
+        protocol: the entry of `metrics.protocols` that scores predictions.
+        columns: the columns that a table of predictions has beside the user's columns.
     """
 
     problem_type: str
@@ -41,25 +41,25 @@ class TargetType(Protocol):
     columns: tuple[str, ...]
 
     def encoded(self, targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
-        """Targets as the loss reads them: [N] or [N, C]."""
+        """Targets in the form that `loss` takes: [N] or [N, C]."""
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Summed over examples; logits are [N, C], float32."""
 
     def decoded(self, logits: Logits, classes: Sequence[str]) -> Sequence[Target]:
-        """The targets that logits [N, C] stand for."""
+        """The predicted targets of logits [N, C]."""
 
     def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
-        """Of each class, of each example; empty where there are none."""
+        """Class → probability, for each example; empty for regression."""
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """The scores of the protocol."""
 
     def plain(self, target: Target) -> str | list[str] | float:
-        """A target as JSON has it."""
+        """A target as a JSON value."""
 
     def cells(self, answer: Answer) -> list[str]:
-        """An answer as the cells of `columns`."""
+        """A prediction as the cells of `columns`."""
 
 
 class SingleLabel:
@@ -147,8 +147,8 @@ class Regression:
     """A number: squared error of standardised numbers.
 
     Args:
-        mean: of the numbers of train.
-        deviation: their standard deviation.
+        mean: of train's targets.
+        deviation: standard deviation of train's targets.
     """
 
     problem_type = "regression"

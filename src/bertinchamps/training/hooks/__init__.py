@@ -1,4 +1,4 @@
-"""What happens beside the updates, a file each: `training/hook.py` says when, `training/assembly.py` in which order."""
+"""The hooks, a file each. `training/hook.py` defines when they are called, `training/assembly.py` in which order."""
 
 from __future__ import annotations
 

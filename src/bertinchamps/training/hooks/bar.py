@@ -1,4 +1,4 @@
-"""How far a run is in its budget, on a terminal or in a log."""
+"""Progress through the budget, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bertinchamps.training.updates import Update
 
 
 class BudgetBar:
-    """A progress bar against the budget on a terminal; on anything else a line now and then.
+    """A progress bar through the budget on a terminal; elsewhere, lines at even progress.
 
     Args:
         lines_every: progress between two lines where there is no terminal.
@@ -37,7 +37,7 @@ class BudgetBar:
 
     def start(self) -> None:
         if self.console.is_terminal:
-            with contextlib.suppress(OSError):  # here and below: a terminal that was closed costs no run
+            with contextlib.suppress(OSError):  # here and below: a closed terminal must not end the run
                 self._live.start()
 
     def show(self, trainer: Trainer, update: Update, tokens_per_second: float, mfu: float) -> None:

@@ -13,7 +13,7 @@ from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks.bar import BudgetBar
 from bertinchamps.training.trainer import Trainer
 
-DISK_BYTES_PER_SECOND = 200e6  # for the time of the first checkpoint, before one was measured
+DISK_BYTES_PER_SECOND = 200e6  # estimates the time of the first checkpoint
 
 
 class Checkpoints(Hook):
@@ -49,8 +49,8 @@ class Checkpoints(Hook):
         if due or (self._config.every_steps and trainer.step % self._config.every_steps == 0):
             try:
                 self.write(trainer)
-            except OSError as error:  # a full disk now need not cost the run: the model is written at the end
-                self._bar.say(f"no checkpoint at step {trainer.step}: {_said(error)}; training goes on")
+            except OSError as error:  # a full disk must not end the run: there may be room at the end
+                self._bar.say(f"no checkpoint at step {trainer.step}: {_reason(error)}; training goes on")
 
     def after_training(self, trainer: Trainer) -> None:
         if trainer.stop_requested:
@@ -58,29 +58,29 @@ class Checkpoints(Hook):
                 self.write(trainer)
             except OSError as error:
                 raise UserError(
-                    f"no checkpoint at step {trainer.step}: {_said(error)}. {self._ways_on()}"
+                    f"no checkpoint at step {trainer.step}: {_reason(error)}. {self._ways_on()}"
                 ) from error
             return
         try:
             self._write_model()
         except OSError as error:
             raise UserError(
-                f"{self._folder / 'model'}: cannot be written ({_said(error)}). Make room. {self._ways_on()}"
+                f"{self._folder / 'model'}: cannot be written ({_reason(error)}). Make room. {self._ways_on()}"
             ) from error
 
     def after_failure(self, trainer: Trainer, error: BaseException) -> None:
-        """The weights after the last whole update are kept, whatever the reason; what is said of it is true."""
+        """Write the weights after the last whole update, whatever the error, and print whether that worked."""
         if not isinstance(error, Exception) or not trainer.consistent or trainer.step == 0:
             return
         try:
             self.write(trainer)
-        except Exception as second:  # the first error is the one to be told
-            self._bar.say(f"no checkpoint at step {trainer.step}: {_said(second)}. {self._ways_on()}")
+        except Exception as second:  # only printed: the first error is raised
+            self._bar.say(f"no checkpoint at step {trainer.step}: {_reason(second)}. {self._ways_on()}")
         else:
             self._bar.say(f"the weights after update {trainer.step} are in a checkpoint. {self._ways_on()}")
 
     def _write_model(self) -> None:
-        """The finished model; where it does not fit, old checkpoints make room."""
+        """Write the finished model; on a full disk, delete old checkpoints and try again."""
         try:
             checkpoint.write_directory(self._folder / "model", self._save_model)
         except OSError:
@@ -93,7 +93,7 @@ class Checkpoints(Hook):
             checkpoint.write_directory(self._folder / "model", self._save_model)
 
     def _ways_on(self) -> str:
-        """What the same command would go on from."""
+        """A sentence: which checkpoint the same command would resume from."""
         whole = checkpoint.all_of(self._folder / "checkpoints")
         if not whole:
             return "The run has no checkpoint: it would start over"
@@ -103,7 +103,7 @@ class Checkpoints(Hook):
         """Write a checkpoint now, unless this step has one."""
         if trainer.step == self._saved_step:
             return
-        trainer.settle()  # an update that the device still works at has its own time
+        trainer.settle()  # so that the measured time holds no pending update
         began = time.perf_counter()
         parent = self._folder / "checkpoints"
         name = checkpoint.name_of(trainer.step)
@@ -119,5 +119,5 @@ class Checkpoints(Hook):
         self._saved_at, self._saved_step = time.monotonic(), trainer.step
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)

@@ -23,7 +23,7 @@ class Evaluation(Scoring):
         self._mark = self._marks(trainer)
         self._resume(trainer)
         if trainer.step == 0:
-            self._evaluate(trainer)  # where learning starts from, and how long an evaluation takes
+            self._evaluate(trainer)  # scores before learning, and the time that an evaluation takes
 
     def after_update(self, trainer: Trainer) -> None:
         mark = self._marks(trainer)
@@ -32,7 +32,7 @@ class Evaluation(Scoring):
             self._evaluate(trainer)
 
     def after_training(self, trainer: Trainer) -> None:
-        if not trainer.stop_requested:  # who asked for a stop waits for the checkpoint
+        if not trainer.stop_requested:  # a stopped run writes its checkpoint without delay
             self._evaluate(trainer)
 
     def _marks(self, trainer: Trainer) -> int:

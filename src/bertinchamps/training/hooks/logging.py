@@ -11,7 +11,7 @@ from bertinchamps.training.hooks.metrics_log import MetricsLog
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import Update
 
-UPDATES_WATCHED = 5  # before it is judged where their time goes
+UPDATES_WATCHED = 5  # updates whose optimizer time is measured
 
 
 class Logging(Hook):
@@ -19,7 +19,7 @@ class Logging(Hook):
 
     def __init__(self, log: MetricsLog, bar: BudgetBar) -> None:
         self._log, self._bar = log, bar
-        self._in_optimizer: list[float] = []  # share of the time of each update, until enough are known
+        self._in_optimizer: list[float] = []  # share of each watched update's time
 
     def before_training(self, trainer: Trainer) -> None:
         self._bar.start()
@@ -36,14 +36,14 @@ class Logging(Hook):
             "mfu": round(mfu, 4),
             "progress": round(update.progress, 6),
         }
-        # JSON has no numbers that are not finite: those of an update that fp16 left out are missing.
+        # JSON has no NaN and no infinity: loss and norm of an update that fp16 skipped are left out.
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         self._log.write("train", update.spent, finite)
         self._bar.show(trainer, update, tokens_per_second, mfu)
         self._watch_optimizer(update)
 
     def _watch_optimizer(self, update: Update) -> None:
-        """Say once if the optimizer takes more time than the model."""
+        """Print once if the optimizer takes more time than the model."""
         if update.optimizer_seconds is None or len(self._in_optimizer) == UPDATES_WATCHED:
             return
         self._in_optimizer.append(update.optimizer_seconds / update.seconds)

@@ -24,9 +24,9 @@ class MetricsLog:
 
     Args:
         file: its path.
-        step: where a resumed run goes on; later records, of updates that will be done again, are dropped.
-        tracker: is told the same.
-        warn: is told of records that cannot be written or read.
+        step: of the checkpoint of a resumed run; later records are dropped, because those updates are done again.
+        tracker: receives the same values.
+        warn: prints which records cannot be written or read.
     """
 
     def __init__(self, file: Path, step: int, tracker: Tracker, warn: Callable[[str], None]) -> None:
@@ -43,7 +43,7 @@ class MetricsLog:
         write_file(file, "".join(json.dumps(record) + "\n" for record in self._kept))
 
     def write(self, kind: str, spent: Spent, values: dict[str, float]) -> None:
-        """Append a record of a kind ("train" or "held_out"), with what was spent then."""
+        """Append a record of a kind ("train" or "held_out") with the budget spent so far."""
         record = {
             "kind": kind,
             "step": spent.steps,
@@ -65,14 +65,14 @@ class MetricsLog:
                 os.truncate(self._file, size)  # half a line would spoil the next one
             if len(self._unwritten) == 1:
                 self._warn(
-                    f"{self._file}: cannot be written ({error.strerror or error}); training goes on, and what it "
-                    "should hold is kept in memory until there is room"
+                    f"{self._file}: cannot be written ({error.strerror or error}); training goes on, and records "
+                    "are kept in memory until there is room"
                 )
         else:
             self._unwritten.clear()
 
     def scores_at(self, kind: str, step: int) -> dict[str, float] | None:
-        """What an evaluation of this step wrote before the run was resumed, or None."""
+        """The scores that were logged for this step before the run was resumed, or None."""
         for record in reversed(self._kept):
             if record["kind"] == kind and record["step"] == step:
                 return {name: value for name, value in record.items() if name not in NOT_SCORES}

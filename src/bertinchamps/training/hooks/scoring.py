@@ -11,7 +11,7 @@ from bertinchamps.training.trainer import Trainer
 
 
 class Scoring(Hook):
-    """Evaluates the model now and then, once a step at the most, and logs the scores.
+    """Evaluates the model, once a step at the most, and logs the scores; a subclass decides when.
 
     Attributes:
         split: what is scored, which is the kind of the records in metrics.jsonl.
@@ -28,7 +28,7 @@ class Scoring(Hook):
         self.scores: dict[str, float] = {}
 
     def _resume(self, trainer: Trainer) -> bool:
-        """Take over what an evaluation of this step logged before the run was resumed; false if there was none."""
+        """Reuse the scores that were logged for this step before the run was resumed; false if there are none."""
         known = self._log.scores_at(self.split, trainer.step)
         if known is not None:
             self.scores, self._scored_step = known, trainer.step
@@ -39,7 +39,7 @@ class Scoring(Hook):
         if trainer.step == self._scored_step:
             return False
         self._scored_step = trainer.step
-        trainer.settle()  # the time of an update that the device still works at is not the evaluation's
+        trainer.settle()  # so that the measured time holds no pending update
         began = time.perf_counter()
         self.scores = trainer.evaluate()
         seconds = time.perf_counter() - began

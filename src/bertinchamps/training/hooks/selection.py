@@ -23,13 +23,13 @@ class Selection(Scoring):
     The best weights are kept in memory, and in the checkpoints. Where two scores are equal, the earlier weights stay.
 
     Args:
-        config: how often to score, and when to give up.
+        config: how often to score, and when to stop early.
         metric: the dev score that decides, the higher the better.
-        log: gets every score.
-        bar: prints it.
+        log: records every score.
+        bar: prints every score.
 
     Attributes:
-        best: "value" of the metric, "step" and "epoch" of the best weights, and "evaluations_since" then.
+        best: "value" of the metric, "step" and "epoch" of the best weights, "evaluations_since" the best.
     """
 
     split = "dev"
@@ -66,7 +66,7 @@ class Selection(Scoring):
             self._evaluate(trainer)
 
     def after_training(self, trainer: Trainer) -> None:
-        if trainer.stop_requested:  # who asked for a stop waits for the checkpoint
+        if trainer.stop_requested:  # a stopped run writes its checkpoint without delay
             return
         if not trainer.converged:
             self._evaluate(trainer)
@@ -95,7 +95,7 @@ class Selection(Scoring):
         trainer.converged = self._converged()
 
     def _keep(self, trainer: Trainer, value: float) -> None:
-        """Copy the weights of now, which are the best so far."""
+        """Copy the current weights, which are the best so far."""
         epoch = round(self._epochs(trainer), 3)
         self.best = {"value": value, "step": trainer.step, "epoch": epoch, "evaluations_since": 0}
         state = trainer.model.state_dict()

@@ -1,4 +1,4 @@
-"""Signals end a run after the update that is under way."""
+"""Signals end a run after the current update."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bertinchamps.training.trainer import Trainer
 class StopOnSignal(Hook):
     """SIGTERM, SIGHUP or Ctrl-C: finish the update, write a checkpoint, leave. A second one leaves at once.
 
-    Where several processes train, each listens: they agree to stop, whichever was told. Python hands signals to the
-    main thread alone: `fit` on another one does not listen, and `trainer.stop_requested` ends it.
+    Where several processes train, all stop when one of them gets a signal. Python handles signals on the main thread
+    alone: on another thread, set `trainer.stop_requested` to end `fit`.
     """
 
     NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -29,7 +29,7 @@ class StopOnSignal(Hook):
     def before_training(self, trainer: Trainer) -> None:
         def request(number: int, frame: FrameType | None) -> None:
             del frame
-            if trainer.stop_requested and number != signal.SIGHUP:  # a closed terminal may tell of it twice
+            if trainer.stop_requested and number != signal.SIGHUP:  # a closed terminal may send it twice
                 os._exit(128 + number)
             trainer.stop_requested = True
             if trainer.processes.is_main:
@@ -44,7 +44,7 @@ class StopOnSignal(Hook):
 
     def after_failure(self, trainer: Trainer, error: BaseException) -> None:
         if isinstance(error, ProcessEnded):
-            # torchrun's signal is on its way, and must not cut short what is said of this
+            # torchrun's signal is on its way, and must not cut short the error's message
             for number in self._before:
                 signal.signal(number, signal.SIG_IGN)
             self._before.clear()
