@@ -27,7 +27,7 @@ from bertinchamps.predict import predict
 from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import FinetuneConfig, PredictConfig, PretrainConfig
 from bertinchamps.tasks.formats import spans_jsonl
-from bertinchamps.training.run import read_summary
+from bertinchamps.training.run_files import read_summary
 
 GUESSES_SHOWN = 3
 LEARNT = 0.6  # share of held-out masks that a model has right when it knows the toy's grammar; three minutes give 0.9

@@ -22,7 +22,8 @@ from bertinchamps.tasks.finetuning import FineTuning, score_lines
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.hooks import Selection
-from bertinchamps.training.run import Run, read_summary
+from bertinchamps.training.run import Run
+from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 

@@ -26,7 +26,8 @@ from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.figures import draw_losses
 from bertinchamps.training.hooks import Evaluation
-from bertinchamps.training.run import Run, read_summary
+from bertinchamps.training.run import Run
+from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 

@@ -16,7 +16,8 @@ from bertinchamps.model.architecture import build_config
 from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.training.checkpoint import write_directory
-from bertinchamps.training.run import Run, last_finished, read_facts
+from bertinchamps.training.run import Run
+from bertinchamps.training.run_files import last_finished, read_facts
 
 SCRATCH = "scratch"
 

@@ -22,7 +22,8 @@ from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.splits import label_lines
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.hooks import Selection
-from bertinchamps.training.run import Run, read_facts
+from bertinchamps.training.run import Run
+from bertinchamps.training.run_files import read_facts
 from bertinchamps.training.settings import settings_but_the_seed
 
 

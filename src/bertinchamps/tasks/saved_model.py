@@ -18,7 +18,7 @@ from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.kinds import Kind, Predictor, kinds
-from bertinchamps.training.run import last_finished
+from bertinchamps.training.run_files import last_finished
 from bertinchamps.training.runtime import Runtime
 
 

@@ -15,34 +15,21 @@ RUN/
 from __future__ import annotations
 
 import fcntl
-import platform
-import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 import yaml
 
-from bertinchamps.durable import read_json, why_not_writable, write_file, write_json
+from bertinchamps.durable import why_not_writable, write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.launch import launched
-from bertinchamps.records import with_current_keys
 from bertinchamps.training import checkpoint
+from bertinchamps.training.run_files import SUMMARIES, facts_of, read_facts
 from bertinchamps.training.settings import compared, deciding_settings, settings_of
 
-SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # of a finished run, by command
-SUMMARY_KEYS = {
-    "pretrain": (
-        "held_out", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
-        "tokens_per_second", "peak_flops", "peak_origin",
-    ),
-    "finetune": ("scores", "selection.value"),
-}  # fmt: skip
-PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
 BEFORE_A_RUN = (".lock", "config.yaml", ".config.yaml.unfinished", ".run.json.unfinished")
 Tell = Callable[[str], None]
 
@@ -111,7 +98,7 @@ def open_run(
             settings = yaml.safe_dump(asdict(cast(Any, config)), sort_keys=False, allow_unicode=True)
             write_file(folder / "config.yaml", settings)
             # last: it makes the directory a run
-            write_json(folder / "run.json", {**_facts(command, data_fingerprint), **(settled or {})})
+            write_json(folder / "run.json", {**facts_of(command, data_fingerprint), **(settled or {})})
             return Run(folder, command, None, {}, lock)
     except OSError as error:
         place = old or config.run_dir or config.runs_dir
@@ -132,33 +119,6 @@ def open_run(
 def finish(run: Run, summary: dict[str, Any]) -> None:
     """Write the summary, which marks the run as finished."""
     write_json(run.folder / SUMMARIES[run.command], summary)
-
-
-def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
-    """The summary in a finished run's directory.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    return with_current_keys(read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command]))
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """The content of a run's run.json: command, versions, fingerprint of the data.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    return read_json(folder / "run.json", "command", "data_fingerprint", "versions")
-
-
-def last_finished(runs_dir: str, command: str) -> Path | None:
-    """The run of a command that was finished last, at any depth below a folder; None where there is none."""
-    found = Path(runs_dir).expanduser().rglob(SUMMARIES[command])
-    runs = [
-        file for file in found if (file.parent / "model").is_dir() and (file.parent / "run.json").is_file()
-    ]
-    return max(runs, key=lambda file: file.stat().st_mtime).parent if runs else None
 
 
 def _run_to_resume(command: str, config: RunConfig, data_fingerprint: str, tell: Tell) -> Path | None:
@@ -286,24 +246,6 @@ def _refuse_taken(folder: Path, given: str) -> None:
             f"run_dir={given}: not empty, and nothing in it was touched. "
             "Add resume=auto to go on with that run, or choose another directory."
         )
-
-
-def _facts(command: str, data_fingerprint: str) -> dict[str, Any]:
-    return {
-        "command": shlex.join(["python", "-m", f"bertinchamps.{command}", *sys.argv[1:]]),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "data_fingerprint": data_fingerprint,
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "not installed"
 
 
 def _lock(folder: Path) -> IO[str] | None:

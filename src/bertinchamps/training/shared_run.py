@@ -13,7 +13,8 @@ from typing import Any, cast
 from bertinchamps.console import tell
 from bertinchamps.errors import UserError
 from bertinchamps.training.distributed import Processes
-from bertinchamps.training.run import Run, RunConfig, open_run, read_facts
+from bertinchamps.training.run import Run, RunConfig, open_run
+from bertinchamps.training.run_files import read_facts
 from bertinchamps.training.settings import deciding_settings
 
 

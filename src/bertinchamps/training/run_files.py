@@ -1,0 +1,70 @@
+"""The files of a run's directory: run.json of its beginning, and the summary of its end."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.durable import read_json
+from bertinchamps.records import with_current_keys
+
+SUMMARIES = {"pretrain": "summary.json", "finetune": "results.json"}  # of a finished run, by command
+SUMMARY_KEYS = {
+    "pretrain": (
+        "held_out", "spent.seconds", "spent.steps", "spent.tokens", "spent.flops",
+        "tokens_per_second", "peak_flops", "peak_origin",
+    ),
+    "finetune": ("scores", "selection.value"),
+}  # fmt: skip
+PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
+
+
+def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
+    """The summary in a finished run's directory.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return with_current_keys(read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command]))
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The content of a run's run.json: command, versions, fingerprint of the data.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return read_json(folder / "run.json", "command", "data_fingerprint", "versions")
+
+
+def last_finished(runs_dir: str, command: str) -> Path | None:
+    """The run of a command that was finished last, at any depth below a folder; None where there is none."""
+    found = Path(runs_dir).expanduser().rglob(SUMMARIES[command])
+    runs = [
+        file for file in found if (file.parent / "model").is_dir() and (file.parent / "run.json").is_file()
+    ]
+    return max(runs, key=lambda file: file.stat().st_mtime).parent if runs else None
+
+
+def facts_of(command: str, data_fingerprint: str) -> dict[str, Any]:
+    """What run.json says of a run that begins now."""
+    return {
+        "command": shlex.join(["python", "-m", f"bertinchamps.{command}", *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "data_fingerprint": data_fingerprint,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "not installed"
