@@ -277,7 +277,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     with left.open(encoding="utf-8") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [f"books.jsonl, line {n}" for n in (1, 2, 3, 4)]
     (problem,) = problems(config)
-    assert f"{left} is there, of a run that was interrupted" in problem
+    assert f"{left} exists, of a run that was interrupted" in problem
     left.unlink()
     assert problems(config) == []
     predict_texts(config)
