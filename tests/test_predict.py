@@ -318,7 +318,7 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_computed(
     (tmp_path / "books.csv").write_text(BOOKS, encoding="utf-8")
     result = predicted(critic, tmp_path, "input=books.csv", "output=books.csv/out.csv")
     assert result.returncode == 2
-    assert "output=books.csv/out.csv: cannot be written (" in result.stderr
+    assert "output=books.csv/out.csv: cannot be written there (" in result.stderr
     assert "Traceback" not in result.stderr
     os.mkfifo(tmp_path / "pipe.jsonl")
     result = predicted(critic, tmp_path, "input=pipe.jsonl")
