@@ -55,7 +55,7 @@ class Ours:
         """For each text, by the place of each word's first subword, the best tag and its probability."""
         windows = list(windows_of(texts, self._predictor.subwords))
         with self._reader.reading():
-            answers = self._predictor.answers(self._reader.model, windows)
+            answers = self._predictor.window_logits(self._reader.model, windows)
         found: list[dict[int, tuple[str, float]]] = [{} for _ in texts]
         for window, logits in zip(windows, answers, strict=True):
             shares = torch.from_numpy(logits).softmax(-1).numpy()

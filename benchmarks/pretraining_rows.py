@@ -128,7 +128,7 @@ def trainer_of(
         runtime=runtime,
         seed=0,
         gradient_clipping=config.gradient_clipping,
-        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker, bar.say), bar), hook],
+        hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker, bar.print), bar), hook],
     )
 
 

@@ -19,7 +19,7 @@ from bertinchamps.tasks.tagging.flat import Flat
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import EntityRecognition
 from bertinchamps.tasks.tagging.representations import representations
-from bertinchamps.tasks.tagging.windows import Subwords
+from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 from tiny_encoders import make_encoder
 
 
@@ -33,7 +33,9 @@ def tokenizer() -> Any:
 def recognition(splits: Mapping[str, list[AnnotatedText]], head: str, longest: int = 48) -> EntityRecognition:
     """The engine's task for these documents."""
     representation = representations.build(head, labels=label_names(splits))
-    labeller = EntityPredictor(representation, Subwords(tokenizer(), longest), 0, 8, torch.device("cpu"))
+    labeller = EntityPredictor(
+        representation, SubwordTokenizer(tokenizer(), longest), 0, 8, torch.device("cpu")
+    )
     return EntityRecognition(splits, labeller, FinetuneBatchConfig(), 0)
 
 
@@ -47,5 +49,5 @@ def predictions(task: EntityRecognition, split: str) -> list[AnnotatedText]:
             logits = np.where(np.arange(len(head.classes)) == padded[:, None], 1.0, 0.0)
         else:
             logits = padded * 2.0 - 1.0
-        answers.append(head.answer(logits, window))
+        answers.append(head.reduced_logits(logits, window))
     return task.decoded(split, answers)

@@ -390,7 +390,9 @@ def test_a_flipped_bit_of_a_pretrained_model_is_named_and_nothing_is_trained_on_
     (encoder / file).write_bytes(content)
     words = [*QUICK, *brat_corpus(tmp_path / "corpus"), f"model={encoder}", f"runs_dir={tmp_path / 'runs'}"]
     config = composed(*words, command="finetune")
-    with pytest.raises(UserError, match=f"{file} was altered after it was written.*restore it from a copy"):
+    with pytest.raises(
+        UserError, match=f"{file} was altered after it was written.*restore the file from a copy"
+    ):
         finetune(config)
     assert not (tmp_path / "runs").exists()
     (encoder / "manifest.json").unlink()  # as the message says of what was changed on purpose

@@ -257,7 +257,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
-    answers, portions = SavedModel.answers, []
+    answers, portions = SavedModel.predictions, []
 
     def interrupted(reader: SavedModel, portion: Any, cut: Any) -> Any:
         portions.append(len(portion))
@@ -269,7 +269,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     words = [f"model={critic}", f"input={books}", f"output={tmp_path / 'out.csv'}", "runtime=eager"]
     config = composed(*words, command="predict")
     with monkeypatch.context() as patch:
-        patch.setattr(SavedModel, "answers", interrupted)
+        patch.setattr(SavedModel, "predictions", interrupted)
         with pytest.raises(Stopped) as caught:
             predict_texts(config)
     left = tmp_path / "out.csv.unfinished"

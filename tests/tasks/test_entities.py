@@ -19,7 +19,7 @@ from bertinchamps.spans import EntitiesByOffset, flatten
 from bertinchamps.tasks.tagging.flat import Flat, _transitions, _viterbi
 from bertinchamps.tasks.tagging.nested import Nested
 from bertinchamps.tasks.tagging.representations import IGNORED, Found, word_tags
-from bertinchamps.tasks.tagging.windows import Subwords, Window, windows_of
+from bertinchamps.tasks.tagging.windows import SubwordTokenizer, Window, windows_of
 from tiny_encoders import make_encoder
 
 LABELS = ("ANAT", "CHEM", "DISO")
@@ -27,11 +27,11 @@ LETTERS = st.characters(codec="utf-8") | st.sampled_from("aeé' .\n\u0301œ")
 
 
 @functools.cache
-def subwords(longest: int) -> Subwords:
+def subwords(longest: int) -> SubwordTokenizer:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return Subwords(open_tokenizer(str(make_encoder("bert", Path(folder)))), longest)
+        return SubwordTokenizer(open_tokenizer(str(make_encoder("bert", Path(folder)))), longest)
 
 
 @st.composite
@@ -78,7 +78,7 @@ def perfect(representation: Flat | Nested, entities: list[Entity], windows: list
             logits = np.where(classes == padded[:, None], 1.0, 0.0)
         else:
             logits = padded * 2.0 - 1.0
-        answers.append(representation.answer(logits, window))
+        answers.append(representation.reduced_logits(logits, window))
     return answers
 
 
@@ -170,7 +170,7 @@ def test_a_nested_entity_is_as_sure_as_its_score_says() -> None:
     representation, windows = Nested(LABELS), list(windows_of(["toux du foie"], subwords(64)))
     logits = np.full((3, 3, 3), -1.0)
     logits[0, 2, 2], logits[2, 2, 0], logits[0, 0, 2] = 0.1, 2.0, 700.0
-    found = representation.entities(windows, [representation.answer(logits, windows[0])])
+    found = representation.entities(windows, [representation.reduced_logits(logits, windows[0])])
     assert spans(found) == [Entity("ANAT", ((8, 12),)), Entity("DISO", ((0, 4),)), Entity("DISO", ((0, 12),))]
     expected = torch.tensor([2.0, 700.0, 0.1], dtype=torch.float64).sigmoid().tolist()
     assert [confidence for _, confidence in found] == pytest.approx(expected)

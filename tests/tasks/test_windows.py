@@ -16,7 +16,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.tagging.sentences import sentences
-from bertinchamps.tasks.tagging.windows import Subwords, Window, windows_of, words_of
+from bertinchamps.tasks.tagging.windows import SubwordTokenizer, Window, windows_of, words_of
 from bertinchamps.tasks.texts.predictor import TextPredictor
 from bertinchamps.tasks.texts.targets import SingleLabel
 from tiny_encoders import FAMILIES, make_encoder
@@ -42,7 +42,7 @@ def test_texts_together_have_the_windows_that_they_have_alone(
 ) -> None:
     texts = ["Une toux sèche. Une fièvre. Rien.", "", " \n", "Fracture du col du fémur. " * 4, "Le foie."]
     for family in FAMILIES:
-        subwords = Subwords(tokenizers[family], 16)
+        subwords = SubwordTokenizer(tokenizers[family], 16)
         alone = [
             window._replace(document=document)
             for document, text in enumerate(texts)
@@ -59,7 +59,7 @@ def test_texts_together_have_the_windows_that_they_have_alone(
 def test_every_visible_character_is_in_one_owned_word(
     tokenizers: dict[str, Any], family: str, text: str, longest: int
 ) -> None:
-    subwords = Subwords(tokenizers[family], longest)
+    subwords = SubwordTokenizer(tokenizers[family], longest)
     windows = list(windows_of([text], subwords))
     words = owned_words(windows)
     assert words == sorted(words)
@@ -79,7 +79,7 @@ def test_composed_and_decomposed_letters_have_their_own_offsets(
     tokenizers: dict[str, Any], family: str
 ) -> None:
     text = "Une fièvre élevée, un œdème."
-    subwords = Subwords(tokenizers[family], 40)
+    subwords = SubwordTokenizer(tokenizers[family], 40)
     for form in ("NFC", "NFD"):
         written = unicodedata.normalize(form, text)
         words = [written[start:end] for start, end in owned_words(list(windows_of([written], subwords)))]
@@ -91,7 +91,7 @@ def test_composed_and_decomposed_letters_have_their_own_offsets(
 def test_a_window_reads_as_the_tokenizer_does(tokenizers: dict[str, Any]) -> None:
     text = "Le patient présente une toux sèche depuis l'hiver."
     for family, tokenizer in tokenizers.items():
-        (window,) = windows_of([text], Subwords(tokenizer, 64))
+        (window,) = windows_of([text], SubwordTokenizer(tokenizer, 64))
         assert list(window.subwords) == tokenizer(text)["input_ids"], family
 
 
@@ -99,7 +99,9 @@ def test_a_window_reads_as_the_tokenizer_does(tokenizers: dict[str, Any]) -> Non
 def test_names_of_special_tokens_in_a_text_are_text(tokenizers: dict[str, Any], family: str) -> None:
     tokenizer = tokenizers[family]
     names = [tokenizer.mask_token, tokenizer.sep_token, tokenizer.pad_token, tokenizer.cls_token]
-    (window,) = windows_of([f"La {names[0]} est {' '.join(names)}{names[0]}"], Subwords(tokenizer, 128))
+    (window,) = windows_of(
+        [f"La {names[0]} est {' '.join(names)}{names[0]}"], SubwordTokenizer(tokenizer, 128)
+    )
     controls = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
     assert not controls & {*window.subwords[1:-1]}
     assert len(window.words) == len(words_of(f"La {names[0]} est {' '.join(names)}{names[0]}", 0, 99))
@@ -118,7 +120,7 @@ def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
     config = TokenizerConfig(normalizer="paper", vocab_size=100, min_frequency=1)
     train_tokenizer(config, iter(["une dose de 500 mg par jour"] * 5), tmp_path, lambda message: None)
     tokenizer = open_tokenizer(str(tmp_path))
-    (window,) = windows_of(["dose de 500 β par jour"], Subwords(tokenizer, 64))
+    (window,) = windows_of(["dose de 500 β par jour"], SubwordTokenizer(tokenizer, 64))
     assert [end - start for start, end in window.words] == [4, 2, 3, 1, 3, 4]
     assert window.subwords[window.first_subwords[3]] == tokenizer.unk_token_id
 
@@ -128,7 +130,7 @@ def test_a_word_of_which_nothing_is_left_is_still_read(tmp_path: Path) -> None:
 def test_an_invisible_character_at_an_edge_is_of_no_word_and_its_pieces_stand_for_none(
     tokenizers: dict[str, Any], family: str, mark: str
 ) -> None:
-    subwords = Subwords(tokenizers[family], 64)
+    subwords = SubwordTokenizer(tokenizers[family], 64)
     text = f"{mark}Prise de{mark} l'{mark}aspirine{mark}, le soir{mark}"
     (window,) = windows_of([text], subwords)
     assert [text[start:end] for start, end in window.words] == [
@@ -151,7 +153,7 @@ def test_an_invisible_character_inside_of_a_word_parts_it_only_where_it_is_a_spa
 
 def test_a_long_sentence_is_windowed_and_not_cut(tokenizers: dict[str, Any]) -> None:
     text = "toux et fièvre " * 60
-    windows = list(windows_of([text], Subwords(tokenizers["bert"], 32)))
+    windows = list(windows_of([text], SubwordTokenizer(tokenizers["bert"], 32)))
     assert len(windows) > 5
     assert owned_words(windows) == list(words_of(text, 0, len(text)))
     for before, after in itertools.pairwise(windows):
@@ -165,7 +167,7 @@ def test_words_that_are_given_are_the_words_of_one_sentence(tokenizers: dict[str
     given = ((0, 2), (3, 4), (5, 11), (12, 14), (15, 26), (27, 33), (34, 38))
     texts, own = [text, "Une toux. Rien.", ""], [given, None, ()]
     for family in FAMILIES:
-        subwords = Subwords(tokenizers[family], 64)
+        subwords = SubwordTokenizer(tokenizers[family], 64)
         first, *others = windows_of(texts, subwords, own)
         assert (first.words, first.owned, first.sentence) == (given, (0, 7), 0)
         assert first.subwords == tuple(tokenizers[family](text)["input_ids"])
@@ -181,4 +183,4 @@ def test_sentences_are_those_of_the_paper() -> None:
 
 def test_windows_without_room_are_refused(tokenizers: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="max_length=8"):
-        Subwords(tokenizers["bert"], 8)
+        SubwordTokenizer(tokenizers["bert"], 8)

@@ -13,7 +13,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import kinds
-from bertinchamps.tasks.texts.targets import Answer
+from bertinchamps.tasks.texts.targets import Prediction
 from bertinchamps.tasks.writing import cells, checker
 
 SECRET = "Madame Confidentielle"
@@ -28,15 +28,15 @@ def check_of(kind: str, form: str) -> Callable[[Input], None]:
     return checker(kinds.build(kind), facts_of(kind), form, ROWS)
 
 
-def rows_of(kind: str, given: Input, answer: Any, columns: Sequence[str]) -> list[list[str]]:
+def rows_of(kind: str, given: Input, prediction: Any, columns: Sequence[str]) -> list[list[str]]:
     """The rows of a table for one text, as `write` has them."""
     built = kinds.build(kind)
-    beside = cells(given, columns, None if built.text_stays else ROWS.text_column)
-    return list(built.rows(facts_of(kind), answer, beside))
+    beside = cells(given, columns, None if built.keeps_text else ROWS.text_column)
+    return list(built.rows(facts_of(kind), prediction, beside))
 
 
-def object_of(kind: str, given: Input, answer: Any) -> dict[str, Any]:
-    return kinds.build(kind).as_object(facts_of(kind), given, answer, ROWS)
+def object_of(kind: str, given: Input, prediction: Any) -> dict[str, Any]:
+    return kinds.build(kind).as_object(facts_of(kind), given, prediction, ROWS)
 
 
 def row(*fields: tuple[str, Any]) -> Input:
@@ -44,28 +44,30 @@ def row(*fields: tuple[str, Any]) -> Input:
 
 
 @pytest.mark.parametrize(
-    ("kind", "answer", "said", "own"),
+    ("kind", "prediction", "said", "own"),
     [
-        ("single_label", Answer("a", {"a": 0.75, "b": 0.25}), "a", ["a", "0.75"]),
-        ("multi_label", Answer(["a", "b|c"], {"a": 0.9}), ["a", "b|c"], ['["a", "b|c"]', '{"a": 0.9}']),
-        ("regression", Answer(2.5, {}), 2.5, ["2.5"]),
+        ("single_label", Prediction("a", {"a": 0.75, "b": 0.25}), "a", ["a", "0.75"]),
+        ("multi_label", Prediction(["a", "b|c"], {"a": 0.9}), ["a", "b|c"], ['["a", "b|c"]', '{"a": 0.9}']),
+        ("regression", Prediction(2.5, {}), 2.5, ["2.5"]),
     ],
 )
-def test_classes_stand_beside_what_the_row_has(kind: str, answer: Answer, said: Any, own: list[str]) -> None:
+def test_classes_stand_beside_what_the_row_has(
+    kind: str, prediction: Prediction, said: Any, own: list[str]
+) -> None:
     given = row(("id", 7), ("text", "Une toux"), ("ward", None))
-    probabilities = {"probabilities": dict(answer.probabilities)} if answer.probabilities else {}
-    assert object_of(kind, given, answer) == {
+    probabilities = {"probabilities": dict(prediction.probabilities)} if prediction.probabilities else {}
+    assert object_of(kind, given, prediction) == {
         "id": 7, "text": "Une toux", "ward": None, "predicted": said, **probabilities
     }  # fmt: skip
-    assert rows_of(kind, given, answer, ("id", "text", "ward")) == [["7", "Une toux", "", *own]]
-    assert rows_of(kind, given, answer, ("id", "age", "ward")) == [
+    assert rows_of(kind, given, prediction, ("id", "text", "ward")) == [["7", "Une toux", "", *own]]
+    assert rows_of(kind, given, prediction, ("id", "age", "ward")) == [
         ["7", "", "", *own]
     ]  # of another line of JSON
 
 
 def test_columns_that_stand_twice_stay_two() -> None:
     given = row(("id", "7"), ("", "a"), ("text", "Une toux"), ("", "b"))
-    assert rows_of("regression", given, Answer(1.0, {}), ("id", "", "text", "")) == [
+    assert rows_of("regression", given, Prediction(1.0, {}), ("id", "", "text", "")) == [
         ["7", "a", "Une toux", "b", "1.0"]
     ]
 

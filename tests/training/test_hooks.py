@@ -41,7 +41,7 @@ class Heard(BudgetBar):
         super().__init__()
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
+    def print(self, message: str) -> None:
         self.said.append(message)
 
 
@@ -248,7 +248,7 @@ def test_a_terminal_that_was_closed_costs_no_run() -> None:
     bar = BudgetBar()
     bar.console.file = Gone()  # type: ignore[assignment]
     bar.start()
-    bar.say("hello")
+    bar.print("hello")
     bar.stop()
 
 

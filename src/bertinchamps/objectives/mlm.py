@@ -99,7 +99,7 @@ class MaskedLanguageModeling(Objective):
         config = cast(BertinchampsForMaskedLM, model).config
         return flops_per_token(config, self.tokens_per_position, self.predicted_fraction)
 
-    def scores_in_words(self, scores: Mapping[str, float]) -> str:
+    def scores_line(self, scores: Mapping[str, float]) -> str:
         return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
 
     def epoch_length(self) -> int:

@@ -49,7 +49,7 @@ class Objective(Problem):
         """
 
     @abstractmethod
-    def scores_in_words(self, scores: Mapping[str, float]) -> str:
+    def scores_line(self, scores: Mapping[str, float]) -> str:
         """Held-out scores as printed, each with its unit."""
 
     def summary_lines(self, summary: Mapping[str, Any], folder: Path) -> Iterator[str]:
@@ -60,7 +60,7 @@ class Objective(Problem):
             folder: the run's directory.
         """
         spent = summary["spent"]
-        yield f"held out   {self.scores_in_words(summary['held_out'])}"
+        yield f"held out   {self.scores_line(summary['held_out'])}"
         yield (
             f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
             f"{spent['tokens']:,} tokens, {spent['flops']:.3g} FLOP "

@@ -46,7 +46,7 @@ class SavedModel:
         with torch.inference_mode(), self.runtime.arithmetic():
             yield
 
-    def answers(self, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
+    def predictions(self, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
         """A prediction for each text; adds the number of truncated texts to `cut`."""
         return self.predictor.predict(self.model, texts, cut)
 

@@ -55,7 +55,7 @@ def write(
             for given, prediction in labelled:
                 stream.write(json_lines.line(kind.as_object(facts, given, prediction, inputs)))
             return
-        dropped = None if kind.text_stays else inputs.text_column
+        dropped = None if kind.keeps_text else inputs.text_column
         rows = (
             row
             for given, prediction in labelled
@@ -105,8 +105,8 @@ def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable
         return _brat_checker()
     if form not in ROWS:
         return lambda given: None
-    taken = kind.keys(inputs) if form == "jsonl" else set(kind.columns(facts))
-    dropped = None if kind.text_stays else inputs.text_column
+    taken = kind.output_keys(inputs) if form == "jsonl" else set(kind.columns(facts))
+    dropped = None if kind.keeps_text else inputs.text_column
 
     def check(given: Input) -> None:
         _refuse_taken(given, taken)

@@ -185,9 +185,9 @@ class Records:
         settings = asdict(cast(Any, config))
         self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=settings)
         self._bar = hooks.BudgetBar()
-        log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.say)
+        log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.print)
         self.scoring = scores(log, self._bar)
-        self._bar.lines_every = self.scoring.lines_every
+        self._bar.print_every = self.scoring.print_every
         checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
         self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, checkpoints]
 

@@ -137,7 +137,7 @@ class Trainer:
         while self._update(stream):
             for hook in self.hooks:
                 hook.after_update(self)
-        self.settle()
+        self.flush()
         for hook in self.hooks:
             hook.after_training(self)
         self.clock.stop()
@@ -149,14 +149,14 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """The task's scores, in evaluation mode and without gradients."""
-        self.settle()
+        self.flush()
         self.model.eval()
         with torch.no_grad(), self.runtime.arithmetic():
             scores = self.task.evaluate(self.model)
         self.model.train()
         return scores
 
-    def keep_time_for(self, what: str, seconds: float) -> None:
+    def reserve_time(self, what: str, seconds: float) -> None:
         """Reserve time of the budget for after the last update.
 
         Args:
@@ -169,7 +169,7 @@ class Trainer:
         """Of the first parameter group, as the last update used it."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait for the device, and pass the pending updates to the hooks.
 
         Raises:
@@ -215,10 +215,10 @@ class Trainer:
         in_step = None if self.runtime.asynchronous else time.perf_counter() - stepped_from
         self.optimizer.zero_grad(set_to_none=True)
         if not self._guarded_step.waits:
-            self.settle()  # the update before, while the device is busy with this one
+            self.flush()  # the update before, while the device is busy with this one
         self._count(whole, began, self._rounds(progress), known, in_step)
         if self._guarded_step.waits:
-            self.settle()
+            self.flush()
         return True
 
     def _count(
@@ -316,7 +316,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """JSON-able state that a resumed run needs besides weights and optimizer."""
-        self.settle()
+        self.flush()
         return {
             "spent": vars(self.clock.spent),
             "position": self.cursor,  # its name on disk since the first version

@@ -18,7 +18,7 @@ from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.formats.tables import Columns
 from bertinchamps.tasks.inputs import open_inputs, survey
 from bertinchamps.tasks.kinds import kinds
-from bertinchamps.tasks.texts.targets import Answer
+from bertinchamps.tasks.texts.targets import Prediction
 from bertinchamps.tasks.writing import cells, checker
 from bertinchamps.textfiles import json_lines
 
@@ -79,7 +79,7 @@ def test_any_content_is_read_or_refused(name: str, target: str, data: st.DataObj
 def test_any_content_comes_out_as_it_went_in_or_is_refused_beforehand(
     name: str, form: str, data: st.DataObject
 ) -> None:
-    answer = Answer("é", {"é": 1.0})
+    prediction = Prediction("é", {"é": 1.0})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         path.write_text(data.draw(content_of(name)), encoding="utf-8", newline="")
@@ -93,7 +93,9 @@ def test_any_content_comes_out_as_it_went_in_or_is_refused_beforehand(
         out = Path(folder, f"out.{form}")
         if form == "jsonl":
             out.write_text(
-                "".join(json_lines.line(KIND.as_object(FACTS, one, answer, inputs)) for one in given_ones),
+                "".join(
+                    json_lines.line(KIND.as_object(FACTS, one, prediction, inputs)) for one in given_ones
+                ),
                 encoding="utf-8",
             )
         else:
@@ -102,7 +104,7 @@ def test_any_content_comes_out_as_it_went_in_or_is_refused_beforehand(
             rows = [
                 line
                 for one in given_ones
-                for line in KIND.rows(FACTS, answer, cells(one, found.columns, None))
+                for line in KIND.rows(FACTS, prediction, cells(one, found.columns, None))
             ]
             tables.write(stream, names, rows, None if form == "tsv" else ",")
             out.write_text(stream.getvalue(), encoding="utf-8", newline="")

@@ -65,7 +65,7 @@ class Kind(Protocol):
         has_heads: whether `head=` chooses among several heads.
         formats: output formats of `predict`, the default first.
         reads_words: whether `predict` reads CoNLL files and may name a file after each text.
-        text_stays: whether a table of predictions keeps the column of the text.
+        keeps_text: whether a table of predictions keeps the column of the text.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Kind(Protocol):
     has_heads: bool
     formats: tuple[str, ...]
     reads_words: bool
-    text_stays: bool
+    keeps_text: bool
 
     def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
         """Why these examples cannot train or select a model, in the user's key names."""
@@ -98,13 +98,13 @@ class Kind(Protocol):
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
         """The columns that a table of predictions has beside the user's columns."""
 
-    def keys(self, inputs: Inputs) -> set[str]:
+    def output_keys(self, inputs: Inputs) -> set[str]:
         """The keys that predictions need in a JSON line, so that the user's file must not have them."""
 
-    def rows(self, facts: TaskFacts, answer: Any, beside: list[str]) -> Iterator[list[str]]:
+    def rows(self, facts: TaskFacts, prediction: Any, beside: list[str]) -> Iterator[list[str]]:
         """The table rows of one prediction: the user's cells (`beside`), then the cells of `columns`."""
 
-    def as_object(self, facts: TaskFacts, given: Input, answer: Any, inputs: Inputs) -> dict[str, Any]:
+    def as_object(self, facts: TaskFacts, given: Input, prediction: Any, inputs: Inputs) -> dict[str, Any]:
         """The JSON object of one prediction, with the user's fields of the text."""
 
 

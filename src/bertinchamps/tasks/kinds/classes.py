@@ -21,8 +21,8 @@ from bertinchamps.tasks.texts.predictor import TextPredictor
 from bertinchamps.tasks.texts.targets import (
     PREDICTED,
     PROBABILITIES,
-    Answer,
     MultiLabel,
+    Prediction,
     Regression,
     SingleLabel,
     TargetType,
@@ -42,7 +42,7 @@ class TextKind:
     has_heads = False
     formats = ("jsonl", "csv", "tsv")
     reads_words = False
-    text_stays = True
+    keeps_text = True
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -84,17 +84,19 @@ class TextKind:
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
         return self.target_type(facts).columns
 
-    def keys(self, inputs: Inputs) -> set[str]:
+    def output_keys(self, inputs: Inputs) -> set[str]:
         return {PREDICTED, PROBABILITIES}
 
-    def rows(self, facts: TaskFacts, answer: Answer, beside: list[str]) -> Iterator[list[str]]:
+    def rows(self, facts: TaskFacts, prediction: Prediction, beside: list[str]) -> Iterator[list[str]]:
         """One row."""
-        yield [*beside, *self.target_type(facts).cells(answer)]
+        yield [*beside, *self.target_type(facts).cells(prediction)]
 
-    def as_object(self, facts: TaskFacts, given: Input, answer: Answer, inputs: Inputs) -> dict[str, Any]:
+    def as_object(
+        self, facts: TaskFacts, given: Input, prediction: Prediction, inputs: Inputs
+    ) -> dict[str, Any]:
         """The user's fields, the prediction, and the probabilities of classes."""
-        shares = {PROBABILITIES: dict(answer.probabilities)} if answer.probabilities else {}
-        return {**dict(given.fields), PREDICTED: answer.target, **shares}
+        shares = {PROBABILITIES: dict(prediction.probabilities)} if prediction.probabilities else {}
+        return {**dict(given.fields), PREDICTED: prediction.target, **shares}
 
 
 @kinds.register("single_label")
@@ -149,7 +151,11 @@ class RegressionKind(TextKind):
 
 def _lines(task: TextClassification, split: str, logits: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
     predictor, examples = task.predictor, task.splits[split]
-    for example, answer in zip(examples, predictor.answers(logits), strict=True):
+    for example, prediction in zip(examples, predictor.predictions(logits), strict=True):
         gold = predictor.target_type.plain(example.target)
-        record = {"id": example.name, "predicted": answer.target, "gold": gold}
-        yield {**record, "probabilities": dict(answer.probabilities)} if answer.probabilities else record
+        record = {"id": example.name, "predicted": prediction.target, "gold": gold}
+        yield (
+            {**record, "probabilities": dict(prediction.probabilities)}
+            if prediction.probabilities
+            else record
+        )

@@ -22,7 +22,7 @@ from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
 from bertinchamps.tasks.tagging.representations import representations
-from bertinchamps.tasks.tagging.windows import Subwords
+from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 
 COLUMNS = ("entity_type", "entity_start", "entity_end", "entity_text", "confidence")
 ENTITIES = "entities"
@@ -37,7 +37,7 @@ class Entities:
     has_heads = True
     formats = ("brat", "jsonl", "csv", "tsv", "conll", "html")
     reads_words = True
-    text_stays = False  # a text has a row for each of its entities
+    keeps_text = False  # a text has a row for each of its entities
 
     def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
         found = brat.label_problems(labels)
@@ -60,7 +60,7 @@ class Entities:
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
     ) -> EntityPredictor:
         representation = representations.build(str(facts.head), labels=facts.labels)
-        subwords = Subwords(tokenizer, facts.max_length)
+        subwords = SubwordTokenizer(tokenizer, facts.max_length)
         return EntityPredictor(representation, subwords, tokenizer.pad_token_id, batch, device)
 
     def build_task(
@@ -88,20 +88,20 @@ class Entities:
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
         return COLUMNS
 
-    def keys(self, inputs: Inputs) -> set[str]:
+    def output_keys(self, inputs: Inputs) -> set[str]:
         return {ENTITIES} | ({ID, "text"} - {inputs.id_column, inputs.text_column})
 
-    def rows(self, facts: TaskFacts, answer: AnnotatedText, beside: list[str]) -> Iterator[list[str]]:
+    def rows(self, facts: TaskFacts, prediction: AnnotatedText, beside: list[str]) -> Iterator[list[str]]:
         """A row for each entity, or one without an entity."""
-        for entity, confidence in answer.by_place():
-            covered = answer.text[entity.start : entity.end].translate(brat.SPACES)
+        for entity, confidence in prediction.by_place():
+            covered = prediction.text[entity.start : entity.end].translate(brat.SPACES)
             share = "" if confidence is None else f"{confidence:.{spans_jsonl.DIGITS}f}"
             yield [*beside, entity.label, str(entity.start), str(entity.end), covered, share]
-        if not answer.entities:
+        if not prediction.entities:
             yield [*beside, *[""] * len(COLUMNS)]
 
     def as_object(
-        self, facts: TaskFacts, given: Input, answer: AnnotatedText, inputs: Inputs
+        self, facts: TaskFacts, given: Input, prediction: AnnotatedText, inputs: Inputs
     ) -> dict[str, Any]:
         """Id, text and entities, and the user's other fields without earlier lists of entities."""
         others = {
@@ -110,7 +110,7 @@ class Entities:
             if name not in (ID, inputs.text_column)
             and not (name in spans_jsonl.LISTS and isinstance(value, list))
         }
-        return {**spans_jsonl.as_item(answer), **others}
+        return {**spans_jsonl.as_item(prediction), **others}
 
 
 def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:

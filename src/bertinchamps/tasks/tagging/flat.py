@@ -82,7 +82,7 @@ class Flat:
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
-    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+    def reduced_logits(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
         """The logits of the words that the window owns, [words, C]."""
         first, last = window.owned
         return logits[first:last].copy()

@@ -85,7 +85,7 @@ class Nested:
         terms = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
         return (terms * real[..., None]).sum()
 
-    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+    def reduced_logits(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
         """Rows (first word, last word, label, logit) of the logits above 0 that the window owns, [found, 4]."""
         size = len(window.words)
         scores = logits[:size, :size]

@@ -15,7 +15,7 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.tagging.representations import Found, Representation
-from bertinchamps.tasks.tagging.windows import Subwords, Window, Words, windows_of
+from bertinchamps.tasks.tagging.windows import SubwordTokenizer, Window, Words, windows_of
 
 Array = np.ndarray[Any, Any]
 WINDOWS_AT_ONCE = 8192  # in memory, where windows take far more than texts; many enough to batch by length
@@ -36,7 +36,7 @@ class EntityPredictor:
     def __init__(
         self,
         representation: Representation,
-        subwords: Subwords,
+        subwords: SubwordTokenizer,
         padding: int,
         batch: int,
         device: torch.device,
@@ -66,7 +66,7 @@ class EntityPredictor:
         words = words or [None] * len(texts)
         found: dict[int, list[Found]] = {}
         for windows in _portions(windows_of([text for _, text in texts], self.subwords, words)):
-            found |= self.entities(windows, self.answers(model, windows))
+            found |= self.entities(windows, self.window_logits(model, windows))
         return [
             with_entities(AnnotatedText(name, text, (), words[index]), found.get(index, ()))
             for index, (name, text) in enumerate(texts)
@@ -90,13 +90,13 @@ class EntityPredictor:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @torch.no_grad()
-    def answers(
+    def window_logits(
         self,
         model: nn.Module,
         windows: Sequence[Window],
         watch: Callable[[Sequence[int], Mapping[str, Tensor], Tensor], None] | None = None,
     ) -> list[Array]:
-        """The head's logits of each window, as `Representation.answer` reduces them.
+        """The head's logits of each window, as `Representation.reduced_logits` reduces them.
 
         Args:
             model: the trained model.
@@ -111,7 +111,7 @@ class EntityPredictor:
             if watch is not None:
                 watch(indices, moved, logits)
             for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
-                answers[index] = self.representation.answer(own, windows[index])
+                answers[index] = self.representation.reduced_logits(own, windows[index])
         return answers
 
     def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Found]]:

@@ -122,7 +122,7 @@ class EntityRecognition:
             loss += float(self.representation.loss(logits, padded, inputs["words"]))
             words += sum(self.representation.count(row) for row in targets)
 
-        predicted = self.decoded("dev", self.predictor.answers(model, self.windows["dev"], add))
+        predicted = self.decoded("dev", self.predictor.window_logits(model, self.windows["dev"], add))
         strict, nested = (
             strict_scores(self.splits["dev"], predicted),
             nested_exact_scores(self.splits["dev"], predicted),
@@ -137,7 +137,7 @@ class EntityRecognition:
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         """The documents of a split with predicted instead of gold entities."""
-        return self.decoded(split, self.predictor.answers(model, self.windows[split]))
+        return self.decoded(split, self.predictor.window_logits(model, self.windows[split]))
 
     def decoded(self, split: str, answers: Sequence[Array]) -> list[AnnotatedText]:
         """The documents of a split with entities decoded from `answers`, one for each window in order."""

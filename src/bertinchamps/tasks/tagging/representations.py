@@ -65,7 +65,7 @@ class Representation(Protocol):
     def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
         """Summed loss of logits; `words` [B] is the number of words of each window."""
 
-    def answer(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
+    def reduced_logits(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
         """The part of a window's logits that `entities` needs: a copy, as small as possible."""
 
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:

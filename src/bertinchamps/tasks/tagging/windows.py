@@ -46,7 +46,7 @@ class Window(NamedTuple):
     owned: Range
 
 
-class Subwords:
+class SubwordTokenizer:
     """Splits words into subwords with a tokenizer.
 
     Attributes:
@@ -127,7 +127,7 @@ def words_of(text: str, start: int, end: int) -> Words:
 
 
 def windows_of(
-    texts: Sequence[str], subwords: Subwords, given: Sequence[Words | None] | None = None
+    texts: Sequence[str], subwords: SubwordTokenizer, given: Sequence[Words | None] | None = None
 ) -> Iterator[Window]:
     """The windows of some texts, in order: a sentence each, and several for a sentence that is too long.
 
@@ -168,7 +168,12 @@ def _sentences_of(texts: Sequence[str], given: Sequence[Words | None]) -> Iterat
 
 
 def _window(
-    document: int, sentence: int, words: Words, parts: list[list[int]], owned: Range, subwords: Subwords
+    document: int,
+    sentence: int,
+    words: Words,
+    parts: list[list[int]],
+    owned: Range,
+    subwords: SubwordTokenizer,
 ) -> Window:
     ids, firsts = list(subwords.before), []
     for part in parts:

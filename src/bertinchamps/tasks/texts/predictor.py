@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
-from bertinchamps.tasks.texts.targets import Answer, TargetType
+from bertinchamps.tasks.texts.targets import Prediction, TargetType
 
 Integers = NDArray[np.int32] | NDArray[np.int8]
 TEXTS_AT_ONCE = 4096  # in a call of the tokenizer, whose output takes far more memory than ids
@@ -102,18 +102,18 @@ class TextPredictor:
             logits[indices] = output.float().cpu().numpy()
         return logits
 
-    def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> list[Answer]:
+    def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> list[Prediction]:
         """A prediction for each text or pair; adds the number of truncated texts to `cut`."""
         encoded = self.encoded([(given.text, given.pair) for given in texts])
         if short := sum(entry.cut for entry in encoded):
             cut["texts"] += short
-        return self.answers(self.logits(model, encoded))
+        return self.predictions(self.logits(model, encoded))
 
-    def answers(self, logits: np.ndarray[Any, Any]) -> list[Answer]:
+    def predictions(self, logits: np.ndarray[Any, Any]) -> list[Prediction]:
         """The predictions of logits [texts, C]."""
         targets = self.target_type.decoded(logits, self.classes)
         probabilities = self.target_type.probabilities(logits, self.classes)
         return [
-            Answer(self.target_type.plain(target), shares)
+            Prediction(self.target_type.plain(target), shares)
             for target, shares in zip(targets, probabilities, strict=True)
         ]

@@ -20,7 +20,7 @@ Target = tuple[str, ...] | float
 PREDICTED, PROBABILITY, PROBABILITIES = "predicted", "probability", "probabilities"
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """A model's prediction for a text: a class, a list of classes or a number, and the probability of each class."""
 
     target: str | list[str] | float
@@ -58,7 +58,7 @@ class TargetType(Protocol):
     def plain(self, target: Target) -> str | list[str] | float:
         """A target as a JSON value."""
 
-    def cells(self, answer: Answer) -> list[str]:
+    def cells(self, prediction: Prediction) -> list[str]:
         """A prediction as the cells of `columns`."""
 
 
@@ -96,10 +96,10 @@ class SingleLabel:
         """The class."""
         return cast(tuple[str, ...], target)[0]
 
-    def cells(self, answer: Answer) -> list[str]:
+    def cells(self, prediction: Prediction) -> list[str]:
         """The class and its probability."""
-        name = cast(str, answer.target)
-        return [name, tables.cell(answer.probabilities[name])]
+        name = cast(str, prediction.target)
+        return [name, tables.cell(prediction.probabilities[name])]
 
 
 class MultiLabel:
@@ -137,10 +137,10 @@ class MultiLabel:
         """The classes."""
         return list(cast(tuple[str, ...], target))
 
-    def cells(self, answer: Answer) -> list[str]:
+    def cells(self, prediction: Prediction) -> list[str]:
         """The classes, and the probability of each class as JSON."""
-        names = tuple(cast(list[str], answer.target))
-        return [tables.joined(names), tables.cell(dict(answer.probabilities))]
+        names = tuple(cast(list[str], prediction.target))
+        return [tables.joined(names), tables.cell(dict(prediction.probabilities))]
 
 
 class Regression:
@@ -183,9 +183,9 @@ class Regression:
         """The number."""
         return cast(float, target)
 
-    def cells(self, answer: Answer) -> list[str]:
+    def cells(self, prediction: Prediction) -> list[str]:
         """The number."""
-        return [tables.cell(answer.target)]
+        return [tables.cell(prediction.target)]
 
 
 def _rounded(probabilities: Tensor, classes: Sequence[str]) -> list[dict[str, float]]:

@@ -18,12 +18,12 @@ class BudgetBar:
     """A progress bar through the budget on a terminal; elsewhere, lines at even progress.
 
     Args:
-        lines_every: progress between two lines where there is no terminal.
+        print_every: progress between two lines where there is no terminal.
     """
 
-    def __init__(self, lines_every: float = 0.05) -> None:
+    def __init__(self, print_every: float = 0.05) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.lines_every, self._next_line = lines_every, 0.0
+        self.print_every, self._next_line = print_every, 0.0
         self._bar = Progress(
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>5.1f}%"),
@@ -52,10 +52,10 @@ class BudgetBar:
             self._bar.update(self._task, completed=progress, amount=amount)
             self._status.plain = status
         elif progress >= self._next_line:
-            self.say(f"{progress:>6.1%} {amount} · {status}")
-            self._next_line = math.floor(progress / self.lines_every + 1) * self.lines_every
+            self.print(f"{progress:>6.1%} {amount} · {status}")
+            self._next_line = math.floor(progress / self.print_every + 1) * self.print_every
 
-    def say(self, message: str) -> None:
+    def print(self, message: str) -> None:
         """Print a line above the bar."""
         with contextlib.suppress(OSError):
             self.console.print(message)

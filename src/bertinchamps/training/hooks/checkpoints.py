@@ -39,7 +39,7 @@ class Checkpoints(Hook):
 
     def before_training(self, trainer: Trainer) -> None:
         model_bytes = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
-        trainer.keep_time_for("checkpoint", model_bytes / DISK_BYTES_PER_SECOND + 0.2)
+        trainer.reserve_time("checkpoint", model_bytes / DISK_BYTES_PER_SECOND + 0.2)
         self._saved_at = time.monotonic()
         if trainer.step > 0:
             self._saved_step = trainer.step  # resumed: this step has a checkpoint already
@@ -50,7 +50,7 @@ class Checkpoints(Hook):
             try:
                 self.write(trainer)
             except OSError as error:  # a full disk must not end the run: there may be room at the end
-                self._bar.say(f"no checkpoint at step {trainer.step}: {_reason(error)}; training goes on")
+                self._bar.print(f"no checkpoint at step {trainer.step}: {_reason(error)}; training goes on")
 
     def after_training(self, trainer: Trainer) -> None:
         if trainer.stop_requested:
@@ -75,9 +75,9 @@ class Checkpoints(Hook):
         try:
             self.write(trainer)
         except Exception as second:  # only printed: the first error is raised
-            self._bar.say(f"no checkpoint at step {trainer.step}: {_reason(second)}. {self._ways_on()}")
+            self._bar.print(f"no checkpoint at step {trainer.step}: {_reason(second)}. {self._ways_on()}")
         else:
-            self._bar.say(f"the weights after update {trainer.step} are in a checkpoint. {self._ways_on()}")
+            self._bar.print(f"the weights after update {trainer.step} are in a checkpoint. {self._ways_on()}")
 
     def _write_model(self) -> None:
         """Write the finished model; on a full disk, delete old checkpoints and try again."""
@@ -86,7 +86,7 @@ class Checkpoints(Hook):
         except OSError:
             if len(checkpoint.all_of(self._folder / "checkpoints")) < 2:
                 raise
-            self._bar.say(
+            self._bar.print(
                 "the finished model does not fit on the disk: all checkpoints but the last are deleted"
             )
             checkpoint.keep_latest(self._folder / "checkpoints", 1)
@@ -103,7 +103,7 @@ class Checkpoints(Hook):
         """Write a checkpoint now, unless this step has one."""
         if trainer.step == self._saved_step:
             return
-        trainer.settle()  # so that the measured time holds no pending update
+        trainer.flush()  # so that the measured time holds no pending update
         began = time.perf_counter()
         parent = self._folder / "checkpoints"
         name = checkpoint.name_of(trainer.step)
@@ -115,7 +115,7 @@ class Checkpoints(Hook):
         optimizer, state = trainer.optimizer.state_dict(), trainer.state()
         checkpoint.write(parent / name, self._save_model, optimizer, state, save_hooks)
         checkpoint.keep_latest(parent, self._config.keep)
-        trainer.keep_time_for("checkpoint", time.perf_counter() - began)
+        trainer.reserve_time("checkpoint", time.perf_counter() - began)
         self._saved_at, self._saved_step = time.monotonic(), trainer.step
 
 

@@ -41,4 +41,4 @@ class Evaluation(Scoring):
     def _evaluate(self, trainer: Trainer) -> None:
         if self._score(trainer):
             shown = " · ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
-            self._bar.say(f"step {trainer.step}: held-out {shown}")
+            self._bar.print(f"step {trainer.step}: held-out {shown}")

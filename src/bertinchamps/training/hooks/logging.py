@@ -48,7 +48,7 @@ class Logging(Hook):
             return
         self._in_optimizer.append(update.optimizer_seconds / update.seconds)
         if len(self._in_optimizer) == UPDATES_WATCHED and statistics.median(self._in_optimizer) > 0.5:
-            self._bar.say(
+            self._bar.print(
                 f"the optimizer takes {statistics.median(self._in_optimizer):.0%} of the time of an update: "
                 "optim=adamw steps faster, and a larger batch.size steps less often"
             )

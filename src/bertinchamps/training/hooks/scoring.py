@@ -15,12 +15,12 @@ class Scoring(Hook):
 
     Attributes:
         split: what is scored, which is the kind of the records in metrics.jsonl.
-        lines_every: progress between two lines of the bar where there is no terminal.
+        print_every: progress between two lines of the bar where there is no terminal.
         scores: of the last evaluation, by name.
     """
 
     split = "held_out"
-    lines_every = 0.05
+    print_every = 0.05
 
     def __init__(self, log: MetricsLog, bar: BudgetBar) -> None:
         self._log, self._bar = log, bar
@@ -39,11 +39,11 @@ class Scoring(Hook):
         if trainer.step == self._scored_step:
             return False
         self._scored_step = trainer.step
-        trainer.settle()  # so that the measured time holds no pending update
+        trainer.flush()  # so that the measured time holds no pending update
         began = time.perf_counter()
         self.scores = trainer.evaluate()
         seconds = time.perf_counter() - began
-        trainer.keep_time_for("evaluation", seconds)
+        trainer.reserve_time("evaluation", seconds)
         values = {**self.scores, "evaluation_seconds": round(seconds, 3)}
         self._log.write(self.split, trainer.clock.spent, values)
         return True

@@ -33,7 +33,7 @@ class Selection(Scoring):
     """
 
     split = "dev"
-    lines_every = 1.0  # a line an epoch is printed here
+    print_every = 1.0  # a line an epoch is printed here
     FACTS, WEIGHTS = "selection.json", "best.safetensors"
 
     def __init__(self, config: SelectionConfig, metric: str, log: MetricsLog, bar: BudgetBar) -> None:
@@ -87,7 +87,7 @@ class Selection(Scoring):
             self._keep(trainer, value)
         elif self.best["value"] != 0:  # a head that finds nothing yet, with an F1 of 0, has not converged
             self.best["evaluations_since"] += 1
-        self._bar.say(
+        self._bar.print(
             f"epoch {self._epochs(trainer):.4g}: dev {self.metric} {value:.4f}"
             + (", the best so far" if better else f" (best: {self.best['value']:.4f})")
             + (f" · loss {self.scores['loss']:.4f}" if "loss" in self.scores else "")
