@@ -38,27 +38,6 @@ def _figures_drawn_once() -> Iterator[None]:
         yield
 
 
-# Files whose tests take longest begin, so that no process is left alone with them at the end.
-LONGEST_FIRST = (
-    "test_distributed",
-    "test_resume",
-    "test_gpu_minutes",
-    "test_benchmark",
-    "test_parity",
-    "test_docs",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        name = item.path.name
-        return next(
-            (at for at, start in enumerate(LONGEST_FIRST) if name.startswith(start)), len(LONGEST_FIRST)
-        )
-
-    items.sort(key=place)
-
-
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of blocks for the session, so that the small corpus is prepared once."""

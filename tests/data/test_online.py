@@ -36,7 +36,9 @@ WINDOW = 320
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a cache for each test: the journal of a corpus is in it, whatever test wrote it
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 7)
     monkeypatch.setattr(online, "WINDOW", WINDOW)
 
