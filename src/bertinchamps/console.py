@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
+
+Tell = Callable[[str], None]  # `tell`, or what stands in for it
 
 
 def counted(number: int, what: str) -> str:

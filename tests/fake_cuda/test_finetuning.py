@@ -96,7 +96,7 @@ def test_finetuning_and_prediction_are_on_the_card(
         waits = waits_of_updates(trainer, card)
         trainer.fit()
         assert all(parameter.device.type == "cuda" for parameter in model.parameters())
-        with SavedModel(kind, facts, model.eval(), predictor, runtime).reading():
+        with SavedModel(model.eval(), predictor, runtime).reading():
             predicted = task.predict(model, "dev")
     assert len(predicted) == 6
     # Encoders of transformers ask whether a mask leaves anything out, which waits.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from bertinchamps.checks.training import broken, training_problems
+from bertinchamps.checks.rules import broken
+from bertinchamps.checks.training import training_problems
 from bertinchamps.data.tokenizer import tokenizer_problems
 from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import arch_problems

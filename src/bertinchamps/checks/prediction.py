@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertinchamps.checks.training import broken
-from bertinchamps.durable import unfinished, why_not_writable
+from bertinchamps.checks.rules import broken, taken, unwritable
+from bertinchamps.durable import unfinished
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.inputs import STREAM
@@ -47,13 +47,10 @@ def _output_problems(given: str) -> list[str]:
     if given == STREAM:
         return []
     if place.is_file() or (place.is_dir() and any(place.iterdir())):
-        return [f"output={given}: is there already, and was not touched; choose another name"]
+        return [taken("output", given)]
     if (left := unfinished(place)).exists():
         return [
             f"output={given}: {left} exists, of a run that was interrupted or is not finished yet; "
             "remove or rename it, or choose another name"
         ]
-    reason = why_not_writable(place)
-    return (
-        [] if reason is None else [f"output={given}: cannot be written there ({reason}); name another place"]
-    )
+    return unwritable("output", given, place)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bertinchamps.checks.rules import taken, unwritable
 from bertinchamps.data.checks import corpus_problems
 from bertinchamps.data.cluster import cluster_problems
 from bertinchamps.data.prepared import is_prepared
-from bertinchamps.durable import why_not_writable
 from bertinchamps.schemas import PrepareCommandConfig
 
 
@@ -45,8 +45,5 @@ def _place_problems(key: str, value: str) -> list[str]:
     """Why a setting's path cannot be written."""
     place = Path(value).expanduser()
     if os.path.lexists(place):
-        return [f"{key}={value}: is there already, and was not touched; choose another name"]
-    reason = why_not_writable(place)
-    return (
-        [] if reason is None else [f"{key}={value}: cannot be written there ({reason}); name another place"]
-    )
+        return [taken(key, value)]
+    return unwritable(key, value, place)

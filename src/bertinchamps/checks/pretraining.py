@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from bertinchamps.checks.training import broken, training_problems
+from bertinchamps.checks.rules import broken
+from bertinchamps.checks.training import training_problems
 from bertinchamps.data.checks import corpus_problems
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.objectives import GIVEN, objectives

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertinchamps.durable import why_not_writable
+from bertinchamps.checks.rules import unwritable
 from bertinchamps.schemas import ReportConfig
 
 
@@ -16,6 +16,6 @@ def problems(config: ReportConfig) -> list[str]:
     output = Path(config.output).expanduser()
     if any(path.exists() and not path.is_dir() for path in (output, *output.parents)):
         found.append(f"output={config.output}: a file is in the way; name a directory")
-    elif reason := why_not_writable(output / "report.md"):
-        found.append(f"output={config.output}: cannot be written there ({reason}); name another place")
+    else:
+        found += unwritable("output", config.output, output / "report.md")
     return found

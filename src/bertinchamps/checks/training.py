@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from bertinchamps.checks.rules import broken
 from bertinchamps.schemas import FinetuneConfig, PretrainConfig, named
 from bertinchamps.training.clock import budget_problems
 from bertinchamps.training.hook import hook_problems
@@ -12,8 +11,6 @@ from bertinchamps.training.run import place_problems
 from bertinchamps.training.runtime import runtime_problems
 from bertinchamps.training.schedules import batch_problems, schedule_problems
 from bertinchamps.training.trackers import tracker_problems
-
-Rule = tuple[str, Any, bool, str]  # key, value, whether it is right, remedy
 
 
 def training_problems(config: PretrainConfig | FinetuneConfig) -> list[str]:
@@ -47,8 +44,3 @@ def training_problems(config: PretrainConfig | FinetuneConfig) -> list[str]:
             ("checkpoint.keep", checkpoint.keep, checkpoint.keep >= 1, "must be at least 1"),
         ),
     ]
-
-
-def broken(*rules: Rule) -> list[str]:
-    """The rules that do not hold, as messages."""
-    return [f"{key}={value}: {remedy}" for key, value, right, remedy in rules if not right]

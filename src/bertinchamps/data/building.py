@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bertinchamps.console import Tell
 from bertinchamps.errors import UserError
 
 PROGRESS, MANIFEST = "progress.json", "manifest.json"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DAYS_KEPT = 30  # of a directory that was interrupted and never resumed
-Tell = Callable[[str], None]
 
 
 def build_once(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:

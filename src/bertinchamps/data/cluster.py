@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bertinchamps.data.building import Tell, locked, reporting
+from bertinchamps.console import Tell
+from bertinchamps.data.building import locked, reporting
 from bertinchamps.data.corpus import Corpus, open_corpus
 from bertinchamps.data.planning import build_source, plan_corpus
 from bertinchamps.data.shards.tasks import tasks_of

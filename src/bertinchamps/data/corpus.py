@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertinchamps.console import Tell
 from bertinchamps.data.blocks import Blocks, TokenBlocks, open_blocks
-from bertinchamps.data.building import MANIFEST, Tell
+from bertinchamps.data.building import MANIFEST
 from bertinchamps.data.checksums import damaged
 from bertinchamps.data.progress import SPLITS
 from bertinchamps.data.tokenizer import Vocabulary, open_tokenizer, vocabulary

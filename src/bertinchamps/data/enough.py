@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bertinchamps.console import Tell
 from bertinchamps.contract import Document, Source
-from bertinchamps.data.building import Tell
 from bertinchamps.data.cleaning.cleaner import Cleaner
 from bertinchamps.data.held_out import held_out_rule, is_held_out, number_of
 from bertinchamps.errors import UserError

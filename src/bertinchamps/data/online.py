@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertinchamps.console import Tell
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Tokens, TokenWriter
-from bertinchamps.data.building import MANIFEST, Tell, build_once
+from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
 from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertinchamps.console import Tell
 from bertinchamps.contract import Noting, Source
-from bertinchamps.data.building import Tell, build_once
+from bertinchamps.data.building import build_once
 from bertinchamps.data.checksums import damaged
 from bertinchamps.data.cleaning.cleaner import clean
 from bertinchamps.data.corpus import read_whole

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertinchamps.data.building import Tell, build_once
+from bertinchamps.console import Tell
+from bertinchamps.data.building import build_once
 from bertinchamps.data.corpus import Corpus, open_corpus
 from bertinchamps.data.planning import cache_dir, plan_corpus, processes
 from bertinchamps.data.prepared import is_prepared, read_export

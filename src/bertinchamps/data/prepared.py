@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertinchamps.data.building import Tell, build
+from bertinchamps.console import Tell
+from bertinchamps.data.building import build
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.file_hashes import content_hashes
 from bertinchamps.data.tokenizer import TOKENIZER_FILES

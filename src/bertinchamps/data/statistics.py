@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bertinchamps.data.building import Tell
+from bertinchamps.console import Tell
 from bertinchamps.data.cleaning.cleaner import Documents
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import UNK, open_tokenizer

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
 
+from bertinchamps.console import Tell
 from bertinchamps.contract import Document, Reporting, Source
 from bertinchamps.data.blocks import TokenWriter
-from bertinchamps.data.building import MANIFEST, PROGRESS, Tell
+from bertinchamps.data.building import MANIFEST, PROGRESS
 from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.cleaning.counts import Count, dropped

@@ -17,7 +17,7 @@ from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts
 from bertinchamps.tasks.inputs import Input
-from bertinchamps.tasks.kinds import Kind, Predictor, kinds
+from bertinchamps.tasks.kinds import Predictor, kinds
 from bertinchamps.training.run_files import last_finished
 from bertinchamps.training.runtime import Runtime
 
@@ -27,15 +27,11 @@ class SavedModel:
     """A model that is ready to label texts.
 
     Attributes:
-        kind: what the model predicts.
-        facts: the content of task.json.
         model: on the runtime's device, in evaluation mode.
         predictor: turns texts into the model's inputs, and the model's logits into predictions.
         runtime: device and precision.
     """
 
-    kind: Kind
-    facts: TaskFacts
     model: nn.Module
     predictor: Predictor
     runtime: Runtime
@@ -66,7 +62,7 @@ def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> 
     kind = kinds.build(facts.kind)
     model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))
     predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, runtime.device)
-    return SavedModel(kind, facts, model.to(runtime.device).eval(), predictor, runtime)
+    return SavedModel(model.to(runtime.device).eval(), predictor, runtime)
 
 
 def model_folder(config: PredictConfig) -> Path:

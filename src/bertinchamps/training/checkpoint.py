@@ -12,7 +12,6 @@ whole; the manifest shows whether a file was cut or altered later. Nothing is un
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from bertinchamps.durable import flush_to_disk
+from bertinchamps.durable import digest_of, flush_to_disk
 from bertinchamps.errors import UserError
 
 Tensors = dict[str, Any]
@@ -106,7 +105,7 @@ def problems(folder: Path) -> list[str]:
             found.append(f"{file} is missing")
         elif file.stat().st_size != size:
             found.append(f"{file} is cut: {file.stat().st_size} bytes instead of {size}")
-        elif _digest(file) != digest:
+        elif digest_of(file) != digest:
             found.append(f"{file} was altered after it was written")
     return found
 
@@ -184,9 +183,4 @@ def read_optimizer(folder: Path) -> Tensors:
 
 
 def _facts(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "blake2b": _digest(file)}
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return {"bytes": file.stat().st_size, "blake2b": digest_of(file)}

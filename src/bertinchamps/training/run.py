@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 import yaml
 
+from bertinchamps.console import Tell
 from bertinchamps.durable import why_not_writable, write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.launch import launched
@@ -31,7 +32,6 @@ from bertinchamps.training.run_files import SUMMARIES, facts_of, read_facts
 from bertinchamps.training.settings import compared, deciding_settings, settings_of
 
 BEFORE_A_RUN = (".lock", "config.yaml", ".config.yaml.unfinished", ".run.json.unfinished")
-Tell = Callable[[str], None]
 
 
 class RunConfig(Protocol):

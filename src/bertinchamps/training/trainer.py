@@ -98,7 +98,6 @@ class Trainer:
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
         self._pace = Pace(runtime.compiled)
         self._settled_at = -math.inf  # when loss and norm of the latest update were read
-        self._dealer = Dealer(processes)
 
     @property
     def step(self) -> int:

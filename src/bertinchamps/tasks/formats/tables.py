@@ -27,7 +27,6 @@ from bertinchamps.textfiles.lines import decoded, lines
 from bertinchamps.textfiles.opening import suffixes
 from bertinchamps.textfiles.tables import CSV, TSV, in_quotes, open_table
 
-TARGETS = ("single", "multi", "number")
 FORMATS = (".csv", ".tsv", ".jsonl")
 EXAMPLE = '["vis", "outil"]'
 PYTHON_LIST = re.compile(

@@ -22,7 +22,7 @@ from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 
-Examples = Mapping[str, list[Any]]  # by split; all of one record type
+BySplit = Mapping[str, list[Any]]  # by split; all of one record type
 
 
 class Predictor(Protocol):
@@ -40,7 +40,7 @@ class KindTask(Task, Protocol):
         metric: the dev score that selects the weights by default.
     """
 
-    splits: Examples
+    splits: BySplit
     metric: str
 
     def train_ids(self) -> set[int]:
@@ -75,10 +75,10 @@ class Kind(Protocol):
     reads_words: bool
     keeps_text: bool
 
-    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+    def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         """Why these examples cannot train or select a model, in the user's key names."""
 
-    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+    def facts(self, config: FinetuneConfig, title: str, splits: BySplit, labels: Sequence[str]) -> TaskFacts:
         """The task.json of a model of this kind."""
 
     def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
@@ -89,7 +89,7 @@ class Kind(Protocol):
     ) -> Predictor:
         """The predictor of such a model; `batch` windows or texts go through the model at once."""
 
-    def build_task(self, splits: Examples, predictor: Any, batch: FinetuneBatchConfig, seed: int) -> KindTask:
+    def build_task(self, splits: BySplit, predictor: Any, batch: FinetuneBatchConfig, seed: int) -> KindTask:
         """The task that the trainer trains."""
 
     def write_split(self, folder: Path, task: Any, split: str, predicted: Any) -> None:
@@ -110,4 +110,4 @@ class Kind(Protocol):
 
 kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)
 
-__all__ = ["Examples", "Kind", "KindTask", "Predictor", "kinds"]
+__all__ = ["BySplit", "Kind", "KindTask", "Predictor", "kinds"]

@@ -15,7 +15,7 @@ from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
-from bertinchamps.tasks.kinds import Examples, kinds
+from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.texts.classification import TextClassification
 from bertinchamps.tasks.texts.predictor import TextPredictor
 from bertinchamps.tasks.texts.targets import (
@@ -53,10 +53,10 @@ class TextKind:
         """The type of target."""
         raise NotImplementedError
 
-    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+    def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         return []
 
-    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+    def facts(self, config: FinetuneConfig, title: str, splits: BySplit, labels: Sequence[str]) -> TaskFacts:
         pairs = splits["train"][0].pair is not None
         return TaskFacts(title, self.name, None, tuple(labels), config.max_length, pairs=pairs)
 
@@ -71,7 +71,7 @@ class TextKind:
         return TextPredictor(target_type, facts.labels, tokenizer, facts.max_length, batch, device)
 
     def build_task(
-        self, splits: Examples, predictor: TextPredictor, batch: FinetuneBatchConfig, seed: int
+        self, splits: BySplit, predictor: TextPredictor, batch: FinetuneBatchConfig, seed: int
     ) -> TextClassification:
         return TextClassification(splits, predictor, batch, seed)
 
@@ -108,7 +108,7 @@ class OneClass(TextKind):
     def target_type(self, facts: TaskFacts) -> SingleLabel:
         return SingleLabel()
 
-    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+    def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         if len(labels) > 1:
             return []
         return [f"task: only one class, {len(splits['train'])} times; is task.label the right column?"]
@@ -133,7 +133,7 @@ class RegressionKind(TextKind):
     def target_type(self, facts: TaskFacts) -> Regression:
         return Regression(facts.mean, facts.deviation)
 
-    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+    def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         if len({example.target for example in splits["dev"]}) > 1:
             return []
         return [
@@ -141,7 +141,7 @@ class RegressionKind(TextKind):
             "(task.dev), or raise selection.dev_share"
         ]
 
-    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+    def facts(self, config: FinetuneConfig, title: str, splits: BySplit, labels: Sequence[str]) -> TaskFacts:
         """With mean and standard deviation of train's targets; the deviation is 1 where all targets are equal."""
         numbers = [example.target for example in splits["train"]]
         mean, deviation = float(np.mean(numbers)), float(np.std(numbers)) or 1.0

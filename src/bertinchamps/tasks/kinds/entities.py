@@ -17,7 +17,7 @@ from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.inputs import ID, Input, Inputs
-from bertinchamps.tasks.kinds import Examples, kinds
+from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
@@ -39,7 +39,7 @@ class Entities:
     reads_words = True
     keeps_text = False  # a text has a row for each of its entities
 
-    def example_problems(self, splits: Examples, labels: Sequence[str]) -> list[str]:
+    def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         found = brat.label_problems(labels)
         if not any(document.entities for document in splits["dev"]):
             found.append(
@@ -48,7 +48,7 @@ class Entities:
             )
         return found
 
-    def facts(self, config: FinetuneConfig, title: str, splits: Examples, labels: Sequence[str]) -> TaskFacts:
+    def facts(self, config: FinetuneConfig, title: str, splits: BySplit, labels: Sequence[str]) -> TaskFacts:
         return TaskFacts(title, self.name, config.head, tuple(labels), config.max_length)
 
     def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
@@ -64,7 +64,7 @@ class Entities:
         return EntityPredictor(representation, subwords, tokenizer.pad_token_id, batch, device)
 
     def build_task(
-        self, splits: Examples, predictor: EntityPredictor, batch: FinetuneBatchConfig, seed: int
+        self, splits: BySplit, predictor: EntityPredictor, batch: FinetuneBatchConfig, seed: int
     ) -> EntityRecognition:
         return EntityRecognition(splits, predictor, batch, seed)
 

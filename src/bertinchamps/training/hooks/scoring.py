@@ -27,12 +27,11 @@ class Scoring(Hook):
         self._scored_step = -1
         self.scores: dict[str, float] = {}
 
-    def _resume(self, trainer: Trainer) -> bool:
-        """Reuse the scores that were logged for this step before the run was resumed; false if there are none."""
+    def _resume(self, trainer: Trainer) -> None:
+        """Reuse the scores that were logged for this step before the run was resumed, if there are any."""
         known = self._log.scores_at(self.split, trainer.step)
         if known is not None:
             self.scores, self._scored_step = known, trainer.step
-        return known is not None
 
     def _score(self, trainer: Trainer) -> bool:
         """Evaluate and log, unless this step has been scored; true if there are new scores."""
