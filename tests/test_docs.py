@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,10 @@ def notes_in(folder: Path) -> None:
         ]
         lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts)
         (folder / name).write_text(lines, encoding="utf-8")
+    with zipfile.ZipFile(folder / "QUAERO_FrenchMed_brat.zip", "w") as archive:
+        for corpus in ("EMEA", "MEDLINE"):
+            text = "Ce médicament ne doit pas être donné à un patient qui tousse."
+            archive.writestr(f"QUAERO_FrenchMed/corpus/test/{corpus}/1.txt", text)
 
 
 @pytest.fixture(scope="module")

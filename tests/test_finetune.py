@@ -14,7 +14,9 @@ from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
+from bertinchamps.pretrain import pretrain
 from bertinchamps.tasks.formats import brat, spans_jsonl
+from support import QUICK as PRETRAINING
 from support import command, composed, metrics
 from tiny_corpora import brat_corpus, documents, opinions
 from tiny_encoders import FAMILIES, make_encoder
@@ -475,3 +477,53 @@ def test_the_loss_on_dev_falls_while_classes_are_learnt(target: str, run: Any, t
     )
     losses = [record["loss"] for record in metrics(folder, "dev")]
     assert losses[-1] < losses[0]
+
+
+# ------------------------------------------------------------------------ what pretraining saw of the splits
+
+
+def test_a_score_says_whether_pretraining_saw_the_text_of_test(
+    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = brat_corpus(tmp_path / "corpus")
+    texts = [document.text for document in documents(4, skip=14)]  # those of test
+    rows = [f"{' '.join(f'mot{n + k}' for k in range(30))}. {texts[n] if n < 3 else ''}" for n in range(400)]
+    lines = "".join(json.dumps({"text": row}, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "notes.jsonl").write_text(lines, encoding="utf-8")
+    sets = f"[{tmp_path / 'corpus/test'}, {tmp_path / 'corpus/dev'}]"
+    config = composed(
+        *[word for word in PRETRAINING if not word.startswith("data")], f"run_dir={tmp_path / 'pretrained'}",
+        "data=files", f"data.files=[{tmp_path / 'notes.jsonl'}]", "budget.steps=2", "checkpoint.every_steps=1",
+        f"cleaning=[{{name: overlap, files: {sets}, action: count}}]",
+    )  # fmt: skip
+    pretrained = pretrain(config)
+    for model in (pretrained / "model", *(pretrained / "checkpoints").iterdir()):
+        facts = json.loads((model / "pretraining.json").read_text(encoding="utf-8"))
+        assert (facts["objective"], facts["overlap"][0]["sets"][0]["lines_found"]) == ("mlm", 3)
+    assert (
+        json.loads((pretrained / "model/pretraining.json").read_text(encoding="utf-8"))["spent"]["steps"] == 2
+    )
+    folder, results = run(*words, f"model={pretrained}", "budget.epochs=1")
+    saw = results["pretraining_saw"]
+    assert saw["test"] == {
+        "measured": True, "lines": 4, "short_lines": 0, "found": 3, "whole": 3, "left": 3, "actions": ["count"],
+    }  # fmt: skip
+    assert (saw["dev"]["found"], saw["dev"]["lines"]) == (0, 4)
+    printed = capsys.readouterr().err
+    assert "pretraining saw 3 of 4 lines of test (measured)" in printed
+    assert "pretraining did not see the text of dev: measured, 0 of 4 lines" in printed
+    of_run, of_encoder = (place / "model/pretraining.json" for place in (folder, pretrained))
+    assert of_run.read_bytes() == of_encoder.read_bytes()
+    _, again = run(*words, f"model={folder}", "budget.epochs=1", name="again")  # from the fine-tuned model
+    assert again["pretraining_saw"] == saw
+
+
+def test_without_a_measurement_none_is_claimed(run: Any, tmp_path: Path) -> None:
+    words = brat_corpus(tmp_path / "corpus")
+    encoder = make_encoder("bert", tmp_path / "encoder")
+    folder, results = run(*words, f"model={encoder}", "budget.epochs=1")
+    assert results["pretraining_saw"] == {"dev": {"measured": False}, "test": {"measured": False}}
+    assert not (folder / "model/pretraining.json").exists()
+    folder, results = run(*words, *SCRATCH, "budget.epochs=1", name="scratch")
+    assert results["pretraining_saw"]["test"] == {"measured": True, "pretrained": False}
+    assert not (folder / "model/pretraining.json").exists()

@@ -13,7 +13,7 @@ from bertinchamps.contract import Document
 from bertinchamps.data.cleaning import cleaning_problems
 from bertinchamps.data.cleaning.cleaner import clean
 from bertinchamps.data.cleaning.counts import Count
-from bertinchamps.data.cleaning.duplicates import _lines
+from bertinchamps.data.cleaning.lines import lines
 
 NOTICE = "Gardez cette notice, vous pourriez avoir besoin de la relire."
 FRENCH = "Le patient présente une douleur du genou droit depuis hier soir, sans fièvre ni traumatisme."
@@ -88,7 +88,7 @@ def test_lines_that_come_again_and_again_are_taken_out() -> None:
 
 @given(st.text(alphabet="a. \n·!é", max_size=40))
 def test_lines_make_up_the_text(text: str) -> None:
-    assert "".join(_lines(text)) == text
+    assert "".join(lines(text)) == text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.shards.joining import Join
 from bertinchamps.durable import read_sealed, write_sealed
 from bertinchamps.schemas import PrepareConfig
+from bertinchamps.training.clock import Spent
 
 
 @pytest.fixture(autouse=True)
@@ -230,8 +231,8 @@ def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(
     objective.build_model(tmp_path)
     flip(folder / "tokenizer_config.json")
     (folder / "tokenizer.json").unlink()
-    objective.save(model, tmp_path / "model")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == whole
+    objective.save(model, tmp_path / "model", Spent)
+    assert {name: (tmp_path / "model" / name).read_bytes() for name in whole} == whole
 
 
 # -------------------------------------------------------------------------------------- the checksums

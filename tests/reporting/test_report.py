@@ -482,3 +482,37 @@ def test_scores_of_an_earlier_version_are_read_under_their_name_of_now(runs: Pat
     write_run(runs / "before", {"number": scores}, seed=1)
     table = table_under(page_of(runs), "a number a text")
     assert "2 seeds: 0, 1" in str(table)
+
+
+def test_each_score_stands_beside_what_pretraining_saw_of_test(runs: Path) -> None:
+    measured = {"measured": True, "lines": 407, "found": 23, "left": 0, "actions": ["cut"]}
+    write_run(runs / "cut", ner(0.5), model_label="cut", pretraining_saw={"test": measured})
+    counted = {**measured, "left": 23, "actions": ["count"]}
+    write_run(runs / "counted", ner(0.5), model_label="counted", pretraining_saw={"test": counted})
+    write_run(runs / "hub", ner(0.5), model_label="hub", pretraining_saw={"test": {"measured": False}})
+    none = {"measured": True, "pretrained": False}
+    write_run(runs / "scratch", ner(0.5), model_label="scratch", pretraining_saw={"test": none})
+    write_run(runs / "older", ner(0.5), model_label="older")
+    write_run(runs / "odd", ner(0.5), model_label="odd", pretraining_saw={"test": {"measured": True}})
+    table = table_under(page_of(runs), "entities, strict")
+    column = table[0].index("test's text in pretraining")
+    cells = {row[0].partition(",")[0]: row[column] for row in table[2:]}
+    assert cells == {
+        "cut": "0 of 407 lines (23 cut)",
+        "counted": "23 of 407 lines",
+        "hub": "not measured",
+        "scratch": "no pretraining",
+        "older": "not measured",
+        "odd": "not measured",
+        "CamemBERT": "–",
+        "CamemBERT-bio": "–",
+    }
+    records = rows_of(runs, "quaero_emea_strict")
+    [record] = [row for row in records if row["model"] == "cut" and row["split"] == "test"]
+    assert record["pretraining_saw"] == "0 of 407 lines (23 cut)"
+
+
+def test_runs_of_earlier_versions_have_no_column_of_what_pretraining_saw(runs: Path) -> None:
+    write_run(runs / "older", ner(0.5))
+    assert "pretraining" not in page_of(runs).split("## Cost")[0].split("runs below")[1]
+    assert "pretraining_saw" not in rows_of(runs, "quaero_emea_strict")[0]

@@ -56,6 +56,13 @@ class Corpus:
                 f"{count['characters_in']:,} characters → {count['characters_out']:,}, {count['mended']:,} documents "
                 "mended"
             )
+        for step in self.manifest.get("overlap", ()):
+            for found in step["sets"]:
+                yield (
+                    f"overlap   {found['lines_found']:>12,} of {found['lines']:,} lines of {found['name']} found "
+                    f"({found['lines_whole']:,} whole, {found['ngrams_found']:,} of {found['ngrams']:,} n-grams) in "
+                    f"{found['documents']:,} documents; {found['lines_left']:,} left after {step['action']}"
+                )
         for reason, number in self.manifest["dropped"].items():
             yield f"dropped   {number:>12,} documents: {reason}"
         yield f"tokenizer {self.tokenizer_folder}"

@@ -29,6 +29,7 @@ from bertinchamps.console import Tell
 from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Tokens, TokenWriter
 from bertinchamps.data.building import MANIFEST, build_once
+from bertinchamps.data.cleaning.overlap import overlap_facts
 from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
 from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer
@@ -224,7 +225,7 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         held_out = {"documents": writer.documents, "tokens": writer.tokens}
         checksums = {"held_out": writer.sums.write(unfinished / "held_out.sums")}
         facts = {"held_out": held_out, "checksums": checksums, "shaped_by": plan.facts}
-        write_sealed(unfinished / MANIFEST, facts)
+        write_sealed(unfinished / MANIFEST, {**facts, **overlap_facts(config.cleaning, None)})
 
     folder = plan.folder
     build_once(folder, fill, tell)

@@ -16,6 +16,7 @@ from bertinchamps.contract import Noting, Source
 from bertinchamps.data.building import build_once
 from bertinchamps.data.checksums import damaged
 from bertinchamps.data.cleaning.cleaner import clean
+from bertinchamps.data.cleaning.stages import shaping
 from bertinchamps.data.corpus import read_whole
 from bertinchamps.data.enough import with_enough
 from bertinchamps.data.file_hashes import cache_folder
@@ -76,7 +77,8 @@ def plan_corpus(
     cache = cache_dir(config.blocks)
     # one that is being read cannot go to another process, as that of a stream does
     config = with_enough(config, copy.deepcopy(source) if quick else source, tell)
-    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": config.cleaning}
+    cleaning = shaping(config.cleaning)
+    facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
         "tokenizer": _digest_of_tokenizer(tokenizer_folder),

@@ -163,7 +163,7 @@ def report(corpus: Corpus, sample: Documents, file: Path, tell: Tell) -> None:
     title = f"The corpus {corpus.fingerprint}"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, page(splits, characters, corpus.manifest["cleaning"], title))
+        write_file(file, page(splits, characters, corpus.manifest, title))
     except OSError as error:
         raise UserError(f"stats={file}: cannot be written ({error.strerror}); name another place") from error
     tell(f"statistics {file}")
@@ -188,10 +188,9 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.2%})" if whole else "0"
 
 
-def page(
-    splits: Mapping[str, Split], characters: Normalised, cleaning: list[dict[str, Any]], title: str
-) -> str:
+def page(splits: Mapping[str, Split], characters: Normalised, manifest: Mapping[str, Any], title: str) -> str:
     """All of it as an HTML page that needs nothing else."""
+    cleaning: list[dict[str, Any]] = manifest["cleaning"]
     return render(
         "data/statistics.html.jinja",
         title=title,
@@ -208,11 +207,33 @@ def page(
             )
             for step in cleaning
         ],
+        overlap=_overlap(manifest),
         characters=[
             (f"{character} (U+{ord(character):04X})", result or "deleted", f"{count:,}")
             for character, (count, result) in characters.commonest.items()
         ],
     )
+
+
+def _overlap(manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each set of test files that was looked for."""
+    parts = (
+        ("lines_found", "lines"),
+        ("lines_whole", "lines"),
+        ("lines_left", "lines"),
+        ("ngrams_found", "ngrams"),
+    )
+    return [
+        (
+            of_set["name"],
+            step["action"],
+            *(f"{of_set[part]:,} of {of_set[whole]:,}" for part, whole in parts),
+            f"{of_set['documents']:,}",
+            f"{of_set['document_lines']:,}",
+        )
+        for step in manifest.get("overlap", ())
+        for of_set in step["sets"]
+    ]
 
 
 def _lengths(splits: Sequence[Split]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -25,6 +25,7 @@ from bertinchamps.data.building import MANIFEST, PROGRESS
 from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.cleaning.counts import Count, dropped
+from bertinchamps.data.cleaning.overlap import overlap_facts
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.progress import SPLITS, Damaged, Progress, forget_progress, read_progress
 from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary
@@ -65,7 +66,7 @@ class Pass:
         self._densest = config.blocks.tokens_per_character or math.inf
         self._is_held_out = held_out_rule(source, config.blocks.held_out_share)
         self._own = source.held_out() is not None
-        self._cleaner = Cleaner(config.cleaning, processes)
+        self._nodes, self._cleaner = config.cleaning, Cleaner(config.cleaning, processes)
         self.progress, self._sums = Progress(), {split: Sums() for split in SPLITS}
         if (folder / PROGRESS).exists():
             self._resume()
@@ -97,6 +98,7 @@ class Pass:
             "cleaning": [count.facts() for count in self._cleaner.counts],
             "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
             "out_of_training": dict(+self._out_of_training),
+            **overlap_facts(self._nodes, self._cleaner.counts),
             **self.progress.report,
             "checksums": {s: self._sums[s].write(self._folder / f"{s}.sums") for s in SPLITS},
             "seconds": round(self._seconds(), 2),

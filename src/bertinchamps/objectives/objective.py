@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.pretraining_facts import pretraining_facts, write_facts
 from bertinchamps.data.tokenizer import TOKENIZER_FILES
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.training.assembly import Problem, Training
+from bertinchamps.training.clock import Spent
 
 
 class Objective(Problem):
@@ -90,11 +92,13 @@ class Objective(Problem):
         gigaflops = flops_per_token / 1e9
         yield f"model      {parameters:,} parameters, {gigaflops:.4g} GFLOP a token, forward and backward"
 
-    def save(self, model: nn.Module, folder: Path) -> None:
-        """Write what `from_pretrained` opens: model and tokenizer."""
+    def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
+        """Write what `from_pretrained` opens, model and tokenizer, and the facts of pretraining."""
         model.save_pretrained(folder)  # type: ignore[operator]
         for name, content in self._tokenizer.items():
             (folder / name).write_bytes(content)
+        corpus = self.corpus
+        write_facts(pretraining_facts(corpus.fingerprint, corpus.manifest, self.name, vars(spent())), folder)
 
     def results(self, training: Training) -> dict[str, Any]:
         """The summary of a pretraining run."""

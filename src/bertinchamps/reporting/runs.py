@@ -46,6 +46,9 @@ class FinetuningRun:
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     data: Mapping[str, Mapping[str, Any]]
     remarks: tuple[str, ...]
+    pretraining_saw: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # none: an earlier version's
 
     @property
     def digest(self) -> str:
@@ -154,8 +157,27 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
         found["settings"] if isinstance(found.get("settings"), dict) else _older_settings(folder, found)
     )
     return FinetuningRun(
-        folder, head=found.get("head"), settings=settings, **{**kept, "remarks": tuple(found["remarks"])}
+        folder,
+        head=found.get("head"),
+        settings=settings,
+        pretraining_saw=_pretraining_saw(found.get("pretraining_saw")),
+        **{**kept, "remarks": tuple(found["remarks"])},
     )
+
+
+def _pretraining_saw(found: object) -> dict[str, Mapping[str, Any]]:
+    """Split → whether pretraining saw its text; empty for a run that does not say it in full."""
+    facts = found if isinstance(found, dict) else {}
+    return {
+        split: fact
+        for split, fact in facts.items()
+        if isinstance(fact, dict)
+        and (
+            not fact.get("measured")
+            or not fact.get("pretrained", True)
+            or all(isinstance(fact.get(key), int) for key in ("lines", "found", "left"))
+        )
+    }
 
 
 def _older_settings(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bertinchamps.data.pretraining_facts import in_a_cell
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol
 from bertinchamps.reporting.means import columns_of, over_seeds, with_deviation
 from bertinchamps.reporting.published import PublishedScore
@@ -13,6 +14,8 @@ from bertinchamps.reporting.sections import Section, Setting
 from bertinchamps.reporting.tables import Table, identities
 
 ABSENT = "–"
+SAW = "test's text in pretraining"
+NOT_MEASURED = in_a_cell(None)
 SPLITS = ("test", "dev")  # in the CSV files; the page shows test alone
 
 
@@ -34,6 +37,8 @@ def _whole_table(section: Section, name: str) -> Table:
     shown.columns = list(protocol.metrics.values())
     shown.insert(0, "model", [setting.label for setting in settings])
     shown.insert(1, "parameters", [_parameters(setting) for setting in settings])
+    if any(setting.saw("test") for setting in settings):
+        shown[SAW] = [setting.saw("test") or NOT_MEASURED for setting in settings]
     shown["from"] = [f"ours, {setting.seeds}" for setting in settings]
     published = [score for score in section.published if score.protocol == name]
     remarks = [
@@ -46,7 +51,7 @@ def _whole_table(section: Section, name: str) -> Table:
     return Table(
         file_stem=f"{section.file_stem}_{name}",
         title=f"{section.title}: {protocol.title} ({unit})",
-        shown=pd.concat([shown, *(_published_row(score, protocol) for score in published)]),
+        shown=pd.concat([shown, *(_published_row(score, protocol) for score in published)]).fillna(ABSENT),
         records=pd.concat(
             [
                 *(_whole_records(section, split, name) for split in SPLITS),

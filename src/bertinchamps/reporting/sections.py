@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from bertinchamps.data.pretraining_facts import in_a_cell
 from bertinchamps.fingerprints import canonical
 from bertinchamps.reporting.published import Published, PublishedScore
 from bertinchamps.reporting.runs import FinetuningRun
@@ -29,6 +30,13 @@ class Setting:
     def scores(self, split: str, protocol: str) -> list[Mapping[str, Any]]:
         """The scores of each run; each must have this split and protocol."""
         return [run.scores[split][protocol] for run in self.runs]
+
+    def saw(self, split: str) -> str:
+        """Whether pretraining saw the text of a split, as measured; empty if no run says it."""
+        facts = [run.pretraining_saw.get(split) for run in self.runs]
+        if not any(run.pretraining_saw for run in self.runs):
+            return ""
+        return " / ".join(dict.fromkeys(map(in_a_cell, facts)))
 
     @property
     def seeds(self) -> str:

@@ -43,6 +43,7 @@ def identities(section: Section, settings: Iterable[Setting], split: str) -> pd.
             "data_fingerprint": section.data_fingerprint,
             "split": split,
             "seeds": len(setting.runs),
+            **({"pretraining_saw": saw} if (saw := setting.saw(split)) else {}),
         }
         for setting in settings
     ]

@@ -47,9 +47,9 @@ class Examples:
         title = re.sub(r"[^\w.-]+", "-", self.title).strip("-.")[:LONGEST_LABEL]
         return "_".join([title, *([head] if self.kind.has_heads else []), f"seed{seed}"])
 
-    def texts(self) -> Iterator[str]:
-        """The texts of train in order, both texts of a pair; empty texts are left out."""
-        for example in self.splits["train"]:
+    def texts(self, split: str = "train") -> Iterator[str]:
+        """The texts of a split in order, both texts of a pair; empty texts are left out."""
+        for example in self.splits[split]:
             yield from filter(None, (example.text, getattr(example, "pair", None)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
+from bertinchamps.data import pretraining_facts
+from bertinchamps.data.pretraining_facts import NO_PRETRAINING, in_a_sentence, seen
 from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import train_rows
@@ -21,6 +23,7 @@ from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.splits import label_lines
 from bertinchamps.training.assembly import Problem, Training
+from bertinchamps.training.clock import Spent
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import read_facts
@@ -50,6 +53,13 @@ class FineTuning(Problem):
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
         self.tokens_per_position = config.max_length
+        scratch = config.model == SCRATCH
+        self._pretraining = None if scratch else pretraining_facts.read_facts(self._source.name)
+        self._seen = {
+            split: NO_PRETRAINING if scratch else seen(self._pretraining, examples.texts(split))
+            for split in ("dev", "test")
+            if examples.splits.get(split)
+        }
 
     def epoch_length(self) -> int:
         return self._task.epoch_length()
@@ -86,12 +96,17 @@ class FineTuning(Problem):
         yield from label_lines(self._examples.splits)
         for remark in self._examples.remarks:
             yield f"note       {remark}"
+        for split, fact in self._seen.items():
+            yield f"note       {in_a_sentence(fact, split)}"
 
-    def save(self, model: nn.Module, folder: Path) -> None:
-        """Write model, tokenizer and task.json."""
+    def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
+        """Write model, tokenizer, task.json, and the facts of pretraining where the encoder has them."""
+        del spent
         cast(DownstreamModel, model).save(folder)
         self._tokenizer.save_pretrained(folder)
         self.facts.save(folder)
+        if self._pretraining is not None:
+            pretraining_facts.write_facts(self._pretraining, folder)
 
     def results(self, training: Training) -> dict[str, Any]:
         """Predict every split with the chosen weights, write the predictions, score dev and test once."""
@@ -126,6 +141,7 @@ class FineTuning(Problem):
             "selection": {"split": selection.split, "metric": selection.metric, **selection.best},
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": list(self._examples.remarks),
+            "pretraining_saw": self._seen,
             "scores": scores,
         }
 

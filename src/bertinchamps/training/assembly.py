@@ -78,8 +78,8 @@ class Problem(Task, Protocol):
     def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
         """Lines to print about the model and the data, before training."""
 
-    def save(self, model: nn.Module, folder: Path) -> None:
-        """Write model and tokenizer into an empty folder, as `from_pretrained` opens them."""
+    def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
+        """Write model and tokenizer, as `from_pretrained` opens them; `spent` returns the cost of the run so far."""
 
     def results(self, training: Training) -> dict[str, Any]:
         """The summary of a finished run, JSON-able: scores, cost, and what they come from."""
@@ -228,7 +228,7 @@ def assemble(
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
-    save = partial(problem.save, model)
+    save = partial(problem.save, model, spent=lambda: clock.spent)
     records = Records(config, run, clock.spent.steps, scores, save) if processes.is_main else None
     trainer = Trainer(
         task=problem,

@@ -2,7 +2,8 @@
 
 `cleaning=[{name: length, least: 200}]` turns a step on. There are two kinds:
 
-- a function of one text, which gives the text to go on with, or why the document is dropped;
+- a function of one text, which gives the text to go on with, or why the document is dropped, perhaps with what it
+  measured;
 - a `Comparing` step, which looks at each text by itself and then decides in the order of the documents.
 
 `stages.py` cuts the configured steps into stages, `cleaner.py` applies them, `counts.py` counts what they did.
@@ -10,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -25,7 +26,36 @@ class Dropped(NamedTuple):
 
 
 Outcome = str | Dropped
-TextStep = Callable[[str], Outcome]
+
+
+class Findings(NamedTuple):
+    """What a step measured in one document.
+
+    Attributes:
+        marks: name → the numbers of the things that were met, such as the n-grams of a test set.
+        numbers: name → what is added up over the documents.
+    """
+
+    marks: Mapping[str, Sequence[int]]
+    numbers: Mapping[str, int]
+
+
+class Measured(NamedTuple):
+    """An outcome, with what the step measured."""
+
+    outcome: Outcome
+    findings: Findings
+
+
+TextStep = Callable[[str], Outcome | Measured]
+
+
+@runtime_checkable
+class ReadingFiles(Protocol):
+    """A step that reads files of its own."""
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """JSON-able facts in the place of its settings, which change whenever the content of the files does."""
 
 
 @runtime_checkable

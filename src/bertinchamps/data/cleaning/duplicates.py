@@ -8,7 +8,7 @@ table of repeated lines has a fixed size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ import regex
 from numpy.typing import NDArray
 
 from bertinchamps.data.cleaning import Comparing, Dropped, Outcome, steps
+from bertinchamps.data.cleaning.lines import lines
 
 Integers = NDArray[np.uint64]
 
 WORD = regex.compile(r"\w+")
-# What a line is: up to a line end, the end of a sentence, or a bullet.
-LINE = regex.compile(r".*?(?:(?<=[.!?])\s+|\s+(?=[·•▪])|\n+|$)", regex.DOTALL)
 MOST_BANDS = 256
 TABLE = 1 << 26  # counters of a byte each: enough for some ten million different lines
 
@@ -192,7 +191,7 @@ class RepeatedLines:
         self._seen = np.zeros(TABLE, dtype=np.uint8)
 
     def look(self, text: str) -> Lines:
-        return [(len(line), self._place(line.strip())) for line in _lines(text)]
+        return [(len(line), self._place(line.strip())) for line in lines(text)]
 
     def _place(self, content: str) -> int | None:
         return None if len(content) < self._least else _digest(content) % TABLE
@@ -228,8 +227,3 @@ class RepeatedLines:
 
     def load(self, folder: Path) -> None:
         self._seen = np.load(folder / "table.npy", allow_pickle=False)
-
-
-def _lines(text: str) -> Iterator[str]:
-    """The text in lines, each with what separates it from the next."""
-    return (match[0] for match in LINE.finditer(text) if match[0])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from bertinchamps.data.cleaning import Comparing, Dropped, Step, steps
+from bertinchamps.data.cleaning import Comparing, Dropped, Measured, ReadingFiles, Step, steps
 from bertinchamps.data.cleaning.counts import Count, Trace
 from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import named
@@ -65,6 +65,15 @@ def compares(nodes: Iterable[dict[str, Any]]) -> list[str]:
     return [node["name"] for node in nodes if isinstance(built(canonical(node)), Comparing)]
 
 
+def shaping(nodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The nodes as fingerprints have them: the content of files that a step reads in the place of their names."""
+    found = []
+    for node in nodes:
+        step = built(canonical(node))
+        found.append({"name": node["name"], **step.fingerprint()} if isinstance(step, ReadingFiles) else node)
+    return found
+
+
 def passages(stage: Stage, texts: Sequence[str]) -> list[Passage]:
     """The texts after a stage's functions, with the looks of its comparing step. Other processes call it."""
     functions = [built(node) for node in stage.functions]
@@ -75,8 +84,9 @@ def passages(stage: Stage, texts: Sequence[str]) -> list[Passage]:
 def _passage(functions: Sequence[Any], comparing: Any, text: str) -> Passage:
     traces: list[Trace] = []
     for function in functions:
-        outcome = function(text)
-        traces.append(Trace.of(text, outcome))
+        result = function(text)
+        outcome, findings = result if isinstance(result, Measured) else (result, None)
+        traces.append(Trace.of(text, outcome, findings))
         if isinstance(outcome, Dropped):
             return Passage("", traces, None)
         text = outcome

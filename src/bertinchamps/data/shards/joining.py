@@ -11,6 +11,7 @@ from typing import Any
 from bertinchamps.data.building import MANIFEST, keep_private
 from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning.counts import Count, dropped
+from bertinchamps.data.cleaning.overlap import overlap_facts
 from bertinchamps.data.cleaning.stages import Stage, stages
 from bertinchamps.data.progress import SPLITS
 from bertinchamps.data.shards.work import Task, Work, count_of, damaged, sealed, stages_of
@@ -63,6 +64,7 @@ class Join(Task):
             "cleaning": [step.facts() for step in steps],
             "dropped": dict(dropped(steps) + out_of_training),
             "out_of_training": dict(out_of_training),
+            **overlap_facts(self.work.config.cleaning, steps),
             "seconds": round(sum(shard["seconds"] for shard in shards), 2),
             "shaped_by": self.work.facts,
         }

@@ -92,6 +92,10 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
             problems.append(f"{where}: a mix of mixes; list its sources here")
             continue
         found = sources.problems(*_own(node)) + cleaning_problems(node.get("cleaning", []))
+        if any(step.get("name") == "overlap" for step in node.get("cleaning", []) if isinstance(step, dict)):
+            found.append(
+                "cleaning: overlap counts nothing here; give it in the cleaning of the mix as a whole"
+            )
         problems += [f"{where}: {problem}" for problem in found]
     return problems
 

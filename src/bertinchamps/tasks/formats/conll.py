@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import conll_rows
-from bertinchamps.tasks.formats.conll_rows import Row
+from bertinchamps.textfiles import conll_rows
+from bertinchamps.textfiles.conll_rows import Row
 
 TAGS = {
     "auto": re.compile(r"O|([BIES])-(\S.*)"),
