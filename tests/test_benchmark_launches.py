@@ -108,7 +108,7 @@ def test_an_update_is_counted_eager_and_compiled(tmp_path: Path) -> None:
     assert all(row[way]["binds"] == "launches" for row in adamw["rows"][:1] for way in ("eager", "compiled"))
 
 
-def test_an_architecture_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_an_architecture_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     ran = command("benchmarks.launches", "--archs", "huge", f"--output={tmp_path / 'l.json'}", cwd=ROOT)
     assert ran.returncode == 2
     assert "huge" in ran.stderr

@@ -398,7 +398,7 @@ def test_a_command_line_names_no_code_to_run(word: str) -> None:
     assert "not taken" in told or "not of the form" in told
 
 
-def test_where_a_sweep_is_written_may_be_said() -> None:
+def test_where_a_sweep_is_written_may_be_set() -> None:
     assert mistakes(*QUICK, "budget.steps=1", "hydra.sweep.dir=sweeps") == []
 
 

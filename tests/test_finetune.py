@@ -449,7 +449,9 @@ def test_a_finished_run_says_that_nothing_was_trained(run: Any, tmp_path: Path, 
     assert f"{folder}: this run is finished, so nothing was trained" in "".join(capsys.readouterr())
 
 
-def test_windows_longer_than_the_encoder_was_made_for_are_told(run: Any, tmp_path: Path, capsys: Any) -> None:
+def test_windows_longer_than_the_encoder_was_made_for_are_reported(
+    run: Any, tmp_path: Path, capsys: Any
+) -> None:
     words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
     _, results = run(*words, "max_length=100000")
     (remark,) = results["remarks"]

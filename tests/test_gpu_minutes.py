@@ -188,7 +188,7 @@ def test_a_budget_in_hours_leaves_room_for_what_it_does_not_hold(place: Place) -
     assert {"data=prepared", "experiment=gpu_minutes", "arch=crammed"} < set(trained.words)
 
 
-def test_stages_without_time_are_told(place: Place) -> None:
+def test_stages_without_time_are_reported(place: Place) -> None:
     status, written = climb(place, Python(place, "right"), Python(place, "scores"), seconds=1.0)
     assert status == 1
     assert "| scores | not reached |" in written

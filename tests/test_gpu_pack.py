@@ -78,7 +78,7 @@ def test_what_the_machine_has_is_left_out_with_all_that_it_needs(wheels: ModuleT
     assert found.names == {"top"}
 
 
-def test_a_version_that_does_not_do_is_told(wheels: ModuleType) -> None:
+def test_a_version_that_does_not_do_is_reported(wheels: ModuleType) -> None:
     found = wheels.closure(["top"], target(wheels), METADATA.__getitem__)
     assert found.notes == {"middle asks for numpy>=3, and the machine has 2.5.2"}
 

@@ -284,7 +284,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
     assert [file.name for file in tmp_path.glob("out*")] == ["out.csv"]
 
 
-def test_whoever_reads_standard_output_may_leave_and_a_full_disk_is_told(
+def test_whoever_reads_standard_output_may_leave_and_a_full_disk_is_reported(
     critic: Path, tmp_path: Path
 ) -> None:
     opinions(tmp_path / "books.jsonl", 2000)
@@ -327,7 +327,7 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_computed(
     assert "format=html: standard output gets jsonl, csv, tsv" in result.stderr
 
 
-def test_a_model_of_pairs_wants_pairs_and_texts_that_are_cut_are_told(tmp_path: Path) -> None:
+def test_a_model_of_pairs_wants_pairs_and_texts_that_are_cut_are_reported(tmp_path: Path) -> None:
     rows = [{"text": f"note {n}", "other": f"suite {n}", "label": str(n % 2)} for n in range(20)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = [

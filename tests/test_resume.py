@@ -375,7 +375,7 @@ def test_a_pipe_that_nobody_reads_and_a_full_disk_end_without_a_traceback(tmp_pa
     assert ended.stderr == ""
 
 
-def test_a_full_disk_at_the_first_and_last_files_of_a_run_is_told(
+def test_a_full_disk_at_the_first_and_last_files_of_a_run_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*given: object) -> None:

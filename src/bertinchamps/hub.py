@@ -55,14 +55,14 @@ def meaning(error: BaseException, page: str) -> str | None:
     from huggingface_hub import constants, errors
 
     hub, chain = constants.ENDPOINT, list(_chain(error))
-    for kind, told in (
+    for kind, message in (
         (errors.HFValidationError, NO_NAME),
         (errors.GatedRepoError, f"is gated: accept its terms at {page}, then run: hf auth login"),
         (errors.RepositoryNotFoundError, f"was not found on {hub}, or is private"),
         (errors.OfflineModeIsEnabled, "cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked"),
     ):
         if any(isinstance(link, kind) for link in chain):
-            return told
+            return message
     for link in chain:
         if isinstance(link, errors.HfHubHTTPError) and not isinstance(link, errors.EntryNotFoundError):
             return f"cannot be read: {hub} answered {link.response.status_code}"

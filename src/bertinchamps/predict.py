@@ -64,10 +64,10 @@ def predict(config: PredictConfig) -> None:
 
 def labelled(model: SavedModel, inputs: Inputs, texts: int, cut: Counter[str]) -> Iterator[tuple[Input, Any]]:
     """Each text with its prediction; counts those that are read by their beginning, and says how far it is."""
-    done, told = 0, time.monotonic()
+    done, reported_at = 0, time.monotonic()
     for portion in inputs.portions():
         yield from zip(portion, model.predictions(portion, cut), strict=True)
         done += len(portion)
-        if time.monotonic() - told > TELL_EVERY and done < texts:
-            told = time.monotonic()
+        if time.monotonic() - reported_at > TELL_EVERY and done < texts:
+            reported_at = time.monotonic()
             tell(f"{done:,} of {texts:,} texts")

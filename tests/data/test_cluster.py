@@ -230,7 +230,7 @@ def test_jobs_that_may_still_run_are_not_submitted_again(
     assert message.startswith("tasks were submitted before (tokenise (job 7) join (job 7))")
 
 
-def test_jobs_that_were_submitted_before_one_failed_are_told(
+def test_jobs_that_were_submitted_before_one_failed_are_reported(
     messy: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_module.executors, "build", lambda name, **arguments: Later("join"))

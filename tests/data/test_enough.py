@@ -155,7 +155,7 @@ def test_hardly_any_text_is_told_without_a_value(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("short", ["files", "held_out_files"])
-def test_little_text_beside_held_out_files_is_told(
+def test_little_text_beside_held_out_files_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: str
 ) -> None:
     some, many = sentences(4), sentences(100, seed=1)

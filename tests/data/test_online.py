@@ -200,7 +200,7 @@ def test_the_other_process_ends_with_the_reader(notes: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("size", [WINDOW, 1_000_000])  # into a pipe as a whole, and in parts
-def test_a_process_that_was_killed_is_told(notes: list[Path], size: int) -> None:
+def test_a_process_that_was_killed_is_reported(notes: list[Path], size: int) -> None:
     corpus = opened(configured(notes, "files"))
     assert isinstance(corpus.train, OnlineBlocks)
     windows = online._Windows(corpus.train._work, 0, size)
@@ -222,7 +222,7 @@ def test_a_broken_line_met_while_training_is_named(notes: list[Path]) -> None:
     assert f"{notes[1]}: line 81: not valid JSON" in message
 
 
-def test_a_corpus_that_the_cleaning_empties_is_told(notes: list[Path]) -> None:
+def test_a_corpus_that_the_cleaning_empties_is_reported(notes: list[Path]) -> None:
     config = configured(notes, "own")
     corpus = opened(config)
     config.cleaning = [{"name": "length", "least": 10_000}]

@@ -180,7 +180,7 @@ def test_counts_survive_json_and_add_up(file: str) -> None:
         ({"files": ["absent.txt"]}, "cleaning.files: absent.txt: no such file"),
     ],
 )
-def test_mistakes_in_the_settings_are_told(changes: dict[str, Any], message: str, file: str) -> None:
+def test_mistakes_in_the_settings_are_reported(changes: dict[str, Any], message: str, file: str) -> None:
     [problem] = cleaning_problems([{"name": "overlap", "files": [file], **changes}])
     assert message in problem
 

@@ -145,7 +145,7 @@ def test_a_cache_that_one_may_only_read_gives_what_is_in_it(
     )
 
 
-def test_a_cache_that_one_may_not_look_into_is_told(shared: Path) -> None:
+def test_a_cache_that_one_may_not_look_into_is_reported(shared: Path) -> None:
     built(settings(shared / "notes.jsonl"))
     (shared / "cache").chmod(0 if os.geteuid() else 0o700)
     with another_user():
@@ -155,7 +155,7 @@ def test_a_cache_that_one_may_not_look_into_is_told(shared: Path) -> None:
     )
 
 
-def test_what_another_user_built_is_told(shared: Path) -> None:
+def test_what_another_user_built_is_reported(shared: Path) -> None:
     corpus = built(settings(shared / "notes.jsonl"))
     for folder in (shared / "cache", corpus.folder.parent, corpus.tokenizer_folder.parent):
         folder.chmod(0o777)

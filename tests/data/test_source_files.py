@@ -425,7 +425,7 @@ def test_a_file_whose_name_is_no_text_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["text\nété", '{"text": "été"}', '["été"]'])
-def test_two_bytes_a_character_are_told(tmp_path: Path, data: str) -> None:
+def test_two_bytes_a_character_are_reported(tmp_path: Path, data: str) -> None:
     name = {"t": "a.csv", "{": "a.jsonl", "[": "a.json"}[data[0]]
     assert "iconv -f UTF-16 -t UTF-8" in broken(tmp_path, name, data.encode("utf-16"))
 
@@ -686,7 +686,7 @@ def test_real_corpora() -> None:
     assert int(sample[-1].name.rsplit(" ", 1)[1]) > 8_000
 
 
-def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
+def test_quotes_that_a_tsv_keeps_are_reported(tmp_path: Path) -> None:
     rows = ['"Un ""mot"""', 'Un "mot"', '"Un" et "deux"', '"Un\tmot"'.replace("\t", " ")]
     quoted = write(tmp_path / "a.tsv", ("text\n" + "\n".join(rows * 100) + "\n").encode())
     plain = write(tmp_path / "b.tsv", b"text\nUn mot\n")

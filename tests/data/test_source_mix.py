@@ -79,7 +79,7 @@ def test_the_sample_has_the_shares_too(parts: list[dict[str, Any]]) -> None:
     assert characters["clinical"] / characters.total() == pytest.approx(0.3, abs=0.05)
 
 
-def test_all_mistakes_of_all_sources_are_told(parts: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_all_mistakes_of_all_sources_are_reported(parts: list[dict[str, Any]], tmp_path: Path) -> None:
     wrong = [{**parts[0], "weight": 0}, {"name": "filse", "weight": 1}, {"name": "mix", "weight": 1}]
     found = sources.problems("mix", {"sources": wrong})
     assert [problem.split(":")[0] for problem in found] == [

@@ -89,7 +89,7 @@ def tensors_of(trainer: Trainer) -> list[Tensor]:
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 @pytest.mark.parametrize("optim", ["adamw", "muon"])
-def test_a_step_that_is_not_finite_is_left_out_and_told(
+def test_a_step_that_is_not_finite_is_left_out_and_reported(
     optim: str, what: str, sizes: Sizes, corpus: Corpus
 ) -> None:
     snapshots = Snapshots()

@@ -173,7 +173,7 @@ def test_vectors_in_place_of_tokens(build, ids, padding, model_class, name):
 
 
 @every_class
-def test_token_types_mean_nothing_and_unknown_options_are_told(build, ids, model_class, warnings):
+def test_token_types_mean_nothing_and_unknown_options_are_reported(build, ids, model_class, warnings):
     model = build(model_class)
     plain = main_output(model(ids))
     assert torch.equal(main_output(model(ids, token_type_ids=torch.ones_like(ids))), plain)

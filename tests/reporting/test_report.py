@@ -180,7 +180,7 @@ def test_a_run_without_a_protocol_does_not_count_as_one_of_its_seeds(runs: Path)
     assert "1 seed: 0" in str(table_under(page, "entities, nested"))
 
 
-def test_other_data_are_kept_apart_and_said(runs: Path) -> None:
+def test_other_data_are_kept_apart_and_reported(runs: Path) -> None:
     write_run(runs / "a", ner(0.5), seed=0)
     write_run(runs / "b", ner(0.5), seed=1)
     write_run(runs / "c", ner(0.9), seed=2, data_fingerprint="bbbb")

@@ -72,7 +72,7 @@ def test_the_target_decides_the_kind(tmp_path: Path, target: str, kind: str, rea
         assert reader.read()["train"][0].target == read
 
 
-def test_quotes_that_a_tsv_keeps_are_told(tmp_path: Path) -> None:
+def test_quotes_that_a_tsv_keeps_are_reported(tmp_path: Path) -> None:
     train = write(
         tmp_path / "a.tsv", 'text\tlabel\n"Un ""mot"""\tx\nUn "mot"\ty\n"Un" et "deux"\tx\nUn\t"x"\n'
     )

@@ -93,7 +93,7 @@ def test_a_refusal_is_told_in_words(tmp_path: Path, status: int, code: str, what
     assert "task.path=PATH" in message
 
 
-def test_a_hub_out_of_reach_and_offline_mode_are_told(tmp_path: Path) -> None:
+def test_a_hub_out_of_reach_and_offline_mode_are_reported(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{probe.getsockname()[1]}"

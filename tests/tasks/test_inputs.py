@@ -81,7 +81,7 @@ def test_an_id_may_have_another_name_and_be_a_number(tmp_path: Path) -> None:
         list(opened(tmp_path, "b.jsonl", f'{{"text": "{SECRET}"}}', id_field="patient").read())
 
 
-def test_line_ends_of_old_macs_are_told(tmp_path: Path) -> None:
+def test_line_ends_of_old_macs_are_reported(tmp_path: Path) -> None:
     for name in ("old.csv", "old.tsv"):
         with pytest.raises(UserError, match=rf"{name}: line 1: not valid: .* as old Macs wrote it"):
             opened(tmp_path, name, f"text\r{SECRET}\r")

@@ -141,7 +141,7 @@ def test_a_class_that_train_lacks_is_an_error_that_tells_where_and_not_what(spli
     ("one", "other"),
     [("0", "0.0"), ("oui", "Oui "), ("a_b", "a b"), ("1,5", "1.50"), ("été", "e\u0301te\u0301")],
 )
-def test_a_class_that_is_written_in_two_ways_is_told(one: str, other: str) -> None:
+def test_a_class_that_is_written_in_two_ways_is_reported(one: str, other: str) -> None:
     with pytest.raises(UserError, match=r"in train, 1 of them are perhaps written otherwise"):
         label_names({"train": texts(4, (one,), ("x",)), "dev": texts(2, (other,), ("x",))})
     (remark,) = split_remarks({"train": texts(6, (one,), (other,), ("x",))})

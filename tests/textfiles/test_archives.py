@@ -107,7 +107,7 @@ def changed_zip(place: int, value: int) -> bytes:
         ("a.tar", b"", "damaged or cut short; get it again"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, name: str, whole: bytes, what: str) -> None:
+def test_what_is_wrong_is_reported(tmp_path: Path, name: str, whole: bytes, what: str) -> None:
     (tmp_path / name).write_bytes(whole)
     with pytest.raises(UserError) as caught:
         contents(tmp_path / name, PATTERNS)

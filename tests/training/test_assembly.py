@@ -126,7 +126,7 @@ def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(quick_run: Callable
     assert quick_run("budget.steps=2", "checkpoint.every_steps=1", f"resume={run}") == run
 
 
-def test_processes_without_a_micro_batch_are_told() -> None:
+def test_processes_without_a_micro_batch_are_reported() -> None:
     batch = BatchConfig(micro_batch=8, size=16, ramp=0.0)
     assert _idle(batch, Processes(world_size=2)) == []
     (note,) = _idle(batch, Processes(world_size=3))

@@ -1,4 +1,4 @@
-"""Mistakes in the settings of data, cleaning, tokenizer and blocks, told before anything is read."""
+"""Mistakes in the settings of data, cleaning, tokenizer and blocks, found before anything is read."""
 
 from __future__ import annotations
 

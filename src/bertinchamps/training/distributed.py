@@ -218,8 +218,8 @@ def _needing_the_others() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # gloo's; those of NCCL and of the store derive from it
-        said = str(error).strip().partition("\n")[0]
-        reason = re.sub(r"^\[[^]]*\] *", "", said)  # without the place in torch's source
+        first_line = str(error).strip().partition("\n")[0]
+        reason = re.sub(r"^\[[^]]*\] *", "", first_line)  # without the place in torch's source
         raise ProcessEnded(
             f"another process of this job ended or cannot be reached ({reason}). If it could say why, it did so in "
             "its own output"

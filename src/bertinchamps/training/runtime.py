@@ -68,7 +68,7 @@ class Runtime:
 
     def set_process(self) -> None:
         """Set PyTorch's options that hold for the whole process."""
-        # Compiled scatters add in the order in which threads arrive, unless told otherwise. On a CPU one seed gives
+        # Compiled scatters add in the order in which threads arrive, unless set otherwise. On a CPU one seed gives
         # one result, bit for bit; on CUDA that would cost too much.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
         # No code here reads uninitialised memory, and filling it takes time.

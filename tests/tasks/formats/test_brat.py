@@ -229,7 +229,7 @@ def test_texts_that_are_not_annotated_are_not_checked_against_annotations(tmp_pa
     assert brat.read_folder(tmp_path, annotated=False) == [AnnotatedText("1", "Fracture", ())]
 
 
-def test_no_text_and_several_folders_are_told(tmp_path: Path) -> None:
+def test_no_text_and_several_folders_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no \.txt file in it"):
         brat.read_folder(tmp_path)
     folder_of(tmp_path, "train/1.txt", "train/1.ann", "test/1.txt", "test/1.ann")
@@ -241,7 +241,7 @@ def test_no_text_and_several_folders_are_told(tmp_path: Path) -> None:
         brat.read_folder(tmp_path)
 
 
-def test_a_damaged_zip_is_told(tmp_path: Path) -> None:
+def test_a_damaged_zip_is_reported(tmp_path: Path) -> None:
     (tmp_path / "notes.zip").write_bytes(b"PK nonsense")
     with pytest.raises(UserError, match=r"notes\.zip: damaged or cut short"):
         brat.read_folder(tmp_path / "notes.zip")

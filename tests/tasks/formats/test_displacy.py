@@ -74,7 +74,7 @@ def test_a_long_text_takes_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_without_spacy_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spacy_the_remedy_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(UserError, match=r"pip install 'spacy>=3\.8'"):
         write_page(tmp_path / "a.html", [AnnotatedText("n", "a", ())])

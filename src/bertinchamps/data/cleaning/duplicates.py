@@ -117,7 +117,7 @@ def _near_problems(settings: Mapping[str, Any]) -> list[str]:
             bands = 0
         if not 0 < bands <= MOST_BANDS:
             wrong.append(
-                f"cleaning.similarity={similarity}: cannot be told with permutations={permutations}; "
+                f"cleaning.similarity={similarity}: cannot be distinguished with permutations={permutations}; "
                 "a similarity such as 0.8 takes 128, one nearer to 1 more"
             )
     return wrong

@@ -27,7 +27,7 @@ def most_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 class Layout(NamedTuple):
-    """What the user said about the files."""
+    """The user's settings of the files."""
 
     text_field: str
     txt_documents: str

@@ -60,7 +60,7 @@ def attention(
         attn_mask: true where a query may attend, or numbers added to the scores.
         dropout_p: share of the attention weights that becomes zero.
         is_causal: left to PyTorch.
-        scale: of the scores; 1/√D unless told.
+        scale: of the scores; 1/√D by default.
         enable_gqa: left to PyTorch.
     """
     if dropout_p == 0 or is_causal or enable_gqa or query.device.type != "cpu":

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep the memory of freed tensors."""
+"""glibc's allocator, set to keep the memory of freed tensors."""
 
 from __future__ import annotations
 
