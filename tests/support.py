@@ -70,7 +70,7 @@ def _with_paths(node: Any, paths: list[str]) -> Any:
 
 
 def command(
-    *words: str, cwd: Path, stdin: str | None = None, **environment: str
+    *words: str, cwd: Path, stdin: str | None = None, fresh: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m bertinchamps.…` as a user would; the process may be a fork of one that has imported torch.
 
@@ -78,12 +78,15 @@ def command(
         words: the module, and what follows it.
         cwd: where.
         stdin: text on standard input.
-        environment: variables beside those of this process. With one of Python's, a new Python is started.
+        fresh: start a new Python, which has imported nothing.
+        environment: variables beside those of this process, such as a PYTHONPATH of other rooms.
     """
     given = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     ours = words[0].split(".")[0] in ("bertinchamps", "benchmarks")
-    if ours and not any(name.startswith("PYTHON") for name in environment):
-        return process_for(given).run(words, cwd, given, stdin, TIMEOUT)
+    if ours and not fresh:  # a PYTHONPATH may have other rooms, so libraries alone are imported before
+        return process_for(given, rooms="PYTHONPATH" not in environment).run(
+            words, cwd, given, stdin, TIMEOUT
+        )
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=cwd,

@@ -242,7 +242,10 @@ def test_help_lists_choices_and_explains_keys(tmp_path: Path) -> None:
         "one rate for embeddings",
     ):
         assert part in result.stdout
-    assert "torch" not in command("bertinchamps.pretrain", "--help", cwd=tmp_path, PYTHONVERBOSE="").stderr
+    assert (
+        "torch"
+        not in command("bertinchamps.pretrain", "--help", cwd=tmp_path, fresh=True, PYTHONVERBOSE="").stderr
+    )
 
 
 def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:

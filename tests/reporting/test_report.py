@@ -471,7 +471,7 @@ def test_the_command_writes_page_tables_and_figure(tmp_path: Path) -> None:
 def test_help_needs_no_heavy_package(tmp_path: Path) -> None:
     for name in ("torch", "matplotlib", "pandas", "jinja2"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('too early')", encoding="utf-8")
-    done = command("bertinchamps.report", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = command("bertinchamps.report", "--help", cwd=tmp_path, fresh=True, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "runs_dir" in done.stdout
 
