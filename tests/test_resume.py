@@ -59,9 +59,9 @@ def fail(trainer: Trainer) -> None:
     raise UserError("the Hub does not answer")
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], optimizer: str) -> None:
-    settings = [*LONG, f"optim={optimizer}"]
+@pytest.mark.parametrize("setting", ["optim=adamw", "optim=muon", "objective=mlm_sampled"])
+def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], setting: str) -> None:
+    settings = [*LONG, setting]
     whole = quick_run(*settings, name="whole")
     halves = broken_off(quick_run, settings, "resume=", stop)
     assert losses(halves) == losses(whole)

@@ -44,7 +44,9 @@ class Masking:
     ) -> None:
         self.targets = max(1, round(mask_rate * sequence_length))
         self._mask_id = vocabulary.mask_id
-        self._choice, self._share, self._draw = (_start(seed, use) for use in ("choice", "share", "draw"))
+        self._choice, self._share, self._draw = (
+            random_start(seed, use) for use in ("choice", "share", "draw")
+        )
         self._whole_word = whole_word
         ordinary = torch.ones(vocabulary.size, dtype=torch.bool)
         ordinary[list(vocabulary.special_ids)] = False
@@ -69,7 +71,11 @@ class Masking:
         columns = torch.arange(length, device=ids.device)
         cells = positions[:, None] * length + columns  # [B, S]: a number for each cell of the stream
         candidates = self._ordinary[ids]  # [B, S]
-        keys = self._word_keys(ids, cells, candidates) if self._whole_word else _random(cells, self._choice)
+        keys = (
+            self._word_keys(ids, cells, candidates)
+            if self._whole_word
+            else random_values(cells, self._choice)
+        )
         # Keys of a block are unique, because devices differ in the order of equal keys.
         keys = torch.where(candidates, keys, LAST) // length * length + columns
         chosen = keys.topk(self.targets, dim=1, largest=False).indices.sort(dim=1).values  # [B, K]
@@ -80,8 +86,8 @@ class Masking:
 
     def _corrupted(self, originals: Tensor, cells: Tensor, labels: Tensor) -> Tensor:
         """80 % [MASK], 10 % a random ordinary token, 10 % as it was; [B, K]."""
-        share = _random(cells, self._share).remainder(1_000_003).float() / 1_000_003
-        drawn = self._ordinary_ids[_random(cells, self._draw).remainder(len(self._ordinary_ids))]
+        share = random_values(cells, self._share).remainder(1_000_003).float() / 1_000_003
+        drawn = self._ordinary_ids[random_values(cells, self._draw).remainder(len(self._ordinary_ids))]
         replaced = torch.where(share < SHARE_MASKED + SHARE_RANDOM, drawn, originals)
         replaced = torch.where(share < SHARE_MASKED, self._mask_id, replaced)
         return torch.where(labels == IGNORED, originals, replaced)
@@ -99,7 +105,7 @@ class Masking:
         first: Tensor = (
             torch.where(starts, columns, 0).cummax(dim=1).values
         )  # [B, S]: column where the word starts
-        keys = torch.where(candidates, _random(cells.gather(1, first), self._choice) // 4, LAST // 4)
+        keys = torch.where(candidates, random_values(cells.gather(1, first), self._choice) // 4, LAST // 4)
         in_order = (keys[:, :, None] >= keys[:, None, :]).sum(-1)  # [B, S]: tokens up to the end of this word
         word_length = (first[:, :, None] == first[:, None, :]).sum(-1)
         fits = in_order <= self.targets
@@ -107,7 +113,7 @@ class Masking:
         return keys + torch.where(fits, 0, torch.where(single, LAST // 4, LAST // 2))
 
 
-def _random(cells: Tensor, start: int) -> Tensor:
+def random_values(cells: Tensor, start: int) -> Tensor:
     """Pseudo-random integers in [0, 2^62) for each cell: SplitMix64 (Steele, Lea and Flood, 2014).
 
     Signed 64-bit arithmetic wraps alike on every device, so masks do not depend on where they are made.
@@ -118,7 +124,7 @@ def _random(cells: Tensor, start: int) -> Tensor:
     return _shifted(values ^ _shifted(values, 31), 2)
 
 
-def _start(seed: int, purpose: str) -> int:
+def random_start(seed: int, purpose: str) -> int:
     """The start of the random sequence of a seed and a purpose.
 
     The start is a hash, because consecutive starts would give shifted copies of the same masks.

@@ -106,6 +106,15 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         )
         return cast(torch.Tensor, output.logits)
 
+    def masked_states(
+        self,
+        input_ids: torch.Tensor,  # [B, S]
+        masked_positions: torch.Tensor,  # [B, K], into S
+    ) -> torch.Tensor:  # [B, K, H]
+        """What the decoder reads at the masked positions, for losses that need not all of its rows."""
+        encoded = self.encoder(input_ids, query_positions=masked_positions, return_dict=True)
+        return cast(torch.Tensor, self.head.transform(encoded.last_hidden_state))
+
 
 def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     """Load a checkpoint directory strictly. `from_pretrained` alone draws missing weights and only warns.
