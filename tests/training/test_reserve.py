@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from test_stepping import AHEAD, Machine
 from test_trainer import Regression, trainer_of
 from torch import nn
 
-from bertinchamps.schemas import CheckpointConfig, EvaluationConfig, SelectionConfig
+from bertinchamps.contract import Output
+from bertinchamps.schemas import BudgetConfig, CheckpointConfig, EvaluationConfig, SelectionConfig
+from bertinchamps.training.clock import Clock
 from bertinchamps.training.hooks import (
     BudgetBar,
     Checkpoints,
@@ -69,3 +74,33 @@ def test_the_time_that_is_kept_for_a_checkpoint_is_that_of_one(machine: Machine,
     trainer.fit()
     assert (tmp_path / "checkpoints" / "step-00000003" / "model").is_file()
     assert trainer.reserve["checkpoint"] == pytest.approx(RESERVE_MARGIN * SECONDS)
+
+
+def test_evaluations_take_three_percent_of_the_hours_at_most(machine: Machine, tmp_path: Path) -> None:
+    class Timed(Regression):
+        def loss(self, model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> Output:
+            machine.now += 1.0
+            return super().loss(model, inputs)
+
+        def evaluate(self, model: nn.Module) -> dict[str, float]:
+            machine.now += SECONDS
+            return {"loss": 0.0}
+
+    def run(hours: float) -> list[dict[str, Any]]:
+        log = MetricsLog(
+            tmp_path / "metrics.jsonl", 0, trackers.build("none", run_dir=tmp_path, settings={}), print
+        )
+        hook = Evaluation(EvaluationConfig(every=0.1), log, BudgetBar())
+        trainer = trainer_of(Timed(), size=4, steps=10**6, hooks=[hook])
+        trainer.clock = Clock(BudgetConfig(hours=hours), 100, 1.0, now=lambda: machine.now)
+        trainer.fit()
+        records = read_metrics(tmp_path / "metrics.jsonl")
+        assert sum(record["evaluation_seconds"] for record in records) <= 0.03 * 3600 * hours
+        return records
+
+    enough_for_forty, enough_for_six = (times * SECONDS / 0.03 / 3600 for times in (40, 6))
+    assert len(run(enough_for_forty)) == 11
+    records = run(enough_for_six)
+    assert 3 <= len(records) <= 6
+    assert records[0]["step"] == 0
+    assert records[-1]["seconds"] > 0.9 * 3600 * enough_for_six  # after the last update, too

@@ -10,9 +10,14 @@ from bertinchamps.training.hooks.metrics_log import MetricsLog
 from bertinchamps.training.hooks.scoring import Scoring
 from bertinchamps.training.trainer import Trainer
 
+MOST_OF_THE_HOURS = 0.03  # that all evaluations may take, where the budget has hours
+
 
 class Evaluation(Scoring):
-    """Held-out scores before the first update, at even marks of progress, and after the last update."""
+    """Held-out scores before the first update, at even marks of progress, and after the last update.
+
+    Marks are left out where the evaluations would take more than 3 % of the hours: time that is not learnt in.
+    """
 
     def __init__(self, config: EvaluationConfig, log: MetricsLog, bar: BudgetBar) -> None:
         super().__init__(log, bar)
@@ -29,11 +34,20 @@ class Evaluation(Scoring):
         mark = self._marks(trainer)
         if mark > self._mark and trainer.clock.progress() < 1.0:  # the last evaluation is after training
             self._mark = mark
-            self._evaluate(trainer)
+            if self._affordable(trainer):
+                self._evaluate(trainer)
 
     def after_training(self, trainer: Trainer) -> None:
         if not trainer.stop_requested:  # a stopped run writes its checkpoint without delay
             self._evaluate(trainer)
+
+    def _affordable(self, trainer: Trainer) -> bool:
+        """True: with one now and the last one, evaluations stay within their share of the hours so far."""
+        hours: float | None = trainer.clock.limits.get("hours")
+        if hours is None or not self.seconds:
+            return True
+        expected: float = sum(self.seconds) + 2 * self.seconds[-1]
+        return expected <= MOST_OF_THE_HOURS * 3600 * hours * trainer.clock.progress()
 
     def _marks(self, trainer: Trainer) -> int:
         return math.floor(trainer.clock.progress() / self._every + 1e-9)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,12 @@ class MetricsLog:
             if record["kind"] == kind and record["step"] == step:
                 return {name: value for name, value in record.items() if name not in NOT_SCORES}
         return None
+
+    def evaluation_seconds(self, kind: str) -> Iterator[float]:
+        """The seconds of each evaluation that was logged before the run was resumed."""
+        for record in self._kept:
+            if record["kind"] == kind and "evaluation_seconds" in record:
+                yield float(record["evaluation_seconds"])
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ class Scoring(Hook):
         split: what is scored, which is the kind of the records in metrics.jsonl.
         print_every: progress between two lines of the bar where there is no terminal.
         scores: of the last evaluation, by name.
+        seconds: that each evaluation took, those before a resumption included.
     """
 
     split = "held_out"
@@ -26,6 +27,7 @@ class Scoring(Hook):
         self._log, self._bar = log, bar
         self._scored_step = -1
         self.scores: dict[str, float] = {}
+        self.seconds = list(log.evaluation_seconds(self.split))
 
     def _resume(self, trainer: Trainer) -> None:
         """Reuse the scores that were logged for this step before the run was resumed, if there are any."""
@@ -43,6 +45,7 @@ class Scoring(Hook):
         self.scores = trainer.evaluate()
         seconds = time.perf_counter() - began
         trainer.reserve_time("evaluation", seconds)
+        self.seconds.append(seconds)
         values = {**self.scores, "evaluation_seconds": round(seconds, 3)}
         self._log.write(self.split, trainer.clock.spent, values)
         return True
