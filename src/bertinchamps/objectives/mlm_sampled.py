@@ -89,12 +89,10 @@ class Candidates:
         own = (hidden.float() * rows[self.number :].to(hidden.dtype).float()).sum(-1)  # [T]
         if decoder.bias is not None:
             scores, own = scores + decoder.bias[candidates].float(), own + decoder.bias[known].float()
-        if self._drawn:
-            stand_for = torch.zeros(self.number, device=scores.device)
-            stand_for[len(self._frequent) :] = math.log(len(self._rare) / self._drawn)
-            scores = scores + stand_for
-        scores = scores.masked_fill(candidates == known[:, None], NEVER)
-        losses = torch.logsumexp(torch.cat((own[:, None], scores), dim=1), dim=1) - own
+        if self._drawn:  # in place, because the scores are most of the memory that is read and written
+            scores[:, len(self._frequent) :] += math.log(len(self._rare) / self._drawn)
+        scores.masked_fill_(candidates == known[:, None], NEVER)
+        losses = torch.logaddexp(torch.logsumexp(scores, dim=1), own) - own
         return losses.masked_fill(labels == IGNORED, 0.0).sum()
 
 
