@@ -59,7 +59,9 @@ def fail(trainer: Trainer) -> None:
     raise UserError("the Hub does not answer")
 
 
-@pytest.mark.parametrize("setting", ["optim=adamw", "optim=muon", "objective=mlm_sampled"])
+@pytest.mark.parametrize(
+    "setting", ["optim=adamw", "optim=muon", "objective=mlm_sampled", "objective=mlm_30_15"]
+)
 def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], setting: str) -> None:
     settings = [*LONG, setting]
     whole = quick_run(*settings, name="whole")

@@ -193,3 +193,11 @@ class Task(Protocol):
 
     def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
         """Scores on held-out data, by name; `loss` is among them."""
+
+
+@runtime_checkable
+class ChangesWithProgress(Protocol):
+    """A task whose loss is another one later in the training, such as one with fewer masked tokens."""
+
+    def set_progress(self, progress: float) -> None:
+        """The next update is at this progress, the same in all processes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.errors import UserError
+from bertinchamps.model.architecture import build_config
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.positions import at
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import GIVEN, objectives
 from bertinchamps.objectives.masking import IGNORED, Masking
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.schemas import ArchConfig
 
 LENGTH, SIZE, MASK, SEPARATOR = 64, 200, 4, 3
 SPECIAL = (0, 1, 2, 3, 4)
@@ -385,8 +388,6 @@ def test_no_more_held_out_blocks_are_scored_than_asked_for(corpus: Corpus) -> No
 
 # ------------------------------------------------------------------------------------- the settings
 
-GIVEN = ("corpus", "seed", "evaluation_blocks", "device")
-
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, float("nan"), "much", None])
 def test_a_mask_rate_that_is_no_share_is_a_problem(rate: object) -> None:
@@ -411,3 +412,50 @@ def test_a_misspelt_setting_is_a_problem() -> None:
 def test_good_settings_are_no_problem() -> None:
     assert objectives.problems("mlm", {}, GIVEN) == []
     assert objectives.problems("mlm", {"mask_rate": 0.4, "whole_word": True}, GIVEN) == []
+
+
+# ------------------------------------------------------------- a mask rate that changes
+
+
+def test_the_mask_rate_falls_in_stages_of_equal_progress(corpus: Corpus) -> None:
+    task = objective(corpus, mask_rate=0.5, final_mask_rate=0.125, mask_stages=4)
+    ids, positions = text(3), torch.arange(3)
+    rates = []
+    for progress in (0.0, 0.2, 0.3, 0.6, 0.99, 1.0):
+        task.set_progress(progress)
+        _, places, _ = task._masking(ids, positions)
+        rates.append(places.shape[1] / LENGTH)
+    assert rates == [0.5, 0.5, 0.375, 0.25, 0.125, 0.125]
+
+
+def test_the_loss_counts_as_many_targets_in_every_stage(corpus: Corpus) -> None:
+    class Even(nn.Module):
+        def masked_logits(self, input_ids: Tensor, masked_positions: Tensor) -> Tensor:
+            return torch.zeros(*masked_positions.shape, SIZE)
+
+    task = objective(corpus, mask_rate=0.5, final_mask_rate=0.125, mask_stages=2)
+    batch = next(task.batches(0, 4))
+    for progress in (0.0, 0.9):
+        task.set_progress(progress)
+        loss = task.loss(Even(), batch.inputs).loss_sum / batch.targets
+        assert float(loss) == pytest.approx(np.log(SIZE), rel=0.02)  # a few blocks lack ordinary tokens
+
+
+def test_flops_follow_the_mask_rate(corpus: Corpus) -> None:
+    config = build_config(asdict(ArchConfig(hidden_size=16, num_attention_heads=2)), SIZE)
+    with torch.device("meta"):
+        model = BertinchampsForMaskedLM(config)
+    whole = objective(corpus, mask_rate=0.5).flops_per_token(model)
+    falling = objective(corpus, mask_rate=0.5, final_mask_rate=0.125, mask_stages=2).flops_per_token(model)
+    assert callable(falling)
+    assert falling(0.0) == whole
+    assert falling(1.0) == objective(corpus, mask_rate=0.125).flops_per_token(model) < falling(0.4)
+
+
+def test_mistakes_in_a_changing_mask_rate_are_reported() -> None:
+    assert objectives.problems(
+        "mlm", {"mask_rate": 0.3, "final_mask_rate": 1.5, "mask_stages": 9}, given=GIVEN
+    ) == [
+        "objective.final_mask_rate=1.5: a share between 0 and 1, such as 0.15",
+        "objective.mask_stages=9: a whole number from 2 to 6",
+    ]

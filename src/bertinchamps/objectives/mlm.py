@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -24,6 +24,7 @@ from bertinchamps.objectives.masking import IGNORED, Masking
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
 EVALUATION_BATCH = 64  # blocks
+MOST_STAGES = 6  # because a compiled loss is compiled for each
 
 
 class MasksTokens(Protocol):
@@ -35,10 +36,15 @@ class MasksTokens(Protocol):
 
 def mlm_problems(settings: Mapping[str, object]) -> list[str]:
     """Mistakes in the values of the settings, in the user's key names."""
-    rate = settings.get("mask_rate", 0.15)
-    if isinstance(rate, int | float) and 0 < rate < 1:
-        return []
-    return [f"objective.mask_rate={rate}: a share between 0 and 1, such as 0.15"]
+    problems = [
+        f"objective.{name}={rate}: a share between 0 and 1, such as 0.15"
+        for name in ("mask_rate", "final_mask_rate")
+        if (rate := settings.get(name)) is not None and not (isinstance(rate, int | float) and 0 < rate < 1)
+    ]
+    stages = settings.get("mask_stages", 2)
+    if not (isinstance(stages, int) and 2 <= stages <= MOST_STAGES):
+        problems.append(f"objective.mask_stages={stages}: a whole number from 2 to {MOST_STAGES}")
+    return problems
 
 
 @objectives.register("mlm", check=mlm_problems)
@@ -52,6 +58,8 @@ class MaskedLanguageModeling(Objective):
         device: of the model and the masks.
         arch: of a new model; None where none is built.
         mask_rate: share of the tokens that are targets.
+        final_mask_rate: the share in the last stage of the budget; None: `mask_rate` throughout.
+        mask_stages: stages of equal progress, between whose shares the steps are equal, where there is a final rate.
         whole_word: choose whole words instead of subwords; the last gap is filled with one-subword words.
 
     Raises:
@@ -69,6 +77,8 @@ class MaskedLanguageModeling(Objective):
         arch: Mapping[str, Any] | None = None,
         mask_rate: float = 0.15,
         whole_word: bool = False,
+        final_mask_rate: float | None = None,
+        mask_stages: int = 4,
     ) -> None:
         super().__init__(corpus, arch)
         if whole_word and not corpus.vocabulary.continuations:
@@ -80,7 +90,11 @@ class MaskedLanguageModeling(Objective):
         self._seed, self._device = seed, device
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
-        self._masking = Masking(corpus.vocabulary, seed, length, mask_rate, whole_word, device)
+        rates = [mask_rate]
+        if final_mask_rate is not None:
+            rates = np.linspace(mask_rate, final_mask_rate, mask_stages).tolist()
+        self._stages = [Masking(corpus.vocabulary, seed, length, rate, whole_word, device) for rate in rates]
+        self._masking = self._stages[0]
         self.predicted_fraction = self._masking.targets / length
         self._held_out_masking = Masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
@@ -94,10 +108,21 @@ class MaskedLanguageModeling(Objective):
         """The model of a checkpoint, loaded strictly."""
         return load_masked_lm(folder)
 
-    def flops_per_token(self, model: nn.Module) -> float:
-        """By the formula of `model/flops.py`."""
+    def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
+        """By the formula of `model/flops.py`; a function of progress where the mask rate changes."""
         config = cast(BertinchampsForMaskedLM, model).config
-        return flops_per_token(config, self.tokens_per_position, self.predicted_fraction)
+        stages = [self._flops(config, masking.targets / self.tokens_per_position) for masking in self._stages]
+        return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
+
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
+        return flops_per_token(config, self.tokens_per_position, predicted_fraction)
+
+    def set_progress(self, progress: float) -> None:
+        """Mask as the stage at this progress does."""
+        self._masking = self._stages[self._stage_at(progress)]
+
+    def _stage_at(self, progress: float) -> int:
+        return min(int(progress * len(self._stages)), len(self._stages) - 1)
 
     def scores_line(self, scores: Mapping[str, float]) -> str:
         return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
@@ -108,13 +133,18 @@ class MaskedLanguageModeling(Objective):
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training blocks, in an order that the seed decides."""
-        targets = self._masking.targets
+        targets = self._stages[0].targets  # `loss` counts as many in every stage
         return stream(self.corpus.train, self._seed, cursor, micro_batch, targets, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """Summed cross-entropy of the masked tokens of `input_ids` [B, S] at stream `positions` [B]."""
         logits, labels = self._masked_logits(model, inputs["input_ids"], inputs["positions"], self._masking)
-        return Output(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
+        return self._output(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
+
+    def _output(self, loss_sum: Tensor) -> Output:
+        """The loss of as many targets as the first stage has: batches, which are read ahead, count those."""
+        scale = self._stages[0].targets / self._masking.targets
+        return Output(loss_sum if scale == 1 else loss_sum * scale)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> dict[str, float]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bertinchamps.contract import Output
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.model.flops import flops_per_token
+from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.masking import IGNORED, random_start, random_values
@@ -120,21 +120,23 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
         arch: Mapping[str, Any] | None = None,
         mask_rate: float = 0.15,
         whole_word: bool = False,
+        final_mask_rate: float | None = None,
+        mask_stages: int = 4,
         frequent: int = 2048,
         drawn: int = 2048,
     ) -> None:
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, mask_rate, whole_word)
+        masks = (mask_rate, whole_word, final_mask_rate, mask_stages)
+        super().__init__(corpus, seed, evaluation_blocks, device, arch, *masks)
         blocks = np.linspace(0, len(corpus.held_out) - 1, min(BLOCKS_COUNTED, len(corpus.held_out)))
         seen = corpus.held_out.read(blocks.astype(np.int64)).reshape(-1)
         counts = np.bincount(seen, minlength=corpus.vocabulary.size)
         self._candidates = Candidates(counts, frequent, drawn, seed, device)
 
-    def flops_per_token(self, model: nn.Module) -> float:
-        """By the formula of `model/flops.py`, with a vocabulary of the candidates."""
-        config = cast(BertinchampsForMaskedLM, model).config
-        whole = flops_per_token(config, self.tokens_per_position, self.predicted_fraction)
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
         left_out = config.vocab_size - min(config.vocab_size, self._candidates.number + 1)
-        return whole - 3 * 2 * config.hidden_size * left_out * self.predicted_fraction
+        return super()._flops(config, predicted_fraction) - (
+            3 * 2 * config.hidden_size * left_out * predicted_fraction
+        )
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """Summed, estimated cross-entropy of the masked tokens of `input_ids` [B, S] at stream `positions` [B]."""
@@ -144,4 +146,4 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
         hidden = trained.masked_states(masked, chosen).flatten(0, 1)
         decoder = cast(nn.Linear, trained.get_output_embeddings())
         candidates = self._candidates.at(positions[0])
-        return Output(self._candidates.loss(hidden, decoder, labels.flatten(), candidates))
+        return self._output(self._candidates.loss(hidden, decoder, labels.flatten(), candidates))

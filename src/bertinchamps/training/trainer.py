@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bertinchamps.contract import Batch, Output, Task
+from bertinchamps.contract import Batch, ChangesWithProgress, Output, Task
 from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import ALONE, Processes
@@ -199,6 +199,8 @@ class Trainer:
             return False
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self._schedule(progress)
+        if isinstance(self.task, ChangesWithProgress):
+            self.task.set_progress(progress)
         batches, whole = self._dealer.deal(stream, micro_batches(self._batch, progress))
         loss = self._accumulate(batches, whole.targets)
         if loss is None:
