@@ -62,18 +62,42 @@ def test_cls_in_the_columns_of_flue(tmp_path: Path) -> None:
     ]
 
 
+TAGGED = (
+    "  - name: tokens\n    list: string\n  - name: ner_tags\n    list:\n      class_label:\n"
+    "        names:\n          '0': O\n          '1': B-DISO\n          '2': I-DISO\n"
+)
+
+
 def test_quaero_in_columns_becomes_entities(tmp_path: Path) -> None:
-    features = (
-        "  - name: tokens\n    list: string\n  - name: ner_tags\n    list:\n      class_label:\n"
-        "        names:\n          '0': O\n          '1': B-DISO\n          '2': I-DISO\n"
-    )
     rows = [{"tokens": ["La", "rougeole", "grave"], "ner_tags": [0, 1, 2]}]
     code = f"task = readers.build('quaero', corpus='EMEA', hub='someone/QUAERO')\ntask.check()\n{READ}"
-    with serving_dataset(as_parquet("emea", features, {"train": rows, "test": rows})) as hub:
+    with serving_dataset(as_parquet("emea", TAGGED, {"train": rows, "test": rows})) as hub:
         output, message = run(tmp_path, hub.endpoint, code)
     entities, words = "(Entity(label='DISO', fragments=((3, 17),)),)", "((0, 2), (3, 11), (12, 17))"
     expected = f"('row-1', 'La rougeole grave', {entities}, {words}, None)"
     assert (output.splitlines(), message) == ([f"train {expected}", f"test {expected}"], "")
+
+
+def test_both_configurations_of_quaero_are_read_into_one_task(tmp_path: Path) -> None:
+    rows = {name: [{"tokens": [name, "grave"], "ner_tags": [1, 0]}] for name in ("rougeole", "toux")}
+    emea, medline = (
+        as_parquet(configuration, TAGGED, {"train": own, "validation": own, "test": own})
+        for configuration, own in zip(("emea", "medline"), rows.values(), strict=True)
+    )
+    # the README of a dataset lists its configurations
+    first, second = (files["README.md"].decode() for files in (emea, medline))
+    infos, configs = second.removeprefix("---\ndataset_info:\n").removesuffix("---\n").split("configs:\n")
+    readme = first.replace("configs:\n", f"{infos}configs:\n{configs}", 1)
+    code = (
+        "task = readers.build('quaero', corpus='both', hub='someone/QUAERO')\ntask.check()\n"
+        "for split, rows in task.read().items(): print(split, *(row[:2] for row in rows))"
+    )
+    with serving_dataset({**emea, **medline, "README.md": readme.encode()}) as hub:
+        output, _ = run(tmp_path, hub.endpoint, code)
+    assert output.splitlines() == [
+        f"{split} ('EMEA-row-1', 'rougeole grave') ('MEDLINE-row-1', 'toux grave')"
+        for split in ("train", "dev", "test")
+    ]
 
 
 @pytest.mark.parametrize(

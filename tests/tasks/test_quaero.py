@@ -11,9 +11,11 @@ from real import real
 
 from bertinchamps.contract import SPLITS, AnnotatedText, Entity
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.examples import read_examples
 from bertinchamps.tasks.formats import brat
-from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers import Combined, readers
 from bertinchamps.tasks.readers.releases import Release
+from support import composed
 
 NAME = "QUAERO_FrenchMed_brat.zip"
 
@@ -52,6 +54,41 @@ def test_the_zip_its_folder_and_every_folder_of_it(release: Path, tmp_path: Path
         reader.check()
         assert reader.kind == "ner"
         assert reader.read() == expected(corpus)
+
+
+def test_both_corpora_are_one_task_whose_documents_keep_their_corpus(release: Path) -> None:
+    reader = readers.build("quaero", corpus="both", path=str(release))
+    reader.check()
+    assert isinstance(reader, Combined)
+    assert reader.subtasks == {"quaero_emea": "EMEA-", "quaero_medline": "MEDLINE-"}
+    assert reader.read() == {
+        split: [
+            document._replace(name=f"{corpus}-12")
+            for corpus in ("EMEA", "MEDLINE")
+            for document in expected(corpus)[split]
+        ]
+        for split in SPLITS
+    }
+
+
+def same_as_alone(path: Path) -> None:
+    """Each subtask has the fingerprint, the documents and the texts of the task that reads its corpus alone."""
+    whole = read_examples(composed("task=quaero_both", f"task.path={path}", command="finetune"))
+    assert whole.title == "quaero_both"
+    assert [subtask.title for subtask in whole.subtasks] == ["quaero_emea", "quaero_medline"]
+    for subtask in whole.subtasks:
+        alone = read_examples(composed(f"task={subtask.title}", f"task.path={path}", command="finetune"))
+        assert (alone.title, alone.fingerprint, alone.subtasks) == (subtask.title, subtask.fingerprint, ())
+        for split in SPLITS:
+            entities = [whole.splits[split][at].entities for at in subtask.places[split]]
+            assert entities == [document.entities for document in alone.splits[split]]
+            assert list(whole.texts(split, subtask)) == list(alone.texts(split))
+    places = [sorted(at for subtask in whole.subtasks for at in subtask.places[split]) for split in SPLITS]
+    assert places == [list(range(len(whole.splits[split]))) for split in SPLITS]
+
+
+def test_a_corpus_in_both_is_the_same_as_alone(release: Path) -> None:
+    same_as_alone(release)
 
 
 def test_what_is_unpacked_is_preferred_to_the_zip_beside_it(release: Path) -> None:
@@ -94,7 +131,7 @@ def test_missing_data_say_where_they_can_be_had(
 
 
 def test_a_wrong_corpus_is_refused() -> None:
-    with pytest.raises(UserError, match=r"task\.corpus=emea: one of EMEA, MEDLINE"):
+    with pytest.raises(UserError, match=r"task\.corpus=emea: one of EMEA, MEDLINE, both"):
         readers.build("quaero", corpus="emea", path=".")
 
 
@@ -118,6 +155,11 @@ def test_the_official_release() -> None:
             entity.label for documents in splits.values() for each in documents for entity in each.entities
         }
         assert sorted(types) == "ANAT CHEM DEVI DISO GEOG LIVB OBJC PHEN PHYS PROC".split()  # noqa: SIM905
+
+
+@pytest.mark.real_data
+def test_a_corpus_of_the_official_release_in_both_is_the_same_as_alone() -> None:
+    same_as_alone(real("quaero"))
 
 
 @pytest.mark.real_data

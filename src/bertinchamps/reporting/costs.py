@@ -15,14 +15,17 @@ COSTS = ("seconds", "epochs", "steps", "tokens", "flops")
 
 
 def cost_table(sections: Iterable[Section]) -> Table:
-    """The cost of fine-tuning each setting, averaged over seeds."""
+    """The cost of fine-tuning each setting, averaged over seeds. A run is in the section of its own task alone."""
     shown, records = [], []
     for section in sections:
+        settings = [setting for setting in section.settings if not setting.runs[0].trained_on]
+        if not settings:
+            continue
         costs = columns_of(
             over_seeds(
                 [
                     (number, key, run.cost[key])
-                    for number, setting in enumerate(section.settings)
+                    for number, setting in enumerate(settings)
                     for run in setting.runs
                     for key in COSTS
                 ],
@@ -31,9 +34,9 @@ def cost_table(sections: Iterable[Section]) -> Table:
             COSTS,
         )
         costs["hardware"] = [
-            ", ".join(sorted({run.hardware for run in setting.runs})) for setting in section.settings
+            ", ".join(sorted({run.hardware for run in setting.runs})) for setting in settings
         ]
-        records.append(identities(section, section.settings, split="").drop(columns="split").join(costs))
+        records.append(identities(section, settings, split="").drop(columns="split").join(costs))
         shown += [
             {
                 "task": section.title,
@@ -46,7 +49,7 @@ def cost_table(sections: Iterable[Section]) -> Table:
                 "seeds": setting.seeds,
                 "hardware": cost.hardware,
             }
-            for setting, cost in zip(section.settings, costs.itertuples(), strict=True)
+            for setting, cost in zip(settings, costs.itertuples(), strict=True)
         ]
     return Table("finetuning_cost", "What fine-tuning cost, a run", pd.DataFrame(shown), pd.concat(records))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +14,18 @@ import yaml
 
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
-from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS
-from bertinchamps.records import with_current_keys
+from bertinchamps.reporting.required import (
+    COSTS,
+    cost_problems,
+    held_out_problems,
+    is_number,
+    score_problems,
+    subtask_problems,
+    test_problems,
+    with_current_protocols,
+)
 from bertinchamps.training.settings import settings_but_the_seed
 
-COSTS = ("seconds", "steps", "tokens", "flops", "epochs")
 FINETUNING_KEYS = {
     "task": str, "model_label": str, "parameters": int, "seed": int, "data_fingerprint": str, "command": str,
     "hardware": str, "finished": str, "cost": dict, "scores": dict, "data": dict, "remarks": list,
@@ -29,7 +35,12 @@ RUN_FILES = ("results.json", "summary.json", "run.json")
 
 @dataclass(frozen=True)
 class FinetuningRun:
-    """A finished fine-tuning run: the keys of its results.json, and its folder."""
+    """A finished fine-tuning run: the keys of its results.json, and its folder.
+
+    Attributes:
+        subtasks: the same run with the scores of each task that is a part of its task.
+        trained_on: of such a subtask, the task that the run was trained on; otherwise empty.
+    """
 
     folder: Path
     task: str
@@ -49,6 +60,8 @@ class FinetuningRun:
     pretraining_saw: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict
     )  # none: an earlier version's
+    subtasks: tuple[FinetuningRun, ...] = ()
+    trained_on: str = ""
 
     @property
     def digest(self) -> str:
@@ -145,23 +158,42 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
         if not isinstance(found.get(key), kind)
     ]
     if not problems:
-        found["scores"] = {
-            split: with_current_keys(protocols) if isinstance(protocols, dict) else protocols
-            for split, protocols in found["scores"].items()
-        }
-    problems = problems or [*_cost_problems(found["cost"], "cost"), *_score_problems(found["scores"])]
+        found["scores"] = with_current_protocols(found["scores"])
+        problems = [
+            *cost_problems(found["cost"], "cost"),
+            *test_problems(found["scores"]),
+            *score_problems(found["scores"]),
+            *subtask_problems(found.get("subtasks", {})),
+        ]
     if problems:
         raise _Unreadable(f"results.json: {'; '.join(problems)}")
     kept = {key: found[key] for key in FINETUNING_KEYS}
     settings = (
         found["settings"] if isinstance(found.get("settings"), dict) else _older_settings(folder, found)
     )
-    return FinetuningRun(
+    run = FinetuningRun(
         folder,
         head=found.get("head"),
         settings=settings,
         pretraining_saw=_pretraining_saw(found.get("pretraining_saw")),
         **{**kept, "remarks": tuple(found["remarks"])},
+    )
+    subtasks = [(title, own) for title, own in found.get("subtasks", {}).items() if own["scores"].get("test")]
+    return replace(run, subtasks=tuple(_subtask(run, title, own) for title, own in subtasks))
+
+
+def _subtask(run: FinetuningRun, title: str, found: Mapping[str, Any]) -> FinetuningRun:
+    """A run with the scores of a subtask; what it was trained on is a setting, so it repeats no run on the subtask."""
+    return replace(
+        run,
+        task=title,
+        trained_on=run.task,
+        settings={**run.settings, "trained_on": run.task, "trained_on_data": run.data_fingerprint},
+        data_fingerprint=found["data_fingerprint"],
+        scores=found["scores"],
+        data={},
+        remarks=tuple(f"{run.task}: {remark}" for remark in run.remarks),
+        pretraining_saw=_pretraining_saw(found.get("pretraining_saw")),
     )
 
 
@@ -195,36 +227,15 @@ def _older_settings(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
         }
 
 
-def _score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
-    if not scores.get("test"):
-        yield "no scores of the test split, and a report holds no others: give task.test= when fine-tuning"
-    for split, by_protocol in scores.items():
-        if not isinstance(by_protocol, dict):
-            yield f"scores.{split} is no mapping"
-            continue
-        for name, values in by_protocol.items():
-            if name not in PROTOCOLS:
-                yield f"scores.{split}.{name}: no such protocol (one of: {', '.join(PROTOCOLS)})"
-                continue
-            wrong = [metric for metric in PROTOCOLS[name].metrics if not _is_number(values, metric)]
-            if wrong:
-                yield f"scores.{split}.{name}: {', '.join(wrong)} missing or not finite"
-            parts = values.get(PROTOCOLS[name].parts, {}) if isinstance(values, dict) else {}
-            if not isinstance(parts, dict) or not all(
-                _is_number(part, metric) for part in parts.values() for metric in PART_METRICS
-            ):
-                yield f"scores.{split}.{name}.{PROTOCOLS[name].parts}: needs {', '.join(PART_METRICS)} for each"
-
-
 def _pretraining_run(folder: Path) -> PretrainingRun:
     summary, facts = _read_json(folder / "summary.json"), _read_json(folder / "run.json")
     problems = [
-        *_cost_problems(summary.get("spent"), "spent", COSTS[:-1]),
-        *_held_out_problems(summary.get("held_out")),
+        *cost_problems(summary.get("spent"), "spent", COSTS[:-1]),
+        *held_out_problems(summary.get("held_out")),
         *(
             f"{key} is missing or not a finite number"
             for key in ("parameters", "tokens_per_second")
-            if not _is_number(summary, key)
+            if not is_number(summary, key)
         ),
     ]
     if problems:
@@ -249,27 +260,6 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         cost=summary["spent"],
         held_out=summary["held_out"],
     )
-
-
-def _held_out_problems(scores: object) -> Iterator[str]:
-    """Which scores an objective has, the objective decides."""
-    if not isinstance(scores, dict) or not scores:
-        yield "held_out is missing"
-        return
-    for key in scores:
-        if not _is_number(scores, key):
-            yield f"held_out.{key} is not a finite number"
-
-
-def _cost_problems(cost: object, name: str, keys: tuple[str, ...] = COSTS) -> Iterator[str]:
-    for key in keys:
-        if not _is_number(cost, key):
-            yield f"{name}.{key} is missing or not a finite number"
-
-
-def _is_number(node: object, key: str) -> bool:
-    value = node.get(key) if isinstance(node, dict) else None
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -33,16 +33,23 @@ class Setting:
 
     def saw(self, split: str) -> str:
         """Whether pretraining saw the text of a split, as measured; empty if no run says it."""
-        facts = [run.pretraining_saw.get(split) for run in self.runs]
         if not any(run.pretraining_saw for run in self.runs):
             return ""
-        return " / ".join(dict.fromkeys(map(in_a_cell, facts)))
+        return " / ".join(dict.fromkeys(_saw(run, split) for run in self.runs))
 
     @property
     def seeds(self) -> str:
         """The number of seeds, and the seeds."""
         seeds = ", ".join(str(run.seed) for run in self.runs)
         return f"{len(self.runs)} seeds: {seeds}" if len(self.runs) > 1 else f"1 seed: {seeds}"
+
+
+def _saw(run: FinetuningRun, split: str) -> str:
+    """Whether pretraining saw the text of a split: of all of it, or else of each subtask."""
+    fact = run.pretraining_saw.get(split)
+    if not run.subtasks or (fact and fact.get("measured")):
+        return in_a_cell(fact)
+    return ", ".join(f"{own.task} {in_a_cell(own.pretraining_saw.get(split))}" for own in run.subtasks)
 
 
 @dataclass(frozen=True)
@@ -89,10 +96,14 @@ class Section:
 
 
 def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Section]:
-    """One section for each task and state of its data: the paper's tasks first, in its order."""
+    """One section for each task and state of its data: the paper's tasks first, in its order.
+
+    A run on several tasks is in the section of its own task and, as a setting of its own, in those of its subtasks.
+    """
     order = list(published.tasks)
     found = []
-    for task, of_task in _grouped(runs, lambda run: run.task):
+    with_subtasks = [each for run in runs for each in (run, *run.subtasks)]
+    for task, of_task in _grouped(with_subtasks, lambda run: run.task):
         by_data = _grouped(of_task, lambda run: run.data_fingerprint)
         by_data.sort(key=lambda pair: (-len(pair[1]), pair[0]))
         for position, (fingerprint, of_data) in enumerate(by_data):
@@ -119,7 +130,8 @@ def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
     """Runs of the same settings; where several settings have one label, each label names the differences."""
 
     def label(run: FinetuningRun) -> str:
-        return run.model_label if run.head is None else f"{run.model_label}, {run.head}"
+        trained_on = f"trained on {run.trained_on}" if run.trained_on else None
+        return ", ".join(filter(None, (run.model_label, run.head, trained_on)))
 
     found = []
     for name, of_label in _grouped(runs, label):
@@ -153,6 +165,7 @@ def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:
 
 def _counts(runs: list[FinetuningRun]) -> str:
     """The counts of each split in which the runs agree (windows, for one, depend on the tokenizer)."""
+    runs = [run for run in runs if not run.trained_on] or runs[:1]
     splits = []
     for split, counts in runs[0].data.items():
         same = [

@@ -43,6 +43,7 @@ def identities(section: Section, settings: Iterable[Setting], split: str) -> pd.
             "data_fingerprint": section.data_fingerprint,
             "split": split,
             "seeds": len(setting.runs),
+            **({"trained_on": trained_on} if (trained_on := setting.runs[0].trained_on) else {}),
             **({"pretraining_saw": saw} if (saw := setting.saw(split)) else {}),
         }
         for setting in settings

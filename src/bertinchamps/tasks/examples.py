@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertinchamps.contract import SPLITS
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.kinds import Kind, kinds
-from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers import Combined, readers
 from bertinchamps.tasks.readers.custom import named_after
 from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
 
 LONGEST_LABEL = 100  # characters of a title in the name of a directory
 CARVING_SEED = 0  # the same for every seed of training, so that runs of different seeds share one dev split
+
+
+class Subtask(NamedTuple):
+    """A task whose examples are some of these (`readers.Combined`).
+
+    Attributes:
+        title: what the report calls it.
+        places: split → the places of its examples in that split, ascending; no split is empty.
+        fingerprint: the same as where its examples are read alone.
+    """
+
+    title: str
+    places: Mapping[str, tuple[int, ...]]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class Examples:
         labels: types of entities, or classes, sorted; none for regression.
         remarks: caveats that belong beside every score.
         fingerprint: a hash of the examples and their splits.
+        subtasks: tasks that are scored by themselves as well.
     """
 
     title: str
@@ -41,15 +56,22 @@ class Examples:
     labels: tuple[str, ...]
     remarks: tuple[str, ...]
     fingerprint: str
+    subtasks: tuple[Subtask, ...] = ()
 
     def run_label(self, head: str, seed: int) -> str:
         """Goes into the name of a run's directory."""
         title = re.sub(r"[^\w.-]+", "-", self.title).strip("-.")[:LONGEST_LABEL]
         return "_".join([title, *([head] if self.kind.has_heads else []), f"seed{seed}"])
 
-    def texts(self, split: str = "train") -> Iterator[str]:
-        """The texts of a split in order, both texts of a pair; empty texts are left out."""
-        for example in self.splits[split]:
+    def texts(self, split: str = "train", subtask: Subtask | None = None) -> Iterator[str]:
+        """The texts of a split in order, both texts of a pair; empty texts are left out.
+
+        Args:
+            split: train, dev or test.
+            subtask: whose texts; None for all.
+        """
+        examples = self.splits[split]
+        for example in examples if subtask is None else [examples[at] for at in subtask.places[split]]:
             yield from filter(None, (example.text, getattr(example, "pair", None)))
 
 
@@ -76,8 +98,29 @@ def read_examples(config: FinetuneConfig) -> Examples:
         splits=splits,
         labels=label_names(splits),
         remarks=tuple(remarks),
-        fingerprint=hashlib.blake2b(canonical(splits).encode(), digest_size=8).hexdigest(),
+        fingerprint=_fingerprint(splits),
+        subtasks=tuple(
+            _subtask(of_subtask, beginning, splits)
+            for of_subtask, beginning in (reader.subtasks if isinstance(reader, Combined) else {}).items()
+        ),
     )
+
+
+def _fingerprint(splits: Mapping[str, list[Any]]) -> str:
+    return hashlib.blake2b(canonical(splits).encode(), digest_size=8).hexdigest()
+
+
+def _subtask(title: str, beginning: str, splits: Mapping[str, list[Any]]) -> Subtask:
+    places = {
+        split: tuple(at for at, example in enumerate(examples) if example.name.startswith(beginning))
+        for split, examples in splits.items()
+    }
+    places = {split: own for split, own in places.items() if own}
+    alone = {
+        split: [splits[split][at]._replace(name=splits[split][at].name.removeprefix(beginning)) for at in own]
+        for split, own in places.items()
+    }
+    return Subtask(title, places, _fingerprint(alone))
 
 
 def _title(config: FinetuneConfig) -> str:

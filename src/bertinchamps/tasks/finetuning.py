@@ -20,7 +20,7 @@ from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
-from bertinchamps.tasks.examples import Examples
+from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.splits import label_lines
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
@@ -53,12 +53,20 @@ class FineTuning(Problem):
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
         self.tokens_per_position = config.max_length
-        scratch = config.model == SCRATCH
-        self._pretraining = None if scratch else pretraining_facts.read_facts(self._source.name)
-        self._seen = {
-            split: NO_PRETRAINING if scratch else seen(self._pretraining, examples.texts(split))
+        of_an_encoder = config.model != SCRATCH
+        self._pretraining = pretraining_facts.read_facts(self._source.name) if of_an_encoder else None
+        self._seen = self._saw(None)
+        self._seen_of = {subtask.title: self._saw(subtask) for subtask in examples.subtasks}
+
+    def _saw(self, subtask: Subtask | None) -> dict[str, Any]:
+        """Whether pretraining saw the texts of dev and of test: of all examples, or of a subtask's."""
+        splits = self._examples.splits if subtask is None else subtask.places
+        return {
+            split: NO_PRETRAINING
+            if self._config.model == SCRATCH
+            else seen(self._pretraining, self._examples.texts(split, subtask))
             for split in ("dev", "test")
-            if examples.splits.get(split)
+            if split in splits
         }
 
     def epoch_length(self) -> int:
@@ -96,8 +104,9 @@ class FineTuning(Problem):
         yield from label_lines(self._examples.splits)
         for remark in self._examples.remarks:
             yield f"note       {remark}"
-        for split, fact in self._seen.items():
-            yield f"note       {in_a_sentence(fact, split)}"
+        for title, facts in (self._seen_of or {"": self._seen}).items():
+            for split, fact in facts.items():
+                yield f"note       {in_a_sentence(fact, f'{split} of {title}' if title else split)}"
 
     def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
         """Write model, tokenizer, task.json, and the facts of pretraining where the encoder has them."""
@@ -111,7 +120,7 @@ class FineTuning(Problem):
     def results(self, training: Training) -> dict[str, Any]:
         """Predict every split with the chosen weights, write the predictions, score dev and test once."""
         trainer, run = training.trainer, training.run
-        scores = self._scores(training)
+        scores, by_subtask = self._scores(training)
         spent, started = trainer.clock.spent, read_facts(run.folder)
         before = run.state.get("spent", {}).get("seconds", 0.0)
         settings = settings_but_the_seed(asdict(self._config))
@@ -143,11 +152,21 @@ class FineTuning(Problem):
             "remarks": list(self._examples.remarks),
             "pretraining_saw": self._seen,
             "scores": scores,
+            "subtasks": by_subtask,
         }
 
-    def _scores(self, training: Training) -> dict[str, Any]:
-        """Write the predictions of all splits; return the scores of dev and test."""
-        model, scores = training.trainer.model, {}
+    def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Write the predictions of all splits; return the scores of dev and test, and the results of each subtask."""
+        model = training.trainer.model
+        scores: dict[str, Any] = {}
+        by_subtask: dict[str, dict[str, Any]] = {
+            subtask.title: {
+                "data_fingerprint": subtask.fingerprint,
+                "pretraining_saw": self._seen_of[subtask.title],
+                "scores": {},
+            }
+            for subtask in self._examples.subtasks
+        }
         folder = training.run.folder / "predictions"
         folder.mkdir(exist_ok=True)
         model.eval()
@@ -155,9 +174,14 @@ class FineTuning(Problem):
             with torch.no_grad(), training.trainer.runtime.arithmetic():
                 predicted = self._task.predict(model, split)
             self._kind.write_split(folder, self._task, split, predicted)
-            if split != "train":
-                scores[split] = self._task.scores(split, predicted)
-        return scores
+            if split == "train":
+                continue
+            scores[split] = self._task.scores(split, predicted)
+            for subtask in self._examples.subtasks:
+                if places := subtask.places.get(split):
+                    own = self._task.scores(split, predicted, places)
+                    by_subtask[subtask.title]["scores"][split] = own
+        return scores, by_subtask
 
     def _model_label(self, encoder: str) -> str:
         arch, name = self._config.arch, Path(encoder)
@@ -173,13 +197,19 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
         results: the content of results.json.
         folder: the run's directory.
     """
-    for split, protocols in results["scores"].items():
-        for protocol, scores in protocols.items():
-            shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
-            yield f"{split:<5} {protocol:<13} {', '.join(shown)}"
+    yield from _scores_of("", results["scores"])
+    for title, of_subtask in results.get("subtasks", {}).items():  # results of earlier versions have none
+        yield from _scores_of(f", {title}", of_subtask["scores"])
     yield f"results    {folder / 'results.json'}"
     yield f"predicted  {folder / 'predictions'}"
     yield f"model      {folder / 'model'}"
+
+
+def _scores_of(of_task: str, by_split: Mapping[str, Any]) -> Iterator[str]:
+    for split, protocols in by_split.items():
+        for protocol, scores in protocols.items():
+            shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
+            yield f"{split:<5} {protocol:<13} {', '.join(shown)}{of_task}"
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

@@ -49,8 +49,16 @@ class KindTask(Task, Protocol):
     def predict(self, model: nn.Module, split: str) -> Any:
         """Predictions for a split, as `scores` and `Kind.write_split` take them."""
 
-    def scores(self, split: str, predicted: Any) -> dict[str, dict[str, Any]]:
-        """The scores of a split, by protocol (`metrics/protocols.py`)."""
+    def scores(
+        self, split: str, predicted: Any, places: Sequence[int] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """The scores of a split, by protocol (`metrics/protocols.py`).
+
+        Args:
+            split: dev or test.
+            predicted: what `predict` gave for the whole split.
+            places: of the examples to score, in the split; None for all.
+        """
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts of a split for the results."""

@@ -7,7 +7,7 @@ builds the task that is trained and scored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.registry import Registry
@@ -37,6 +37,18 @@ class Reader(Protocol):
         """
 
 
+@runtime_checkable
+class Combined(Protocol):
+    """A reader of the examples of several tasks, on which one model is trained. Each task is scored by itself as well.
+
+    Attributes:
+        subtasks: title of such a task, as in results.json → beginning of the names that its examples have here. The
+            rest of a name is the name in the task alone.
+    """
+
+    subtasks: Mapping[str, str]
+
+
 readers: Registry[Reader] = Registry("task", "task", package=__name__)
 
-__all__ = ["Reader", "Splits", "readers"]
+__all__ = ["Combined", "Reader", "Splits", "readers"]

@@ -25,7 +25,7 @@ from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.readers.hub import HubDataset
 from bertinchamps.tasks.readers.releases import Release
 
-CORPORA = ("EMEA", "MEDLINE")
+CORPORA, BOTH = ("EMEA", "MEDLINE"), "both"
 RELEASE = Release(
     name="The QUAERO French Medical Corpus",
     address="https://quaerofrenchmed.limsi.fr/QUAERO_FrenchMed_brat.zip",
@@ -34,18 +34,18 @@ RELEASE = Release(
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    corpus = settings["corpus"]
-    return [] if corpus in CORPORA else [f"task.corpus={corpus}: one of {', '.join(CORPORA)}"]
+    corpus, menu = settings["corpus"], (*CORPORA, BOTH)
+    return [] if corpus in menu else [f"task.corpus={corpus}: one of {', '.join(menu)}"]
 
 
 @readers.register("quaero", check=_problems)
 class Quaero:
-    """Ten types of medical entities in leaflets of medicines (EMEA) or titles of articles (MEDLINE).
+    """Ten types of medical entities in leaflets of medicines (EMEA) or titles of articles (MEDLINE), or in both.
 
     Args:
-        corpus: EMEA or MEDLINE.
+        corpus: EMEA or MEDLINE, or both: then the documents are called EMEA-NAME and MEDLINE-NAME.
         path: the official zip, a folder that holds it, or a folder that it was unpacked into.
-        hub: a dataset on the Hugging Face Hub to read instead, with a configuration `emea` or `medline` and
+        hub: a dataset on the Hugging Face Hub to read instead, with configurations `emea` and `medline` and
             columns `tokens` and `ner_tags`. Such a dataset is flat: nested entities are lost, and scores on it do
             not compare with scores on the release. DrBenchmark/QUAERO is a loading script, which the library
             `datasets` no longer runs.
@@ -54,28 +54,53 @@ class Quaero:
     kind = "ner"
 
     def __init__(self, corpus: str, path: str | None = None, hub: str | None = None) -> None:
-        self._path, self._corpus = path, corpus
-        self._hub = HubDataset(hub, corpus.lower(), RELEASE.address) if hub else None
+        self._path = path
+        self._beginnings = {each: f"{each}-" for each in CORPORA} if corpus == BOTH else {corpus: ""}
+        self.subtasks = {f"quaero_{each}".lower(): begin for each, begin in self._beginnings.items() if begin}
+        self._hubs = {
+            each: HubDataset(hub, each.lower(), RELEASE.address) for each in self._beginnings if hub
+        }
         self.remarks = (
             ("a flat copy of the corpus: no score compares with one on the release",) if hub else ()
         )
-        self._patterns = {split: (f"{split}/{corpus}/*.txt", f"{split}/{corpus}/*.ann") for split in SPLITS}
+        self._patterns = [
+            f"{split}/{each}/*.{suffix}"
+            for each in self._beginnings
+            for split in SPLITS
+            for suffix in ("txt", "ann")
+        ]
 
     def check(self) -> None:
         """Look for the files, or ask the Hub."""
-        if self._hub:
-            self._hub.check()
+        if self._hubs:
+            next(iter(self._hubs.values())).check()
         else:
-            RELEASE.check(self._path, [pattern for pair in self._patterns.values() for pattern in pair])
+            RELEASE.check(self._path, self._patterns)
 
     def read(self) -> dict[str, list[AnnotatedText]]:
         """The documents of each split."""
-        if self._hub:
-            return {split: _documents(rows) for split, rows in self._hub.read(("tokens", "ner_tags")).items()}
-        files = RELEASE.files(self._path, [pattern for pair in self._patterns.values() for pattern in pair])
+        whole: dict[str, list[AnnotatedText]] = {}
+        for corpus, splits in (self._from_hub() if self._hubs else self._from_release()).items():
+            for split, documents in splits.items():
+                whole.setdefault(split, []).extend(
+                    document._replace(name=self._beginnings[corpus] + document.name) for document in documents
+                )
+        return whole
+
+    def _from_hub(self) -> dict[str, dict[str, list[AnnotatedText]]]:
         return {
-            split: brat.read_files({**files[texts], **files[annotations]})
-            for split, (texts, annotations) in self._patterns.items()
+            corpus: {split: _documents(rows) for split, rows in hub.read(("tokens", "ner_tags")).items()}
+            for corpus, hub in self._hubs.items()
+        }
+
+    def _from_release(self) -> dict[str, dict[str, list[AnnotatedText]]]:
+        files = RELEASE.files(self._path, self._patterns)
+        return {
+            corpus: {
+                split: brat.read_files(files[f"{split}/{corpus}/*.txt"] | files[f"{split}/{corpus}/*.ann"])
+                for split in SPLITS
+            }
+            for corpus in self._beginnings
         }
 
 

@@ -146,20 +146,36 @@ class EntityRecognition:
             with_entities(document, found.get(index, ())) for index, document in enumerate(self.splits[split])
         ]
 
-    def scores(self, split: str, predicted: Sequence[AnnotatedText]) -> dict[str, dict[str, Any]]:
-        """The three protocols, each under its name."""
-        gold = self.splits[split]
+    def scores(
+        self, split: str, predicted: Sequence[AnnotatedText], places: Sequence[int] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """The three protocols, each under its name, of all documents of a split or of those at some places."""
+        chosen = range(len(predicted)) if places is None else places
+        sides = [[documents[at] for at in chosen] for documents in (self.splits[split], predicted)]
         return {
-            "strict": strict_scores(gold, predicted),
-            "nested_exact": nested_exact_scores(gold, predicted),
-            "paper": token_label_scores(self.subword_tags(split, gold), self.subword_tags(split, predicted)),
+            "strict": strict_scores(*sides),
+            "nested_exact": nested_exact_scores(*sides),
+            "paper": token_label_scores(*(self._subword_tags(split, chosen, side) for side in sides)),
         }
 
-    def subword_tags(self, split: str, documents: Sequence[AnnotatedText]) -> list[list[str]]:
-        """IOB2 tags of the subwords that each window owns; of nested entities the longest counts."""
-        flat = [EntitiesByOffset(flat_entities(document)) for document in documents]
+    def _subword_tags(
+        self, split: str, places: Sequence[int], documents: Sequence[AnnotatedText]
+    ) -> list[list[str]]:
+        """IOB2 tags of the subwords that each window owns; of nested entities the longest counts.
+
+        Args:
+            split: of the documents.
+            places: of the documents in the split.
+            documents: with the entities to write as tags.
+        """
+        flat = {
+            at: EntitiesByOffset(flat_entities(document))
+            for at, document in zip(places, documents, strict=True)
+        }
         rows = []
         for window in self.windows[split]:
+            if window.document not in flat:
+                continue
             tags = word_tags(window.words, flat[window.document])
             after = len(window.subwords) - len(self.predictor.subwords.after)
             bounds = (*window.first_subwords, after)

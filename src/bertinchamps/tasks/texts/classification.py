@@ -91,11 +91,15 @@ class TextClassification:
         """Logits [examples, C] of a split."""
         return self.predictor.logits(model, self.encoded[split])
 
-    def scores(self, split: str, predicted: np.ndarray[Any, Any]) -> dict[str, dict[str, Any]]:
-        """The one protocol of the target type, under its name."""
+    def scores(
+        self, split: str, predicted: np.ndarray[Any, Any], places: Sequence[int] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """The one protocol of the target type, under its name, of all examples or of those at some places."""
         target_type, classes = self.predictor.target_type, self.predictor.classes
-        gold = [example.target for example in self.splits[split]]
-        return {target_type.protocol: target_type.scores(gold, target_type.decoded(predicted, classes))}
+        chosen = list(range(len(predicted)) if places is None else places)
+        gold = [self.splits[split][at].target for at in chosen]
+        found = target_type.decoded(predicted[chosen], classes)
+        return {target_type.protocol: target_type.scores(gold, found)}
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts for the results."""
