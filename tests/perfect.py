@@ -51,3 +51,10 @@ def predictions(task: EntityRecognition, split: str) -> list[AnnotatedText]:
             logits = padded * 2.0 - 1.0
         answers.append(head.reduced_logits(logits, window))
     return task.decoded(split, answers)
+
+
+def scored_by_itself(documents: list[AnnotatedText]) -> list[float]:
+    """F1 or accuracy of the truth given as predictions, in all protocols."""
+    task = recognition({"train": documents, "dev": documents}, "flat", 128)
+    scores = task.scores("dev", [document._replace() for document in documents])
+    return [scores["strict"]["f1"], scores["nested_exact"]["f1"], scores["paper"]["accuracy"]]
