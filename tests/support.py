@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.composing import configuration
-from warm import process_for
+from warm import Fork, process_for, run
 
 TIMEOUT = 300.0  # seconds for a command
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,9 +84,7 @@ def command(
     given = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     ours = words[0].split(".")[0] in ("bertinchamps", "benchmarks")
     if ours and not fresh:  # a PYTHONPATH may have other rooms, so libraries alone are imported before
-        return process_for(given, rooms="PYTHONPATH" not in environment).run(
-            words, cwd, given, stdin, TIMEOUT
-        )
+        return run(words, cwd, given, stdin or "", TIMEOUT, rooms="PYTHONPATH" not in environment)
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=cwd,
@@ -97,6 +95,12 @@ def command(
         timeout=TIMEOUT,
         check=False,
     )
+
+
+def started(*words: str, cwd: Path, stdout: Path | None = None) -> Fork:
+    """Begin such a command, and do not wait for its end; its standard output may go to a file or a named pipe."""
+    given = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return process_for(given).start(words, cwd, given, stdout=stdout)
 
 
 def metrics(run: Path, kind: str = "train") -> list[dict[str, Any]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +24,7 @@ from bertinchamps.tasks.saved_model import SavedModel, open_model
 from bertinchamps.tasks.tagging import predictor
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.training.runtime import build_runtime
-from support import command, composed
+from support import command, composed, started
 from test_finetune import QUICK, SCRATCH
 from tiny_corpora import brat_corpus, documents, opinions
 
@@ -288,28 +286,18 @@ def test_whoever_reads_standard_output_may_leave_and_a_full_disk_is_reported(
     critic: Path, tmp_path: Path
 ) -> None:
     opinions(tmp_path / "books.jsonl", 2000)
-    words = [
-        sys.executable,
-        "-m",
-        "bertinchamps.predict",
-        f"model={critic}",
-        "input=books.jsonl",
-        "runtime=eager",
-    ]
-    shown = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert shown.stdout is not None
-    assert shown.stderr is not None
-    assert json.loads(shown.stdout.readline())["id"] == "books.jsonl, line 1"
-    shown.stdout.close()
-    assert (shown.wait(), b"Traceback" in shown.stderr.read()) == (141, False)
-    shown.stderr.close()
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
-        result = subprocess.run(
-            words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert result.returncode == 2
-    assert "the output cannot be written (No space left on device)" in result.stderr
-    assert "Traceback" not in result.stderr
+    words = ["bertinchamps.predict", f"model={critic}", "input=books.jsonl", "runtime=eager"]
+    os.mkfifo(tmp_path / "shown")
+    shown = started(*words, cwd=tmp_path, stdout=tmp_path / "shown")
+    with (tmp_path / "shown").open(encoding="utf-8") as reader:
+        assert json.loads(reader.readline())["id"] == "books.jsonl, line 1"
+    _, said = shown.communicate(timeout=60)
+    assert (shown.returncode, "Traceback" in said) == (141, False)
+    full = started(*words, cwd=tmp_path, stdout=Path("/dev/full"))
+    _, said = full.communicate(timeout=60)
+    assert full.returncode == 2
+    assert "the output cannot be written (No space left on device)" in said
+    assert "Traceback" not in said
 
 
 def test_where_nothing_can_be_written_is_told_before_anything_is_computed(
@@ -349,10 +337,9 @@ def test_a_model_of_pairs_wants_pairs_and_texts_that_are_cut_are_reported(tmp_pa
 
 def test_line_ends_on_standard_input_count(tagger: Path, tmp_path: Path) -> None:
     document = documents(1)[0]
-    result = subprocess.run(
-        [sys.executable, "-m", "bertinchamps.predict", f"model={tagger}", "runtime=eager"],
-        input=f"\r\n\r\n{document.text}\r\n".encode(), capture_output=True, cwd=tmp_path, check=True,
-    )  # fmt: skip
+    text = f"\r\n\r\n{document.text}\r\n"
+    result = command("bertinchamps.predict", f"model={tagger}", "runtime=eager", cwd=tmp_path, stdin=text)
+    assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     spans = {(entity["start"], entity["end"], entity["label"]) for entity in found["entities"]}
     assert spans == {(entity.start + 4, entity.end + 4, entity.label) for entity in document.entities}

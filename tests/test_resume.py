@@ -20,7 +20,8 @@ from bertinchamps.errors import UserError
 from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.trainer import Trainer
-from support import QUICK, command, composed, losses, metrics
+from support import QUICK, command, composed, losses, metrics, started
+from warm import Fork
 
 STEPS = 24
 LONG = [f"budget.steps={STEPS}", "checkpoint.every_steps=4", "arch.dropout=0.1", "batch.ramp=0.5"]
@@ -77,7 +78,7 @@ def _steps(file: Path) -> int:
     return max((record["step"] for record in map(json.loads, lines) if record["kind"] == "train"), default=0)
 
 
-def _updates_seen(process: subprocess.Popen[bytes], file: Path, before: int) -> int:
+def _updates_seen(process: Fork, file: Path, before: int) -> int:
     """Wait until a process has told of an update of its own; returns that update."""
     began = time.time()
     while process.poll() is None:
@@ -92,34 +93,24 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
 ) -> None:
     settings = [*LONG, "budget.steps=60", "checkpoint.every_steps=3", "batch.size=64"]
     expected = losses(quick_run(*settings, name="whole"))
-    words = [
-        sys.executable,
-        "-m",
-        "bertinchamps.pretrain",
-        *QUICK,
-        *settings,
-        "run_dir=killed",
-        "resume=auto",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["bertinchamps.pretrain", *QUICK, *settings, "run_dir=killed", "resume=auto"]
     dice = random.Random(20231)
     file, ends = tmp_path / "killed" / "metrics.jsonl", []
     for _ in range(4):
-        process = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        process = started(*words, cwd=tmp_path)
         first = _updates_seen(process, file, ends[-1] if ends else 0)
         until = first + dice.randrange(3)
         while _steps(file) < until and process.poll() is None:
             time.sleep(0.002)
         time.sleep(dice.random() * 0.05)
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, (
+        assert process.wait(60) == -signal.SIGKILL, (
             "the run ended by itself: it was not killed while it trained"
         )
         ends.append(_steps(file))
     assert ends[-1] < 60
-    assert (
-        subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True).returncode == 0
-    )
+    ended = command(*words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
     assert losses(tmp_path / "killed") == expected
 
 
@@ -182,9 +173,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
 ) -> None:
     """A sweep does not begin another job, either."""
     words = ["bertinchamps.pretrain", *sweep, *QUICK, "budget.steps=100000", "runs_dir=runs"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
+    process = started(*words, cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not any(metrics(file.parent) for file in (tmp_path / "runs").glob("*/metrics.jsonl")):
         assert time.monotonic() < deadline

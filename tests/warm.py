@@ -3,8 +3,8 @@
 Each fork has arguments, environment, directory and streams of its own, and has paid for no import. It ends as
 `python -m` does, but for the modules, which nobody takes apart.
 
-Run as a script, this file is that process. It reads requests, a line of JSON each, from standard input, and answers
-with a line: the process id of the fork, then its exit status.
+Run as a script, this file is that process. It reads requests, a line of JSON each, from standard input. It answers
+with the process id of a fork when the fork begins, and with the process id and the exit status when it has ended.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import json
 import os
 import pkgutil
 import runpy
+import select
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from selectors import EVENT_READ, DefaultSelector
 from types import ModuleType
 from typing import Any
+
+from forking import ForkingPopen
 
 # None of these reads where the Hub is.
 LIBRARIES = (
@@ -54,49 +58,105 @@ class Warm:
             env=environment,
         )
         self._busy = threading.Lock()
+        self._heard = b""
+        self._begun: list[int] = []
+        self._ended: dict[int, int] = {}
 
-    def run(
+    def start(
         self,
         words: Sequence[str],
         cwd: Path,
         environment: Mapping[str, str],
-        stdin: str | None,
-        timeout: float,
-    ) -> subprocess.CompletedProcess[str]:
-        """What `python -m WORDS` would have done.
-
-        Raises:
-            subprocess.TimeoutExpired: it took longer, and was killed.
-        """
-        with self._busy, tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "0").write_text(stdin or "", encoding="utf-8")
-            request = {
-                "words": list(words),
-                "cwd": str(cwd),
-                "environment": dict(environment),
-                "streams": name,
-            }
+        stdin: str = "",
+        stdout: Path | None = None,
+    ) -> Fork:
+        """Begin what `python -m WORDS` does; its standard output may go elsewhere."""
+        streams = tempfile.TemporaryDirectory()
+        (Path(streams.name) / "0").write_text(stdin, encoding="utf-8")
+        request = {
+            "words": list(words),
+            "cwd": str(cwd),
+            "environment": dict(environment),
+            "streams": [f"{streams.name}/0", str(stdout or f"{streams.name}/1"), f"{streams.name}/2"],
+        }
+        with self._busy:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-            fork = self._answer(timeout)
-            try:
-                status = self._answer(timeout)
-            except TimeoutError:
-                os.kill(fork, 9)
-                self._answer(timeout)
-                raise subprocess.TimeoutExpired(words, timeout) from None
-            out, err = ((folder / stream).read_text(encoding="utf-8") for stream in "12")
-        return subprocess.CompletedProcess(list(words), status, out, err)
+            while not self._begun:
+                self._listen(60)
+            return Fork(self, self._begun.pop(), streams)
 
-    def _answer(self, timeout: float) -> int:
+    def status(self, fork: int, timeout: float) -> int | None:
+        """The exit status of a fork; None while it runs.
+
+        Args:
+            fork: a process id.
+            timeout: seconds to wait for its end.
+        """
+        deadline = time.monotonic() + timeout
+        with self._busy:
+            while fork not in self._ended and self._listen(max(0.0, deadline - time.monotonic())):
+                pass
+            return self._ended.get(fork)
+
+    def _listen(self, timeout: float) -> bool:
+        """Whether anything was heard within some seconds."""
         assert self._process.stdout is not None
-        with DefaultSelector() as selector:
-            selector.register(self._process.stdout, EVENT_READ)
-            if not selector.select(timeout):
-                raise TimeoutError
-        return int(self._process.stdout.readline())
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
+            return False
+        more = os.read(self._process.stdout.fileno(), 2**16)
+        assert more, "the warm process has ended"
+        *lines, self._heard = (self._heard + more).split(b"\n")
+        for fork, *status in (map(int, line.split()) for line in lines):
+            if status:
+                self._ended[fork] = status[0]
+            else:
+                self._begun.append(fork)
+        return True
+
+
+class Fork:
+    """A command in a process of its own, with the methods of `subprocess.Popen` that tests use.
+
+    Attributes:
+        pid: its process id.
+    """
+
+    def __init__(self, warm: Warm, pid: int, streams: tempfile.TemporaryDirectory[str]) -> None:
+        self.pid = pid
+        self._warm, self._streams = warm, streams
+
+    @property
+    def returncode(self) -> int | None:
+        return self.poll()
+
+    def poll(self) -> int | None:
+        return self._warm.status(self.pid, 0)
+
+    def wait(self, timeout: float) -> int:
+        """The exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs longer.
+        """
+        status = self._warm.status(self.pid, timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return status
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """What it wrote to standard output and to standard error, once it has ended."""
+        self.wait(timeout)
+        out, err = (Path(self._streams.name) / "1", Path(self._streams.name) / "2")
+        return out.read_text(encoding="utf-8") if out.exists() else "", err.read_text(encoding="utf-8")
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 _WARM: dict[tuple[Any, ...], Warm] = {}
@@ -116,36 +176,62 @@ def process_for(environment: Mapping[str, str], rooms: bool = True) -> Warm:
     return _WARM[key]
 
 
+def run(
+    words: Sequence[str], cwd: Path, environment: Mapping[str, str], stdin: str, timeout: float, rooms: bool
+) -> subprocess.CompletedProcess[str]:
+    """What `python -m WORDS` would have done.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer, and was killed.
+    """
+    fork = process_for(environment, rooms).start(words, cwd, environment, stdin)
+    try:
+        out, err = fork.communicate(timeout)
+    except subprocess.TimeoutExpired:
+        fork.kill()
+        raise
+    return subprocess.CompletedProcess(list(words), fork.wait(0), out, err)
+
+
 def python(
     code: str, *arguments: str, environment: Mapping[str, str], timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """What `python -c CODE` would have done, in a process that has imported libraries, and none that knows a Hub."""
-    words = ["-c", code, *arguments]
-    return process_for(environment, rooms=False).run(words, Path.cwd(), environment, None, timeout)
+    return run(["-c", code, *arguments], Path.cwd(), environment, "", timeout, rooms=False)
 
 
 def serve() -> list[str]:
     """Answer requests, and return in each fork with the words of its command; leave when nobody asks any more."""
-    unread = b""
+    unread, forks = (
+        b"",
+        dict[int, int](),
+    )  # process ids by descriptors, which can be read when the process has ended
     while True:
-        while b"\n" not in unread:
+        for ready in select.select([0, *forks], [], [])[0]:
+            if ready in forks:
+                fork = forks.pop(ready)
+                os.close(ready)
+                _, status = os.waitpid(fork, 0)
+                os.write(1, b"%d %d\n" % (fork, os.waitstatus_to_exitcode(status)))
+                continue
             more = os.read(0, 2**16)
             if not more:
                 raise SystemExit
-            unread += more
-        line, _, unread = unread.partition(b"\n")
-        fork = os.fork()
-        if fork == 0:
-            return become(json.loads(line))
-        os.write(1, b"%d\n" % fork)
-        _, status = os.waitpid(fork, 0)
-        os.write(1, b"%d\n" % os.waitstatus_to_exitcode(status))
+            *requests, unread = (unread + more).split(b"\n")
+            for request in requests:
+                fork = os.fork()
+                if fork == 0:
+                    for descriptor in forks:
+                        os.close(descriptor)
+                    return become(json.loads(request))
+                forks[os.pidfd_open(fork)] = fork
+                os.write(1, b"%d\n" % fork)
 
 
 def become(request: Mapping[str, Any]) -> list[str]:
     """Take the place, the environment and the streams of a request."""
     for stream, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY | os.O_CREAT), (2, os.O_WRONLY | os.O_CREAT)):
-        opened = os.open(f"{request['streams']}/{stream}", flags)
+        opened = os.open(request["streams"][stream], flags)
         os.dup2(opened, stream)
         os.close(opened)
     os.chdir(request["cwd"])
@@ -180,7 +266,7 @@ def warm_up() -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """Run a module as `python -m` does, or code as `python -c` does.
+    """Run a module as `python -m` does, a script as `python` does, or code as `python -c` does.
 
     Returns:
         The exit status.
@@ -191,6 +277,9 @@ def run_command(words: list[str]) -> int:
             main = sys.modules["__main__"] = ModuleType("__main__")
             del sys.argv[1]
             exec(compile(words[1], "<string>", "exec"), vars(main))
+        elif words[0].endswith(".py"):
+            sys.path[0] = str(Path(words[0]).resolve().parent)
+            runpy.run_path(words[0], run_name="__main__")
         else:
             runpy.run_module(words[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -211,6 +300,8 @@ def run_command(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    ForkingPopen.run, ForkingPopen.rooms = run_command, sys.argv[1:] == ["rooms"]
+    subprocess.Popen = ForkingPopen  # type: ignore[misc]
     for library in LIBRARIES:
         importlib.import_module(library)
     if sys.argv[1:] == ["rooms"]:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +22,11 @@ from bertinchamps.training import checkpoint
 from bertinchamps.training.distributed import Processes
 from bertinchamps.training.runtime import runtime_problems
 from bertinchamps.training.shared_run import refuse_differences
-from support import QUICK, command, composed, metrics
+from support import QUICK, command, composed, metrics, started
 from tiny_corpora import brat_corpus
+from warm import Fork
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
-)
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="looks for processes in /proc")
 
 # Seven micro-batches an update in the end, which neither 2 nor 3 divide; a ramp; and dropout.
 UNEVEN = ["batch.size=28", "batch.ramp=0.6", "arch.dropout=0.1"]
@@ -38,28 +36,30 @@ COUNTED = ("step", "tokens", "sequences")
 
 @dataclass
 class Job:
-    """A job of torchrun, and the processes that it started: they carry a mark in their environment."""
+    """A job of torchrun; its processes are those that work in the test's folder."""
 
-    launcher: subprocess.Popen[str]
-    mark: str
+    launcher: subprocess.Popen[str] | Fork
+    folder: Path
 
-    def processes(self) -> dict[int, int]:
-        """Process ids by rank."""
-        found = {}
+    def processes(self) -> list[int]:
+        """Process ids of all but the launcher, oldest first."""
+        found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                words = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                status = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                here = (folder / "cwd").readlink() == self.folder
             except OSError:  # not ours, or gone by now
                 continue
-            environment = dict(word.split("=", 1) for word in words if "=" in word)
-            if environment.get("JOB_OF_A_TEST") == self.mark and "RANK" in environment:
-                found[int(environment["RANK"])] = int(folder.name)
-        return found
+            if here and int(folder.name) != self.launcher.pid:
+                found.append((int(status[19]), int(folder.name)))
+        return [process for _, process in sorted(found)]
 
     def kill(self, rank: int) -> None:
-        os.kill(self.processes()[rank], signal.SIGKILL)
+        children = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children")
+        ranks = set(map(int, children.read_text(encoding="utf-8").split()))
+        os.kill([process for process in self.processes() if process in ranks][rank], signal.SIGKILL)
 
-    def end(self) -> tuple[int, str]:
+    def end(self) -> tuple[int | None, str]:
         """Exit status and what was said, once the job has ended."""
         _, said = self.launcher.communicate(timeout=240)
         return self.launcher.returncode, said
@@ -73,23 +73,27 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start a job in the test's folder; whatever of it still lives at the end of the test is killed."""
     jobs: list[Job] = []
 
-    def begin(processes: int, *words: str, restarts: int = 0) -> Job:
-        mark = uuid.uuid4().hex
+    def begin(processes: int, *words: str, restarts: int = 0, fresh: bool = False) -> Job:
+        """Start torchrun, as a fork whose ranks are forks, or as a new Python whose ranks are new ones."""
         torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        launcher = subprocess.Popen(
-            [sys.executable, "-m", *torchrun, f"--max-restarts={restarts}", *words],
-            cwd=tmp_path,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "JOB_OF_A_TEST": mark},
-        )
-        jobs.append(Job(launcher, mark))
+        words = (*torchrun, f"--max-restarts={restarts}", *words)
+        if fresh:
+            launcher: subprocess.Popen[str] | Fork = subprocess.Popen(
+                [sys.executable, "-m", *words],
+                cwd=tmp_path,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        else:
+            launcher = started(*words, cwd=tmp_path)
+        jobs.append(Job(launcher, tmp_path))
         return jobs[-1]
 
     yield begin
     for job in jobs:
         job.launcher.kill()
-        for process in job.processes().values():
+        for process in job.processes():
             os.kill(process, signal.SIGKILL)
 
 
@@ -130,7 +134,7 @@ def test_any_number_of_processes_gives_the_losses_of_one(
     assert (
         len({record["sequences"] for record in metrics(reference)}) == 7
     )  # the ramp begins with one micro-batch
-    status, said = start(processes, *pretraining(*settings)).end()
+    status, said = start(processes, *pretraining(*settings), fresh=processes == 2 and not data).end()
     assert status == 0, said
     assert_same(tmp_path / "run", reference)
     assert f"{processes} processes" in said
@@ -184,7 +188,7 @@ def test_no_thread_of_gloo_outlives_the_work(start: Start, tmp_path: Path) -> No
 def test_stopped_by_a_signal_and_resumed_on_another_number(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=150"]
+    settings = [*UNEVEN, "budget.steps=90"]
     reference = quick_run(*settings, name="reference")
     job = start(2, *slow_pretraining(*settings))
     wait_for_updates(job, tmp_path / "run", 20)
@@ -192,11 +196,11 @@ def test_stopped_by_a_signal_and_resumed_on_another_number(
     status, said = job.end()
     assert status != 0
     assert said.count("the same command with resume=run goes on") == 1
-    assert job.processes() == {}
+    assert job.processes() == []
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
     stopped_at = len(metrics(tmp_path / "run"))
     assert saved.name == checkpoint.name_of(stopped_at)
-    assert stopped_at < 150
+    assert stopped_at < 90
     sequences = sum(record["sequences"] for record in metrics(tmp_path / "run"))
     assert checkpoint.read_state(saved)["position"] == sequences
     status, said = start(3, *pretraining(*settings, "resume=auto")).end()
@@ -215,7 +219,7 @@ def test_a_dead_process_ends_the_job(start: Start, tmp_path: Path, rank: int) ->
     forced = "Unable to shutdown process"  # torchrun's word when it has to kill whoever does not end
     assert forced not in said
     assert "another process of this job ended" in said
-    assert job.processes() == {}
+    assert job.processes() == []
     whole = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
     assert whole is not None
     if rank != 0:
@@ -228,7 +232,7 @@ def test_a_dead_process_ends_the_job(start: Start, tmp_path: Path, rank: int) ->
 def test_torchrun_brings_a_job_back(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int, rank: int
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=150", "checkpoint.every_steps=7"]
+    settings = [*UNEVEN, "budget.steps=90", "checkpoint.every_steps=7"]
     reference = quick_run(*settings, name="reference")
     job = start(processes, *slow_pretraining(*settings), restarts=1)
     wait_for_updates(job, tmp_path / "run", 20)
