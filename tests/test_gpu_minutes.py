@@ -27,6 +27,7 @@ from benchmarks.gpu_minutes.right import Right
 from benchmarks.gpu_minutes.scores import CORPORA, QUAERO, Scores
 from bertinchamps.tasks.readers import readers
 from support import ROOT
+from warm import run
 
 SCRIPT = ROOT / "scripts" / "gpu_minutes.py"
 EIGHT = {
@@ -450,15 +451,8 @@ def test_the_parent_of_the_stages_does_not_import_torch(place: Place) -> None:
 
 
 def test_the_rehearsal_runs_every_stage(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, SCRIPT, "--rehearse", "--out", tmp_path / "out", "--work", tmp_path / "work"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
+    words = [str(SCRIPT), "--rehearse", f"--out={tmp_path / 'out'}", f"--work={tmp_path / 'work'}"]
+    ran = run(words, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"}, "", timeout=550, rooms=False)
     written = (tmp_path / "out" / "page.md").read_text(encoding="utf-8")
     assert ran.returncode == 0, written
     assert {file.name for file in (tmp_path / "out").iterdir()} == EIGHT
