@@ -16,7 +16,7 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.tasks.formats import brat, conll, spans_jsonl
+from bertinchamps.tasks.formats import brat, conll, spans_jsonl, xmi
 from bertinchamps.tasks.formats.conll import Layout
 from bertinchamps.tasks.tagging.columns import tagged
 
@@ -60,6 +60,22 @@ def test_annotations_of_brat(ann: str) -> None:
         return [brat.read_document(f"{SECRET} la toux".encode(), path.read_bytes(), "note")]
 
     checked(read, ann.encode(), "note.ann")
+
+
+ELEMENTS = [
+    '<?xml version="1.0"?>', '<?xml version="1.0" encoding="big5"?>', '<x:XMI xmlns:x="urn:x">', "</x:XMI>",
+    '<A sofa="1" ',
+    '<Sofa x:id="1" sofaString="💊 la"/>', f'sofaString="{SECRET}"', 'begin="', 'end="', '"/>', "<!DOCTYPE a [", "&#1;",
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(file_of(*ELEMENTS), st.booleans())
+def test_xmi(content: str, whole: bool) -> None:
+    if whole:
+        inside = f'<A sofa="1" begin="0" end="2"/>{content}<Sofa x:id="1" sofaString="💊"/>'
+        content = f'<x:XMI xmlns:x="urn:x">{inside}</x:XMI>'
+    checked(lambda path: [xmi.read_document(path.read_bytes(), "note", ("A",))], content.encode(), "note.xml")
 
 
 @pytest.mark.parametrize("layout", [Layout(), Layout(2, 3), Layout(1, 2, "io"), Layout(scheme="iob1")])
