@@ -130,7 +130,7 @@ def test_a_run_on_both_has_the_scores_of_each(
     assert "pretraining saw 3 of 4 lines of test of quaero_emea (measured)" in printed
     assert "did not see the text of test of quaero_medline: measured, 0 of 4 lines" in printed
     assert printed.count("whether pretraining saw the text of test: not measured") == 0
-    assert sum(line.endswith(", quaero_medline") for line in printed.splitlines()) == 6  # splits × protocols
+    assert sum(line.endswith(" (quaero_medline)") for line in printed.splitlines()) == 6  # splits × protocols
 
 
 def test_a_run_on_both_is_resumed(release: Path, encoder: Path, tmp_path: Path) -> None:

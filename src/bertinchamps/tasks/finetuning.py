@@ -199,7 +199,7 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """
     yield from _scores_of("", results["scores"])
     for title, of_subtask in results.get("subtasks", {}).items():  # results of earlier versions have none
-        yield from _scores_of(f", {title}", of_subtask["scores"])
+        yield from _scores_of(f" ({title})", of_subtask["scores"])
     yield f"results    {folder / 'results.json'}"
     yield f"predicted  {folder / 'predictions'}"
     yield f"model      {folder / 'model'}"
