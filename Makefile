@@ -11,7 +11,7 @@ demo: $(VENV)/ready
 	$(RUN) -m bertinchamps.demo
 
 test: $(VENV)/ready lint
-	$(RUN) -m pytest -n 3 --dist worksteal
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

@@ -16,6 +16,23 @@ from support import QUICK, composed
 FIGURE: dict[str, bytes] = {}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests first, an equal share in each worker's part of the list, so that no worker ends with them alone."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    left = len(items)
+    items.clear()
+    for worker in range(workers):
+        part = left // (workers - worker)  # as `--dist worksteal` divides them
+        mine = long[worker::workers]
+        short = max(0, part - len(mine))
+        items += mine + others[:short]
+        del others[:short]
+        left -= part
+    items += others
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _figures_drawn_once() -> Iterator[None]:
     """The first run of a session draws its losses; the others get a copy of that figure, which no test looks at."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 MODULES = ("bertinchamps", "benchmarks", "pytest")
 OPEN_FILES = 4096
-READ_BY_LIBRARIES = ("OMP_", "MKL_", "MPL", "TORCHINDUCTOR_", "PYTHONHASHSEED")  # when they are imported
+READ_BY_LIBRARIES = ("OMP_", "MKL_", "MPL", "PYTHONHASHSEED")  # when they are imported
 READ_BY_ROOMS = ("PYTHONPATH", "HF_", "HUGGING", "TRANSFORMERS_")
 
 

@@ -18,6 +18,9 @@ from warm import Fork, process_for, run
 TIMEOUT = 300.0  # seconds for a command
 ROOT = Path(__file__).resolve().parents[1]
 
+# A closed port of this machine: the Hub is out of reach, for each command alike, so that one process imports for all.
+NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+
 PATH = re.compile(r"(?<==)/[\w./-]+")  # an absolute path, as the value of a setting
 
 # Seconds on a CPU: the smallest model on a few hundred generated documents.
@@ -81,8 +84,8 @@ def command(
         fresh: start a new Python, which has imported nothing.
         environment: variables beside those of this process, such as a PYTHONPATH of other rooms.
     """
-    given = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    ours = words[0].split(".")[0] in ("bertinchamps", "benchmarks")
+    given = {**os.environ, "OMP_NUM_THREADS": "1", **NO_HUB, **environment}
+    ours = words[0].split(".")[0] in ("bertinchamps", "benchmarks", "torch")
     if ours and not fresh:  # a PYTHONPATH may have other rooms, so libraries alone are imported before
         return run(words, cwd, given, stdin or "", TIMEOUT, rooms="PYTHONPATH" not in environment)
     return subprocess.run(
@@ -99,7 +102,7 @@ def command(
 
 def started(*words: str, cwd: Path, stdout: Path | None = None) -> Fork:
     """Begin such a command, and do not wait for its end; its standard output may go to a file or a named pipe."""
-    given = {**os.environ, "OMP_NUM_THREADS": "1"}
+    given = {**os.environ, "OMP_NUM_THREADS": "1", **NO_HUB}
     return process_for(given).start(words, cwd, given, stdout=stdout)
 
 

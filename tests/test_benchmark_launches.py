@@ -88,6 +88,7 @@ def test_what_binds_is_the_larger_of_launching_and_working() -> None:
     assert many["compiled"]["mfu_at_most"] == pytest.approx(40 / working)
 
 
+@pytest.mark.long
 def test_an_update_is_counted_eager_and_compiled(tmp_path: Path) -> None:
     output, figure = tmp_path / "launches.json", tmp_path / "launches.png"
     words = ["--archs", "tiny", "--micro-batches", "8", "512", "--vocabulary=300"]

@@ -171,6 +171,7 @@ def test_settings_reach_our_rows_and_overrule_the_options() -> None:
         )
 
 
+@pytest.mark.long
 def test_a_start_is_timed_to_help_and_to_the_first_update(tmp_path: Path) -> None:
     output, figure = tmp_path / "startup.json", tmp_path / "startup.png"
     words = ["--repeats=1", "--commands", "prepare", "--compile", "off", "--arch=tiny", "--micro-batch=4"]

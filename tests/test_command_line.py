@@ -25,7 +25,7 @@ from bertinchamps.command_line.readable import readable
 from bertinchamps.composing import compose, configuration
 from bertinchamps.errors import OutOfMemory
 from bertinchamps.schemas import COMMANDS
-from support import QUICK, command
+from support import NO_HUB, QUICK, command
 
 CONFIGS: list[object] = []
 
@@ -305,7 +305,7 @@ def test_prepare_builds_what_pretraining_finds(tmp_path: Path) -> None:
 
 
 def test_the_hub_out_of_reach_is_one_readable_message(tmp_path: Path) -> None:
-    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "BERTINCHAMPS_CACHE": str(tmp_path / "cache")}
+    closed = {**NO_HUB, "BERTINCHAMPS_CACHE": str(tmp_path / "cache")}
     result = command("bertinchamps.pretrain", "+budget=24h", cwd=tmp_path, **closed)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr

@@ -450,6 +450,7 @@ def test_the_parent_of_the_stages_does_not_import_torch(place: Place) -> None:
     assert ran.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.long
 def test_the_rehearsal_runs_every_stage(tmp_path: Path) -> None:
     words = [str(SCRIPT), "--rehearse", f"--out={tmp_path / 'out'}", f"--work={tmp_path / 'work'}"]
     ran = run(words, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"}, "", timeout=550, rooms=False)

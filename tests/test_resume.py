@@ -88,6 +88,7 @@ def _updates_seen(process: Fork, file: Path, before: int) -> int:
     raise AssertionError("the run ended before it made an update")
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_and_resumed_gives_the_same_losses(
     quick_run: Callable[..., Path], tmp_path: Path
 ) -> None:

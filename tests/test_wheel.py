@@ -10,6 +10,7 @@ from pathlib import Path
 from support import QUICK, ROOT, command
 
 
+@pytest.mark.long
 def test_a_wheel_pretrains_in_an_empty_directory(tmp_path: Path) -> None:
     subprocess.run(
         [

@@ -199,6 +199,7 @@ def test_the_other_process_ends_with_the_reader(notes: list[Path]) -> None:
     wait_until(lambda: not process.is_alive())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [WINDOW, 1_000_000])  # into a pipe as a whole, and in parts
 def test_a_process_that_was_killed_is_reported(notes: list[Path], size: int) -> None:
     corpus = opened(configured(notes, "files"))

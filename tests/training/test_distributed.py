@@ -125,6 +125,7 @@ def assert_same(run: Path, reference: Path) -> None:
     assert scores["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("processes", "data"), [(2, []), (3, []), (2, ["data.online=true"])], ids=str)
 def test_any_number_of_processes_gives_the_losses_of_one(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int, data: list[str]
@@ -142,6 +143,7 @@ def test_any_number_of_processes_gives_the_losses_of_one(
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_two_processes_finetune_as_one_does(start: Start, tmp_path: Path) -> None:
     scratch = ["model=scratch", "arch=tiny", "tokenizer.vocab_size=300", "tokenizer.min_frequency=1"]
     small = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=48", "head=nested"]
@@ -185,6 +187,7 @@ def test_no_thread_of_gloo_outlives_the_work(start: Start, tmp_path: Path) -> No
         assert "gloo" not in threads
 
 
+@pytest.mark.long
 def test_stopped_by_a_signal_and_resumed_on_another_number(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path
 ) -> None:
@@ -228,6 +231,7 @@ def test_a_dead_process_ends_the_job(start: Start, tmp_path: Path, rank: int) ->
         assert f"The weights after update {done} are in a checkpoint" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("processes", "rank"), [(3, 2), (2, 0)])
 def test_torchrun_brings_a_job_back(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int, rank: int
