@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.pretraining_facts import in_a_cell, in_a_sentence, seen
 from bertinchamps.data.statistics import report
 from bertinchamps.schemas import PrepareConfig
+from real import real
 
 LONG = (
     "Si vous avez pris plus de ce médicament que vous n'auriez dû , parlez-en à votre médecin ou pharmacien ."
@@ -338,24 +337,10 @@ def test_a_digest_knows_lines_and_tells_no_word() -> None:
     assert len(digest) == 32
 
 
-@pytest.fixture
-def real_file() -> Callable[[str], Path]:
-    def find(name: str) -> Path:
-        default = Path(__file__).parents[2] / ".." / "shared" / "data"
-        file = Path(os.environ.get("BERTINCHAMPS_DATA", default)) / name
-        if not file.is_file():
-            pytest.skip(f"no real data: {file} is absent (set BERTINCHAMPS_DATA)")
-        return file
-
-    return find
-
-
 @pytest.mark.real_data
-def test_leaflets_hold_set_phrases_of_the_test_split_of_emea(real_file: Callable[[str], Path]) -> None:
-    leaflets, quaero = (
-        real_file("fr_text/e3c_fr_layer3.jsonl.zst"),
-        real_file("quaero/QUAERO_FrenchMed_brat.zip"),
-    )
+def test_leaflets_hold_set_phrases_of_the_test_split_of_emea() -> None:
+    leaflets = real("fr_text") / "e3c_fr_layer3.jsonl.zst"
+    quaero = real("quaero") / "QUAERO_FrenchMed_brat.zip"
     nodes = [{"name": "overlap", "files": [f"{quaero}::test/EMEA/*.txt"], "action": "cut"}]
     source = build_source({"name": "files", "files": [str(leaflets)]})
     documents, counts = clean(source.sample(5_000_000), nodes)

@@ -31,6 +31,7 @@ from bertinchamps.data.sources.readers import records
 from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.opening import Progress
+from real import real
 
 SECRET = "Madame Confidentielle"
 TEXTS = ["L'été à la mer.", 'Il dit : « Où ? », "là", et rit.', "Œuvre ; 500 µg à 39 °C", "Fin."]
@@ -669,10 +670,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
 
 @pytest.mark.real_data
 def test_real_corpora() -> None:
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("BERTINCHAMPS_DATA", default)) / "fr_text"
-    if not folder.is_dir():
-        pytest.skip(f"no real corpora: {folder} is absent (set BERTINCHAMPS_DATA)")
+    folder = real("fr_text")
     source = FilesSource(str(folder / "*.jsonl.zst"))
     source.check()
     held_out = FilesSource(

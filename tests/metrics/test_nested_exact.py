@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -16,6 +15,7 @@ from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.nested_exact import match, nested_exact_scores
 from bertinchamps.spans import flatten
+from real import real
 
 # Each type of error that BRATeval could treat in its own way. What it printed for these two folders is below: the
 # methods of READ-BioMed/brateval's CompareEntities and of what it calls that read, match, count and rate entities,
@@ -158,10 +158,7 @@ def test_order_decides_nothing(corpus: tuple[list[AnnotatedText], list[Annotated
     ],
 )
 def test_the_ceiling_of_flat_predictions_on_quaero(corpus: str, line: str, tmp_path: Path) -> None:
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    archive = Path(os.environ.get("BERTINCHAMPS_DATA", default)) / "quaero" / "QUAERO_FrenchMed_brat.zip"
-    if not archive.exists():
-        pytest.skip(f"no QUAERO corpus: {archive} is absent (set BERTINCHAMPS_DATA)")
+    archive = real("quaero") / "QUAERO_FrenchMed_brat.zip"
     with zipfile.ZipFile(archive) as opened:
         part = f"QUAERO_FrenchMed/corpus/test/{corpus}/"
         opened.extractall(tmp_path, [name for name in opened.namelist() if name.startswith(part)])

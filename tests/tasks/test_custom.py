@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real import real
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.readers import custom, readers
 from bertinchamps.tasks.splits import label_names
+from real import real
 
 SECRET = "Madame Confidentielle"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from formats.xmi_files import BEGIN, annotation, sofa
-from real import real
 
 from bertinchamps.contract import SPLITS, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.examples import read_examples
 from bertinchamps.tasks.readers import readers
 from perfect import scored_by_itself
+from real import real
 from support import composed
 
 LAYERS = {"by_hand": "data_annotation/French/layer1", "by_dictionary": "data_annotation/French/layer2",

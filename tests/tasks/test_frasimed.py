@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from real import real
 
 from bertinchamps.contract import SPLITS, AnnotatedText, Entity
 from bertinchamps.errors import UserError
@@ -14,6 +13,7 @@ from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.tasks.examples import read_examples
 from bertinchamps.tasks.readers import readers
 from perfect import scored_by_itself
+from real import real
 from support import composed
 
 CASE = "Fumeur. Un carcinome du rein.\n"

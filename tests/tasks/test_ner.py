@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real import real
 
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.tasks.formats import brat, conll
@@ -17,6 +16,7 @@ from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.tagging.columns import tagged
 from perfect import predictions, recognition, scored_by_itself
+from real import real
 
 WORDS = st.sampled_from(
     ["Dr", ".", "Martin", "aujourd'hui", "10,5", "mg/j", "d'", "!", "SpO2", "co-tri", "a\u200b", "…"]

@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from real import real
 
 from bertinchamps.contract import SPLITS, AnnotatedText, Entity
 from bertinchamps.errors import UserError
@@ -15,6 +14,7 @@ from bertinchamps.tasks.examples import read_examples
 from bertinchamps.tasks.formats import brat
 from bertinchamps.tasks.readers import Combined, readers
 from bertinchamps.tasks.readers.releases import Release
+from real import real
 from support import composed
 
 NAME = "QUAERO_FrenchMed_brat.zip"

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
@@ -153,7 +154,7 @@ class MaskedLanguageModeling(Objective):
         The blocks are spread evenly over the split, whose documents may be sorted in some way.
         """
         loss = correct = targets = 0.0
-        spread = np.linspace(0, len(self.corpus.held_out) - 1, self._evaluation_blocks).astype(np.int64)
+        spread = self._spread_over_held_out(self._evaluation_blocks)
         for start in range(0, len(spread), EVALUATION_BATCH):
             indices = spread[start : start + EVALUATION_BATCH]
             ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
@@ -163,6 +164,10 @@ class MaskedLanguageModeling(Objective):
             correct += float((logits.argmax(-1) == labels).sum())
             targets += float((labels != IGNORED).sum())
         return {"loss": loss / targets, "accuracy": correct / targets}
+
+    def _spread_over_held_out(self, blocks: int) -> NDArray[np.int64]:
+        """Indices of so many held-out blocks, at even distances."""
+        return np.linspace(0, len(self.corpus.held_out) - 1, blocks).astype(np.int64)
 
     def _masked_logits(
         self, model: nn.Module, ids: Tensor, positions: Tensor, masking: Masking

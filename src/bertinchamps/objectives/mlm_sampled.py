@@ -127,8 +127,8 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
     ) -> None:
         masks = (mask_rate, whole_word, final_mask_rate, mask_stages)
         super().__init__(corpus, seed, evaluation_blocks, device, arch, *masks)
-        blocks = np.linspace(0, len(corpus.held_out) - 1, min(BLOCKS_COUNTED, len(corpus.held_out)))
-        seen = corpus.held_out.read(blocks.astype(np.int64)).reshape(-1)
+        blocks = self._spread_over_held_out(min(BLOCKS_COUNTED, len(corpus.held_out)))
+        seen = corpus.held_out.read(blocks).reshape(-1)
         counts = np.bincount(seen, minlength=corpus.vocabulary.size)
         self._candidates = Candidates(counts, frequent, drawn, seed, device)
 

@@ -10,7 +10,7 @@ import pytest
 
 def real(name: str) -> Path:
     """A folder of the real data; the test is skipped where it is absent."""
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
+    default = Path(__file__).parents[1] / ".." / "shared" / "data"
     folder = Path(os.environ.get("BERTINCHAMPS_DATA", default)) / name
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is absent (set BERTINCHAMPS_DATA)")
