@@ -14,7 +14,7 @@ test: $(VENV)/ready lint
 	$(RUN) -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/ready
-	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff check --no-cache .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 

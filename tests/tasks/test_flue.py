@@ -9,11 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from real import real
 
 from bertinchamps.contract import LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.readers import readers
+from real import real
 
 SECRET = "Madame Confidentielle"
 PAWSX = {

@@ -12,11 +12,11 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real import real
 
 from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.tagging.sentences import ROW, STRETCH, SYMBOLS, _french, sentences
+from real import real
 
 CHARACTERS = "_!?=(\"*☐,.…-'/|~#•💊"
 WORDS = st.sampled_from(["Nom", "fin.", "Suite", "12", ":", "(a)", "aujourd'hui", "Dr", "\n", "oui !"])
