@@ -29,8 +29,9 @@ def corpus(arguments: argparse.Namespace, folder: Path) -> list[str]:
         from bertinchamps.tasks.formats import spans_jsonl
 
         spans_jsonl.write(folder / "train.jsonl", documents(arguments.sentences))
-        return ["task=ner", setting("task.train", folder / "train.jsonl")]
-    return ["task=quaero_emea", setting("task.path", arguments.data)] if arguments.data else []
+        return ["task=ner", "recipe=entities_paper", setting("task.train", folder / "train.jsonl")]
+    words = ["task=quaero_emea", "recipe=entities_paper"]
+    return [*words, setting("task.path", arguments.data)] if arguments.data else []
 
 
 def shared(arguments: argparse.Namespace) -> list[str]:
@@ -64,6 +65,12 @@ def refuse_unequal(config: FinetuneConfig) -> None:
     rules = (
         ("head", config.head, config.head == "flat", "only tags can be learnt by both sides: flat"),
         ("optim", config.optim["name"], config.optim["name"] == "adamw", "both sides use adamw"),
+        (
+            "optim.learning_rate",
+            "null",
+            config.optim["learning_rate"] is not None,
+            "both sides are given a number",
+        ),
         ("budget", limits, limits == ["epochs"], "both sides count in epochs only"),
         ("batch.ramp", config.batch.ramp, config.batch.ramp == 0, "the peer has no ramp: 0"),
     )

@@ -18,7 +18,7 @@ SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
-    if file.parent.name not in ("cluster", "data", "task")
+    if file.parent.name not in ("cluster", "data", "recipe", "task")
 )
 
 
@@ -65,8 +65,17 @@ def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path:
     assert len(found) == (0 if name == "demo" else 1)
 
 
+@pytest.mark.parametrize("corpus", ["emea", "medline", "both"])
+def test_quaero_has_what_scored_best_and_the_papers_recipe_beside_it(corpus: str) -> None:
+    words = f"task=quaero_{corpus}"
+    best, paper = (composed(words, *more, command="finetune") for more in ([], ["recipe=entities_paper"]))
+    assert (best.head, best.optim["learning_rate"]) == ("nested", None)
+    assert (paper.head, paper.optim["learning_rate"], paper.task) == ("flat", 1e-4, best.task)
+    assert composed(words, "head=flat", "budget.epochs=3", command="finetune").head == "flat"
+
+
 def test_the_tasks_have_the_papers_settings() -> None:
-    quaero = composed("task=quaero_emea", command="finetune")
+    quaero = composed("task=quaero_emea", "recipe=entities_paper", command="finetune")
     assert quaero.optim == {
         "name": "adamw", "learning_rate": 1e-4, "weight_decay": 0.01, "betas": [0.9, 0.999], "epsilon": 1e-8,
     }  # fmt: skip

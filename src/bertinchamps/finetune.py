@@ -59,7 +59,7 @@ def train(config: FinetuneConfig, examples: Examples, run: Run, processes: Proce
     """Train until the budget ends; score dev and test with the weights that were best on dev, once."""
     runtime = build_runtime(config.runtime, processes)
     processes.from_first(lambda: prepare_tokenizer(config, run, examples.texts()))
-    problem = FineTuning(config, examples, run, runtime.device)
+    problem = FineTuning(config, examples, run, runtime)
     selection = partial(Selection, config.selection, problem.metric)
     with assemble(config, problem, runtime, run, selection, processes) as training:
         training.fit()

@@ -209,6 +209,18 @@ class SelectionConfig:
 
 
 @dataclass
+class DistillationConfig:
+    """A student with head=nested learns the mean probabilities that fine-tuned models give to spans."""
+
+    teachers: list[str] = knob([], "fine-tuned models with head=nested and the task's labels; []: none")
+    weight: float = knob(
+        0.5, "the teachers' share of the targets on labelled texts; the labels have the rest"
+    )
+    files: list[str] = knob([], "texts without labels that the teachers label; PATH or PATH::PART")
+    passages: int = knob(2_000, "at most so many passages of those texts, of about ten sentences each")
+
+
+@dataclass
 class FinetuneConfig:
     """Settings of `python -m bertinchamps.finetune`."""
 
@@ -227,6 +239,7 @@ class FinetuneConfig:
     gradient_clipping: float | None = knob(1.0, "largest norm of an update's gradient; null: no clipping")
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")

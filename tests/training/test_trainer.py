@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ import torch._dynamo
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
+from bertinchamps.errors import UserError
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.hook import Hook
-from bertinchamps.training.optim import optimizer_problems, optimizers
+from bertinchamps.training.optim import RATE_TIMES_WIDTH, optimizer_problems, optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import NonFiniteLoss, Update
@@ -207,6 +209,18 @@ def test_every_optimizer_decays_matrices_only_and_resumes(name: str) -> None:
     trained(twin, twin_optimizer, 3)
     for a, b in zip(model.parameters(), twin.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_rate_by_width_is_that_of_the_encoders_hidden_size(name: str) -> None:
+    model = nn.Sequential(nn.Embedding(8, 4), nn.ModuleList([nn.Linear(4, 4)]))
+    with pytest.raises(UserError, match="learning_rate=null: Sequential has no hidden size; give a rate"):
+        optimizers.build(name, model=model, learning_rate=None)
+    model[0].config = SimpleNamespace(hidden_size=256)
+    optimizer = optimizers.build(name, model=model, learning_rate=None)
+    assert optimizer.param_groups[-1]["base_lr"] == RATE_TIMES_WIDTH / 256
+    assert optimizer_problems(name, {"learning_rate": None}) == []
+    assert "matrix_learning_rate" in optimizer_problems("muon", {"matrix_learning_rate": None})[0]
 
 
 def test_mistakes_in_an_optimizers_settings_are_named() -> None:

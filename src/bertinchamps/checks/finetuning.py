@@ -13,11 +13,12 @@ from bertinchamps.model.architecture import arch_problems
 from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
 from bertinchamps.registry import closest
 from bertinchamps.schemas import FinetuneConfig, named
+from bertinchamps.tasks.distillation import teacher_problems
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.tagging.representations import representations
+from bertinchamps.tasks.tagging.representations import is_soft, representations
 from bertinchamps.training.checkpoint import refuse_damaged
 
 
@@ -29,6 +30,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *_model_problems(config),
         *training_problems(config),
         *_number_problems(config),
+        *_distillation_problems(config),
     ]
 
 
@@ -87,6 +89,31 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
     )
 
 
+def _distillation_problems(config: FinetuneConfig) -> list[str]:
+    choice, task = config.distillation, config.task.get("name")
+    found = broken(
+        ("distillation.weight", choice.weight, 0 <= choice.weight <= 1, "from 0 to 1"),
+        ("distillation.passages", choice.passages, choice.passages >= 1, "must be at least 1"),
+        (
+            "distillation.files",
+            choice.files,
+            not choice.files or bool(choice.teachers),
+            "nobody labels them: name distillation.teachers",
+        ),
+    )
+    if not choice.teachers or readers.problems(*named(config.task)):
+        return found
+    if kinds.build(readers.build(**config.task).kind).has_heads:
+        if config.head in representations.names() and not is_soft(config.head):
+            found.append(
+                f"distillation.teachers: they give probabilities to spans, which head={config.head} does not learn; "
+                "use head=nested"
+            )
+    else:
+        found.append(f"distillation.teachers: task={task} has no spans; only entities are distilled so far")
+    return found
+
+
 def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) -> None:
     """Refuse examples or an encoder that cannot be used, before a directory is made.
 
@@ -94,6 +121,7 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
         UserError: every mistake, a line each.
     """
     found = examples.kind.example_problems(examples.splits, examples.labels)
+    found += teacher_problems(config.distillation, examples.labels)
     if encoder != SCRATCH:
         try:
             refuse_damaged(Path(encoder))

@@ -19,6 +19,7 @@ from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.tasks.distillation import Teachers, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
 from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.splits import label_lines
@@ -27,6 +28,7 @@ from bertinchamps.training.clock import Spent
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import read_facts
+from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.settings import settings_but_the_seed
 
 
@@ -37,19 +39,24 @@ class FineTuning(Problem):
         config: the settings.
         examples: the examples and their kind.
         run: the run's directory, which holds the tokenizer of a model from scratch.
-        device: of the model.
+        runtime: device and precision of the model, and of teachers.
 
     Attributes:
         metric: the dev score that selects the weights.
     """
 
-    def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, device: torch.device) -> None:
+    def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, runtime: Runtime) -> None:
         self._began = time.perf_counter()
         self._config, self._examples, self._kind = config, examples, examples.kind
         self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
-        predictor = self._kind.build_predictor(self.facts, self._tokenizer, config.batch.evaluation, device)
-        self._task = self._kind.build_task(examples.splits, predictor, config.batch, config.seed)
+        batch, evaluated = config.batch, config.batch.evaluation
+        predictor = self._kind.build_predictor(self.facts, self._tokenizer, evaluated, runtime.device)
+        self._teachers, lessons = None, None
+        if config.distillation.teachers:
+            self._teachers = Teachers(config.distillation, evaluated, runtime)
+            lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
+        self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
         self.tokens_per_position = config.max_length
@@ -133,6 +140,7 @@ class FineTuning(Problem):
             "model_label": self._config.label or self._model_label(started["encoder"]),
             "parameters": training.parameters,
             "seed": self._config.seed,
+            "learning_rate": trainer.optimizer.param_groups[0]["base_lr"],
             "settings": {"model": started["encoder"], **settings},
             "command": started["command"],
             "versions": {"python": started["python"], **started["versions"]},
@@ -153,7 +161,20 @@ class FineTuning(Problem):
             "pretraining_saw": self._seen,
             "scores": scores,
             "subtasks": by_subtask,
+            **self._of_teachers(),
         }
+
+    def _of_teachers(self) -> dict[str, Any]:
+        """The teachers and the scores of their mean probabilities, where there are teachers."""
+        if self._teachers is None:
+            return {}
+        splits = self._examples.splits
+        scores = {
+            split: self._task.scores(split, self._teachers.label(splits[split]))
+            for split in ("dev", "test")
+            if split in splits
+        }
+        return {"teachers": {"models": list(self._config.distillation.teachers), "scores": scores}}
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Write the predictions of all splits; return the scores of dev and test, and the results of each subtask."""
@@ -200,6 +221,8 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     yield from _scores_of("", results["scores"])
     for title, of_subtask in results.get("subtasks", {}).items():  # results of earlier versions have none
         yield from _scores_of(f" ({title})", of_subtask["scores"])
+    if "teachers" in results:
+        yield from _scores_of(" (the teachers together)", results["teachers"]["scores"])
     yield f"results    {folder / 'results.json'}"
     yield f"predicted  {folder / 'predictions'}"
     yield f"model      {folder / 'model'}"

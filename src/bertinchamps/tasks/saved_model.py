@@ -76,10 +76,20 @@ def model_folder(config: PredictConfig) -> Path:
         if run is None:
             raise UserError(f"model=last: no finished fine-tuning run in {config.runs_dir}; give model=RUN")
         return run / "model"
-    folder = Path(config.model).expanduser()
+    try:
+        return folder_of(config.model)
+    except UserError as error:
+        raise UserError(f"model={error}") from error
+
+
+def folder_of(name: str) -> Path:
+    """The directory of a fine-tuned model, given as that directory or as its run's.
+
+    Raises:
+        UserError: no fine-tuned model is there.
+    """
+    folder = Path(name).expanduser()
     for candidate in (folder / "model", folder):
         if (candidate / FILE).is_file():
             return candidate
-    raise UserError(
-        f"model={config.model}: no model that finetune made (no {FILE}, and no model/{FILE} there)"
-    )
+    raise UserError(f"{name}: no model that finetune made (no {FILE}, and no model/{FILE} there)")

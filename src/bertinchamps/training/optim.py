@@ -28,19 +28,48 @@ class Optimizer(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
+RATE_TIMES_WIDTH = (
+    0.1  # of learning_rate=null: 4e-4 for a hidden size of 256, 1.3e-4 for 768 (docs/results.md)
+)
 optimizers: Registry[Optimizer] = Registry("optimizer", "optim")
 
 
 @optimizers.register("adamw")
 def adamw(
     model: nn.Module,
-    learning_rate: float = 1e-3,
+    learning_rate: float | None = 1e-3,
     weight_decay: float = 0.01,
     betas: Iterable[float] = (0.9, 0.98),
     epsilon: float = 1e-12,
 ) -> Optimizer:
-    """AdamW (Loshchilov and Hutter, 2019), fused, without decay on biases, norms and other vectors."""
-    return _adamw(list(model.parameters()), learning_rate, weight_decay, betas, epsilon)
+    """AdamW (Loshchilov and Hutter, 2019), fused, without decay on biases, norms and other vectors.
+
+    Args:
+        model: whose parameters are trained.
+        learning_rate: None: RATE_TIMES_WIDTH / hidden size, because the best rate of fine-tuning falls with the width
+            (as Adam's rate of hidden matrices in μP: Yang et al., 2022).
+        weight_decay: decoupled decay, for matrices only.
+        betas: of the running means.
+        epsilon: added to the root of the second mean.
+
+    Raises:
+        UserError: `learning_rate` is None, and the model has no configuration with a hidden size.
+    """
+    rate = rate_by_width(model) if learning_rate is None else learning_rate
+    return _adamw(list(model.parameters()), rate, weight_decay, betas, epsilon)
+
+
+def rate_by_width(model: nn.Module) -> float:
+    """The learning rate for fine-tuning an encoder of transformers, by its hidden size.
+
+    Raises:
+        UserError: no part of the model has a configuration with a hidden size.
+    """
+    for part in model.modules():
+        width = getattr(getattr(part, "config", None), "hidden_size", None)
+        if width:
+            return float(RATE_TIMES_WIDTH / width)
+    raise UserError(f"optim.learning_rate=null: {type(model).__name__} has no hidden size; give a rate")
 
 
 @optimizers.register("muon")
@@ -48,7 +77,7 @@ def muon(
     model: nn.Module,
     matrix_learning_rate: float = 0.006,
     momentum: float = 0.95,
-    learning_rate: float = 5e-3,
+    learning_rate: float | None = 5e-3,
     weight_decay: float = 0.01,
     betas: Iterable[float] = (0.9, 0.98),
     epsilon: float = 1e-8,
@@ -60,7 +89,7 @@ def muon(
         matrix_learning_rate: Muon's learning rate, scaled by 0.2 sqrt(max(rows, columns)) for each matrix. So scaled,
             Muon's updates are as large as AdamW's at the same rate (Liu et al., 2025).
         momentum: Nesterov momentum of Muon.
-        learning_rate: AdamW's rate.
+        learning_rate: AdamW's rate; None: as for `adamw`.
         weight_decay: decoupled decay, for matrices only.
         betas: AdamW's.
         epsilon: AdamW's.
@@ -77,7 +106,8 @@ def muon(
         )
     rest = [p for p in model.parameters() if id(p) not in chosen]
     matrix_part = Muon(matrices, matrix_learning_rate, momentum, weight_decay)
-    return CombinedOptimizer([matrix_part, _adamw(rest, learning_rate, weight_decay, betas, epsilon)])
+    rate = rate_by_width(model) if learning_rate is None else learning_rate
+    return CombinedOptimizer([matrix_part, _adamw(rest, rate, weight_decay, betas, epsilon)])
 
 
 def _weights_of_layers(model: nn.Module) -> Iterator[torch.Tensor]:
@@ -96,8 +126,9 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
         return problems
     for key, value in settings.items():
         numbers = value if isinstance(value, list) else [value]
-        if key.endswith("learning_rate") and not 0 < value < math.inf:
-            problems.append(f"optim.{key}={value}: must be a number above 0")
+        if key.endswith("learning_rate"):
+            if value is not None and not 0 < value < math.inf:
+                problems.append(f"optim.{key}={value}: must be a number above 0")
         elif not all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers):
             problems.append(f"optim.{key}={value}: must be a number of at least 0")
     betas = settings.get("betas", [0.9, 0.98])

@@ -54,13 +54,12 @@ def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
     Examples are identified by fingerprint and the encoder by what `model` resolved to, so their paths are left out.
 
     Args:
-        config: the content of a config.yaml.
+        config: the content of a config.yaml, which an earlier version may have written: a list without entries and
+            `distillation` without teachers are left out, because earlier versions did not have them.
     """
-    return {
-        key: value
-        for key, value in settings_of(config).items()
-        if key not in ("seed", "model") and not key.startswith("task.") and value != []
-    }
+    taught = (config.get("distillation") or {}).get("teachers")
+    left_out = ("seed", "model", "task", *(() if taught else ("distillation",)))
+    return {key: value for key, value in _without(settings_of(config), left_out).items() if value != []}
 
 
 def _without(flat: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

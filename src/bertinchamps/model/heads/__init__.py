@@ -12,12 +12,25 @@ A downstream head is a `torch.nn.Module` that is built on an `EncoderSource` by 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from bertinchamps.model.trained_rows import whole_embedding
 from bertinchamps.registry import Registry
+
+
+class WordSubwords(NamedTuple):
+    """Where the words of some windows are among their subwords; [B, W], 0 beyond a window's last word.
+
+    Attributes:
+        first: index of each word's first subword.
+        last: index of each word's last subword.
+    """
+
+    first: torch.Tensor
+    last: torch.Tensor
 
 
 class DownstreamModel(nn.Module):

@@ -16,7 +16,7 @@ from transformers.utils.generic import can_return_tuple
 from bertinchamps.model import losses
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import DownstreamModel, heads
+from bertinchamps.model.heads import DownstreamModel, WordSubwords, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 
@@ -67,8 +67,8 @@ class FlatTagger(DownstreamModel):
     def forward(
         self,
         inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_subwords: torch.Tensor,  # [B, W]
+        words: WordSubwords,
     ) -> torch.Tensor:  # [B, W, C]
         """Logits of each word."""
         logits = self.model(**inputs).logits
-        return logits.gather(1, first_subwords[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
+        return logits.gather(1, words.first[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import DownstreamModel, heads
+from bertinchamps.model.heads import DownstreamModel, WordSubwords, heads
 
 HEAD_FILE = "head.safetensors"
 ROLE_SIZE = 128  # D
@@ -71,9 +71,30 @@ class SpanScorer(nn.Module):
         return scores
 
 
+def mean_of_subwords(hidden: torch.Tensor, words: WordSubwords) -> torch.Tensor:  # [B, S, H] -> [B, W, H]
+    """The mean of the hidden states of each word's subwords: medical endings (-ite, -ose) are in the last ones."""
+
+    def at(places: torch.Tensor) -> torch.Tensor:
+        return sums.gather(1, places[:, :, None].expand(-1, -1, hidden.shape[-1]))
+
+    sums = nn.functional.pad(hidden.float().cumsum(1), (0, 0, 1, 0))  # [B, S + 1, H]
+    counts = words.last + 1 - words.first
+    return ((at(words.last + 1) - at(words.first)) / counts[:, :, None]).to(hidden.dtype)
+
+
+def first_subword(hidden: torch.Tensor, words: WordSubwords) -> torch.Tensor:  # [B, S, H] -> [B, W, H]
+    """The hidden state of each word's first subword."""
+    return hidden.gather(1, words.first[:, :, None].expand(-1, -1, hidden.shape[-1]))
+
+
+# What stands for a word, by its mark in the head's file; a file of an earlier version has no mark.
+WORD_VECTORS = {"mean": mean_of_subwords, None: first_subword}
+MARK = "word_vectors"
+
+
 @heads.register("nested")
 class NestedTagger(DownstreamModel):
-    """An encoder and a `SpanScorer` over the hidden states of each word's first subword."""
+    """An encoder and a `SpanScorer` over a vector for each word: the mean of its subwords' hidden states."""
 
     def __init__(self, source: EncoderSource, classes: Sequence[str]) -> None:
         super().__init__()
@@ -81,27 +102,36 @@ class NestedTagger(DownstreamModel):
         self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
         dropout = 0.0 if source.dropout is None else source.dropout
         self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
+        self._mark: str | None = "mean"
         if source.with_head:
-            self.head.load_state_dict(_head_weights(Path(source.name) / HEAD_FILE))
+            weights, self._mark = _head_of(Path(source.name) / HEAD_FILE)
+            self.head.load_state_dict(weights)
 
     def forward(
         self,
         inputs: Mapping[str, torch.Tensor],  # input_ids [B, S] and what goes with them
-        first_subwords: torch.Tensor,  # [B, W]
+        words: WordSubwords,
     ) -> torch.Tensor:  # [B, W, W, L]
         """Scores of each span from word i to word j, both included."""
         hidden = self.model(**inputs).last_hidden_state
-        words = hidden.gather(1, first_subwords[:, :, None].expand(-1, -1, hidden.shape[-1]))
-        return cast(torch.Tensor, self.head(words))
+        return cast(torch.Tensor, self.head(WORD_VECTORS[self._mark](hidden, words)))
 
     def save_head(self, folder: Path) -> None:
         """Write the head beside the encoder; NOTICE is the class in config.json."""
-        save_file(self.head.state_dict(), folder / HEAD_FILE)
+        metadata = None if self._mark is None else {MARK: self._mark}
+        save_file(self.head.state_dict(), folder / HEAD_FILE, metadata)
 
 
-def _head_weights(file: Path) -> dict[str, torch.Tensor]:
+def _head_of(file: Path) -> tuple[dict[str, torch.Tensor], str | None]:
+    """The weights of a saved head, and the mark of its word vectors."""
     try:
-        return load_file(file)
+        with safe_open(file, framework="pt") as opened:
+            mark = (opened.metadata() or {}).get(MARK)
+        if mark not in WORD_VECTORS:
+            raise UserError(
+                f"{file}: {MARK} {mark!r} is of a later version of bertinchamps; update bertinchamps"
+            )
+        return load_file(file), mark
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             f"{file}: missing or damaged ({type(error).__name__}); a nested head is kept there"

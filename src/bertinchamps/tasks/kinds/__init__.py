@@ -21,6 +21,7 @@ from bertinchamps.registry import Registry
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
+from bertinchamps.tasks.tagging.lessons import Lessons
 
 BySplit = Mapping[str, list[Any]]  # by split; all of one record type
 
@@ -97,8 +98,15 @@ class Kind(Protocol):
     ) -> Predictor:
         """The predictor of such a model; `batch` windows or texts go through the model at once."""
 
-    def build_task(self, splits: BySplit, predictor: Any, batch: FinetuneBatchConfig, seed: int) -> KindTask:
-        """The task that the trainer trains."""
+    def build_task(
+        self,
+        splits: BySplit,
+        predictor: Any,
+        batch: FinetuneBatchConfig,
+        seed: int,
+        lessons: Lessons | None = None,
+    ) -> KindTask:
+        """The task that the trainer trains; only kinds with heads get lessons."""
 
     def write_split(self, folder: Path, task: Any, split: str, predicted: Any) -> None:
         """Write the predictions of a split into a folder that exists."""

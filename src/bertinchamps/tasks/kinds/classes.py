@@ -16,6 +16,7 @@ from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
+from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.texts.classification import TextClassification
 from bertinchamps.tasks.texts.predictor import TextPredictor
 from bertinchamps.tasks.texts.targets import (
@@ -71,8 +72,14 @@ class TextKind:
         return TextPredictor(target_type, facts.labels, tokenizer, facts.max_length, batch, device)
 
     def build_task(
-        self, splits: BySplit, predictor: TextPredictor, batch: FinetuneBatchConfig, seed: int
+        self,
+        splits: BySplit,
+        predictor: TextPredictor,
+        batch: FinetuneBatchConfig,
+        seed: int,
+        lessons: Lessons | None = None,
     ) -> TextClassification:
+        del lessons  # refused by checks/finetuning.py: no spans
         return TextClassification(splits, predictor, batch, seed)
 
     def write_split(

@@ -19,6 +19,7 @@ from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.inputs import ID, Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.tagging.columns import tagged
+from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
 from bertinchamps.tasks.tagging.representations import representations
@@ -64,9 +65,14 @@ class Entities:
         return EntityPredictor(representation, subwords, tokenizer.pad_token_id, batch, device)
 
     def build_task(
-        self, splits: BySplit, predictor: EntityPredictor, batch: FinetuneBatchConfig, seed: int
+        self,
+        splits: BySplit,
+        predictor: EntityPredictor,
+        batch: FinetuneBatchConfig,
+        seed: int,
+        lessons: Lessons | None = None,
     ) -> EntityRecognition:
-        return EntityRecognition(splits, predictor, batch, seed)
+        return EntityRecognition(splits, predictor, batch, seed, lessons)
 
     def write_split(
         self, folder: Path, task: EntityRecognition, split: str, predicted: Sequence[AnnotatedText]

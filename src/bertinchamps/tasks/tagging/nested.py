@@ -1,11 +1,10 @@
-"""Nested entities: labels for each span of words. B windows, W words, L labels."""
+"""Nested entities: labels for each span of words, with probabilities. B windows, W words, L labels."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +24,14 @@ class Nested:
 
     Args:
         labels: types of entities, in a stable order.
+        least_logit: spans with a lower logit are not looked at; 0 keeps what is more likely an entity than not.
     """
 
     metric = "nested_exact_f1"
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], least_logit: float = 0.0) -> None:
         self.labels = self.classes = tuple(labels)
+        self._least_logit = least_logit
         self._index = {label: index for index, label in enumerate(labels)}
 
     def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
@@ -59,20 +60,26 @@ class Nested:
         return Kept(list(kept), lost)
 
     def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
-        """Rows (first word, last word, label) [entities, 3], after a row with the number of words."""
-        rows = [(len(window.words), 0, 0)]
+        """Rows (first word, last word, label, probability) [entities, 4], after a row with the number of words."""
+        return self.soft_targets([Found(entity, 1.0) for entity in entities], window)
+
+    def soft_targets(self, spans: Sequence[Found], window: Window) -> np.ndarray[Any, Any]:
+        """As `targets`, of spans with probabilities."""
+        probability = dict(spans)
+        placed = _placed([entity for entity, _ in spans], window)
+        rows = [(float(len(window.words)), 0.0, 0.0, 0.0)]
         rows += [
-            (first, last, self._index[entity.label]) for entity, first, last in _placed(entities, window)
+            (first, last, self._index[entity.label], probability[entity]) for entity, first, last in placed
         ]
         return np.array(rows)
 
     def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
-        """[B, W, W, L], 1 at entities."""
-        padded = torch.zeros(len(targets), words, words, len(self.classes), dtype=torch.bool)
+        """Probabilities [B, W, W, L]."""
+        padded = np.zeros((len(targets), words, words, len(self.classes)), dtype=np.float32)
         for row, places in enumerate(targets):
-            for first, last, label in places[1:]:
-                padded[row, first, last, label] = True
-        return padded
+            first, last, label = places[1:, :3].astype(np.int64).T
+            padded[row, first, last, label] = places[1:, 3]
+        return torch.from_numpy(padded)
 
     def count(self, targets: np.ndarray[Any, Any]) -> int:
         """Words, as for flat tags, so that the losses of both heads have one scale."""
@@ -82,14 +89,14 @@ class Nested:
         """Binary cross-entropy of every label of every span, summed."""
         places = torch.arange(logits.shape[1], device=logits.device)
         real = (places[None, :, None] <= places[None, None, :]) & (places < words[:, None])[:, None, :]
-        terms = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
+        terms = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
         return (terms * real[..., None]).sum()
 
     def reduced_logits(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
-        """Rows (first word, last word, label, logit) of the logits above 0 that the window owns, [found, 4]."""
+        """Rows (first word, last word, label, logit) of owned spans with logits above `least_logit`, [found, 4]."""
         size = len(window.words)
         scores = logits[:size, :size]
-        first, last, label = np.nonzero(scores > 0)
+        first, last, label = np.nonzero(scores > self._least_logit)
         middle = (first + last) // 2
         owned = (first <= last) & (window.owned[0] <= middle) & (middle < window.owned[1])
         columns = np.stack([first, last, label, scores[first, last, label]], axis=1)
@@ -100,23 +107,40 @@ class Nested:
 
         The confidence of an entity is the sigmoid of its logit, so above a half.
         """
-        found: list[Found] = []
-        pairs = zip(windows, answers, strict=True)
-        for _, group in groupby(pairs, key=lambda pair: pair[0].sentence):
-            candidates = [
-                (float(score), self._entity(window, int(first), int(last), int(label)))
-                for window, rows in group
-                for first, last, label, score in rows
-            ]
-            taken: list[Found] = []
-            for score, entity in sorted(candidates, key=lambda pair: (-pair[0], pair[1])):
-                if not any(_cross(entity, other) for other, _ in taken):
-                    taken.append(Found(entity, 1 / (1 + math.exp(-score))))
-            found += taken
-        return sorted(found)
+        return without_crossings(self.spans(windows, answers))
+
+    def spans(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """Every span with a logit above `least_logit`, with its probability (sigmoid)."""
+        return [
+            Found(self._entity(window, int(first), int(last), int(label)), 1 / (1 + math.exp(-logit)))
+            for window, rows in zip(windows, answers, strict=True)
+            for first, last, label, logit in rows
+        ]
 
     def _entity(self, window: Window, first: int, last: int, label: int) -> Entity:
         return Entity(self.classes[label], ((window.words[first][0], window.words[last][1]),))
+
+
+def without_crossings(candidates: Iterable[Found]) -> list[Found]:
+    """The candidates in order, without those that cross another one of higher probability."""
+    found: list[Found] = []
+    touching: list[Found] = []
+    end = 0
+    for candidate in sorted(candidates, key=lambda found: found.entity.start):
+        if candidate.entity.start >= end:
+            found += _uncrossed(touching)
+            touching = []
+        touching.append(candidate)
+        end = max(end, candidate.entity.end)
+    return sorted(found + _uncrossed(touching))
+
+
+def _uncrossed(candidates: Sequence[Found]) -> list[Found]:
+    taken: list[Found] = []
+    for candidate in sorted(candidates, key=lambda found: (-found.confidence, found.entity)):
+        if not any(_cross(candidate.entity, other) for other, _ in taken):
+            taken.append(candidate)
+    return taken
 
 
 def _range(window: Window) -> tuple[int, int]:

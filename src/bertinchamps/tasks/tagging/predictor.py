@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText
+from bertinchamps.model.heads import WordSubwords
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.tagging.representations import Found, Representation
@@ -73,18 +74,25 @@ class EntityPredictor:
         ]
 
     def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
-        """Tensors of some windows: `input_ids` [B, S], `first_subwords` [B, W], `words` [B], and
-        `attention_mask` [B, S] where they differ in length."""
+        """Tensors of some windows: `input_ids` [B, S], `first_subwords` and `last_subwords` [B, W], `words` [B],
+        and `attention_mask` [B, S] where they differ in length."""
         lengths = [len(window.subwords) for window in windows]
         words = [len(window.first_subwords) for window in windows]
         # at most `max_length`, because the encoder may have no further positions
         longest = min(-(-max(lengths) // ROUND_UP_TO) * ROUND_UP_TO, self.subwords.longest)
         ids = np.full((len(windows), longest), self.padding)
         firsts = np.zeros((len(windows), -(-max(words) // ROUND_UP_TO) * ROUND_UP_TO), dtype=np.int64)
+        lasts = np.zeros_like(firsts)
         for row, window in enumerate(windows):
             ids[row, : lengths[row]] = window.subwords
             firsts[row, : words[row]] = window.first_subwords
-        arrays = {"input_ids": ids, "first_subwords": firsts, "words": np.array(words)}
+            lasts[row, : words[row]] = window.last_subwords
+        arrays = {
+            "input_ids": ids,
+            "first_subwords": firsts,
+            "last_subwords": lasts,
+            "words": np.array(words),
+        }
         if min(lengths) < longest:
             arrays["attention_mask"] = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -148,4 +156,4 @@ def _portions(windows: Iterable[Window]) -> Iterator[list[Window]]:
 def read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
     """The model's logits of each word, or of each span of words."""
     subwords = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
-    return cast(Tensor, model(subwords, inputs["first_subwords"]))
+    return cast(Tensor, model(subwords, WordSubwords(inputs["first_subwords"], inputs["last_subwords"])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -16,9 +16,10 @@ from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.spans import EntitiesByOffset, flat_entities, without_edges
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.tagging.lessons import Lessons, mixed
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
-from bertinchamps.tasks.tagging.representations import word_tags
-from bertinchamps.tasks.tagging.windows import windows_of
+from bertinchamps.tasks.tagging.representations import Found, SoftRepresentation, word_tags
+from bertinchamps.tasks.tagging.windows import Window, windows_of
 
 # Dev scores that may select the weights, higher is better; the default is the metric of the head's representation.
 METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
@@ -32,6 +33,7 @@ class EntityRecognition:
         predictor: representation, tokenizer and device.
         batch: how many windows at once, and in an update.
         seed: of the order.
+        lessons: what teachers say, if there are any; the representation is a `SoftRepresentation` then.
     """
 
     name = "ner"
@@ -43,6 +45,7 @@ class EntityRecognition:
         predictor: EntityPredictor,
         batch: FinetuneBatchConfig,
         seed: int,
+        lessons: Lessons | None = None,
     ) -> None:
         self.splits, self.predictor, self._batch, self._seed = splits, predictor, batch, seed
         self.representation = predictor.representation
@@ -59,7 +62,10 @@ class EntityRecognition:
         }
         self.lost: dict[str, Counter[str]] = {}
         self._targets = {split: self._encoded(split) for split in splits}
-        self._lengths = [len(window.subwords) for window in self.windows["train"]]
+        self._studied = self.windows["train"], self._targets["train"]
+        if lessons is not None:
+            self._studied = self._taught(lessons)
+        self._lengths = [len(window.subwords) for window in self._studied[0]]
 
     def _encoded(self, split: str) -> list[Array]:
         """Targets of each window of a split; `lost` counts what the representation cannot hold."""
@@ -83,27 +89,45 @@ class EntityRecognition:
                 targets.append(self.representation.targets(near, window))
         return targets
 
+    def _taught(self, lessons: Lessons) -> tuple[list[Window], list[Array]]:
+        """Windows to learn from and their targets: of train, and of the texts without labels."""
+        representation = cast(SoftRepresentation, self.representation)
+        windows, targets = list(self.windows["train"]), []
+        certain = (1.0 - lessons.weight, lessons.weight)
+        for document, group in groupby(windows, key=lambda window: window.document):
+            own = list(group)
+            labels = representation.kept(without_edges(self.splits["train"][document]), own).entities
+            opinions = [Found(entity, 1.0) for entity in labels], lessons.labelled[document]
+            spans = mixed(zip(certain, opinions, strict=True))
+            targets += [representation.soft_targets(spans, window) for window in own]
+        further = list(windows_of([text for text, _ in lessons.unlabelled], self.predictor.subwords))
+        targets += [
+            representation.soft_targets(lessons.unlabelled[window.document][1], window) for window in further
+        ]
+        return windows + further, targets
+
     def train_ids(self) -> set[int]:
-        """Ids of all subwords of train, padding included."""
+        """Ids of all subwords to learn from, padding included."""
         return {
             self.predictor.padding,
-            *(subword for window in self.windows["train"] for subword in window.subwords),
+            *(subword for window in self._studied[0] for subword in window.subwords),
         }
 
     def epoch_length(self) -> int:
-        """Windows of the training split."""
+        """Windows to learn from."""
         return len(self._lengths)
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training windows, grouped by length."""
         stream = batches_of(self._lengths, self._seed, cursor, self._batch.size, micro_batch)
         for indices, after in islice(stream, rank, None, world_size):
-            inputs, targets = self._batch_of("train", [int(index) for index in indices])
+            inputs, targets = self._batch_of([int(index) for index in indices])
             yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
 
-    def _batch_of(self, split: str, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
-        inputs = self.predictor.inputs([self.windows[split][index] for index in indices])
-        targets = [self._targets[split][index] for index in indices]
+    def _batch_of(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
+        windows, answers = self._studied
+        inputs = self.predictor.inputs([windows[index] for index in indices])
+        targets = [answers[index] for index in indices]
         inputs["targets"] = self.representation.padded(targets, inputs["first_subwords"].shape[1])
         return inputs, sum(self.representation.count(row) for row in targets)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -72,7 +72,23 @@ class Representation(Protocol):
         """The entities of one document, from the `answer` of each of its windows in order."""
 
 
+@runtime_checkable
+class SoftRepresentation(Representation, Protocol):
+    """A representation whose targets may be probabilities, so that a student can learn from teachers."""
+
+    def soft_targets(self, spans: Sequence[Found], window: Window) -> np.ndarray[Any, Any]:
+        """As `targets`, of spans with probabilities."""
+
+    def spans(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """Spans of one document with their probabilities, from the `answer` of each of its windows."""
+
+
 representations: Registry[Representation] = Registry("head", "head", package=__package__)
+
+
+def is_soft(head: str) -> bool:
+    """Whether the representation of a head is a `SoftRepresentation`."""
+    return isinstance(representations.build(head, labels=()), SoftRepresentation)
 
 
 def word_tags(words: Words, entities: EntitiesByOffset) -> list[str]:

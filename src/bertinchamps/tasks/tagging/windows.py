@@ -34,7 +34,8 @@ class Window(NamedTuple):
         sentence: index of its sentence in the text.
         words: character ranges of its words, in the text.
         subwords: ids, special tokens included.
-        first_subwords: for each word, the index in `subwords` of the subword that represents the word.
+        first_subwords: for each word, the index in `subwords` of its first subword.
+        last_subwords: for each word, the index in `subwords` of its last subword.
         owned: the words (from, to) that are predicted from this window where windows overlap.
     """
 
@@ -43,6 +44,7 @@ class Window(NamedTuple):
     words: Words
     subwords: tuple[int, ...]
     first_subwords: tuple[int, ...]
+    last_subwords: tuple[int, ...]
     owned: Range
 
 
@@ -175,11 +177,12 @@ def _window(
     owned: Range,
     subwords: SubwordTokenizer,
 ) -> Window:
-    ids, firsts = list(subwords.before), []
+    ids, firsts, lasts = list(subwords.before), [], []
     for part in parts:
         firsts.append(len(ids) if part else max(0, len(ids) - 1))
         ids += part
-    return Window(document, sentence, words, (*ids, *subwords.after), tuple(firsts), owned)
+        lasts.append(max(0, len(ids) - 1))
+    return Window(document, sentence, words, (*ids, *subwords.after), tuple(firsts), tuple(lasts), owned)
 
 
 def _spread(lengths: Sequence[int], room: int) -> Iterator[tuple[Range, Range]]:

@@ -1,0 +1,157 @@
+"""Distillation: a student learns the mean probabilities of fine-tuned models (Hinton et al., 2015).
+
+The teachers read the training texts, and texts without labels if there are any. They may have other encoders and
+tokenizers than the student, because a span is known by its place in the text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import cast
+
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.data.line_sets import Index, words_of
+from bertinchamps.errors import UserError
+from bertinchamps.schemas import DistillationConfig
+from bertinchamps.tasks.examples import Examples
+from bertinchamps.tasks.facts import read_facts
+from bertinchamps.tasks.saved_model import SavedModel, folder_of, open_model
+from bertinchamps.tasks.tagging.lessons import Lessons, mixed
+from bertinchamps.tasks.tagging.nested import Nested, without_crossings
+from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
+from bertinchamps.tasks.tagging.representations import Found
+from bertinchamps.tasks.tagging.windows import Words, windows_of
+from bertinchamps.textfiles.texts import files_of, texts_of
+from bertinchamps.training.runtime import Runtime
+
+LEAST_PROBABILITY = 0.01  # of a span in a lesson; nearly all spans of a text are below
+PASSAGE = 1_000  # characters of a document that are read, at the most, so that many documents are read
+NGRAM = 13  # words that a text without labels may not share with dev or test
+
+
+class Teachers:
+    """Several fine-tuned models, whose probabilities are averaged.
+
+    Args:
+        config: which models.
+        batch: windows that go through a model at once.
+        runtime: device and precision.
+
+    Raises:
+        UserError: a model cannot be opened.
+    """
+
+    def __init__(self, config: DistillationConfig, batch: int, runtime: Runtime) -> None:
+        self._teachers = [_open(folder_of(name), batch, runtime) for name in config.teachers]
+
+    def spans(self, texts: Sequence[str], words: Sequence[Words | None] | None = None) -> list[list[Found]]:
+        """For each text its spans with their mean probabilities."""
+        words = words or [None] * len(texts)
+        share = 1 / len(self._teachers)
+        answers = [_spans(teacher, texts, words) for teacher in self._teachers]
+        return [mixed((share, spans) for spans in of_text) for of_text in zip(*answers, strict=True)]
+
+    def label(self, documents: Sequence[AnnotatedText]) -> list[AnnotatedText]:
+        """The documents with the entities that the teachers find together, more likely than not."""
+        found = self.spans(
+            [document.text for document in documents], [document.words for document in documents]
+        )
+        return [
+            with_entities(document, without_crossings(span for span in spans if span.confidence > 0.5))
+            for document, spans in zip(documents, found, strict=True)
+        ]
+
+
+def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Examples, seed: int) -> Lessons:
+    """What the teachers say of train, and of the texts without labels.
+
+    Args:
+        teachers: opened models.
+        config: weight, files, and how many passages.
+        examples: of the task; a passage that shares NGRAM words with dev or test is left out.
+        seed: chooses the passages.
+    """
+    train = examples.splits["train"]
+    passages = list(_passages(config, examples, seed))
+    return Lessons(
+        config.weight,
+        teachers.spans([document.text for document in train], [document.words for document in train]),
+        list(zip(passages, teachers.spans(passages), strict=True)),
+    )
+
+
+def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[str]:
+    """Why these teachers cannot teach these labels, in the user's key names."""
+    found = []
+    for name in config.teachers:
+        try:
+            facts = read_facts(folder_of(name))
+        except UserError as error:
+            found.append(f"distillation.teachers: {error}")
+            continue
+        if facts.head != "nested":
+            found.append(
+                f"distillation.teachers: {name} has head={facts.head}, but teachers need head=nested, whose spans "
+                "have probabilities"
+            )
+        elif unknown := sorted(set(labels) ^ set(facts.labels)):
+            found.append(
+                f"distillation.teachers: {name} was trained with other labels than the student: {', '.join(unknown)}"
+            )
+    for entry in config.files:
+        try:
+            files_of(entry)
+        except UserError as error:
+            found.append(f"distillation.files: {error}")
+    return found
+
+
+def _open(folder: Path, batch: int, runtime: Runtime) -> SavedModel:
+    """A fine-tuned model that finds spans of at least LEAST_PROBABILITY."""
+    facts = read_facts(folder)
+    teacher = open_model(folder, facts, batch, runtime)
+    least_logit = math.log(LEAST_PROBABILITY / (1 - LEAST_PROBABILITY))
+    cast(EntityPredictor, teacher.predictor).representation = Nested(facts.labels, least_logit)
+    return teacher
+
+
+def _spans(teacher: SavedModel, texts: Sequence[str], words: Sequence[Words | None]) -> list[list[Found]]:
+    """For each text the spans of a teacher, with their probabilities."""
+    predictor = cast(EntityPredictor, teacher.predictor)
+    representation = cast(Nested, predictor.representation)
+    windows = list(windows_of(texts, predictor.subwords, words))
+    with teacher.reading():
+        answers = predictor.window_logits(teacher.model, windows)
+    found: list[list[Found]] = [[] for _ in texts]
+    for window, answer in zip(windows, answers, strict=True):
+        found[window.document] += representation.spans([window], [answer])
+    return found
+
+
+def _passages(config: DistillationConfig, examples: Examples, seed: int) -> Iterator[str]:
+    """Passages of different documents, chosen at random (reservoir sampling, Vitter, 1985)."""
+    random, chosen = Random(seed), []
+    documents = (text for entry in config.files for text in texts_of(entry))
+    for number, text in enumerate(documents):
+        if number < config.passages:
+            chosen.append(_passage(text, random))
+        elif (place := random.randrange(number + 1)) < config.passages:
+            chosen[place] = _passage(text, random)
+    held_out = [
+        text for split in ("dev", "test") if split in examples.splits for text in examples.texts(split)
+    ]
+    index = Index({"dev and test": held_out}, NGRAM)
+    yield from (passage for passage in chosen if index.find(words_of(passage)) is None)
+
+
+def _passage(text: str, random: Random) -> str:
+    """At most PASSAGE characters from the beginning of a line, or of a word, on."""
+    if len(text) <= PASSAGE:
+        return text
+    start = random.randrange(len(text) - PASSAGE)
+    line = text.find("\n", start, start + PASSAGE // 2)
+    start = line + 1 if line >= 0 else text.find(" ", start, start + PASSAGE // 2) + 1 or start
+    return text[start : start + PASSAGE].rpartition(" ")[0] or text[start : start + PASSAGE]
