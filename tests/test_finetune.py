@@ -529,3 +529,27 @@ def test_without_a_measurement_none_is_claimed(run: Any, tmp_path: Path) -> None
     folder, results = run(*words, *SCRATCH, "budget.epochs=1", name="scratch")
     assert results["pretraining_saw"]["test"] == {"measured": True, "pretrained": False}
     assert not (folder / "model/pretraining.json").exists()
+
+
+def test_masks_hide_subwords_of_training_alone(run: Any, tmp_path: Path) -> None:
+    """Ten sentences that are learnt by heart are not, where each update hides most of them."""
+    words = [*by_heart(tmp_path), "budget.epochs=20"]
+    _, plain = run(*words, name="plain")
+    _, hidden = run(*words, "mask_rate=0.9", name="hidden")
+    f1 = [results["scores"]["dev"]["strict"]["f1"] for results in (plain, hidden)]
+    assert f1[1] < f1[0]
+    assert set(plain["settings"]) ^ set(hidden["settings"]) == {"mask_rate"}
+
+
+def test_a_mask_rate_needs_a_mask_token(tmp_path: Path) -> None:
+    encoder = make_encoder("bert", tmp_path / "encoder")
+    file = encoder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    settings["mask_token"] = None
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    words = [*brat_corpus(tmp_path / "corpus"), f"model={encoder}", *QUICK, f"run_dir={tmp_path / 'run'}"]
+    with pytest.raises(UserError, match=r"mask_rate=0.1: the encoder's tokenizer has no mask token"):
+        finetune(composed(*words, "mask_rate=0.1", command="finetune"))
+    assert "mask_rate=1.0: from 0 to less than 1" in problems(
+        composed(*words, "mask_rate=1", command="finetune")
+    )

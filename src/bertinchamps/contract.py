@@ -196,6 +196,14 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Settles(Protocol):
+    """A task with more to decide than weights, such as thresholds."""
+
+    def settle(self, model: torch.nn.Module) -> None:
+        """Decide it for the final weights, before they are written."""
+
+
+@runtime_checkable
 class ChangesWithProgress(Protocol):
     """A task whose loss is another one later in the training, such as one with fewer masked tokens."""
 

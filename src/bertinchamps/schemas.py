@@ -205,6 +205,10 @@ class SelectionConfig:
     patience: int | None = knob(
         None, "evaluations without a better score before training stops; null: no limit"
     )
+    thresholds: bool = knob(
+        False,
+        "with head=nested: for each label, the probability that makes a span an entity is chosen on dev",
+    )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
 
 
@@ -231,6 +235,7 @@ class FinetuneConfig:
     head: str = knob("flat", "for entities: flat (one tag a word) or nested (entities inside entities)")
     max_length: int = knob(128, "tokens of a window; longer sentences are windowed, longer texts are cut")
     dropout: float | None = knob(0.1, "of encoder and head while fine-tuning; null: as the model was trained")
+    mask_rate: float = knob(0.0, "share of subwords that the mask token hides while training; 0: none")
     arch: ArchConfig = field(default_factory=ArchConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     optim: Node = knob({}, "the optimizer: {name, **settings}")

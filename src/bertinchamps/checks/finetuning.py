@@ -77,6 +77,7 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
         ("runtime.compile", config.runtime.compile, config.runtime.compile == "off", batches_differ),
         ("max_length", config.max_length, config.max_length >= 16, "must be at least 16"),
         ("dropout", dropout, 0 <= (dropout or 0) < 1, "from 0 to less than 1"),
+        ("mask_rate", config.mask_rate, 0 <= config.mask_rate < 1, "from 0 to less than 1"),
         ("batch.evaluation", config.batch.evaluation, config.batch.evaluation >= 1, "must be at least 1"),
         ("selection.every_epochs", choice.every_epochs, choice.every_epochs > 0, "must be above zero"),
         (
@@ -126,7 +127,7 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
         try:
             refuse_damaged(Path(encoder))
             longest = longest_input(open_config(encoder))
-            open_tokenizer(encoder)
+            tokenizer = open_tokenizer(encoder)
         except UserError as error:
             found.append(str(error))
         else:
@@ -136,7 +137,13 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
                     config.max_length,
                     config.max_length <= longest,
                     f"this encoder reads at most {longest} tokens at once; set max_length={longest} or less",
-                )
+                ),
+                (
+                    "mask_rate",
+                    config.mask_rate,
+                    not config.mask_rate or tokenizer.mask_token_id is not None,
+                    "the encoder's tokenizer has no mask token; set mask_rate=0",
+                ),
             )
     if found:
         raise UserError("\n".join(found))

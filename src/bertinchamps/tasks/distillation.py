@@ -6,7 +6,6 @@ tokenizers than the student, because a span is known by its place in the text.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -23,6 +22,7 @@ from bertinchamps.tasks.tagging.lessons import Lessons, mixed
 from bertinchamps.tasks.tagging.nested import Nested, without_crossings
 from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
 from bertinchamps.tasks.tagging.representations import Found
+from bertinchamps.tasks.tagging.thresholds import best_thresholds
 from bertinchamps.tasks.tagging.windows import Words, windows_of
 from bertinchamps.textfiles.texts import files_of, texts_of
 from bertinchamps.training.runtime import Runtime
@@ -45,7 +45,9 @@ class Teachers:
     """
 
     def __init__(self, config: DistillationConfig, batch: int, runtime: Runtime) -> None:
-        self._teachers = [_open(folder_of(name), batch, runtime) for name in config.teachers]
+        folders = [folder_of(name) for name in config.teachers]
+        self._teachers = [_open(folder, batch, runtime) for folder in folders]
+        self._labels = read_facts(folders[0]).labels
 
     def spans(self, texts: Sequence[str], words: Sequence[Words | None] | None = None) -> list[list[Found]]:
         """For each text its spans with their mean probabilities."""
@@ -54,15 +56,32 @@ class Teachers:
         answers = [_spans(teacher, texts, words) for teacher in self._teachers]
         return [mixed((share, spans) for spans in of_text) for of_text in zip(*answers, strict=True)]
 
-    def label(self, documents: Sequence[AnnotatedText]) -> list[AnnotatedText]:
-        """The documents with the entities that the teachers find together, more likely than not."""
-        found = self.spans(
+    def thresholds(self, documents: Sequence[AnnotatedText]) -> tuple[float, ...]:
+        """For each label the threshold that is best on these documents."""
+        return best_thresholds(documents, self._of(documents), self._labels)
+
+    def label(
+        self, documents: Sequence[AnnotatedText], thresholds: Sequence[float] = ()
+    ) -> list[AnnotatedText]:
+        """The documents with the entities that the teachers find together.
+
+        Args:
+            documents: whose texts are read.
+            thresholds: for each label; none: 0.5 for all.
+        """
+        least = dict(zip(self._labels, thresholds or [0.5] * len(self._labels), strict=True))
+        return [
+            with_entities(
+                document,
+                without_crossings(span for span in spans if span.confidence > least[span.entity.label]),
+            )
+            for document, spans in zip(documents, self._of(documents), strict=True)
+        ]
+
+    def _of(self, documents: Sequence[AnnotatedText]) -> list[list[Found]]:
+        return self.spans(
             [document.text for document in documents], [document.words for document in documents]
         )
-        return [
-            with_entities(document, without_crossings(span for span in spans if span.confidence > 0.5))
-            for document, spans in zip(documents, found, strict=True)
-        ]
 
 
 def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Examples, seed: int) -> Lessons:
@@ -113,8 +132,8 @@ def _open(folder: Path, batch: int, runtime: Runtime) -> SavedModel:
     """A fine-tuned model that finds spans of at least LEAST_PROBABILITY."""
     facts = read_facts(folder)
     teacher = open_model(folder, facts, batch, runtime)
-    least_logit = math.log(LEAST_PROBABILITY / (1 - LEAST_PROBABILITY))
-    cast(EntityPredictor, teacher.predictor).representation = Nested(facts.labels, least_logit)
+    least = [LEAST_PROBABILITY] * len(facts.labels)
+    cast(EntityPredictor, teacher.predictor).representation = Nested(facts.labels, least)
     return teacher
 
 

@@ -25,6 +25,7 @@ class TaskFacts:
         max_length: tokens of a window.
         mean: mean target of train, for regression.
         deviation: standard deviation of train's targets, for regression.
+        thresholds: for each label, the probability above which a span is an entity; none: 0.5 for all.
         pairs: whether an example is a pair of texts.
         format: version of this file.
     """
@@ -37,6 +38,7 @@ class TaskFacts:
     mean: float = 0.0
     deviation: float = 1.0
     pairs: bool = False
+    thresholds: tuple[float, ...] = ()
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
@@ -64,6 +66,7 @@ def read_facts(folder: Path) -> TaskFacts:
                 f"{file}: format {facts['format']}, but this version of bertinchamps reads {FORMAT}"
             )
         kind = RENAMED_KINDS.get(facts["kind"], facts["kind"])
-        return TaskFacts(**{**facts, "kind": kind, "labels": tuple(facts["labels"])})
+        lists = {key: tuple(facts.get(key, ())) for key in ("labels", "thresholds")}
+        return TaskFacts(**{**facts, "kind": kind, **lists})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: damaged ({type(error).__name__})") from error

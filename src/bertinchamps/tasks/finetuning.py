@@ -57,6 +57,7 @@ class FineTuning(Problem):
             self._teachers = Teachers(config.distillation, evaluated, runtime)
             lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
         self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
+        self._special = torch.tensor(self._tokenizer.all_special_ids, device=runtime.device)
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
         self.tokens_per_position = config.max_length
@@ -83,10 +84,22 @@ class FineTuning(Problem):
         return self._task.batches(cursor, micro_batch, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
+        if self._config.mask_rate:
+            inputs = {**inputs, "input_ids": self._masked(inputs["input_ids"])}
         return self._task.loss(model, inputs)
+
+    def _masked(self, ids: Tensor) -> Tensor:
+        """Ids with some subwords hidden by the mask token, so that the model learns to use their neighbours."""
+        chosen = torch.rand(ids.shape, device=ids.device) < self._config.mask_rate
+        return ids.masked_fill(chosen & ~torch.isin(ids, self._special), self._tokenizer.mask_token_id)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return self._task.evaluate(model)
+
+    def settle(self, model: nn.Module) -> None:
+        """Choose on dev what the kind chooses for the final weights; `facts` has it from then on."""
+        if self._config.selection.thresholds:
+            self.facts = self._task.settled(model, self.facts)
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The encoder with the kind's head; `open_encoder` was given `resumed_from` already."""
@@ -101,7 +114,8 @@ class FineTuning(Problem):
     def narrow(self, model: nn.Module) -> None:
         """Train only those rows of the token embedding whose ids occur in train."""
         tuned: Any = model
-        train_rows(tuned.model, self._task.train_ids())
+        masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
+        train_rows(tuned.model, self._task.train_ids() | masks)
 
     def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
         """The model, the counts and labels of each split, and all remarks."""
@@ -168,9 +182,10 @@ class FineTuning(Problem):
         """The teachers and the scores of their mean probabilities, where there are teachers."""
         if self._teachers is None:
             return {}
-        splits = self._examples.splits
+        splits, chosen = self._examples.splits, self._config.selection.thresholds
+        thresholds = self._teachers.thresholds(splits["dev"]) if chosen else ()
         scores = {
-            split: self._task.scores(split, self._teachers.label(splits[split]))
+            split: self._task.scores(split, self._teachers.label(splits[split], thresholds))
             for split in ("dev", "test")
             if split in splits
         }

@@ -15,12 +15,12 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from bertinchamps.contract import Batch, ChangesWithProgress, Output, Task
+from bertinchamps.contract import Batch, ChangesWithProgress, Output, Settles, Task
 from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import ALONE, Processes
@@ -155,11 +155,18 @@ class Trainer:
         self.model.train()
         return scores
 
+    def settle(self) -> None:
+        """Let the task decide what it decides for the final weights (`contract.Settles`)."""
+        self.model.eval()
+        with torch.no_grad(), self.runtime.arithmetic():
+            cast(Settles, self.task).settle(self.model)
+        self.model.train()
+
     def reserve_time(self, what: str, seconds: float) -> None:
         """Reserve time of the budget for after the last update.
 
         Args:
-            what: "evaluation" or "checkpoint".
+            what: "evaluation", "settling" or "checkpoint".
             seconds: as measured the last time, or as estimated.
         """
         self.reserve[what] = RESERVE_MARGIN * seconds

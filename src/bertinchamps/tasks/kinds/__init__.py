@@ -61,6 +61,9 @@ class KindTask(Task, Protocol):
             places: of the examples to score, in the split; None for all.
         """
 
+    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
+        """The facts with what is chosen on dev for the final weights, such as thresholds; predictions use it."""
+
     def facts(self, split: str) -> dict[str, Any]:
         """Counts of a split for the results."""
 

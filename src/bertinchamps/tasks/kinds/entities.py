@@ -22,7 +22,7 @@ from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
-from bertinchamps.tasks.tagging.representations import representations
+from bertinchamps.tasks.tagging.representations import Representation, representations
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 
 COLUMNS = ("entity_type", "entity_start", "entity_end", "entity_text", "confidence")
@@ -53,16 +53,13 @@ class Entities:
         return TaskFacts(title, self.name, config.head, tuple(labels), config.max_length)
 
     def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
-        head = str(facts.head)
-        classes = representations.build(head, labels=facts.labels).classes
-        return heads.build(head, source=source, classes=classes)
+        return heads.build(str(facts.head), source=source, classes=_representation(facts).classes)
 
     def build_predictor(
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
     ) -> EntityPredictor:
-        representation = representations.build(str(facts.head), labels=facts.labels)
         subwords = SubwordTokenizer(tokenizer, facts.max_length)
-        return EntityPredictor(representation, subwords, tokenizer.pad_token_id, batch, device)
+        return EntityPredictor(_representation(facts), subwords, tokenizer.pad_token_id, batch, device)
 
     def build_task(
         self,
@@ -117,6 +114,11 @@ class Entities:
             and not (name in spans_jsonl.LISTS and isinstance(value, list))
         }
         return {**spans_jsonl.as_item(prediction), **others}
+
+
+def _representation(facts: TaskFacts) -> Representation:
+    thresholds = {"thresholds": facts.thresholds} if facts.thresholds else {}
+    return representations.build(str(facts.head), labels=facts.labels, **thresholds)
 
 
 def write_brat(folder: Path, documents: Sequence[AnnotatedText]) -> None:

@@ -24,14 +24,15 @@ class Nested:
 
     Args:
         labels: types of entities, in a stable order.
-        least_logit: spans with a lower logit are not looked at; 0 keeps what is more likely an entity than not.
+        thresholds: for each label, the probability above which a span is an entity; none: 0.5 for all.
     """
 
     metric = "nested_exact_f1"
 
-    def __init__(self, labels: Sequence[str], least_logit: float = 0.0) -> None:
+    def __init__(self, labels: Sequence[str], thresholds: Sequence[float] = ()) -> None:
         self.labels = self.classes = tuple(labels)
-        self._least_logit = least_logit
+        probabilities = np.array(thresholds or [0.5] * len(self.labels))
+        self._least = np.log(probabilities / (1 - probabilities))  # logits [L]
         self._index = {label: index for index, label in enumerate(labels)}
 
     def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
@@ -93,24 +94,24 @@ class Nested:
         return (terms * real[..., None]).sum()
 
     def reduced_logits(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
-        """Rows (first word, last word, label, logit) of owned spans with logits above `least_logit`, [found, 4]."""
+        """Rows (first word, last word, label, logit) of owned spans above their label's threshold, [found, 4]."""
         size = len(window.words)
         scores = logits[:size, :size]
-        first, last, label = np.nonzero(scores > self._least_logit)
+        first, last, label = np.nonzero(scores > self._least)
         middle = (first + last) // 2
         owned = (first <= last) & (window.owned[0] <= middle) & (middle < window.owned[1])
         columns = np.stack([first, last, label, scores[first, last, label]], axis=1)
         return columns[owned].astype(np.float64)
 
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
-        """Every span with a logit above 0, the highest first, unless the span crosses one already taken.
+        """Every span above its label's threshold, the likeliest first, unless the span crosses one already taken.
 
-        The confidence of an entity is the sigmoid of its logit, so above a half.
+        The confidence of an entity is its probability, the sigmoid of its logit.
         """
         return without_crossings(self.spans(windows, answers))
 
     def spans(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
-        """Every span with a logit above `least_logit`, with its probability (sigmoid)."""
+        """Every span above its label's threshold, with its probability."""
         return [
             Found(self._entity(window, int(first), int(last), int(label)), 1 / (1 + math.exp(-logit)))
             for window, rows in zip(windows, answers, strict=True)

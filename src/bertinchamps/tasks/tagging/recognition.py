@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any, cast
 
@@ -16,9 +17,11 @@ from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.spans import EntitiesByOffset, flat_entities, without_edges
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.tagging.lessons import Lessons, mixed
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
-from bertinchamps.tasks.tagging.representations import Found, SoftRepresentation, word_tags
+from bertinchamps.tasks.tagging.representations import Found, SoftRepresentation, representations, word_tags
+from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds
 from bertinchamps.tasks.tagging.windows import Window, windows_of
 
 # Dev scores that may select the weights, higher is better; the default is the metric of the head's representation.
@@ -158,6 +161,25 @@ class EntityRecognition:
             "strict_recall": strict["recall"],
             "nested_exact_f1": nested["f1"],
         }
+
+    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
+        """The facts with the thresholds that are best on dev, where the representation has thresholds."""
+        if not isinstance(self.representation, SoftRepresentation):
+            return facts
+        lowest = self._with(facts, (GRID[0],) * len(facts.labels))
+        answers = self.predictor.window_logits(model, self.windows["dev"])
+        spans: list[list[Found]] = [[] for _ in self.splits["dev"]]
+        for window, answer in zip(self.windows["dev"], answers, strict=True):
+            spans[window.document] += lowest.spans([window], [answer])
+        chosen = best_thresholds(self.splits["dev"], spans, facts.labels)
+        self._with(facts, chosen)
+        return replace(facts, thresholds=chosen)
+
+    def _with(self, facts: TaskFacts, thresholds: Sequence[float]) -> SoftRepresentation:
+        """Decode with these thresholds from now on."""
+        built = representations.build(str(facts.head), labels=facts.labels, thresholds=thresholds)
+        self.representation = self.predictor.representation = built
+        return cast(SoftRepresentation, built)
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         """The documents of a split with predicted instead of gold entities."""

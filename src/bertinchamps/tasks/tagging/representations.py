@@ -74,7 +74,8 @@ class Representation(Protocol):
 
 @runtime_checkable
 class SoftRepresentation(Representation, Protocol):
-    """A representation whose targets may be probabilities, so that a student can learn from teachers."""
+    """A representation of spans with probabilities: a student can learn them from teachers, and each label can have
+    a threshold, an argument of its builder."""
 
     def soft_targets(self, spans: Sequence[Found], window: Window) -> np.ndarray[Any, Any]:
         """As `targets`, of spans with probabilities."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from bertinchamps.contract import Settles
 from bertinchamps.schemas import SelectionConfig
 from bertinchamps.training.hooks.bar import BudgetBar
 from bertinchamps.training.hooks.metrics_log import MetricsLog
@@ -71,6 +72,8 @@ class Selection(Scoring):
         if not trainer.converged:
             self._evaluate(trainer)
         trainer.model.load_state_dict(self._weights)
+        if isinstance(trainer.task, Settles):
+            trainer.settle()
 
     def _epochs(self, trainer: Trainer) -> float:
         return trainer.clock.spent.positions / trainer.clock.epoch_length
@@ -81,6 +84,8 @@ class Selection(Scoring):
     def _evaluate(self, trainer: Trainer) -> None:
         if not self._score(trainer):
             return
+        if isinstance(trainer.task, Settles):
+            trainer.reserve_time("settling", self.seconds[-1])
         value = self.scores[self.metric]
         better = not self._weights or value > self.best["value"]
         if better:

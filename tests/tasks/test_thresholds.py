@@ -1,0 +1,70 @@
+"""Thresholds of labels: chosen on dev, kept with the model, used for every prediction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.finetune import finetune
+from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.tasks.facts import read_facts
+from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.tasks.tagging.representations import Found
+from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds
+from support import command, composed
+from tiny_corpora import brat_corpus
+from tiny_encoders import make_encoder
+
+
+def document(*spans: tuple[str, int, bool, float]) -> tuple[AnnotatedText, list[Found]]:
+    """A text, and spans (label, place, whether it is right, probability); probability 0 is not found."""
+    entities = [(Entity(label, ((place, place + 1),)), right, found) for label, place, right, found in spans]
+    gold = tuple(sorted(entity for entity, right, _ in entities if right))
+    return AnnotatedText("a", "x" * 100, gold), [Found(entity, found) for entity, _, found in entities if found]
+
+
+def test_a_label_whose_spans_are_unlikely_but_right_gets_a_low_threshold_and_another_a_high_one() -> None:
+    own, spans = document(
+        ("A", 0, True, 0.28), ("A", 1, True, 0.33), ("A", 2, True, 0.9), ("A", 3, False, 0.21),
+        ("B", 4, False, 0.56), ("B", 5, False, 0.58), ("B", 6, True, 0.9), ("B", 7, True, 0.0),
+    )  # fmt: skip
+    assert best_thresholds([own], [spans], ["A", "B", "C"]) == (0.25, 0.6, 0.5)
+
+
+def test_of_equal_scores_the_half_stays() -> None:
+    own, spans = document(("A", 0, True, 0.9), ("A", 1, False, 0.1))
+    assert best_thresholds([own], [spans], ["A"]) == (0.5,)
+
+
+def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path) -> None:
+    words = [
+        *brat_corpus(tmp_path / "corpus", train=24, dev=12, test=12), f"model={make_encoder('bert', tmp_path / 'bert')}",
+        "head=nested", "runtime=eager", "runtime.threads=1", "max_length=48", "optim.learning_rate=2e-3", "dropout=0",
+        "budget.epochs=9", "selection.thresholds=true", f"run_dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    folder = finetune(composed(*words, command="finetune"))
+    thresholds = read_facts(folder / "model").thresholds
+    assert set(thresholds) <= set(GRID)
+    assert set(thresholds) != {0.5}
+    dev = spans_jsonl.read(folder / "predictions" / "dev.jsonl")
+    least = min(confidence for one in dev for confidence in one.confidences if confidence is not None)
+    assert least > min(thresholds)
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert results["scores"]["dev"]["nested_exact"]["f1"] >= results["selection"]["value"]  # which had 0.5 for all
+    output = tmp_path / "found.jsonl"
+    words = [f"model={folder}", f"input={tmp_path / 'corpus/dev'}", f"output={output}", "runtime=eager"]
+    assert command("bertinchamps.predict", *words).returncode == 0
+    assert [one.entities for one in spans_jsonl.read(output)] == [one.entities for one in dev]
+    assert nested_exact_scores(dev, spans_jsonl.read(output))["f1"] == 1.0
+
+
+@pytest.mark.parametrize("head", ["flat", "nested"])
+def test_a_head_without_probabilities_of_spans_has_none(head: str, tmp_path: Path) -> None:
+    words = [
+        *brat_corpus(tmp_path / "corpus"), f"model={make_encoder('bert', tmp_path / 'bert')}", f"head={head}",
+        "runtime=eager", "max_length=48", "budget.epochs=1", f"run_dir={tmp_path / 'run'}", f"selection.thresholds={head == 'flat'}",
+    ]  # fmt: skip
+    assert read_facts(finetune(composed(*words, command="finetune")) / "model").thresholds == ()
