@@ -4,10 +4,10 @@ The pipeline and the settings are those of EDS-NLP's tutorial "Training a NER mo
 https://github.com/aphp/edsnlp): `eds.transformer` with windows of 128 subwords every 96, `eds.text_cnn` with kernels of
 3, `eds.ner_crf` with mode "joint"; texts split at empty lines or after 2,000 words; batches of 4,096 subwords, AdamW,
 5e-5 for the encoder and 3e-4 for the rest, linear with a warm-up of a tenth, gradients clipped to 1, 2,000 steps, ten
-validations. Three things differ. The trainer keeps the last weights; here its callback keeps those of the validation
+validations. Four things differ. The trainer keeps the last weights; here its callback keeps those of the validation
 with the best exact F1 on dev, in memory, and nothing is written on the way. Validation reads EVALUATION documents at
-once, does not measure its own speed, and computes in the precision of training. Preprocessing is not moved to another
-process, so that all systems have the same threads.
+once, does not measure its own speed, and computes in the precision of training. Training documents are read and split
+once, not again in each epoch. Preprocessing is not moved to another process, so that all systems have the same threads.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def train(nlp: Any, arguments: argparse.Namespace) -> dict[str, Any]:
         split: edsnlp.data.read_standoff(arguments.files / split, span_setter=GOLD)
         for split in ("train", "dev")
     }
-    train_data = texts["train"].map(eds.split(nlp=None, max_length=2000, regex="\n\n+"))
+    read = list(texts["train"].map(eds.split(nlp=None, max_length=2000, regex="\n\n+")))
     began = time.perf_counter()
     train_pipeline(
         nlp=nlp,
@@ -120,7 +120,10 @@ def train(nlp: Any, arguments: argparse.Namespace) -> dict[str, Any]:
         max_steps=arguments.steps,
         validation_interval=max(1, arguments.steps // VALIDATIONS),
         train_data=TrainingData(
-            data=train_data, batch_size="4096 tokens", pipe_names=["ner"], shuffle="dataset"
+            data=edsnlp.data.from_iterable(read),
+            batch_size="4096 tokens",
+            pipe_names=["ner"],
+            shuffle="dataset",
         ),
         val_data=texts["dev"],
         scorer=GenericScorer(
