@@ -29,6 +29,8 @@ BENCHMARKS = {
     "finetuning": "seconds of fine-tuning, beside transformers.Trainer",
     "prediction": "seconds from new text to entities",
 }
+# Not among `all`: it needs a pretrained model, a corpus, and the packages of the extra `peers`.
+BY_HAND = {"peers": "F1 and minutes of recognising entities, beside EDS-NLP and spaCy"}
 LINES_OF_A_FAILURE = 5
 
 
@@ -131,12 +133,14 @@ def parser() -> argparse.ArgumentParser:
 
 def listing() -> str:
     """The benchmarks, a line each."""
-    lines = [
-        f"  python -m benchmarks.{name:<12} {what}" for name, what in BENCHMARKS.items() if _exists(name)
-    ]
-    return "\n".join(
-        [*lines, "", "--help of each says what it measures; python -m benchmarks all --folder DIR runs all."]
+    lines, by_hand = (
+        [f"  python -m benchmarks.{name:<12} {what}" for name, what in listed.items() if _exists(name)]
+        for listed in (BENCHMARKS, BY_HAND)
     )
+    runs_all = (
+        "--help of each says what it measures; python -m benchmarks all --folder DIR runs all of these."
+    )
+    return "\n".join([*lines, "", runs_all, "By hand, with a model and a corpus:", "", *by_hand])
 
 
 def jobs(quick: bool, only: Sequence[str] | None) -> list[Job]:
