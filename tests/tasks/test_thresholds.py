@@ -23,7 +23,9 @@ def document(*spans: tuple[str, int, bool, float]) -> tuple[AnnotatedText, list[
     """A text, and spans (label, place, whether it is right, probability); probability 0 is not found."""
     entities = [(Entity(label, ((place, place + 1),)), right, found) for label, place, right, found in spans]
     gold = tuple(sorted(entity for entity, right, _ in entities if right))
-    return AnnotatedText("a", "x" * 100, gold), [Found(entity, found) for entity, _, found in entities if found]
+    return AnnotatedText("a", "x" * 100, gold), [
+        Found(entity, found) for entity, _, found in entities if found
+    ]
 
 
 def test_a_label_whose_spans_are_unlikely_but_right_gets_a_low_threshold_and_another_a_high_one() -> None:
@@ -41,7 +43,8 @@ def test_of_equal_scores_the_half_stays() -> None:
 
 def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path) -> None:
     words = [
-        *brat_corpus(tmp_path / "corpus", train=24, dev=12, test=12), f"model={make_encoder('bert', tmp_path / 'bert')}",
+        *brat_corpus(tmp_path / "corpus", train=24, dev=12, test=12),
+        f"model={make_encoder('bert', tmp_path / 'bert')}",
         "head=nested", "runtime=eager", "runtime.threads=1", "max_length=48", "optim.learning_rate=2e-3", "dropout=0",
         "budget.epochs=9", "selection.thresholds=true", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip
@@ -53,7 +56,9 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
     least = min(confidence for one in dev for confidence in one.confidences if confidence is not None)
     assert least > min(thresholds)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert results["scores"]["dev"]["nested_exact"]["f1"] >= results["selection"]["value"]  # which had 0.5 for all
+    assert (
+        results["scores"]["dev"]["nested_exact"]["f1"] >= results["selection"]["value"]
+    )  # which had 0.5 for all
     output = tmp_path / "found.jsonl"
     words = [f"model={folder}", f"input={tmp_path / 'corpus/dev'}", f"output={output}", "runtime=eager"]
     assert command("bertinchamps.predict", *words).returncode == 0
@@ -65,6 +70,7 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
 def test_a_head_without_probabilities_of_spans_has_none(head: str, tmp_path: Path) -> None:
     words = [
         *brat_corpus(tmp_path / "corpus"), f"model={make_encoder('bert', tmp_path / 'bert')}", f"head={head}",
-        "runtime=eager", "max_length=48", "budget.epochs=1", f"run_dir={tmp_path / 'run'}", f"selection.thresholds={head == 'flat'}",
+        "runtime=eager", "max_length=48", "budget.epochs=1", f"run_dir={tmp_path / 'run'}",
+        f"selection.thresholds={head == 'flat'}",
     ]  # fmt: skip
     assert read_facts(finetune(composed(*words, command="finetune")) / "model").thresholds == ()
