@@ -12,6 +12,7 @@ import pytest
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training import figures
 from support import QUICK, composed
+from warm import shorten_windows
 
 FIGURE: dict[str, bytes] = {}
 
@@ -53,6 +54,12 @@ def _figures_drawn_once() -> Iterator[None]:
             if name.startswith("bertinchamps") and getattr(module, "plot_loss", None) is drawn:
                 patch.setattr(module, "plot_loss", plot_loss)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_windows() -> None:
+    """As commands have them."""
+    shorten_windows()
 
 
 @pytest.fixture(scope="session")

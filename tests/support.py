@@ -75,7 +75,7 @@ def _with_paths(node: Any, paths: list[str]) -> Any:
 def command(
     *words: str, cwd: Path, stdin: str | None = None, fresh: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m bertinchamps.…` as a user would; the process may be a fork of one that has imported torch.
+    """Run `python -m bertinchamps.…` as a user would; the process is a fork of one that has imported torch.
 
     Args:
         words: the module, and what follows it.
@@ -85,9 +85,9 @@ def command(
         environment: variables beside those of this process, such as a PYTHONPATH of other rooms.
     """
     given = {**os.environ, "OMP_NUM_THREADS": "1", **NO_HUB, **environment}
-    ours = words[0].split(".")[0] in ("bertinchamps", "benchmarks", "torch")
-    if ours and not fresh:  # a PYTHONPATH may have other rooms, so libraries alone are imported before
-        return run(words, cwd, given, stdin or "", TIMEOUT, rooms="PYTHONPATH" not in environment)
+    if not fresh:  # a PYTHONPATH may have other rooms
+        stage = "hub" if "PYTHONPATH" in environment else "rooms"
+        return run(words, cwd, given, stdin or "", TIMEOUT, stage)
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=cwd,

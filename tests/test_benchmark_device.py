@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from benchmarks.device_schedule import Limits, Schedule, Worker
 from benchmarks.pretraining_problem import random_corpus
 from bertinchamps.model.huggingface import BertinchampsModel
 from bertinchamps.training.runtime import Runtime
-from support import ROOT, command
+from support import ROOT, command, started
 
 SETTINGS = Settings("tiny", 32, 512, 0.15, "fp32", False, 0.0, 0.01, 2, 1)
 FIGURES = {"tokens_per_second", "mfu", "memory_megabytes", "first_update_seconds", "outside_kernels"}
@@ -267,8 +265,7 @@ def test_the_rehearsal_measures_every_row_that_needs_no_card(rehearsal: Any) -> 
 
 def test_a_run_that_is_killed_leaves_a_whole_file_and_no_process(tmp_path: Path) -> None:
     output = tmp_path / "d.json"
-    words = [sys.executable, "-m", "benchmarks.device", "--rehearse", f"--output={output}"]
-    running = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = started("benchmarks.device", "--rehearse", f"--output={output}", cwd=ROOT)
     try:
         measured: list[dict[str, Any]] = []
         ends = time.monotonic() + 240
@@ -277,17 +274,17 @@ def test_a_run_that_is_killed_leaves_a_whole_file_and_no_process(tmp_path: Path)
             if output.exists():
                 rows = json.loads(output.read_text(encoding="utf-8"))["rows"]
                 measured = [each for each in rows if "tokens_per_second" in each]
-        started = descendants(running.pid)
-        assert len(started) > 1
+        rows_of_it = descendants(running.pid)
+        assert len(rows_of_it) > 1
     finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+        running.kill()
+        running.wait(60)
     rows = json.loads(output.read_text(encoding="utf-8"))["rows"]
     assert [each for each in rows if "tokens_per_second" in each]
     assert [each for each in rows if each.get("problem") == "not reached"]
     assert "not reached: " in device.table({"rows": rows})
     ends = time.monotonic() + 60
-    while (left := [pid for pid in started if is_alive(pid)]) and time.monotonic() < ends:
+    while (left := [pid for pid in rows_of_it if is_alive(pid)]) and time.monotonic() < ends:
         time.sleep(0.1)
     assert not left
 

@@ -25,7 +25,7 @@ from bertinchamps.command_line.readable import readable
 from bertinchamps.composing import compose, configuration
 from bertinchamps.errors import OutOfMemory
 from bertinchamps.schemas import COMMANDS
-from support import NO_HUB, QUICK, command
+from support import NO_HUB, QUICK, ROOT, command
 
 CONFIGS: list[object] = []
 
@@ -302,6 +302,28 @@ def test_prepare_builds_what_pretraining_finds(tmp_path: Path) -> None:
     built = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.bin")}
     assert command("bertinchamps.pretrain", *QUICK, "budget.steps=1", cwd=tmp_path, **cache).returncode == 0
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.bin")} == built
+
+
+WORKERS_WITHOUT_TORCH = """
+import sys
+
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ImportError("a worker imports torch")
+
+if "--multiprocessing-fork" in sys.orig_argv:
+    sys.meta_path.insert(0, Refusing())
+"""
+
+
+@pytest.mark.parametrize("started", ["bertinchamps.pretrain", "bertinchamps pretrain"])
+def test_worker_processes_do_not_import_torch(tmp_path: Path, started: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WORKERS_WITHOUT_TORCH)
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    words = [*started.split(), *QUICK, "data.online=true", "budget.steps=1"]
+    result = command(*words, cwd=tmp_path, PYTHONPATH=path)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_hub_out_of_reach_is_one_readable_message(tmp_path: Path) -> None:

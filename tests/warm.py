@@ -1,9 +1,15 @@
 """A process that has imported what commands import, and forks for each command: `support.command` starts it.
 
-Each fork has arguments, environment, directory and streams of its own, and has paid for no import. It ends as
+Each fork has arguments, environment, directory, umask and streams of its own, and has paid for no import. It ends as
 `python -m` does, but for the modules, which nobody takes apart.
 
-Run as a script, this file is that process. It reads requests, a line of JSON each, from standard input. It answers
+There are up to three of them, each a fork of the one before, so that nothing is imported twice:
+
+- `libraries`: what reads neither where the Hub is nor where our rooms are;
+- `hub`: and transformers, for one Hub;
+- `rooms`: and our rooms, for one PYTHONPATH.
+
+Run as a script, this file is the first. Each reads requests, a line of JSON each, from standard input. It answers
 with the process id of a fork when the fork begins, and with the process id and the exit status when it has ended.
 """
 
@@ -29,17 +35,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from forking import ForkingPopen
+import forking
+from forking import PATH, READ_BY, STAGES, ForkingPopen
 
-# None of these reads where the Hub is.
 LIBRARIES = (
     "torch", "numpy", "pandas", "pyarrow.parquet", "pyarrow.dataset", "sklearn.metrics", "spacy.lang.fr",
     "hydra", "regex", "zstandard", "httpx", "aiohttp", "fsspec", "dill", "multiprocess", "xxhash",
     "matplotlib.figure",
 )  # fmt: skip
-# Read when a library is imported: a process that was started with others cannot stand for one with these.
-READ_AT_IMPORT = ("PYTHON", "OMP_", "MKL_", "TORCH", "CUDA_", "MPL")
-OF_THE_HUB = ("HF_", "HUGGING", "TRANSFORMERS_")
+# Read when libraries are imported: a process that was started with others cannot stand for one with these.
+READ_AT_IMPORT = ("PYTHON", "TORCH", "CUDA_")
 
 
 class Warm:
@@ -47,20 +52,35 @@ class Warm:
 
     Args:
         environment: of the process, which libraries read when they are imported.
-        rooms: import our rooms and transformers, too, with the Hub that the environment names.
+        stage: one of STAGES.
+        before: the process of the stage before, if there is one.
     """
 
-    def __init__(self, environment: Mapping[str, str], rooms: bool) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, *(["rooms"] if rooms else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+    def __init__(self, environment: Mapping[str, str], stage: str, before: Warm | None) -> None:
         self._busy = threading.Lock()
         self._heard = b""
         self._begun: list[int] = []
         self._ended: dict[int, int] = {}
+        self._folder = tempfile.TemporaryDirectory()
+        self._errors = Path(self._folder.name) / "2"
+        if before is None:
+            with self._errors.open("wb") as errors:
+                self._process = subprocess.Popen(
+                    [sys.executable, __file__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env={**environment, PATH: forking.OWN_PATH},
+                )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._requests, self._answers = self._process.stdin, self._process.stdout
+            return
+        pipes = [self._errors.with_name(name) for name in ("0", "1")]
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        before.begin([stage], Path(__file__).parent, environment, [*map(str, pipes), str(self._errors)])
+        self._requests, self._answers = pipes[0].open("wb"), pipes[1].open("rb")
 
     def start(
         self,
@@ -72,20 +92,28 @@ class Warm:
     ) -> Fork:
         """Begin what `python -m WORDS` does; its standard output may go elsewhere."""
         streams = tempfile.TemporaryDirectory()
-        (Path(streams.name) / "0").write_text(stdin, encoding="utf-8")
+        files = [f"{streams.name}/0", str(stdout or f"{streams.name}/1"), f"{streams.name}/2"]
+        Path(files[0]).write_text(stdin, encoding="utf-8")
+        return Fork(self, self.begin(words, cwd, environment, files), streams)
+
+    def begin(
+        self, words: Sequence[str], cwd: Path, environment: Mapping[str, str], streams: Sequence[str]
+    ) -> int:
+        """The process id of a new fork, whose streams are these files."""
+        os.umask(umask := os.umask(0o077))
         request = {
             "words": list(words),
             "cwd": str(cwd),
             "environment": dict(environment),
-            "streams": [f"{streams.name}/0", str(stdout or f"{streams.name}/1"), f"{streams.name}/2"],
+            "umask": umask,
+            "streams": list(streams),
         }
         with self._busy:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
             while not self._begun:
                 self._listen(60)
-            return Fork(self, self._begun.pop(), streams)
+            return self._begun.pop()
 
     def status(self, fork: int, timeout: float) -> int | None:
         """The exit status of a fork; None while it runs.
@@ -102,11 +130,10 @@ class Warm:
 
     def _listen(self, timeout: float) -> bool:
         """Whether anything was heard within some seconds."""
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], timeout)[0]:
+        if not select.select([self._answers], [], [], timeout)[0]:
             return False
-        more = os.read(self._process.stdout.fileno(), 2**16)
-        assert more, "the warm process has ended"
+        more = os.read(self._answers.fileno(), 2**16)
+        assert more, f"the warm process has ended: {self._errors.read_text(encoding='utf-8')}"
         *lines, self._heard = (self._heard + more).split(b"\n")
         for fork, *status in (map(int, line.split()) for line in lines):
             if status:
@@ -162,29 +189,34 @@ class Fork:
 _WARM: dict[tuple[Any, ...], Warm] = {}
 
 
-def process_for(environment: Mapping[str, str], rooms: bool = True) -> Warm:
-    """A warm process whose libraries were imported in an environment like this one.
+def process_for(environment: Mapping[str, str], stage: str = "rooms") -> Warm:
+    """A warm process whose modules were imported in an environment like this one.
 
     Args:
         environment: of the command.
-        rooms: False: a command with a Hub of its own, so nothing that reads where it is may be imported before.
+        stage: `libraries`: a command with a Hub of its own; `hub`: one with rooms of its own.
     """
-    read = READ_AT_IMPORT + (OF_THE_HUB if rooms else ())
-    key = (rooms, *sorted((name, value) for name, value in environment.items() if name.startswith(read)))
+    number = STAGES.index(stage)
+    read = READ_AT_IMPORT + tuple(prefix for each in STAGES[: number + 1] for prefix in READ_BY[each])
+    decide = {name: value for name, value in environment.items() if name.startswith(read)}
+    if stage != "rooms":
+        decide.pop(PATH, None)
+    key = (stage, *sorted(decide.items()))
     if key not in _WARM:
-        _WARM[key] = Warm(environment, rooms)
+        before = process_for(environment, STAGES[number - 1]) if number else None
+        _WARM[key] = Warm(environment, stage, before)
     return _WARM[key]
 
 
 def run(
-    words: Sequence[str], cwd: Path, environment: Mapping[str, str], stdin: str, timeout: float, rooms: bool
+    words: Sequence[str], cwd: Path, environment: Mapping[str, str], stdin: str, timeout: float, stage: str
 ) -> subprocess.CompletedProcess[str]:
     """What `python -m WORDS` would have done.
 
     Raises:
         subprocess.TimeoutExpired: it took longer, and was killed.
     """
-    fork = process_for(environment, rooms).start(words, cwd, environment, stdin)
+    fork = process_for(environment, stage).start(words, cwd, environment, stdin)
     try:
         out, err = fork.communicate(timeout)
     except subprocess.TimeoutExpired:
@@ -197,7 +229,8 @@ def python(
     code: str, *arguments: str, environment: Mapping[str, str], timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """What `python -c CODE` would have done, in a process that has imported libraries, and none that knows a Hub."""
-    return run(["-c", code, *arguments], Path.cwd(), environment, "", timeout, rooms=False)
+    given = {**environment, "OMP_NUM_THREADS": "1"}
+    return run(["-c", code, *arguments], Path.cwd(), given, "", timeout, "libraries")
 
 
 def serve() -> list[str]:
@@ -229,7 +262,7 @@ def serve() -> list[str]:
 
 
 def become(request: Mapping[str, Any]) -> list[str]:
-    """Take the place, the environment and the streams of a request."""
+    """Take the place, the environment, the umask and the streams of a request."""
     for stream, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY | os.O_CREAT), (2, os.O_WRONLY | os.O_CREAT)):
         opened = os.open(request["streams"][stream], flags)
         os.dup2(opened, stream)
@@ -237,23 +270,36 @@ def become(request: Mapping[str, Any]) -> list[str]:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    os.umask(request["umask"])
     words: list[str] = request["words"]
-    sys.path[0] = request["cwd"]
+    forking.look_in_new_places()
     sys.argv[:] = words
     return words
 
 
-def warm_up() -> None:
-    """Import rooms, and do once what is kept: the fonts of a figure, spaCy's rules of French."""
+def shorten_windows() -> None:
+    """Let `data.online` shuffle some thousand tokens together, not a million, which the first batch waits for."""
+    importlib.import_module("bertinchamps.data.online").WINDOW = 1 << 12
+
+
+def warm_up(stage: str) -> None:
+    """Import what a stage has, and do once what is kept: the fonts of a figure, spaCy's rules of French."""
+    if stage == "libraries":
+        for library in LIBRARIES:
+            importlib.import_module(library)
+        return
+    if stage == "hub":
+        importlib.import_module("transformers.models.auto.modeling_auto")
+        return
     import bertinchamps
 
-    importlib.import_module("transformers.models.auto.modeling_auto")
     for module in pkgutil.walk_packages(bertinchamps.__path__, "bertinchamps."):
         command = (
             module.name.count(".") == 1 and not module.ispkg
         )  # `runpy` warns where what it runs is imported
         if not command and "__main__" not in module.name:
             importlib.import_module(module.name)
+    shorten_windows()
     importlib.import_module("bertinchamps.tasks.tagging.sentences").sentences("Une phrase.")
     plot_loss = importlib.import_module("bertinchamps.training.figures").plot_loss
     records = [
@@ -300,12 +346,13 @@ def run_command(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    ForkingPopen.run, ForkingPopen.rooms = run_command, sys.argv[1:] == ["rooms"]
+    ForkingPopen.run = run_command
     subprocess.Popen = ForkingPopen  # type: ignore[misc]
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    if sys.argv[1:] == ["rooms"]:
-        warm_up()
-    gc.collect()
-    gc.freeze()  # a fork leaves what is there where it is
-    os._exit(run_command(serve()))
+    words = ["libraries"]
+    while words[0] in STAGES:
+        warm_up(words[0])
+        ForkingPopen.stage = words[0]
+        gc.collect()
+        gc.freeze()  # a fork leaves what is there where it is
+        words = serve()
+    os._exit(run_command(words))

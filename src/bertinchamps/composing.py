@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -32,8 +33,9 @@ def config_dir() -> Path:
     )
 
 
+@cache
 def store_schemas() -> None:
-    """Let Hydra check every command's yaml against its schema."""
+    """Let Hydra check every command's yaml against its schema, from the first call on."""
     for name, schema in COMMANDS.items():
         ConfigStore.instance().store(f"{name}_schema", node=schema)
 

@@ -52,7 +52,7 @@ class Ran(NamedTuple):
 
 
 def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **settings: object) -> Ran:
-    """Runs code with a `source` in a fresh process. Any error but a UserError fails the test."""
+    """Runs code with a `source` in a process of its own. Any error but a UserError fails the test."""
     program = (
         "import sys\nfrom bertinchamps.data.sources import sources\n"
         "from bertinchamps.errors import UserError\n"
@@ -152,6 +152,8 @@ def test_bad_connections_lose_nothing_and_repeat_nothing(
     else:
         files = {"fr_meta/a.jsonl.zst": shard(*(document(text) for text in texts))}
     code = (
+        "import time\nsleep = time.sleep\n"
+        "time.sleep = lambda seconds: sleep(seconds / 20)\n"  # between tries, which are as many as ever
         "import hashlib\ntexts = [document.text for document in source.documents()]\n"
         "print(len(texts), hashlib.sha256(''.join(texts).encode()).hexdigest())"
     )

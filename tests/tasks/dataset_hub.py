@@ -78,8 +78,6 @@ def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False) -> tupl
         "HF_HOME": str(tmp_path / "hf"),
         "HF_ENDPOINT": endpoint,
         "HF_HUB_OFFLINE": "1" if offline else "0",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONIOENCODING": "utf-8",
     }
     done = warm.python(program, environment=environment)
     _, user_error, message = done.stderr.partition("USER ERROR ")

@@ -118,17 +118,6 @@ def test_a_file_of_another_name_is_refused(release: Path) -> None:
         names(release)
 
 
-@pytest.mark.parametrize("path", [None, "missing", "."])
-def test_missing_data_say_where_they_can_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        UserError, match=r"(?s)^task\.path.*E3C-Corpus 2\.0\.0 can be had at https://github\.com/hltfbk"
-    ):
-        readers.build("e3c", path=path).check()
-
-
 @pytest.mark.real_data
 def test_the_official_release() -> None:
     """Counts of layer 1 as in its README; layer 2 has those of the 18 corrected cases."""

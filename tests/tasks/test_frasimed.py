@@ -98,17 +98,6 @@ def test_a_copy_that_lacks_a_split_is_refused_by_its_name(divided: Path, tmp_pat
         readers.build("frasimed", corpus="disease", path=str(tmp_path / "here")).check()
 
 
-@pytest.mark.parametrize("path", [None, "missing", "."])
-def test_missing_data_say_where_they_can_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        UserError, match=r"(?s)^task\.path.*FRASIMED can be had at https://zenodo\.org/records/8355629"
-    ):
-        readers.build("frasimed", corpus="disease", path=path).check()
-
-
 def test_a_wrong_corpus_is_refused() -> None:
     with pytest.raises(UserError, match=r"task\.corpus=diseases: one of morphology, disease"):
         readers.build("frasimed", corpus="diseases", path=".")

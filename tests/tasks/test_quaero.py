@@ -13,7 +13,6 @@ from bertinchamps.errors import UserError
 from bertinchamps.tasks.examples import read_examples
 from bertinchamps.tasks.formats import brat
 from bertinchamps.tasks.readers import Combined, readers
-from bertinchamps.tasks.readers.releases import Release
 from real import real
 from support import composed
 
@@ -108,36 +107,9 @@ def test_two_copies_are_not_mixed(release: Path, tmp_path: Path) -> None:
         readers.build("quaero", corpus="EMEA", path=str(tmp_path / "both")).check()
 
 
-@pytest.mark.parametrize(
-    ("path", "what"),
-    [
-        (None, "task.path: not given"),
-        ("missing.zip", "no such file or folder (looked from "),
-        (".", "no train/EMEA/*.txt, no train/EMEA/*.ann, no dev/EMEA"),
-    ],
-)
-@pytest.mark.parametrize("call", ["check", "read"])
-def test_missing_data_say_where_they_can_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, what: str, call: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError) as caught:
-        getattr(readers.build("quaero", corpus="EMEA", path=path), call)()
-    first, *others = str(caught.value).splitlines()
-    assert what in first
-    assert first.startswith(f"task.path={path}: " if path else "task.path: ")
-    assert f"https://quaerofrenchmed.limsi.fr/{NAME}" in others[0]
-    assert f"task.path=PATH names {NAME}, a folder that holds it" in others[1]
-
-
 def test_a_wrong_corpus_is_refused() -> None:
     with pytest.raises(UserError, match=r"task\.corpus=emea: one of EMEA, MEDLINE, both"):
         readers.build("quaero", corpus="emea", path=".")
-
-
-def test_a_release_that_the_hub_has_names_it() -> None:
-    with pytest.raises(UserError, match=r"or read a/b from the Hugging Face Hub with task\.hub=a/b"):
-        Release("X", "https://x", ("x.zip",), "a/b").check("missing", ["a"])
 
 
 @pytest.mark.real_data

@@ -1,4 +1,4 @@
-"""Run by torchrun: pretraining whose updates 20 to 60 take their time, so that a test can break it off among them."""
+"""Run by torchrun: pretraining whose updates 20 to 50 take their time, so that a test can break it off among them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from bertinchamps import command_line
 from bertinchamps.training.trainer import Trainer
 
-SLOW = range(20, 60)
+SLOW = range(20, 50)
 
 
 def slow_down() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from bertinchamps.errors import ReportedByMain, UserError
 from bertinchamps.launch import Launch, launched
+from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training import checkpoint
 from bertinchamps.training.distributed import Processes
@@ -187,12 +188,20 @@ def test_no_thread_of_gloo_outlives_the_work(start: Start, tmp_path: Path) -> No
         assert "gloo" not in threads
 
 
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """What one process does from beginning to end; when it keeps checkpoints changes no number."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTINCHAMPS_CACHE", str(cache))
+        return pretrain(composed(*QUICK, *UNEVEN, "budget.steps=60", f"run_dir={run}"))
+
+
 @pytest.mark.long
 def test_stopped_by_a_signal_and_resumed_on_another_number(
-    quick_run: Callable[..., Path], start: Start, tmp_path: Path
+    reference: Path, start: Start, tmp_path: Path
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=90"]
-    reference = quick_run(*settings, name="reference")
+    settings = [*UNEVEN, "budget.steps=60"]
     job = start(2, *slow_pretraining(*settings))
     wait_for_updates(job, tmp_path / "run", 20)
     job.launcher.send_signal(signal.SIGTERM)
@@ -203,7 +212,7 @@ def test_stopped_by_a_signal_and_resumed_on_another_number(
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
     stopped_at = len(metrics(tmp_path / "run"))
     assert saved.name == checkpoint.name_of(stopped_at)
-    assert stopped_at < 90
+    assert stopped_at < 60
     sequences = sum(record["sequences"] for record in metrics(tmp_path / "run"))
     assert checkpoint.read_state(saved)["position"] == sequences
     status, said = start(3, *pretraining(*settings, "resume=auto")).end()
@@ -234,10 +243,9 @@ def test_a_dead_process_ends_the_job(start: Start, tmp_path: Path, rank: int) ->
 @pytest.mark.long
 @pytest.mark.parametrize(("processes", "rank"), [(3, 2), (2, 0)])
 def test_torchrun_brings_a_job_back(
-    quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int, rank: int
+    reference: Path, start: Start, tmp_path: Path, processes: int, rank: int
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=90", "checkpoint.every_steps=7"]
-    reference = quick_run(*settings, name="reference")
+    settings = [*UNEVEN, "budget.steps=60", "checkpoint.every_steps=7"]
     job = start(processes, *slow_pretraining(*settings), restarts=1)
     wait_for_updates(job, tmp_path / "run", 20)
     job.kill(rank)

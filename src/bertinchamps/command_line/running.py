@@ -80,6 +80,7 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
     Raises:
         SystemExit: with status 2 after printing the mistakes, as argument parsers do.
     """
+    _keep_out_of_workers()
     own = JOBS[command]
     work, check = opened_later(job or own.job), opened_later(own.checks)
     given = {word.partition("=")[0] for word in sys.argv[1:]}
@@ -117,6 +118,16 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
     _conclude(command, scores)
     if own.several_processes and launched().world_size > 1:
         opened_later("bertinchamps.training.distributed:leave")()
+
+
+def _keep_out_of_workers() -> None:
+    """Let worker processes not import the command's module again, and torch with it.
+
+    `multiprocessing` imports the main module in a process that it spawns, unless it is a package's `__main__`.
+    """
+    spec = sys.modules["__main__"].__spec__
+    if spec is not None and spec.name.startswith("bertinchamps."):
+        spec.name = f"{spec.name}.__main__"
 
 
 def _show_help(command: str, overrides: list[str]) -> None:
