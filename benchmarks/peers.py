@@ -72,7 +72,10 @@ class Corpus(NamedTuple):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command line.
+
+    Long because each option is a line or two.
+    """
     words = running.parser("peers", __doc__)
     words.add_argument("--data", metavar="PATH", help="the QUAERO release: its zip or folder")
     words.add_argument(

@@ -97,6 +97,8 @@ def optimizer(nlp: Any, steps: int, rate: float) -> Any:
 def train(nlp: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train the pipeline and give it the weights that were best on dev.
 
+    Long because it is EDS-NLP's own configuration, in the order of its tutorial.
+
     Returns:
         The facts of `peers_systems.Training`.
     """

@@ -202,13 +202,8 @@ class SelectionConfig:
     metric: str | None = knob(
         None, "a dev score, the higher the better (default: the task's first: strict_f1, accuracy, …)"
     )
-    patience: int | None = knob(
-        None, "evaluations without a better score before training stops; null: no limit"
-    )
-    thresholds: bool = knob(
-        False,
-        "with head=nested: for each label, the probability that makes a span an entity is chosen on dev",
-    )
+    patience: int | None = knob(None, "evaluations without a better score before training stops; null: all")
+    thresholds: bool = knob(False, "with head=nested: choose on dev, by label, what makes a span an entity")
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
 
 
@@ -217,9 +212,7 @@ class DistillationConfig:
     """A student with head=nested learns the mean probabilities that fine-tuned models give to spans."""
 
     teachers: list[str] = knob([], "fine-tuned models with head=nested and the task's labels; []: none")
-    weight: float = knob(
-        0.5, "the teachers' share of the targets on labelled texts; the labels have the rest"
-    )
+    weight: float = knob(0.5, "the teachers' share of the targets of labelled texts; the rest: labels")
     files: list[str] = knob([], "texts without labels that the teachers label; PATH or PATH::PART")
     passages: int = knob(2_000, "at most so many passages of those texts, of about ten sentences each")
 

@@ -9,7 +9,6 @@ import pytest
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.finetune import finetune
-from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.tagging.representations import Found
@@ -50,8 +49,8 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
     ]  # fmt: skip
     folder = finetune(composed(*words, command="finetune"))
     thresholds = read_facts(folder / "model").thresholds
+    assert len(thresholds) == 3
     assert set(thresholds) <= set(GRID)
-    assert set(thresholds) != {0.5}
     dev = spans_jsonl.read(folder / "predictions" / "dev.jsonl")
     least = min(confidence for one in dev for confidence in one.confidences if confidence is not None)
     assert least > min(thresholds)
@@ -63,7 +62,18 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
     words = [f"model={folder}", f"input={tmp_path / 'corpus/dev'}", f"output={output}", "runtime=eager"]
     assert command("bertinchamps.predict", *words).returncode == 0
     assert [one.entities for one in spans_jsonl.read(output)] == [one.entities for one in dev]
-    assert nested_exact_scores(dev, spans_jsonl.read(output))["f1"] == 1.0
+    file = folder / "model" / "task.json"
+    confidences = sorted(
+        confidence for one in dev for confidence in one.confidences if confidence is not None
+    )
+    middle = confidences[len(confidences) // 2]
+    file.write_text(
+        json.dumps({**json.loads(file.read_text()), "thresholds": [middle] * 3}), encoding="utf-8"
+    )
+    output.unlink()
+    assert command("bertinchamps.predict", *words).returncode == 0
+    kept = sum(len(one.entities) for one in spans_jsonl.read(output))
+    assert 0 < kept < len(confidences)
 
 
 @pytest.mark.parametrize("head", ["flat", "nested"])
