@@ -52,26 +52,24 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
     assert len(thresholds) == 3
     assert set(thresholds) <= set(GRID)
     dev = spans_jsonl.read(folder / "predictions" / "dev.jsonl")
-    least = min(confidence for one in dev for confidence in one.confidences if confidence is not None)
-    assert least > min(thresholds)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert (
         results["scores"]["dev"]["nested_exact"]["f1"] >= results["selection"]["value"]
     )  # which had 0.5 for all
     output = tmp_path / "found.jsonl"
     words = [f"model={folder}", f"input={tmp_path / 'corpus/dev'}", f"output={output}", "runtime=eager"]
-    assert command("bertinchamps.predict", *words).returncode == 0
+    assert command("bertinchamps.predict", *words, cwd=tmp_path).returncode == 0
     assert [one.entities for one in spans_jsonl.read(output)] == [one.entities for one in dev]
     file = folder / "model" / "task.json"
-    confidences = sorted(
-        confidence for one in dev for confidence in one.confidences if confidence is not None
-    )
+    lines = map(json.loads, output.read_text(encoding="utf-8").splitlines())
+    confidences = sorted(entity["confidence"] for line in lines for entity in line["entities"])
+    assert confidences[0] > min(thresholds)
     middle = confidences[len(confidences) // 2]
     file.write_text(
         json.dumps({**json.loads(file.read_text()), "thresholds": [middle] * 3}), encoding="utf-8"
     )
     output.unlink()
-    assert command("bertinchamps.predict", *words).returncode == 0
+    assert command("bertinchamps.predict", *words, cwd=tmp_path).returncode == 0
     kept = sum(len(one.entities) for one in spans_jsonl.read(output))
     assert 0 < kept < len(confidences)
 
