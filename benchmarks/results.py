@@ -97,6 +97,11 @@ def add_options(words: argparse.ArgumentParser, output: str, figure: str) -> Non
     words.add_argument("--figure", metavar="PNG", type=Path, help=figure)
 
 
+def write(result: Result, file: Path) -> None:
+    """Write the JSON file; a benchmark of hours also writes what it has so far."""
+    file.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def conclude(
     result: Result,
     arguments: argparse.Namespace,
@@ -111,7 +116,7 @@ def conclude(
         table: makes Markdown of the result.
         plot: draws the result into a file.
     """
-    arguments.output.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write(result, arguments.output)
     print(f"{table(result)}\n{arguments.output}")
     if arguments.figure:
         plot(result, arguments.figure)

@@ -163,7 +163,11 @@ def test_systems_take_turns_and_one_that_fails_stops_no_other(
         "--systems", "bertinchamps", "spacy", "--seeds", "0", "1", f"--predictions={tmp_path / 'p'}"
     )
     corpus = peers.Corpus("tiny", [], "m", gold, tmp_path, {}, {})
-    rows = peers.measured(corpus, given, tmp_path)
+    rows: list[dict[str, Any]] = []
+    begun = [
+        sum(len(row["trainings"]) for row in rows) for _ in peers.measured(corpus, given, tmp_path, rows)
+    ]
+    assert begun == [1, 2, 3, 4]  # each is in the rows once it is done
     assert turns == [("bertinchamps", 0), ("spacy", 0), ("spacy", 1), ("bertinchamps", 1)]
     shown = peers_table.table({"rows": rows}).splitlines()
     assert shown[2].split(" | ")[3:] == [*["100.0 ± 0.0"] * 6, "100.0", "1.5 ± 0.7", "2.0 ± 0.0 |"]
