@@ -453,7 +453,11 @@ def test_the_parent_of_the_stages_does_not_import_torch(place: Place) -> None:
 @pytest.mark.long
 def test_the_rehearsal_runs_every_stage(tmp_path: Path) -> None:
     words = [str(SCRIPT), "--rehearse", f"--out={tmp_path / 'out'}", f"--work={tmp_path / 'work'}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **dict.fromkeys(OFFLINE, "1")}  # as its stages have it
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        **dict.fromkeys(OFFLINE, "1"),
+    }  # as its stages have it
     ran = run(words, tmp_path, environment, "", timeout=550, stage="hub")
     written = (tmp_path / "out" / "page.md").read_text(encoding="utf-8")
     assert ran.returncode == 0, written

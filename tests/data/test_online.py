@@ -316,7 +316,9 @@ def test_no_end_of_the_training_leaves_the_other_process_behind(
     (tmp_path / "work").write_bytes(pickle.dumps(corpus.train._work))
     (tmp_path / "left_alone.py").write_text(LEFT_ALONE)
     said = tmp_path / "said"
-    training = started(str(tmp_path / "left_alone.py"), str(tmp_path / "work"), end, cwd=tmp_path, stdout=said)
+    training = started(
+        str(tmp_path / "left_alone.py"), str(tmp_path / "work"), end, cwd=tmp_path, stdout=said
+    )
     wait_until(lambda: said.exists() and said.read_text().endswith("\n"))
     packing = Path("/proc", said.read_text().strip())
     if end == "wait":
