@@ -22,7 +22,7 @@ import pytest
 from benchmarks.gpu_minutes import files, ladder, learns, page, processes, rehearsal, right
 from benchmarks.gpu_minutes.fast import Fast
 from benchmarks.gpu_minutes.learns import Learns
-from benchmarks.gpu_minutes.place import Place
+from benchmarks.gpu_minutes.place import OFFLINE, Place
 from benchmarks.gpu_minutes.right import Right
 from benchmarks.gpu_minutes.scores import CORPORA, QUAERO, Scores
 from bertinchamps.tasks.readers import readers
@@ -453,7 +453,12 @@ def test_the_parent_of_the_stages_does_not_import_torch(place: Place) -> None:
 @pytest.mark.long
 def test_the_rehearsal_runs_every_stage(tmp_path: Path) -> None:
     words = [str(SCRIPT), "--rehearse", f"--out={tmp_path / 'out'}", f"--work={tmp_path / 'work'}"]
-    ran = run(words, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"}, "", timeout=550, stage="libraries")
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        **dict.fromkeys(OFFLINE, "1"),
+    }  # as its stages have it
+    ran = run(words, tmp_path, environment, "", timeout=550, stage="hub")
     written = (tmp_path / "out" / "page.md").read_text(encoding="utf-8")
     assert ran.returncode == 0, written
     assert {file.name for file in (tmp_path / "out").iterdir()} == EIGHT
