@@ -17,6 +17,8 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import FinetuneConfig
 
+RECIPE = "the peer knows no such thing; recipe=entities_paper is for both"
+
 
 def own_sentences(arguments: argparse.Namespace) -> bool:
     """Whether the texts are written here."""
@@ -65,12 +67,8 @@ def refuse_unequal(config: FinetuneConfig) -> None:
     rules = (
         ("head", config.head, config.head == "flat", "only tags can be learnt by both sides: flat"),
         ("optim", config.optim["name"], config.optim["name"] == "adamw", "both sides use adamw"),
-        (
-            "optim.learning_rate",
-            "null",
-            config.optim["learning_rate"] is not None,
-            "both sides are given a number",
-        ),
+        ("optim.learning_rate", "null", config.optim["learning_rate"] is not None, RECIPE),
+        ("mask_rate", config.mask_rate, config.mask_rate == 0, RECIPE),
         ("budget", limits, limits == ["epochs"], "both sides count in epochs only"),
         ("batch.ramp", config.batch.ramp, config.batch.ramp == 0, "the peer has no ramp: 0"),
     )

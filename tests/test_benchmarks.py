@@ -53,7 +53,7 @@ def test_finetuning_is_timed_on_both_sides(given: str, tmp_path: Path) -> None:
     words = ["--sentences=20", "arch=tiny", "tokenizer.vocab_size=300"]
     if given != "nothing":
         encoder = make_encoder("camembert", tmp_path / "encoder")
-        words = [f"--model={encoder}", *brat_corpus(tmp_path / "corpus")]
+        words = [f"--model={encoder}", *brat_corpus(tmp_path / "corpus"), "recipe=entities_paper"]
     result = result_of(*words, folder=tmp_path)
     assert set(result) == {
         "benchmark", "date", "command", "versions", "hardware", "threads", "product_flops", "peak_flops", "task",
@@ -76,7 +76,9 @@ def test_finetuning_is_timed_on_both_sides(given: str, tmp_path: Path) -> None:
     assert [best["padding"] for best in result["fastest"]] == ["48", "longest"]
 
 
-@pytest.mark.parametrize("setting", ["head=nested", "budget.steps=5", "optim=muon", "batch.ramp=0.5"])
+@pytest.mark.parametrize(
+    "setting", ["head=nested", "budget.steps=5", "optim=muon", "batch.ramp=0.5", "mask_rate=0.1"]
+)
 def test_settings_with_which_the_sides_would_differ_are_refused(setting: str, tmp_path: Path) -> None:
     ran = command("benchmarks.finetuning", *TINY, f"--output={tmp_path / 'b.json'}", setting, cwd=ROOT)
     assert ran.returncode == 1

@@ -48,7 +48,7 @@ def commands() -> list[tuple[str, str]]:
 def notes_in(folder: Path) -> None:
     """The files that the docs' commands name."""
     names = ["notes/a", "train", "held_out", "eltec_train", "eltec_valid"]
-    names += ["e3c_fr_layer3", "e3c_rest", "cases_held_out"]
+    names += ["e3c_fr_layer3", "e3c_rest", "cases_held_out", "fr_medical"]
     for name in (f"{name}.jsonl" for name in names):
         (folder / name).parent.mkdir(exist_ok=True)
         texts = [
@@ -59,7 +59,8 @@ def notes_in(folder: Path) -> None:
     with zipfile.ZipFile(folder / "QUAERO_FrenchMed_brat.zip", "w") as archive:
         for corpus in ("EMEA", "MEDLINE"):
             text = "Ce médicament ne doit pas être donné à un patient qui tousse."
-            archive.writestr(f"QUAERO_FrenchMed/corpus/test/{corpus}/1.txt", text)
+            for split in ("dev", "test"):
+                archive.writestr(f"QUAERO_FrenchMed/corpus/{split}/{corpus}/1.txt", text)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tuned = command("bertinchamps.finetune", *corpus, *FINETUNING, "run_dir=runs/tagger", cwd=folder)
     assert tuned.returncode == 0, tuned.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(runs: Path) -> Path:
+    """A model with the nested head."""
+    words = ["task=ner", "task.train=brat/train", "head=nested", *FINETUNING, "run_dir=runs/teacher"]
+    tuned = command("bertinchamps.finetune", *words, cwd=runs)
+    assert tuned.returncode == 0, tuned.stderr
+    return runs / "runs" / "teacher"
 
 
 def annotated_files(folder: Path, runs: Path) -> None:
@@ -94,7 +104,7 @@ def annotated_files(folder: Path, runs: Path) -> None:
             shutil.copytree(
                 folder / "brat" / split, folder / "data/quaero/QUAERO_FrenchMed/corpus" / split / corpus
             )
-    for name in ("mine", "small"):
+    for name in ("mine", "small", "medical"):
         shutil.copytree(runs / "runs" / "mine", folder / "runs" / name)
     shutil.copytree(runs / "runs" / "tagger", folder / "tagger")
     shutil.copytree(runs / "runs" / "tagger", folder / "runs" / "tagger")
@@ -128,6 +138,9 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         shutil.copytree(request.getfixturevalue("export"), tmp_path / "corpus")
     if module.endswith(("finetune", "predict", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
+    if "distillation.teachers" in line:
+        for number in range(3):
+            shutil.copytree(request.getfixturevalue("teacher"), tmp_path / "teachers" / str(number))
     if module.endswith("prepare"):
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     elif module.endswith("finetune"):

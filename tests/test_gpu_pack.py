@@ -410,7 +410,7 @@ def test_an_exported_corpus_needs_nothing_of_what_is_left_out(pack: ModuleType, 
     words = ["data=prepared", "data.folder=export", "budget.steps=1", *quick]
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     other = {"BERTINCHAMPS_CACHE": str(tmp_path / "other"), "PYTHONPATH": path}
-    trained = command("bertinchamps.pretrain", *words, cwd=tmp_path, **other)
+    trained = command("bertinchamps.pretrain", *words, cwd=tmp_path, fresh=True, **other)
     assert trained.returncode == 0, trained.stderr
     cleaned = ["data=demo", "cleaning=[{name: french}]", "tokenizer.vocab_size=400"]
-    assert command("bertinchamps.prepare", *cleaned, cwd=tmp_path, **other).returncode != 0
+    assert command("bertinchamps.prepare", *cleaned, cwd=tmp_path, fresh=True, **other).returncode != 0

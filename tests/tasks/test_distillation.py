@@ -127,7 +127,7 @@ def test_a_student_learns_from_texts_without_labels_and_never_from_those_of_test
     student = [f"distillation.teachers=[{teachers[0]}]", "distillation.weight=1", "budget.epochs=40"]
     run = finetuned(*student, "selection.every_epochs=20", f"distillation.files=[{further},{seen}]")
     results = results_of(run)
-    assert results["teachers"]["models"] == [str(teachers[0])]
+    assert results["teachers"]["models"] == [str(teachers[0] / "model")]
     # one teacher: its scores are those that its own run has
     assert results["teachers"]["scores"]["test"] == results_of(teachers[0])["scores"]["test"]
     assert results["scores"]["dev"]["nested_exact"]["f1"] > 0.5
@@ -137,10 +137,15 @@ def test_a_student_learns_from_texts_without_labels_and_never_from_those_of_test
     assert windows + 5 < read < windows + 20  # those of the notes, none of test
 
 
-def test_teachers_are_scored_together(finetuned: Finetuned, teachers: list[Path]) -> None:
-    names = ",".join(map(str, teachers))
-    run = finetuned(f"distillation.teachers=[{names}]", "budget.epochs=1")
-    both = results_of(run)["teachers"]["scores"]["dev"]["nested_exact"]["f1"]
+def test_the_runs_of_a_folder_are_scored_together(
+    finetuned: Finetuned, teachers: list[Path], tmp_path: Path
+) -> None:
+    for number, teacher in enumerate(teachers):
+        (tmp_path / f"run{number}").symlink_to(teacher)
+    run = finetuned(f"distillation.teachers=[{tmp_path}]", "budget.epochs=1")
+    found = results_of(run)["teachers"]
+    assert found["models"] == [str(tmp_path / f"run{number}" / "model") for number in range(2)]
+    both = found["scores"]["dev"]["nested_exact"]["f1"]
     assert both != results_of(teachers[1])["scores"]["dev"]["nested_exact"]["f1"]
 
 
@@ -160,7 +165,7 @@ def test_what_cannot_teach_is_refused_all_at_once(
     with pytest.raises(UserError) as refused:
         finetune(composed(*corpus, *words, command="finetune"))
     told = str(refused.value)
-    assert f"{flat} has head=flat, but teachers need head=nested" in told
+    assert f"{flat / 'model'} has head=flat, but teachers need head=nested" in told
     assert "other labels than the student: DISO, MALADIE" in told
     assert f"{tmp_path / 'none'}: no model that finetune made" in told
     assert f"distillation.files: {tmp_path / 'none.txt'}: no such file" in told

@@ -69,6 +69,7 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
         json.dumps({**json.loads(file.read_text()), "thresholds": [middle] * 3}), encoding="utf-8"
     )
     output.unlink()
+    (folder / "model" / "manifest.json").unlink()  # the change is on purpose
     assert command("bertinchamps.predict", *words, cwd=tmp_path).returncode == 0
     kept = sum(len(one.entities) for one in spans_jsonl.read(output))
     assert 0 < kept < len(confidences)

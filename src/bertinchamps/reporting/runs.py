@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +24,15 @@ from bertinchamps.reporting.required import (
     test_problems,
     with_current_protocols,
 )
+from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.training.settings import settings_but_the_seed
 
 FINETUNING_KEYS = {
     "task": str, "model_label": str, "parameters": int, "seed": int, "data_fingerprint": str, "command": str,
     "hardware": str, "finished": str, "cost": dict, "scores": dict, "data": dict, "remarks": list,
 }  # fmt: skip
+# A setting that a run's version did not know has its default.
+DEFAULTS = settings_but_the_seed(asdict(FinetuneConfig()))
 RUN_FILES = ("results.json", "summary.json", "run.json")
 
 
@@ -174,7 +177,7 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
     run = FinetuningRun(
         folder,
         head=found.get("head"),
-        settings=settings,
+        settings={**DEFAULTS, **settings},
         pretraining_saw=_pretraining_saw(found.get("pretraining_saw")),
         **{**kept, "remarks": tuple(found["remarks"])},
     )

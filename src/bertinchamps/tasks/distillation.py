@@ -6,7 +6,7 @@ tokenizers than the student, because a span is known by its place in the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -16,7 +16,7 @@ from bertinchamps.data.line_sets import Index, words_of
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import DistillationConfig
 from bertinchamps.tasks.examples import Examples
-from bertinchamps.tasks.facts import read_facts
+from bertinchamps.tasks.facts import FILE, read_facts
 from bertinchamps.tasks.saved_model import SavedModel, folder_of, open_model
 from bertinchamps.tasks.tagging.lessons import Lessons, mixed
 from bertinchamps.tasks.tagging.nested import Nested, without_crossings
@@ -42,12 +42,15 @@ class Teachers:
 
     Raises:
         UserError: a model cannot be opened.
+
+    Attributes:
+        folders: of the models.
     """
 
     def __init__(self, config: DistillationConfig, batch: int, runtime: Runtime) -> None:
-        folders = [folder_of(name) for name in config.teachers]
-        self._teachers = [_open(folder, batch, runtime) for folder in folders]
-        self._labels = read_facts(folders[0]).labels
+        self.folders = [folder for name in config.teachers for folder in folders_of(name)]
+        self._teachers = [_open(folder, batch, runtime) for folder in self.folders]
+        self._labels = read_facts(self.folders[0]).labels
 
     def spans(self, texts: Sequence[str], words: Sequence[Words | None] | None = None) -> list[list[Found]]:
         """For each text its spans with their mean probabilities."""
@@ -56,27 +59,30 @@ class Teachers:
         answers = [_spans(teacher, texts, words) for teacher in self._teachers]
         return [mixed((share, spans) for spans in of_text) for of_text in zip(*answers, strict=True)]
 
-    def thresholds(self, documents: Sequence[AnnotatedText]) -> tuple[float, ...]:
-        """For each label the threshold that is best on these documents."""
-        return best_thresholds(documents, self._of(documents), self._labels)
-
     def label(
-        self, documents: Sequence[AnnotatedText], thresholds: Sequence[float] = ()
-    ) -> list[AnnotatedText]:
-        """The documents with the entities that the teachers find together.
+        self, splits: Mapping[str, Sequence[AnnotatedText]], choose: bool
+    ) -> dict[str, list[AnnotatedText]]:
+        """The documents of dev, and of test where there is one, with the entities that the teachers find together.
 
         Args:
-            documents: whose texts are read.
-            thresholds: for each label; none: 0.5 for all.
+            splits: documents, those of dev with their true entities.
+            choose: give each label the threshold that is best on dev; otherwise 0.5.
         """
-        least = dict(zip(self._labels, thresholds or [0.5] * len(self._labels), strict=True))
-        return [
-            with_entities(
-                document,
-                without_crossings(span for span in spans if span.confidence > least[span.entity.label]),
-            )
-            for document, spans in zip(documents, self._of(documents), strict=True)
-        ]
+        read = {split: self._of(splits[split]) for split in ("dev", "test") if split in splits}
+        chosen = (
+            best_thresholds(splits["dev"], read["dev"], self._labels) if choose else [0.5] * len(self._labels)
+        )
+        least = dict(zip(self._labels, chosen, strict=True))
+        return {
+            split: [
+                with_entities(
+                    document,
+                    without_crossings(one for one in spans if one.confidence > least[one.entity.label]),
+                )
+                for document, spans in zip(splits[split], found, strict=True)
+            ]
+            for split, found in read.items()
+        }
 
     def _of(self, documents: Sequence[AnnotatedText]) -> list[list[Found]]:
         return self.spans(
@@ -105,20 +111,27 @@ def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Example
 def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[str]:
     """Why these teachers cannot teach these labels, in the user's key names."""
     found = []
+    folders: list[Path] = []
     for name in config.teachers:
         try:
-            facts = read_facts(folder_of(name))
+            folders += folders_of(name)
+        except UserError as error:
+            found.append(f"distillation.teachers: {error}")
+    for folder in folders:
+        try:
+            facts = read_facts(folder)
         except UserError as error:
             found.append(f"distillation.teachers: {error}")
             continue
         if facts.head != "nested":
             found.append(
-                f"distillation.teachers: {name} has head={facts.head}, but teachers need head=nested, whose spans "
+                f"distillation.teachers: {folder} has head={facts.head}, but teachers need head=nested, whose spans "
                 "have probabilities"
             )
         elif unknown := sorted(set(labels) ^ set(facts.labels)):
             found.append(
-                f"distillation.teachers: {name} was trained with other labels than the student: {', '.join(unknown)}"
+                f"distillation.teachers: {folder} was trained with other labels than the student: "
+                f"{', '.join(unknown)}"
             )
     for entry in config.files:
         try:
@@ -126,6 +139,16 @@ def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[
         except UserError as error:
             found.append(f"distillation.files: {error}")
     return found
+
+
+def folders_of(name: str) -> list[Path]:
+    """The directories of fine-tuned models, given as one of them, as its run's, or as a directory of runs.
+
+    Raises:
+        UserError: no fine-tuned model is there.
+    """
+    runs = sorted(file.parent for file in Path(name).expanduser().glob(f"*/model/{FILE}"))
+    return runs or [folder_of(name)]
 
 
 def _open(folder: Path, batch: int, runtime: Runtime) -> SavedModel:
@@ -144,10 +167,8 @@ def _spans(teacher: SavedModel, texts: Sequence[str], words: Sequence[Words | No
     windows = list(windows_of(texts, predictor.subwords, words))
     with teacher.reading():
         answers = predictor.window_logits(teacher.model, windows)
-    found: list[list[Found]] = [[] for _ in texts]
-    for window, answer in zip(windows, answers, strict=True):
-        found[window.document] += representation.spans([window], [answer])
-    return found
+    found = predictor.entities(windows, answers, representation.spans)
+    return [found.get(index, []) for index in range(len(texts))]
 
 
 def _passages(config: DistillationConfig, examples: Examples, seed: int) -> Iterator[str]:

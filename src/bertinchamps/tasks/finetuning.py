@@ -182,14 +182,9 @@ class FineTuning(Problem):
         """The teachers and the scores of their mean probabilities, where there are teachers."""
         if self._teachers is None:
             return {}
-        splits, chosen = self._examples.splits, self._config.selection.thresholds
-        thresholds = self._teachers.thresholds(splits["dev"]) if chosen else ()
-        scores = {
-            split: self._task.scores(split, self._teachers.label(splits[split], thresholds))
-            for split in ("dev", "test")
-            if split in splits
-        }
-        return {"teachers": {"models": list(self._config.distillation.teachers), "scores": scores}}
+        labelled = self._teachers.label(self._examples.splits, self._config.selection.thresholds)
+        scores = {split: self._task.scores(split, documents) for split, documents in labelled.items()}
+        return {"teachers": {"models": [str(folder) for folder in self._teachers.folders], "scores": scores}}
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Write the predictions of all splits; return the scores of dev and test, and the results of each subtask."""

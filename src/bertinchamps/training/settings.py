@@ -54,13 +54,9 @@ def settings_but_the_seed(config: dict[str, Any]) -> dict[str, Any]:
     Examples are identified by fingerprint and the encoder by what `model` resolved to, so their paths are left out.
 
     Args:
-        config: the content of a config.yaml, which an earlier version may have written. What earlier versions did
-            not have is left out where it is not used: lists without entries, distillation, masks of fine-tuning.
+        config: the content of a config.yaml.
     """
-    taught = (config.get("distillation") or {}).get("teachers")
-    unused = [*([] if taught else ["distillation"]), *([] if config.get("mask_rate") else ["mask_rate"])]
-    flat = _without(settings_of(config), ("seed", "model", "task", *unused))
-    return {key: value for key, value in flat.items() if value != []}
+    return _without(settings_of(config), ("seed", "model", "task"))
 
 
 def _without(flat: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bertinchamps.tasks.tagging.representations import Found, Representation
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer, Window, Words, windows_of
 
 Array = np.ndarray[Any, Any]
+Decode = Callable[[Sequence[Window], Sequence[Array]], list[Found]]
 WINDOWS_AT_ONCE = 8192  # in memory, where windows take far more than texts; many enough to batch by length
 ROUND_UP_TO = 4  # fewer different shapes, because a CPU's kernels are prepared for each shape
 
@@ -122,13 +123,22 @@ class EntityPredictor:
                 answers[index] = self.representation.reduced_logits(own, windows[index])
         return answers
 
-    def entities(self, windows: Sequence[Window], answers: Sequence[Array]) -> dict[int, list[Found]]:
-        """Document → entities, from the `answers` of all windows in order."""
+    def entities(
+        self, windows: Sequence[Window], answers: Sequence[Array], decode: Decode | None = None
+    ) -> dict[int, list[Found]]:
+        """Document → entities, from the `answers` of all windows in order.
+
+        Args:
+            windows: of any documents.
+            answers: one for each window.
+            decode: the windows and answers of one document → what is found; None: the representation's entities.
+        """
+        decode = decode or self.representation.entities
         pairs = zip(windows, answers, strict=True)
         found = {}
         for document, group in groupby(pairs, key=lambda pair: pair[0].document):
             own_windows, own_answers = zip(*group, strict=True)
-            found[document] = self.representation.entities(own_windows, own_answers)
+            found[document] = decode(own_windows, own_answers)
         return found
 
 

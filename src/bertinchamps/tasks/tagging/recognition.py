@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from bertinchamps.contract import AnnotatedText, Batch, Output
+from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
@@ -64,6 +64,7 @@ class EntityRecognition:
             for split, documents in splits.items()
         }
         self.lost: dict[str, Counter[str]] = {}
+        self._kept: dict[str, list[list[Entity]]] = {}
         self._targets = {split: self._encoded(split) for split in splits}
         self._studied = self.windows["train"], self._targets["train"]
         if lessons is not None:
@@ -72,7 +73,7 @@ class EntityRecognition:
 
     def _encoded(self, split: str) -> list[Array]:
         """Targets of each window of a split; `lost` counts what the representation cannot hold."""
-        self.lost[split] = Counter()
+        self.lost[split], self._kept[split] = Counter(), []
         targets: list[Array] = []
         by_document = groupby(self.windows[split], key=lambda window: window.document)
         held = {document: list(group) for document, group in by_document}
@@ -83,6 +84,7 @@ class EntityRecognition:
             ]
             kept = self.representation.kept(entities, windows)
             self.lost[split] += kept.lost
+            self._kept[split].append(kept.entities)
             unknown = len(document.entities) - len(entities)
             if unknown:
                 self.lost[split]["of a type that train has not"] += unknown
@@ -98,11 +100,9 @@ class EntityRecognition:
         windows, targets = list(self.windows["train"]), []
         certain = (1.0 - lessons.weight, lessons.weight)
         for document, group in groupby(windows, key=lambda window: window.document):
-            own = list(group)
-            labels = representation.kept(without_edges(self.splits["train"][document]), own).entities
-            opinions = [Found(entity, 1.0) for entity in labels], lessons.labelled[document]
-            spans = mixed(zip(certain, opinions, strict=True))
-            targets += [representation.soft_targets(spans, window) for window in own]
+            labels = [Found(entity, 1.0) for entity in self._kept["train"][document]]
+            spans = mixed(zip(certain, (labels, lessons.labelled[document]), strict=True))
+            targets += [representation.soft_targets(spans, window) for window in group]
         further = list(windows_of([text for text, _ in lessons.unlabelled], self.predictor.subwords))
         targets += [
             representation.soft_targets(lessons.unlabelled[window.document][1], window) for window in further
@@ -168,10 +168,9 @@ class EntityRecognition:
             return facts
         lowest = self._with(facts, (GRID[0],) * len(facts.labels))
         answers = self.predictor.window_logits(model, self.windows["dev"])
-        spans: list[list[Found]] = [[] for _ in self.splits["dev"]]
-        for window, answer in zip(self.windows["dev"], answers, strict=True):
-            spans[window.document] += lowest.spans([window], [answer])
-        chosen = best_thresholds(self.splits["dev"], spans, facts.labels)
+        spans = self.predictor.entities(self.windows["dev"], answers, lowest.spans)
+        documents = self.splits["dev"]
+        chosen = best_thresholds(documents, [spans.get(at, []) for at in range(len(documents))], facts.labels)
         self._with(facts, chosen)
         return replace(facts, thresholds=chosen)
 
