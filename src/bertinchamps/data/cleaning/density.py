@@ -1,0 +1,75 @@
+"""A step that keeps the documents with many words of given word lists, such as medical terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from bertinchamps.data.cleaning import Dropped, Outcome, steps
+from bertinchamps.data.file_hashes import content_hashes
+from bertinchamps.data.line_sets import words_of
+from bertinchamps.errors import UserError
+from bertinchamps.textfiles.texts import Entry, files_of, texts_of
+
+NAME = "density"
+
+
+def _problems(settings: Mapping[str, Any]) -> list[str]:
+    files, least = settings["files"], settings.get("least", 0.1)
+    wrong = [] if 0 < least <= 1 else [f"cleaning.least={least}: a share of words above 0 and up to 1"]
+    wrong += [] if files else ["cleaning.files: no word list is given; for example 'files: [terms.txt]'"]
+    for entry in files:
+        try:
+            files_of(entry)
+        except UserError as error:
+            wrong.append(f"cleaning.files: {error}")
+    return wrong
+
+
+@steps.register(NAME, check=_problems)
+class Density:
+    """Drop documents of whose words fewer than a share are in word lists.
+
+    Words are compared in lower case. The words of a list are those of all its lines, but for the stop words of
+    spaCy's French, which terms such as "cancer du sein" would bring in.
+
+    Args:
+        files: word lists; what a file may be is described in `textfiles/texts.py`.
+        least: share of a document's words.
+    """
+
+    def __init__(self, files: Sequence[str], least: float = 0.1) -> None:
+        self._files, self._least = list(files), least
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the lists, which are read at the first use.
+
+        Raises:
+            UserError: a list cannot be read, or there is no word in any.
+        """
+        from spacy.lang.fr.stop_words import STOP_WORDS  # takes a second
+
+        found = {word for entry in self._files for text in texts_of(entry) for word in words_of(text)}
+        found -= STOP_WORDS
+        if not found:
+            raise UserError(f"cleaning.files: no word in {', '.join(self._files)}")
+        return frozenset(found)
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """The settings, with the content of the lists in the place of their names."""
+        self.__dict__.pop("words", None)
+        return {
+            "files": [
+                {"part": Entry.of(entry).part, "blake2b": content_hashes(files_of(entry))}
+                for entry in self._files
+            ],
+            "least": self._least,
+        }
+
+    def __call__(self, text: str) -> Outcome:
+        """The text, or that it has too few such words."""
+        words = words_of(text)
+        dense = sum(word in self.words for word in words) >= self._least * len(words)
+        return text if dense else Dropped("few words of the lists")
