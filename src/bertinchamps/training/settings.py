@@ -23,7 +23,7 @@ def deciding_settings(config: Any) -> dict[str, Any]:
     """Full name → value of the settings that decide the result.
 
     Args:
-        config: a dataclass of `schemas.py`.
+        config: a dataclass of `schemas/`.
     """
     return settings_of(asdict(config))
 

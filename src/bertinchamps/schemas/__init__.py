@@ -1,0 +1,65 @@
+"""Every setting of every command, as dataclasses: type, default and meaning are declared once, here below.
+
+Hydra composes `configs/` with the command line (`composing.py`); these dataclasses type the closed nodes. The open
+nodes (`data`, `objective`, `optim`, `schedule`, `tracker`, the entries of `cleaning`) are `{name, **settings}` and are
+checked by the registry that builds them. No code mutates a dataclass; the dataclasses are not frozen because OmegaConf
+cannot merge into frozen ones.
+"""
+
+from __future__ import annotations
+
+from bertinchamps.schemas.finetuning import (
+    DistillationConfig,
+    FinetuneBatchConfig,
+    FinetuneConfig,
+    SelectionConfig,
+)
+from bertinchamps.schemas.knobs import Node, knob, named
+from bertinchamps.schemas.pretraining import (
+    BlocksConfig,
+    EvaluationConfig,
+    PrepareCommandConfig,
+    PrepareConfig,
+    PretrainConfig,
+)
+from bertinchamps.schemas.shared import (
+    ArchConfig,
+    BatchConfig,
+    BudgetConfig,
+    CheckpointConfig,
+    RuntimeConfig,
+    TokenizerConfig,
+)
+from bertinchamps.schemas.using import PredictConfig, ReportConfig
+
+COMMANDS: dict[str, type] = {
+    "pretrain": PretrainConfig,
+    "prepare": PrepareCommandConfig,
+    "finetune": FinetuneConfig,
+    "predict": PredictConfig,
+    "report": ReportConfig,
+}
+
+__all__ = [
+    "COMMANDS",
+    "ArchConfig",
+    "BatchConfig",
+    "BlocksConfig",
+    "BudgetConfig",
+    "CheckpointConfig",
+    "DistillationConfig",
+    "EvaluationConfig",
+    "FinetuneBatchConfig",
+    "FinetuneConfig",
+    "Node",
+    "PredictConfig",
+    "PrepareCommandConfig",
+    "PrepareConfig",
+    "PretrainConfig",
+    "ReportConfig",
+    "RuntimeConfig",
+    "SelectionConfig",
+    "TokenizerConfig",
+    "knob",
+    "named",
+]

@@ -1,0 +1,83 @@
+"""Settings of `finetune`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bertinchamps.schemas.knobs import Node, knob
+from bertinchamps.schemas.shared import (
+    ArchConfig,
+    BatchConfig,
+    BudgetConfig,
+    CheckpointConfig,
+    RuntimeConfig,
+    TokenizerConfig,
+)
+
+
+@dataclass
+class FinetuneBatchConfig(BatchConfig):
+    """An update averages micro-batches of examples of similar length."""
+
+    micro_batch: int = knob(8, "examples that go through the model at once")
+    size: int = knob(8, "examples in an update")
+    ramp: float = knob(0.0, "progress at which the full size is reached, linearly; 0: from the start")
+    evaluation: int = knob(8, "examples scored at once")
+
+
+@dataclass
+class SelectionConfig:
+    """Which weights are kept: the best on dev, evaluated at the end of epochs. Test is scored once, with these."""
+
+    every_epochs: float = knob(1.0, "epochs between two evaluations on dev")
+    metric: str | None = knob(
+        None, "a dev score, the higher the better (default: the task's first: strict_f1, accuracy, …)"
+    )
+    patience: int | None = knob(None, "evaluations without a better score before training stops; null: all")
+    thresholds: bool = knob(False, "with head=nested: choose on dev, by label, what makes a span an entity")
+    dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
+
+
+@dataclass
+class DistillationConfig:
+    """A student with head=nested learns the mean probabilities that fine-tuned models give to spans."""
+
+    teachers: list[str] = knob([], "fine-tuned models with head=nested, or folders of their runs; []: none")
+    weight: float = knob(0.5, "the teachers' share of the targets of labelled texts; the rest: labels")
+    files: list[str] = knob([], "texts without labels that the teachers label; PATH or PATH::PART")
+    passages: int = knob(2_000, "at most so many passages of those texts, of about ten sentences each")
+
+
+@dataclass
+class FinetuneConfig:
+    """Settings of `python -m bertinchamps.finetune`."""
+
+    task: Node = knob({}, "what is learnt, and from which files: {name, **settings of that reader}")
+    model: str = knob(
+        "last", "last (the newest pretrained one in runs_dir), a directory, a name on the Hub, or scratch"
+    )
+    head: str = knob("flat", "for entities: flat (one tag a word) or nested (entities inside entities)")
+    max_length: int = knob(128, "tokens of a window; longer sentences are windowed, longer texts are cut")
+    dropout: float | None = knob(0.1, "of encoder and head while fine-tuning; null: as the model was trained")
+    mask_rate: float = knob(0.0, "share of subwords that the mask token hides while training; 0: none")
+    arch: ArchConfig = field(default_factory=ArchConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    optim: Node = knob({}, "the optimizer: {name, **settings}")
+    schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
+    batch: FinetuneBatchConfig = field(default_factory=FinetuneBatchConfig)
+    gradient_clipping: float | None = knob(1.0, "largest norm of an update's gradient; null: no clipping")
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
+    hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
+    seed: int = knob(0, "decides the head's initial weights, the order of examples and dropout")
+    label: str | None = knob(None, "what the report calls the model (default: where it came from)")
+    runs_dir: str = knob("runs", "new runs get a directory of their own in here; model=last looks here")
+    run_dir: str | None = knob(None, "use exactly this directory for the run")
+    resume: str = knob(
+        "never",
+        "auto: resume the latest unfinished run with these settings; or the directory of a run to resume",
+    )

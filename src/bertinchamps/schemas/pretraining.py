@@ -1,0 +1,89 @@
+"""Settings of `prepare` and `pretrain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bertinchamps.schemas.knobs import Node, knob
+from bertinchamps.schemas.shared import (
+    ArchConfig,
+    BatchConfig,
+    BudgetConfig,
+    CheckpointConfig,
+    RuntimeConfig,
+    TokenizerConfig,
+)
+
+
+@dataclass
+class BlocksConfig:
+    """Packed token blocks on disk, built once for each fingerprint of documents and settings."""
+
+    sequence_length: int = knob(128, "tokens in a training sequence")
+    held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
+    tokens_per_character: float | None = knob(
+        None, "leave out documents with more tokens per character (Cramming: 0.3); null: leave out none"
+    )
+    workers: int | None = knob(None, "processes that clean documents (default: one for each core)")
+    cache_dir: str | None = knob(
+        None, "where blocks are kept (default: $BERTINCHAMPS_CACHE or ~/.cache/bertinchamps)"
+    )
+
+
+@dataclass
+class EvaluationConfig:
+    """Held-out evaluation, always at a mask rate of 15 %."""
+
+    every: float = knob(0.05, "share of the budget between two evaluations")
+    blocks: int = knob(512, "held-out blocks to score, at the most")
+
+
+@dataclass
+class PrepareConfig:
+    """What shapes a corpus."""
+
+    data: Node = knob({}, "where documents come from: {name, **settings of that source}")
+    cleaning: list[Node] = knob([], "steps that drop or mend documents, in order: [{name, **settings}]")
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+@dataclass
+class PrepareCommandConfig(PrepareConfig):
+    """Settings of `python -m bertinchamps.prepare`."""
+
+    cluster: Node = knob(
+        {}, "prepare in tasks of a cluster: {name, **settings}; +cluster=slurm, +cluster=local"
+    )
+    stats: str | None = knob(
+        None, "print statistics of the corpus, and write them as a page into this .html file"
+    )
+    export: str | None = knob(
+        None, "write the corpus into this new folder, compressed, for data=prepared on another machine"
+    )
+    verify: bool = knob(False, "compare every byte of the blocks with its checksum")
+
+
+@dataclass
+class PretrainConfig(PrepareConfig):
+    """Settings of `python -m bertinchamps.pretrain`."""
+
+    arch: ArchConfig = field(default_factory=ArchConfig)
+    objective: Node = knob({}, "what is learnt: {name, **settings}")
+    optim: Node = knob({}, "the optimizer: {name, **settings}")
+    schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    gradient_clipping: float | None = knob(0.5, "largest norm of an update's gradient; null: no clipping")
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
+    hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
+    seed: int = knob(0, "decides initial weights, data order, masks and dropout")
+    runs_dir: str = knob("runs", "new runs get a directory of their own in here")
+    run_dir: str | None = knob(None, "use exactly this directory for the run")
+    resume: str = knob(
+        "never",
+        "auto: resume the latest unfinished run with these settings; or the directory of a run to resume",
+    )

@@ -1,0 +1,41 @@
+"""Settings of the commands that use what was trained: `predict` and `report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bertinchamps.schemas.knobs import knob
+from bertinchamps.schemas.shared import RuntimeConfig
+
+
+@dataclass
+class PredictConfig:
+    """Settings of `python -m bertinchamps.predict`."""
+
+    model: str = knob(
+        "last", "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/"
+    )
+    input: str = knob("-", "a file, a folder, or - for standard input")
+    output: str = knob(
+        "-",
+        "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
+    )
+    format: str = knob(
+        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll or html"
+    )
+    text_field: str = knob("text", "the key or column that holds the text, in files that have several")
+    id_field: str | None = knob(
+        None, "the key or column that holds each text's id; null: `id` where there is one"
+    )
+    pair_field: str | None = knob(None, "the key or column of the second text, for models of pairs")
+    batch: int = knob(64, "examples scored at once")
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    runs_dir: str = knob("runs", "where model=last looks")
+
+
+@dataclass
+class ReportConfig:
+    """Settings of `python -m bertinchamps.report`."""
+
+    runs_dir: str = knob("runs", "gather every run below this directory, at any depth")
+    output: str = knob("report", "directory for report.md, its CSV files and its figure")
