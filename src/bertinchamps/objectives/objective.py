@@ -17,6 +17,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
+from bertinchamps.training.costs import cost_line
 
 
 class Objective(Problem):
@@ -69,6 +70,8 @@ class Objective(Problem):
             f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['mfu']:.1%} of "
             f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})"
         )
+        if "cost" in summary:  # earlier versions did not count it
+            yield cost_line(summary["cost"])
         yield f"curve      {folder / 'loss.png'}"
         yield f"model      {folder / 'model'}"
 
@@ -108,6 +111,7 @@ class Objective(Problem):
             "held_out": training.scoring.scores,
             "headline": self.headline,
             "spent": vars(spent),
+            "cost": training.cost(),
             "tokens_per_second": spent.tokens / spent.seconds,
             "mfu": spent.flops / spent.seconds / runtime.peak_flops,
             "peak_flops": runtime.peak_flops,

@@ -27,6 +27,7 @@ from bertinchamps.schemas.shared import (
     BatchConfig,
     BudgetConfig,
     CheckpointConfig,
+    CostConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "BlocksConfig",
     "BudgetConfig",
     "CheckpointConfig",
+    "CostConfig",
     "DistillationConfig",
     "EvaluationConfig",
     "FinetuneBatchConfig",

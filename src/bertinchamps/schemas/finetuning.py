@@ -10,6 +10,7 @@ from bertinchamps.schemas.shared import (
     BatchConfig,
     BudgetConfig,
     CheckpointConfig,
+    CostConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -71,6 +72,7 @@ class FinetuneConfig:
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
     hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides the head's initial weights, the order of examples and dropout")

@@ -10,6 +10,7 @@ from bertinchamps.schemas.shared import (
     BatchConfig,
     BudgetConfig,
     CheckpointConfig,
+    CostConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -78,6 +79,7 @@ class PretrainConfig(PrepareConfig):
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
     hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides initial weights, data order, masks and dropout")

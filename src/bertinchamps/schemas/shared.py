@@ -88,6 +88,22 @@ class RuntimeConfig:
 
 
 @dataclass
+class CostConfig:
+    """What turns seconds into money and energy into CO2 (docs/costs.md has the sources of the defaults)."""
+
+    euro_per_hour: float | None = knob(
+        None,
+        "of all that the run computes on; null: 2.50 a card, 0.05 a core of a processor (cloud prices of 2026)",
+    )
+    gram_co2_per_kwh: float = knob(
+        21.7, "of the electricity; 21.7 is France's of 2024"
+    )
+    watts: float | None = knob(
+        None, "of all that the run computes on, where no counter can be read; null: data sheet, or 6 a core"
+    )
+
+
+@dataclass
 class CheckpointConfig:
     """Checkpoints to resume from."""
 

@@ -25,6 +25,7 @@ from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.splits import label_lines
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
+from bertinchamps.training.costs import cost_line
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import read_facts
@@ -46,7 +47,7 @@ class FineTuning(Problem):
     """
 
     def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, runtime: Runtime) -> None:
-        self._began = time.perf_counter()
+        self._began, self._predicted_texts, self._predicting_seconds = time.perf_counter(), 0, 0.0
         self._config, self._examples, self._kind = config, examples, examples.kind
         self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
@@ -168,6 +169,9 @@ class FineTuning(Problem):
                 "steps": spent.steps,
                 "tokens": spent.tokens,
                 "flops": spent.flops,
+                **training.cost(),
+                "predicted_texts": self._predicted_texts,
+                "predicting_seconds": self._predicting_seconds,
             },
             "selection": {"split": selection.split, "metric": selection.metric, **selection.best},
             "data": {split: self._task.facts(split) for split in self._task.splits},
@@ -202,8 +206,11 @@ class FineTuning(Problem):
         folder.mkdir(exist_ok=True)
         model.eval()
         for split in self._task.splits:
+            began = time.perf_counter()
             with torch.no_grad(), training.trainer.runtime.arithmetic():
                 predicted = self._task.predict(model, split)
+            self._predicting_seconds += time.perf_counter() - began
+            self._predicted_texts += len(predicted)
             self._kind.write_split(folder, self._task, split, predicted)
             if split == "train":
                 continue
@@ -233,6 +240,8 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
         yield from _scores_of(f" ({title})", of_subtask["scores"])
     if "teachers" in results:
         yield from _scores_of(" (the teachers together)", results["teachers"]["scores"])
+    if "energy_kwh" in results["cost"]:  # earlier versions did not count it
+        yield cost_line(results["cost"])
     yield f"results    {folder / 'results.json'}"
     yield f"predicted  {folder / 'predictions'}"
     yield f"model      {folder / 'model'}"

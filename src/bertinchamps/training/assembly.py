@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.contract import Task
 from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped, UserError
-from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, Node, RuntimeConfig
+from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, CostConfig, Node, RuntimeConfig
 from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
 from bertinchamps.training.distributed import ALONE, Processes
@@ -53,6 +53,8 @@ class Settings(Protocol):
     def runtime(self) -> RuntimeConfig: ...
     @property
     def checkpoint(self) -> CheckpointConfig: ...
+    @property
+    def cost(self) -> CostConfig: ...
     @property
     def tracker(self) -> Node: ...
     @property
@@ -118,9 +120,21 @@ class Training:
         Raises:
             RuntimeError: this is not the first process, which alone scores.
         """
+        return self._of_first_process.scoring
+
+    def cost(self) -> dict[str, Any]:
+        """Peak memory, energy, money and CO2 of training so far, evaluations included.
+
+        Raises:
+            RuntimeError: this is not the first process, which alone counts.
+        """
+        return self._of_first_process.costs.record(self.trainer)
+
+    @property
+    def _of_first_process(self) -> Records:
         if self._records is None:
             raise RuntimeError("only the first process scores")
-        return self._records.scoring
+        return self._records
 
     def fit(self) -> None:
         """Train until the budget ends; after an error, the last whole update is in a checkpoint.
@@ -188,8 +202,9 @@ class Records:
         log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.print)
         self.scoring = scores(log, self._bar)
         self._bar.print_every = self.scoring.print_every
+        self.costs = hooks.Costs(config.cost)
         checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
-        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, checkpoints]
+        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, checkpoints]
 
     def close(self) -> None:
         """Close the progress bar and the tracker."""

@@ -13,12 +13,21 @@ from torch.nn import functional
 
 from bertinchamps.training.cpu import float32
 
-# Dense 16-bit matrix rates of the makers' data sheets, in TFLOP/s, by whole words of the device's name; the first
-# match counts.
-DATA_SHEET_TFLOPS = {
-    "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121,
-    "RTX 4090": 165, "RTX 3090": 71, "RTX A6000": 155, "RTX A4000": 77, "A40": 150, "A10": 125,
-    "V100": 125, "T4": 65,
+
+class DataSheet(NamedTuple):
+    """What a maker says of a card: the dense 16-bit matrix rate in TFLOP/s, and the power limit in watts."""
+
+    tflops: float
+    watts: float
+
+
+# By whole words of the device's name; the first match counts.
+DATA_SHEETS = {
+    "H200": DataSheet(989, 700), "H100 PCIe": DataSheet(756, 350), "H100 NVL": DataSheet(835, 400),
+    "H100": DataSheet(989, 700), "A100": DataSheet(312, 400), "L40S": DataSheet(362, 350),
+    "L40": DataSheet(181, 300), "L4": DataSheet(121, 72), "RTX 4090": DataSheet(165, 450),
+    "RTX 3090": DataSheet(71, 350), "RTX A6000": DataSheet(155, 300), "RTX A4000": DataSheet(77, 140),
+    "A40": DataSheet(150, 300), "A10": DataSheet(125, 150), "V100": DataSheet(125, 300), "T4": DataSheet(65, 70),
 }  # fmt: skip
 
 SIZE = 1024  # rows and columns of the matrix product on a processor
@@ -44,10 +53,9 @@ def peak_of(device: torch.device, dtype: torch.dtype | None, threads: int, fast_
     """
     del threads
     if device.type == "cuda" and dtype is not None:
-        name = torch.cuda.get_device_name(device)
-        for words, tflops in DATA_SHEET_TFLOPS.items():
-            if re.search(rf"\b{words}\b", name):  # an RTX A1000 is no A100
-                return Peak(tflops * 1e12, "data sheet")
+        sheet = data_sheet(torch.cuda.get_device_name(device))
+        if sheet is not None:
+            return Peak(sheet.tflops * 1e12, "data sheet")
     size = 8192 if device.type == "cuda" else SIZE
     if device.type == "cpu" and dtype is torch.float16:
         size = 256  # most processors emulate fp16, and take minutes for more
@@ -59,6 +67,13 @@ def peak_of(device: torch.device, dtype: torch.dtype | None, threads: int, fast_
     with torch.no_grad():
         best = min(_seconds(lambda: product(matrix, matrix), device) for _ in range(TIMES))
     return Peak(2 * size**3 / best, "measured")
+
+
+def data_sheet(name: str) -> DataSheet | None:
+    """The data sheet of a card, by the name that PyTorch gives it; None where none is known."""
+    # whole words: an RTX A1000 is no A100
+    found = (sheet for words, sheet in DATA_SHEETS.items() if re.search(rf"\b{words}\b", name))
+    return next(found, None)
 
 
 def _seconds(function: Callable[[], Any], device: torch.device) -> float:

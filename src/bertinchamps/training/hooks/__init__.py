@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bertinchamps.training.hooks.bar import BudgetBar
 from bertinchamps.training.hooks.checkpoints import Checkpoints
+from bertinchamps.training.hooks.costs import Costs
 from bertinchamps.training.hooks.evaluation import Evaluation
 from bertinchamps.training.hooks.logging import Logging
 from bertinchamps.training.hooks.metrics_log import MetricsLog, read_metrics
@@ -14,6 +15,7 @@ from bertinchamps.training.hooks.stop_on_signal import StopOnSignal
 __all__ = [
     "BudgetBar",
     "Checkpoints",
+    "Costs",
     "Evaluation",
     "Logging",
     "MetricsLog",
