@@ -95,9 +95,7 @@ class CostConfig:
         None,
         "of all that the run computes on; null: 2.50 a card, 0.05 a core of a processor (cloud prices of 2026)",
     )
-    gram_co2_per_kwh: float = knob(
-        21.7, "of the electricity; 21.7 is France's of 2024"
-    )
+    gram_co2_per_kwh: float = knob(21.7, "of the electricity; 21.7 is France's of 2024")
     watts: float | None = knob(
         None, "of all that the run computes on, where no counter can be read; null: data sheet, or 6 a core"
     )

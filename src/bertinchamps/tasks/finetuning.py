@@ -143,8 +143,7 @@ class FineTuning(Problem):
         """Predict every split with the chosen weights, write the predictions, score dev and test once."""
         trainer, run = training.trainer, training.run
         scores, by_subtask = self._scores(training)
-        spent, started = trainer.clock.spent, read_facts(run.folder)
-        before = run.state.get("spent", {}).get("seconds", 0.0)
+        started = read_facts(run.folder)
         settings = settings_but_the_seed(asdict(self._config))
         selection = cast(Selection, training.scoring)
         return {
@@ -162,17 +161,7 @@ class FineTuning(Problem):
             "data_fingerprint": started["data_fingerprint"],
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
-            "cost": {
-                "seconds": before + time.perf_counter() - self._began,
-                "training_seconds": spent.seconds,
-                "epochs": spent.positions / trainer.clock.epoch_length,
-                "steps": spent.steps,
-                "tokens": spent.tokens,
-                "flops": spent.flops,
-                **training.cost(),
-                "predicted_texts": self._predicted_texts,
-                "predicting_seconds": self._predicting_seconds,
-            },
+            "cost": self._cost(training),
             "selection": {"split": selection.split, "metric": selection.metric, **selection.best},
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": list(self._examples.remarks),
@@ -180,6 +169,22 @@ class FineTuning(Problem):
             "scores": scores,
             "subtasks": by_subtask,
             **self._of_teachers(),
+        }
+
+    def _cost(self, training: Training) -> dict[str, Any]:
+        """Of the run: reading and predictions included; of training; and of the predictions."""
+        clock = training.trainer.clock
+        spent, before = clock.spent, training.run.state.get("spent", {}).get("seconds", 0.0)
+        return {
+            "seconds": before + time.perf_counter() - self._began,
+            "training_seconds": spent.seconds,
+            "epochs": spent.positions / clock.epoch_length,
+            "steps": spent.steps,
+            "tokens": spent.tokens,
+            "flops": spent.flops,
+            **training.cost(),
+            "predicted_texts": self._predicted_texts,
+            "predicting_seconds": self._predicting_seconds,
         }
 
     def _of_teachers(self) -> dict[str, Any]:

@@ -9,10 +9,9 @@ distilled student or a federated round passes a problem, hooks and a budget of i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 import torch
 from torch import nn
@@ -21,7 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.contract import Task
 from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped, UserError
-from bertinchamps.schemas import BatchConfig, BudgetConfig, CheckpointConfig, CostConfig, Node, RuntimeConfig
+from bertinchamps.schemas import BatchConfig, BudgetConfig, Node, RuntimeConfig
 from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
 from bertinchamps.training.distributed import ALONE, Processes
@@ -29,14 +28,14 @@ from bertinchamps.training.hook import Hook
 from bertinchamps.training.hook import hooks as registered_hooks
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.run import Run, finish
+from bertinchamps.training.run_records import Recorded, Records, Scores
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
 from bertinchamps.training.schedules import micro_batches, schedules
-from bertinchamps.training.trackers import trackers
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import NonFiniteLoss
 
 
-class Settings(Protocol):
+class Settings(Recorded, Protocol):
     """The settings that the assembly reads, of any command that trains; a dataclass."""
 
     @property
@@ -51,12 +50,6 @@ class Settings(Protocol):
     def budget(self) -> BudgetConfig: ...
     @property
     def runtime(self) -> RuntimeConfig: ...
-    @property
-    def checkpoint(self) -> CheckpointConfig: ...
-    @property
-    def cost(self) -> CostConfig: ...
-    @property
-    def tracker(self) -> Node: ...
     @property
     def hooks(self) -> list[Node]: ...
     @property
@@ -85,9 +78,6 @@ class Problem(Task, Protocol):
 
     def results(self, training: Training) -> dict[str, Any]:
         """The summary of a finished run, JSON-able: scores, cost, and what they come from."""
-
-
-Scores = Callable[[hooks.MetricsLog, hooks.BudgetBar], hooks.Scoring]
 
 
 class Training:
@@ -180,36 +170,6 @@ class Training:
                 f"{folder}: the results cannot be written ({error.strerror}). Make room: the same command with "
                 f"resume={folder} writes them"
             ) from error
-
-
-class Records:
-    """The records of a run, which the first process writes: metrics, scores, checkpoints.
-
-    Args:
-        config: of tracker and checkpoints.
-        run: the run's directory.
-        step: updates done before a resumption; later records are dropped, because those updates are done again.
-        scores: builds the hook that scores.
-        save: writes model and tokenizer into a folder.
-    """
-
-    def __init__(
-        self, config: Settings, run: Run, step: int, scores: Scores, save: Callable[[Path], None]
-    ) -> None:
-        settings = asdict(cast(Any, config))
-        self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=settings)
-        self._bar = hooks.BudgetBar()
-        log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.print)
-        self.scoring = scores(log, self._bar)
-        self._bar.print_every = self.scoring.print_every
-        self.costs = hooks.Costs(config.cost)
-        checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
-        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, checkpoints]
-
-    def close(self) -> None:
-        """Close the progress bar and the tracker."""
-        self._bar.stop()
-        self._tracker.close()
 
 
 def assemble(

@@ -1,0 +1,57 @@
+"""What the first process of a run writes down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from bertinchamps.schemas import CheckpointConfig, CostConfig, Node
+from bertinchamps.training import hooks
+from bertinchamps.training.hook import Hook
+from bertinchamps.training.run import Run
+from bertinchamps.training.trackers import trackers
+
+Scores = Callable[[hooks.MetricsLog, hooks.BudgetBar], hooks.Scoring]
+
+
+class Recorded(Protocol):
+    """The settings that are read here, of any command that trains; a dataclass."""
+
+    @property
+    def checkpoint(self) -> CheckpointConfig: ...
+    @property
+    def cost(self) -> CostConfig: ...
+    @property
+    def tracker(self) -> Node: ...
+
+
+class Records:
+    """The records of a run, which the first process writes: metrics, scores, checkpoints.
+
+    Args:
+        config: of tracker and checkpoints.
+        run: the run's directory.
+        step: updates done before a resumption; later records are dropped, because those updates are done again.
+        scores: builds the hook that scores.
+        save: writes model and tokenizer into a folder.
+    """
+
+    def __init__(
+        self, config: Recorded, run: Run, step: int, scores: Scores, save: Callable[[Path], None]
+    ) -> None:
+        settings = asdict(cast(Any, config))
+        self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=settings)
+        self._bar = hooks.BudgetBar()
+        log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.print)
+        self.scoring = scores(log, self._bar)
+        self._bar.print_every = self.scoring.print_every
+        self.costs = hooks.Costs(config.cost)
+        checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
+        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, checkpoints]
+
+    def close(self) -> None:
+        """Close the progress bar and the tracker."""
+        self._bar.stop()
+        self._tracker.close()
