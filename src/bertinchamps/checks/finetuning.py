@@ -16,6 +16,7 @@ from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.distillation import teacher_problems
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
 from bertinchamps.tasks.examples import Examples
+from bertinchamps.tasks.few_shot import few_shot_problems
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.tagging.representations import is_soft, representations
@@ -31,6 +32,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *training_problems(config),
         *_number_problems(config),
         *_distillation_problems(config),
+        *few_shot_problems(config.few_shot),
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bertinchamps.schemas.finetuning import (
     DistillationConfig,
+    FewShotConfig,
     FinetuneBatchConfig,
     FinetuneConfig,
     SelectionConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "CostConfig",
     "DistillationConfig",
     "EvaluationConfig",
+    "FewShotConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
     "Node",

@@ -50,6 +50,16 @@ class DistillationConfig:
 
 
 @dataclass
+class FewShotConfig:
+    """A part of train, to learn what few examples are worth: seed decides which, and 16 hold the same seed's 8."""
+
+    examples: int | None = knob(
+        None, "of each class; of annotated documents and numbers, in all; null: all examples"
+    )
+    dev: bool = knob(False, "true: reduce dev likewise, as whoever has few examples would have")
+
+
+@dataclass
 class FinetuneConfig:
     """Settings of `python -m bertinchamps.finetune`."""
 
@@ -69,6 +79,7 @@ class FinetuneConfig:
     gradient_clipping: float | None = knob(1.0, "largest norm of an update's gradient; null: no clipping")
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    few_shot: FewShotConfig = field(default_factory=FewShotConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

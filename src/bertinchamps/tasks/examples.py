@@ -13,6 +13,7 @@ from bertinchamps.contract import SPLITS
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import FinetuneConfig, named
+from bertinchamps.tasks.few_shot import few
 from bertinchamps.tasks.kinds import Kind, kinds
 from bertinchamps.tasks.readers import Combined, readers
 from bertinchamps.tasks.readers.custom import named_after
@@ -46,7 +47,7 @@ class Examples:
         splits: train, dev, and test where there is one.
         labels: types of entities, or classes, sorted; none for regression.
         remarks: caveats that belong beside every score.
-        fingerprint: a hash of the examples and their splits.
+        fingerprint: a hash of all examples and their splits, those that `few_shot` leaves out included.
         subtasks: tasks that are scored by themselves as well.
     """
 
@@ -88,20 +89,23 @@ def read_examples(config: FinetuneConfig) -> Examples:
         raise UserError(f"task={title}: no training examples were found")
     whole: Any = read if read.get("dev") else with_dev(read, config.selection.dev_share, CARVING_SEED)
     splits: Any = {split: whole[split] for split in SPLITS if whole.get(split)}
-    remarks = [*reader.remarks, *split_remarks(splits)]
+    subtasks = reader.subtasks if isinstance(reader, Combined) else {}
+    small: Any
+    small, few_remarks = few(splits, config.few_shot, config.seed)
+    remarks = [*reader.remarks, *split_remarks(small), *few_remarks]
     if not read.get("dev"):
         share = config.selection.dev_share
         remarks.append(f"no dev split in the data: it is {share:.0%} of train, set aside by text")
     return Examples(
         title=title,
         kind=kinds.build(reader.kind),
-        splits=splits,
+        splits=small,
         labels=label_names(splits),
         remarks=tuple(remarks),
         fingerprint=_fingerprint(splits),
         subtasks=tuple(
-            _subtask(of_subtask, beginning, splits)
-            for of_subtask, beginning in (reader.subtasks if isinstance(reader, Combined) else {}).items()
+            Subtask(of_subtask, _places(small, beginning), _fingerprint_of(splits, beginning))
+            for of_subtask, beginning in subtasks.items()
         ),
     )
 
@@ -110,17 +114,22 @@ def _fingerprint(splits: Mapping[str, list[Any]]) -> str:
     return hashlib.blake2b(canonical(splits).encode(), digest_size=8).hexdigest()
 
 
-def _subtask(title: str, beginning: str, splits: Mapping[str, list[Any]]) -> Subtask:
+def _places(splits: Mapping[str, list[Any]], beginning: str) -> dict[str, tuple[int, ...]]:
+    """The places of the examples whose names begin so."""
     places = {
         split: tuple(at for at, example in enumerate(examples) if example.name.startswith(beginning))
         for split, examples in splits.items()
     }
-    places = {split: own for split, own in places.items() if own}
+    return {split: own for split, own in places.items() if own}
+
+
+def _fingerprint_of(splits: Mapping[str, list[Any]], beginning: str) -> str:
+    """The fingerprint of a subtask's examples, under the names that they have where they are read alone."""
     alone = {
         split: [splits[split][at]._replace(name=splits[split][at].name.removeprefix(beginning)) for at in own]
-        for split, own in places.items()
+        for split, own in _places(splits, beginning).items()
     }
-    return Subtask(title, places, _fingerprint(alone))
+    return _fingerprint(alone)
 
 
 def _title(config: FinetuneConfig) -> str:

@@ -169,16 +169,16 @@ def label_lines(splits: Splits) -> list[str]:
     lines = []
     for split, counts in label_counts(splits).items():
         ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-        shown = [f"{_shown(label)} {count:,}" for label, count in ordered[:LABELS_SHOWN]]
+        cells = [f"{shown(label)} {count:,}" for label, count in ordered[:LABELS_SHOWN]]
         rest = ordered[LABELS_SHOWN:]
         if rest:
-            shown.append(f"{len(rest)} others {sum(count for _, count in rest):,}")
-        if shown:
-            lines.append(f"{split:<10} {' · '.join(shown)}")
+            cells.append(f"{len(rest)} others {sum(count for _, count in rest):,}")
+        if cells:
+            lines.append(f"{split:<10} {' · '.join(cells)}")
     return lines
 
 
-def _shown(label: str) -> str:
+def shown(label: str) -> str:
     """A label for the terminal; only the length of one so long that it may be a document's text."""
     if len(label) <= LONGEST_SHOWN and label.isprintable():
         return label
