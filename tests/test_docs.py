@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support import QUICK, ROOT, command
 from tiny_corpora import brat_corpus, opinions
@@ -84,6 +85,18 @@ def teacher(runs: Path) -> Path:
     return runs / "runs" / "teacher"
 
 
+def write_plans(folder: Path) -> None:
+    """The plans of studies in the docs, smaller: one value of each key, and few epochs."""
+    for page, text in blocks("yaml"):
+        plan = yaml.safe_load(text)
+        if set(plan) == {"settings", "grid"}:
+            plan["settings"] |= dict(word.split("=") for word in FINETUNING)
+            plan["grid"] = {key: values[:1] for key, values in plan["grid"].items()}
+            name = text.partition("\n")[0].removeprefix("# ")
+            assert name.endswith(".yaml"), f"{page}: a plan begins with the name of its file"
+            (folder / name).write_text(yaml.safe_dump(plan), encoding="utf-8")
+
+
 def annotated_files(folder: Path, runs: Path) -> None:
     """The annotated files and the runs that the docs' commands name."""
     brat_corpus(folder / "brat")
@@ -136,7 +149,9 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     module, settings = words[2], words[3:]
     if "data.folder=corpus" in settings:
         shutil.copytree(request.getfixturevalue("export"), tmp_path / "corpus")
-    if module.endswith(("finetune", "predict", "report")):
+    if module.endswith("study"):
+        write_plans(tmp_path)
+    if module.endswith(("finetune", "predict", "study", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if "distillation.teachers" in line:
         for number in range(3):
@@ -145,7 +160,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
-    elif module.endswith(("predict", "report")):
+    elif module.endswith(("predict", "study", "report")):
         smaller = ["runtime=eager"] if module.endswith("predict") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]

@@ -50,7 +50,7 @@ def help_text(command: str, words: Sequence[str] = ()) -> str:
         "Lists are written 'key=[a,b]'; several values with --multirun, key=a,b, run one job each.",
         "--cfg job prints the configuration of a command line; --config-dir DIR adds yaml files of yours.",
     ]
-    if command == "pretrain":
+    if command in ("pretrain", "finetune"):
         lines.append("+budget takes any length of time: +budget=5m, +budget=90s, +budget=2d.")
     return "\n".join(lines)
 

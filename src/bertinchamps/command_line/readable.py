@@ -14,20 +14,24 @@ LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")  # of a budget
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
 
-def readable(words: list[str]) -> list[str]:
-    """The command line in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
-    quoted = [part for word in words for part in _with_budget(_quoted(word))]
+def readable(words: list[str], command: str) -> list[str]:
+    """The command line of a command in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
+    quoted = [part for word in words for part in _with_budget(_quoted(word), command)]
     settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
     return [word for word in quoted if word not in settings] + settings
 
 
-def _with_budget(word: str) -> list[str]:
-    """A budget of any length, such as +budget=5m, as a preset and budget.hours."""
+def _with_budget(word: str, command: str) -> list[str]:
+    """A budget of any length, such as +budget=5m, as budget.hours, and in pretraining with a preset."""
     name, _, value = word.partition("=")
     length = LENGTH.fullmatch(value) if name == "+budget" else None
-    if length is None or (config_dir() / "budget" / f"{value}.yaml").is_file():
+    if length is None:
         return [word]
     hours = float(length[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[length[2]]
+    if command == "finetune":  # in the place of what the task's file says
+        return [f"budget.hours={hours:.10g}", "budget.epochs=null"]
+    if (config_dir() / "budget" / f"{value}.yaml").is_file():
+        return [word]
     return [f"+budget={'10m' if hours < 1 else '24h'}", f"budget.hours={hours:.10g}"]
 
 

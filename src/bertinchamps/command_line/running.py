@@ -63,6 +63,7 @@ JOBS = {
     "prepare": Command("bertinchamps.prepare:prepare", "bertinchamps.checks.preparation:problems"),
     "finetune": Command("bertinchamps.finetune:score", "bertinchamps.checks.finetuning:problems", True),
     "predict": Command("bertinchamps.predict:predict", "bertinchamps.checks.prediction:problems"),
+    "study": Command("bertinchamps.study:study", "bertinchamps.checks.studying:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
 }
 
@@ -90,7 +91,7 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
     if command not in FOR_OTHERS:
         os.umask(os.umask(0o077) | 0o077)  # runs, predictions, tokenizers and caches come from documents
     stop(command, unknown_options(sys.argv[1:]))
-    sys.argv[1:] = readable(sys.argv[1:])
+    sys.argv[1:] = readable(sys.argv[1:], command)
     arguments = get_args_parser().parse_args()
     if arguments.help:
         _show_help(command, arguments.overrides)

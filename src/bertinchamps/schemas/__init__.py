@@ -32,13 +32,14 @@ from bertinchamps.schemas.shared import (
     RuntimeConfig,
     TokenizerConfig,
 )
-from bertinchamps.schemas.using import PredictConfig, ReportConfig
+from bertinchamps.schemas.using import PredictConfig, ReportConfig, StudyConfig
 
 COMMANDS: dict[str, type] = {
     "pretrain": PretrainConfig,
     "prepare": PrepareCommandConfig,
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
+    "study": StudyConfig,
     "report": ReportConfig,
 }
 
@@ -63,6 +64,7 @@ __all__ = [
     "ReportConfig",
     "RuntimeConfig",
     "SelectionConfig",
+    "StudyConfig",
     "TokenizerConfig",
     "knob",
     "named",

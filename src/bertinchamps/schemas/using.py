@@ -34,6 +34,17 @@ class PredictConfig:
 
 
 @dataclass
+class StudyConfig:
+    """Settings of `python -m bertinchamps.study`."""
+
+    plan: str = knob("???", "a yaml file: `settings` of finetune in every run, and a `grid` of key → values")
+    folder: str | None = knob(
+        None,
+        "of runs, logs, tables and figures (studies/NAME of the plan); a study that was begun there goes on",
+    )
+
+
+@dataclass
 class ReportConfig:
     """Settings of `python -m bertinchamps.report`."""
 

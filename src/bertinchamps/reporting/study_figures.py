@@ -1,0 +1,169 @@
+"""Figures of a study: scores over each numeric key of its grid, over trained parameters, and over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.reporting.runs import FinetuningRun
+from bertinchamps.reporting.study_grid import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SEED = "seed"
+LOGARITHMIC_FROM = 8  # the largest value, in smallest ones
+
+
+@dataclass(frozen=True)
+class XAxis:
+    """What a figure has on its x axis.
+
+    Attributes:
+        name: of the file.
+        title: of the axis.
+        of: the value of a cell's run.
+        key: of the grid; None: a measured value, which differs between seeds.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Cell, FinetuningRun], float]
+    key: str | None = None
+
+
+def plot_study(cells: Sequence[Cell], runs: Sequence[FinetuningRun], folder: Path) -> list[Path]:
+    """Draw the headline scores of test, or of dev where there is no test.
+
+    Args:
+        cells: of the study.
+        runs: finished ones, in directories with the names of the cells.
+        folder: for the files.
+
+    Returns:
+        The files written, PNG and SVG: score_over_KEY for each key with several numbers, over trained parameters where
+        they differ, and over minutes.
+    """
+    by_name = {cell.name: cell for cell in cells}
+    known = [(by_name[run.folder.name], run) for run in runs if run.folder.name in by_name]
+    if not known:
+        return []
+    axes = [
+        *(axis_of(key) for key in _numeric(cells)),
+        XAxis("minutes", "minutes of fine-tuning, on dev included", lambda _, run: run.cost["seconds"] / 60),
+    ]
+    return [file for axis in axes for file in _draw(axis, known, folder)]
+
+
+def axis_of(key: str) -> XAxis:
+    """The axis of a key of the grid."""
+    return XAxis(key, key, lambda cell, _: float(cell.values[key]), key)
+
+
+def _numeric(cells: Sequence[Cell]) -> list[str]:
+    """The keys with several values, all of them numbers."""
+    found = []
+    for key in cells[0].values:
+        values = {cell.values[key] for cell in cells if not isinstance(cell.values[key], list | dict)}
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        if key != SEED and numbers and len(values) > 1:
+            found.append(key)
+    return found
+
+
+def points(
+    axis: XAxis, known: Sequence[tuple[Cell, FinetuningRun]], task: str, protocol: str
+) -> pd.DataFrame:
+    """Mean and deviation over seeds.
+
+    Returns:
+        Columns: series (the other values of the grid, in words), x, x_deviation, mean, deviation, seeds; ordered by
+        series and x.
+    """
+    headline = PROTOCOLS[protocol].headline
+    rows = [
+        (_series(cell.values, axis.key), _setting(cell), axis.of(cell, run), scores[headline])
+        for cell, run in known
+        if run.task == task and (scores := _scored(run).get(protocol)) is not None
+    ]
+    frame = pd.DataFrame(rows, columns=["series", "setting", "x", "score"])
+    grouped = frame.groupby(["series", "setting"], sort=False)
+    means = grouped.agg(
+        x=("x", "mean"), x_deviation=("x", "std"), mean=("score", "mean"), deviation=("score", "std"),
+        seeds=("score", "size"),
+    )  # fmt: skip
+    return means.reset_index().sort_values(["series", "x"])
+
+
+def _scored(run: FinetuningRun) -> Mapping[str, Mapping[str, Any]]:
+    """Protocol → scores of test, or of dev where there is no test."""
+    return run.scores["test"] if "test" in run.scores else run.scores["dev"]
+
+
+def _setting(cell: Cell) -> str:
+    """The values of a cell but for its seed, in words."""
+    return _series(cell.values, None)
+
+
+def _series(values: Mapping[str, Any], without: str | None) -> str:
+    named = {key: value for key, value in values.items() if key not in (SEED, "task", without)}
+    return ", ".join(f"{key}={Path(str(value)).name}" for key, value in named.items()) or "all"
+
+
+def _draw(axis: XAxis, known: Sequence[tuple[Cell, FinetuningRun]], folder: Path) -> list[Path]:
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    panels = list(dict.fromkeys((run.task, protocol) for _, run in known for protocol in _scored(run)))
+    figure, all_axes = plt.subplots(
+        len(panels), 1, figsize=(7, 3.4 * len(panels)), squeeze=False, layout="constrained"
+    )
+    for (task, protocol), drawn in zip(panels, all_axes[:, 0], strict=True):
+        _panel(axis, points(axis, known, task, protocol), drawn)
+        described = PROTOCOLS[protocol]
+        unit = ", %" if described.percent else ""
+        drawn.set_ylabel(f"{described.metrics[described.headline]}{unit}", fontsize=9)
+        drawn.set_title(f"{task}: {described.title.partition(':')[0]}", fontsize=9)
+        if described.percent:
+            drawn.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    files = [folder / f"score_over_{axis.name.replace('.', '_')}{suffix}" for suffix in (".png", ".svg")]
+    for file in files:
+        figure.savefig(file, dpi=150)
+    plt.close(figure)
+    return files
+
+
+def _panel(axis: XAxis, found: pd.DataFrame, drawn: Axes) -> None:
+    """Lines with bands of a deviation over a key; over what was measured, dots with crosses."""
+    for series, own in found.groupby("series", sort=False):
+        if axis.key is not None:
+            (line,) = drawn.plot(own["x"], own["mean"], "o-", markersize=4, label=series)
+            low, high = own["mean"] - own["deviation"], own["mean"] + own["deviation"]
+            drawn.fill_between(own["x"], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        else:
+            drawn.errorbar(
+                own["x"],
+                own["mean"],
+                own["deviation"],
+                own["x_deviation"],
+                "o",
+                markersize=4,
+                capsize=2,
+                label=series,
+            )
+    values = found["x"]
+    if len(values) and values.min() > 0 and values.max() >= LOGARITHMIC_FROM * values.min():
+        drawn.set_xscale("log", base=2 if axis.key else 10)
+        if axis.key:
+            drawn.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))])
+    drawn.set_xlabel(axis.title, fontsize=9)
+    drawn.grid(alpha=0.3)
+    if found["series"].nunique() > 1:
+        drawn.legend(fontsize=7)

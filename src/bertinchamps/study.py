@@ -1,0 +1,101 @@
+"""python -m bertinchamps.study: a grid of fine-tunings as one job that can be stopped; tables and figures out."""
+
+from __future__ import annotations
+
+import sys
+
+from bertinchamps import command_line
+
+if __name__ == "__main__":
+    command_line.run("study")
+    sys.exit()
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from bertinchamps.console import tell
+from bertinchamps.errors import Stopped, UserError
+from bertinchamps.reporting.page import write_report
+from bertinchamps.reporting.runs import gather
+from bertinchamps.reporting.study_figures import plot_study
+from bertinchamps.reporting.study_grid import Cell, cells_of, folder_of, read_plan, words_of
+from bertinchamps.schemas import StudyConfig
+from bertinchamps.training.run_files import SUMMARIES
+
+LAST_LINES = 3  # of the log of a run that failed, which are printed
+
+
+def study(config: StudyConfig) -> None:
+    """Run each cell of the grid that is not there yet, a process each, and write tables and figures of all.
+
+    Raises:
+        Stopped: by a signal; the same command goes on.
+        UserError: runs failed; the tables have the others.
+    """
+    plan, folder = read_plan(Path(config.plan).expanduser()), folder_of(config)
+    cells, settings = cells_of(plan), words_of(plan.settings)
+    waiting = [cell for cell in cells if not _finished(folder, cell)]
+    tell(f"study      {len(cells)} runs, {len(cells) - len(waiting)} of which are there, in {folder}")
+    failed = []
+    for number, cell in enumerate(waiting, start=1):
+        tell(f"{number}/{len(waiting)}".ljust(11) + " ".join(cell.words))
+        if not _run(folder, settings, cell):
+            failed.append(cell)
+    if len(failed) < len(cells):
+        runs_dir = folder / "runs"
+        gathered = gather(runs_dir)
+        page = write_report(gathered, runs_dir, folder / "report")
+        files = plot_study(cells, gathered.finetuning, folder / "report")
+        tell(
+            "\n".join(
+                [f"report     {page}", *(f"figure     {file}" for file in files if file.suffix == ".png")]
+            )
+        )
+    if failed:
+        named = "\n".join(f"{cell.log(folder)}: {' '.join(cell.words)}" for cell in failed)
+        raise UserError(f"{len(failed)} of {len(cells)} runs failed; their logs say why:\n{named}")
+
+
+def _finished(folder: Path, cell: Cell) -> bool:
+    return (cell.run(folder) / SUMMARIES["finetune"]).is_file()
+
+
+def _run(folder: Path, settings: Sequence[str], cell: Cell) -> bool:
+    """Whether the fine-tuning of a cell succeeded; it goes on where it was interrupted.
+
+    Raises:
+        Stopped: a signal came, which the run got, too.
+    """
+    log, run = cell.log(folder), cell.run(folder)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [*settings, *cell.words, f"run_dir={run}", "resume=auto"]
+    stopping = False
+    with log.open("a", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bertinchamps.finetune", *words], stdout=stream, stderr=stream
+        )
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            nonlocal stopping
+            del frame
+            stopping = True
+            # a terminal sends Ctrl-C to both
+            if number != signal.SIGINT or os.getpgid(process.pid) != os.getpgrp():
+                process.send_signal(number)
+
+        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            succeeded = process.wait() == 0
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if stopping:
+        raise Stopped(f"stopped in {run}; the same command goes on")
+    if not succeeded:
+        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+        tell("failed     " + "\n           ".join(last))
+    return succeeded

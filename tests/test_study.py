@@ -1,0 +1,158 @@
+"""A study runs the cells of its grid, once each, and draws what they scored."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from bertinchamps.checks.studying import problems
+from bertinchamps.command_line.readable import readable
+from bertinchamps.reporting.runs import FinetuningRun
+from bertinchamps.reporting.study_figures import axis_of, points
+from bertinchamps.reporting.study_grid import Plan, cells_of
+from bertinchamps.schemas import StudyConfig
+from support import command, composed, started
+from tiny_corpora import brat_corpus
+from tiny_encoders import make_encoder
+
+Settings = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("data")
+    words = [
+        *brat_corpus(folder / "brat"),
+        "runtime=eager",
+        "max_length=48",
+        "budget.epochs=1",
+        "runtime.threads=1",
+    ]
+    return {"model": str(make_encoder("bert", folder / "bert")), **dict(word.split("=") for word in words)}
+
+
+def study(folder: Path, settings: Settings, **grid: list[Any]) -> list[str]:
+    """Write a plan, and return the words of its study."""
+    keys = {"examples": "few_shot.examples"}
+    plan = {"settings": settings, "grid": {keys.get(key, key): values for key, values in grid.items()}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
+    return ["bertinchamps.study", "plan=mine.yaml"]
+
+
+def finished(folder: Path) -> dict[str, float]:
+    return {file.parent.name: file.stat().st_mtime for file in folder.glob("runs/*/results.json")}
+
+
+def test_a_study_does_each_cell_once_and_draws_all(settings: Settings, tmp_path: Path) -> None:
+    result = command(*study(tmp_path, settings, examples=[2, 4], seed=[0, 1]), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "4 runs, 0 of which are there" in result.stderr
+    before = finished(tmp_path / "studies" / "mine")
+    assert len(before) == 4
+    assert {name.rpartition("_")[0] for name in before} == {"2_0", "2_1", "4_0", "4_1"}
+    drawn = {file.name for file in (tmp_path / "studies" / "mine" / "report").iterdir()}
+    assert {"report.md", "score_over_few_shot_examples.png", "score_over_minutes.svg"} <= drawn
+    result = command(*study(tmp_path, settings, examples=[2, 4, 6], seed=[0, 1]), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "6 runs, 4 of which are there" in result.stderr
+    after = finished(tmp_path / "studies" / "mine")
+    assert len(after) == 6
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_run_that_fails_stops_no_other(settings: Settings, tmp_path: Path) -> None:
+    result = command(*study(tmp_path, settings, examples=[999, 2]), cwd=tmp_path)
+    assert result.returncode == 2
+    assert "1 of 2 runs failed" in result.stderr
+    assert "few_shot.examples=999: train has" in result.stderr
+    assert len(finished(tmp_path / "studies" / "mine")) == 1
+    (named,) = [line for line in result.stderr.splitlines() if "studies/mine/logs" in line]
+    log = tmp_path / named.strip().removeprefix("- ").partition(": ")[0]
+    assert "few_shot.examples=999" in log.read_text(encoding="utf-8")
+
+
+def test_a_study_that_was_stopped_goes_on(settings: Settings, tmp_path: Path) -> None:
+    words = study(tmp_path, {**settings, "budget.epochs": 60}, seed=[0, 1])
+    fork = started(*words, cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("studies/mine/runs/*/metrics.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    fork.send_signal(signal.SIGTERM)
+    _, err = fork.communicate(60)
+    assert fork.returncode != 0
+    assert "the same command goes on" in err
+    assert finished(tmp_path / "studies" / "mine") == {}
+    result = command(*words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(finished(tmp_path / "studies" / "mine")) == 2
+    logs = sorted(file.read_text(encoding="utf-8") for file in tmp_path.glob("studies/mine/logs/*.log"))
+    assert ["going on from" in log for log in logs].count(True) == 1
+
+
+def told(folder: Path, plan: str) -> list[str]:
+    (folder / "mine.yaml").write_text(plan, encoding="utf-8")
+    found = problems(StudyConfig(str(folder / "mine.yaml"), str(folder / "there")))
+    return [problem.replace(f"plan={folder / 'mine.yaml'}", "plan") for problem in found]
+
+
+def test_every_mistake_of_a_plan_is_told_before_it_begins(settings: Settings, tmp_path: Path) -> None:
+    assert told(tmp_path, "settings: [a]\ngrid: {seed: 3, head: [a, a]}\nx: 1") == [
+        "plan: x: no such key; a plan has `settings` and `grid`",
+        "plan: settings: keys of finetune with values, such as `task: ner`",
+        "plan: grid: seed: a list of values, such as [8, 16]",
+        "plan: grid: head: a value is given twice",
+    ]
+    assert told(tmp_path, "settings: {run_dir: x, seed: 0}\ngrid: {seed: [1], resume: [auto]}") == [
+        "plan: settings: run_dir: the study sets it; folder= says where the runs are",
+        "plan: grid: resume: the study sets it; folder= says where the runs are",
+        "plan: seed: in settings and in grid",
+    ]
+    assert told(tmp_path, "settings:\n  a: [\n")[0].startswith("plan, line 3: not yaml")
+    assert told(tmp_path, "settings: {}") == [
+        "plan: grid: keys of finetune with lists of values, such as `seed: [0, 1, 2]`"
+    ]
+    assert problems(StudyConfig("nowhere.yaml"))[0].startswith("plan=nowhere.yaml: cannot be read")
+    grid = {"head": ["flat", "nestd"], "few_shot.examples": [0, 4]}
+    found = told(tmp_path, yaml.safe_dump({"settings": settings, "grid": grid}))
+    assert any("head=nestd" in problem and "did you mean" in problem for problem in found)
+    assert sum("few_shot.examples=0" in problem for problem in found) == 1
+
+
+def test_cells_have_names_of_their_own_and_change_with_the_settings() -> None:
+    grid = {"model": ["runs/a", "runs/b"], "optim.betas": [[0.9, 0.98]], "seed": [0, 1]}
+    cells = cells_of(Plan({}, grid))
+    assert [cell.words[0] for cell in cells] == ["model=runs/a"] * 2 + ["model=runs/b"] * 2
+    assert cells[0].words[1] == "optim.betas=[0.9, 0.98]"
+    names = {cell.name for cell in cells}
+    assert len(names) == 4
+    assert names.isdisjoint(cell.name for cell in cells_of(Plan({"head": "flat"}, grid)))
+
+
+def test_points_are_means_over_seeds_in_the_order_of_the_axis() -> None:
+    grid = {"adapter": ["none", "lora"], "few_shot.examples": [8, 16], "seed": [0, 1]}
+    known = [
+        (cell, run_with(0.1 * cell.values["few_shot.examples"] + 0.2 * cell.values["seed"]))
+        for cell in cells_of(Plan({}, grid))
+    ]
+    found = points(axis_of("few_shot.examples"), known, "ner", "strict")
+    assert list(found["series"]) == ["adapter=lora"] * 2 + ["adapter=none"] * 2
+    assert list(found["x"]) == [8, 16, 8, 16]
+    assert list(found["mean"]) == pytest.approx([0.9, 1.7, 0.9, 1.7])
+    assert list(found["deviation"]) == pytest.approx([0.02**0.5] * 4)
+
+
+def run_with(score: float) -> FinetuningRun:
+    return cast(FinetuningRun, SimpleNamespace(task="ner", scores={"test": {"strict": {"f1": score}}}))
+
+
+def test_a_length_of_time_is_a_budget_of_fine_tuning() -> None:
+    words = readable(["task=ner", "task.train=x", "+budget=90s"], "finetune")
+    assert words[2:] == ["budget.hours=0.025", "budget.epochs=null"]
+    config = composed(*words, command="finetune")
+    assert (config.budget.hours, config.budget.epochs) == (0.025, None)
