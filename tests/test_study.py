@@ -17,6 +17,7 @@ from bertinchamps.reporting.runs import FinetuningRun
 from bertinchamps.reporting.study_figures import axis_of, points
 from bertinchamps.reporting.study_grid import Plan, cells_of
 from bertinchamps.schemas import StudyConfig
+from bertinchamps.study import mistakes_of_cells
 from support import command, composed, started
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
@@ -118,10 +119,12 @@ def test_every_mistake_of_a_plan_is_told_before_it_begins(settings: Settings, tm
         "plan: grid: keys of finetune with lists of values, such as `seed: [0, 1, 2]`"
     ]
     assert problems(StudyConfig("nowhere.yaml"))[0].startswith("plan=nowhere.yaml: cannot be read")
-    grid = {"head": ["flat", "nestd"], "few_shot.examples": [0, 4]}
-    found = told(tmp_path, yaml.safe_dump({"settings": settings, "grid": grid}))
+    wrong = {"head": ["flat", "nestd"], "few_shot.examples": [0, 4]}
+    found = mistakes_of_cells(Plan(settings, wrong))
     assert any("head=nestd" in problem and "did you mean" in problem for problem in found)
     assert sum("few_shot.examples=0" in problem for problem in found) == 1
+    many = {**wrong, "seed": list(range(40))}
+    assert set(mistakes_of_cells(Plan(settings, many))) == set(found)
 
 
 def test_cells_have_names_of_their_own_and_change_with_the_settings() -> None:

@@ -17,15 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from bertinchamps.checks import finetuning
+from bertinchamps.command_line.mistakes import mistakes
+from bertinchamps.command_line.readable import readable
 from bertinchamps.console import tell
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.reporting.page import write_report
 from bertinchamps.reporting.runs import gather
 from bertinchamps.reporting.study_figures import plot_study
-from bertinchamps.reporting.study_grid import Cell, cells_of, folder_of, read_plan, words_of
+from bertinchamps.reporting.study_grid import Cell, Plan, cells_of, folder_of, read_plan, words_of
 from bertinchamps.schemas import StudyConfig
 from bertinchamps.training.run_files import SUMMARIES
 
+MOST_CELLS_EXAMINED = 64  # each takes tens of milliseconds; every run checks itself again
 LAST_LINES = 3  # of the log of a run that failed, which are printed
 
 
@@ -34,10 +38,12 @@ def study(config: StudyConfig) -> None:
 
     Raises:
         Stopped: by a signal; the same command goes on.
-        UserError: runs failed; the tables have the others.
+        UserError: the settings of a cell are wrong, and nothing was run; or runs failed, and the tables have the others.
     """
     plan, folder = read_plan(Path(config.plan).expanduser()), folder_of(config)
     cells, settings = cells_of(plan), words_of(plan.settings)
+    if problems := mistakes_of_cells(plan):
+        raise UserError("\n".join(problems))
     waiting = [cell for cell in cells if not _finished(folder, cell)]
     tell(f"study      {len(cells)} runs, {len(cells) - len(waiting)} of which are there, in {folder}")
     failed = []
@@ -58,6 +64,28 @@ def study(config: StudyConfig) -> None:
     if failed:
         named = "\n".join(f"{cell.log(folder)}: {' '.join(cell.words)}" for cell in failed)
         raise UserError(f"{len(failed)} of {len(cells)} runs failed; their logs say why:\n{named}")
+
+
+def mistakes_of_cells(plan: Plan) -> list[str]:
+    """What is wrong with the fine-tunings of a plan, each mistake once."""
+    settings = words_of(plan.settings)
+    found = [
+        problem
+        for cell in _examined(plan)
+        for problem in mistakes(
+            "finetune", readable([*settings, *cell.words], "finetune"), finetuning.problems
+        )
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _examined(plan: Plan) -> list[Cell]:
+    """All cells; of a large grid those that differ from the first in one value, which have each value once."""
+    cells = cells_of(plan)
+    if len(cells) <= MOST_CELLS_EXAMINED:
+        return cells
+    first = cells[0].values
+    return [cell for cell in cells if sum(cell.values[key] != first[key] for key in first) <= 1]
 
 
 def _finished(folder: Path, cell: Cell) -> bool:
