@@ -38,7 +38,7 @@ def study(config: StudyConfig) -> None:
 
     Raises:
         Stopped: by a signal; the same command goes on.
-        UserError: the settings of a cell are wrong, and nothing was run; or runs failed, and the tables have the others.
+        UserError: settings of a cell are wrong, and nothing was run; or runs failed, and the tables have the others.
     """
     plan, folder = read_plan(Path(config.plan).expanduser()), folder_of(config)
     cells, settings = cells_of(plan), words_of(plan.settings)
