@@ -15,6 +15,7 @@ ABOUT = {
     "pretrain": "documents → a French masked language model, within a budget",
     "finetune": "an encoder and examples → a model, its predictions and scores",
     "predict": "new text → entities or classes",
+    "merge": "an adapter and its base → one whole model",
     "report": "finished runs → tables",
 }
 

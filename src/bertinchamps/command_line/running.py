@@ -63,6 +63,7 @@ JOBS = {
     "prepare": Command("bertinchamps.prepare:prepare", "bertinchamps.checks.preparation:problems"),
     "finetune": Command("bertinchamps.finetune:score", "bertinchamps.checks.finetuning:problems", True),
     "predict": Command("bertinchamps.predict:predict", "bertinchamps.checks.prediction:problems"),
+    "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
 }
 

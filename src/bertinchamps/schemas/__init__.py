@@ -31,13 +31,14 @@ from bertinchamps.schemas.shared import (
     RuntimeConfig,
     TokenizerConfig,
 )
-from bertinchamps.schemas.using import PredictConfig, ReportConfig
+from bertinchamps.schemas.using import MergeConfig, PredictConfig, ReportConfig
 
 COMMANDS: dict[str, type] = {
     "pretrain": PretrainConfig,
     "prepare": PrepareCommandConfig,
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
+    "merge": MergeConfig,
     "report": ReportConfig,
 }
 
@@ -53,6 +54,7 @@ __all__ = [
     "EvaluationConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
+    "MergeConfig",
     "Node",
     "PredictConfig",
     "PrepareCommandConfig",
