@@ -125,11 +125,10 @@ class FineTuning(Problem):
     def narrow(self, model: nn.Module) -> None:
         """Train only those rows of the token embedding whose ids occur in train; with an adapter, none."""
         tuned: Any = model
-        self._trained = _trained_parameters(model)
-        if not self._adapter.trains_encoder:
-            return
-        masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
-        train_rows(tuned.model, self._task.train_ids() | masks)
+        if self._adapter.trains_encoder:
+            masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
+            train_rows(tuned.model, self._task.train_ids() | masks)
+        self._trained = sum(weights.numel() for weights in tuned.parameters() if weights.requires_grad)
 
     def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
         """The model, the counts and labels of each split, and all remarks."""
@@ -269,10 +268,6 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     yield f"results    {folder / 'results.json'}"
     yield f"predicted  {folder / 'predictions'}"
     yield f"model      {folder / 'model'}"
-
-
-def _trained_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def _scores_of(of_task: str, by_split: Mapping[str, Any]) -> Iterator[str]:
