@@ -97,6 +97,15 @@ def write_plans(folder: Path) -> None:
             (folder / name).write_text(yaml.safe_dump(plan), encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def adapter(runs: Path) -> Path:
+    """A model with an adapter."""
+    words = ["task=ner", "task.train=brat/train", "adapter=lora", *FINETUNING, "run_dir=runs/lora"]
+    tuned = command("bertinchamps.finetune", *words, cwd=runs)
+    assert tuned.returncode == 0, tuned.stderr
+    return runs / "runs" / "lora"
+
+
 def annotated_files(folder: Path, runs: Path) -> None:
     """The annotated files and the runs that the docs' commands name."""
     brat_corpus(folder / "brat")
@@ -153,6 +162,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         write_plans(tmp_path)
     if module.endswith(("finetune", "predict", "study", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
+    if "model=runs/lora" in line:
+        shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
     if "distillation.teachers" in line:
         for number in range(3):
             shutil.copytree(request.getfixturevalue("teacher"), tmp_path / "teachers" / str(number))
@@ -160,7 +171,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
-    elif module.endswith(("predict", "study", "report")):
+    elif module.endswith(("predict", "study", "merge", "report")):
         smaller = ["runtime=eager"] if module.endswith("predict") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
@@ -184,8 +195,13 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
 
 
 @pytest.mark.parametrize(("page", "code"), blocks("python"))
-def test_every_python_example_runs(page: str, code: str, tmp_path: Path, runs: Path) -> None:
+def test_every_python_example_runs(
+    page: str, code: str, tmp_path: Path, runs: Path, request: pytest.FixtureRequest
+) -> None:
     shutil.copytree(runs / "runs" / "mine", tmp_path / "RUN")
+    if "runs/lora" in code:
+        shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
+        shutil.copytree(runs / "runs" / "tagger", tmp_path / "tagger")
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     result = command("example", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert result.returncode == 0, result.stderr

@@ -52,7 +52,7 @@ def predict(config: PredictConfig) -> None:
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     with open_output(config, form) as place:
-        model = open_model(folder, facts, config.batch, build_runtime(config.runtime))
+        model = open_model(folder, facts, config.batch, build_runtime(config.runtime), config.base)
         with model.reading():
             write(place, form, kind, facts, labelled(model, inputs, found.texts, cut), inputs, found.columns)
     where = "" if config.output == STREAM else f": {config.output}"

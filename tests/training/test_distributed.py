@@ -25,6 +25,7 @@ from bertinchamps.training.runtime import runtime_problems
 from bertinchamps.training.shared_run import refuse_differences
 from support import QUICK, command, composed, metrics, started
 from tiny_corpora import brat_corpus
+from tiny_encoders import make_encoder
 from warm import Fork
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="looks for processes in /proc")
@@ -144,12 +145,16 @@ def test_any_number_of_processes_gives_the_losses_of_one(
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
+SCRATCH = ("model=scratch", "arch=tiny", "tokenizer.vocab_size=300", "tokenizer.min_frequency=1")
+
+
 @pytest.mark.long
-def test_two_processes_finetune_as_one_does(start: Start, tmp_path: Path) -> None:
-    scratch = ["model=scratch", "arch=tiny", "tokenizer.vocab_size=300", "tokenizer.min_frequency=1"]
+@pytest.mark.parametrize("encoder", [SCRATCH, ("model=encoder", "adapter=lora")], ids=["whole", "adapter"])
+def test_two_processes_finetune_as_one_does(start: Start, tmp_path: Path, encoder: tuple[str, ...]) -> None:
+    make_encoder("bert", tmp_path / "encoder")
     small = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=48", "head=nested"]
     batches = ["batch.size=6", "batch.micro_batch=2", "budget.epochs=2", "optim.learning_rate=1e-3"]
-    words = ["bertinchamps.finetune", *brat_corpus(tmp_path / "corpus"), *scratch, *small, *batches]
+    words = ["bertinchamps.finetune", *brat_corpus(tmp_path / "corpus"), *encoder, *small, *batches]
     alone = command(*words, "run_dir=alone", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     status, said = start(2, "-m", *words, "run_dir=run").end()

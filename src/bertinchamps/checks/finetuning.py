@@ -9,6 +9,7 @@ from bertinchamps.checks.rules import broken
 from bertinchamps.checks.training import training_problems
 from bertinchamps.data.tokenizer import tokenizer_problems
 from bertinchamps.errors import UserError
+from bertinchamps.model.adapters import adapters
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
 from bertinchamps.registry import closest
@@ -29,6 +30,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *_task_problems(config),
         *representations.problems(config.head, given=("labels",)),
         *_model_problems(config),
+        *_adapter_problems(config),
         *training_problems(config),
         *_number_problems(config),
         *_distillation_problems(config),
@@ -70,6 +72,23 @@ def _model_problems(config: FinetuneConfig) -> list[str]:
     fits = arch.positions != "learned" or length <= arch.max_positions
     remedy = f"learned positions end at arch.max_positions={arch.max_positions}"
     return [*found, *broken(("max_length", length, fits, remedy))]
+
+
+def _adapter_problems(config: FinetuneConfig) -> list[str]:
+    name, settings = named(config.adapter)
+    found = adapters.problems(name, settings)
+    if found:
+        return found
+    adapter = adapters.build(**config.adapter)
+    if problem := adapter.missing():
+        return [problem]
+    trains, matrices = adapter.trains_encoder, adapter.trains_matrices
+    random = "keeps the encoder's weights as they are, and those of model=scratch are random; give model="
+    muon = f"trains matrices inside the layers, and adapter={name} has none; use optim=adamw"
+    return broken(
+        ("adapter", name, trains or config.model != SCRATCH, random),
+        ("optim", "muon", matrices or config.optim.get("name") != "muon", muon),
+    )
 
 
 def _number_problems(config: FinetuneConfig) -> list[str]:
@@ -125,6 +144,7 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
     """
     found = examples.kind.example_problems(examples.splits, examples.labels)
     found += teacher_problems(config.distillation, examples.labels)
+    prompt = adapters.build(**config.adapter).extra_tokens
     if encoder != SCRATCH:
         try:
             refuse_damaged(Path(encoder))
@@ -137,8 +157,10 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
                 (
                     "max_length",
                     config.max_length,
-                    config.max_length <= longest,
-                    f"this encoder reads at most {longest} tokens at once; set max_length={longest} or less",
+                    config.max_length <= longest - prompt,
+                    f"this encoder reads at most {longest} tokens at once"
+                    + (f", {prompt} of them the prompt's" if prompt else "")
+                    + f"; set max_length={longest - prompt} or less",
                 ),
                 (
                     "mask_rate",

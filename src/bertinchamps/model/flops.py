@@ -13,13 +13,15 @@ Head and last layer are counted for the fraction of positions that are decoded; 
 2 · (2 · H · H), for all positions. Embedding look-ups cost nothing. The backward pass costs twice the forward pass: one
 product for the gradient of the input, one for the gradient of the weights.
 
-Encoders of other architectures have no such formula: `downstream_flops_per_token` counts them.
+Encoders of other architectures have no such formula: `downstream_flops_per_token` counts them. Where weights are
+frozen, it counts a forward and a backward pass: a frozen map has no gradient of its weights, and a map below all
+trained weights has no gradient at all.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -87,6 +89,10 @@ def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, seque
         sequence_length: S, tokens of a typical row.
     """
     encoder = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), None)
+    if encoder is not None and not all(parameter.requires_grad for parameter in model.parameters()):
+        outside = _matrix_entries(model) - _matrix_entries(encoder)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return 3.0 * 2 * outside + _flops_of_an_update(encoder, trained, sequence_length) / sequence_length
     if encoder is None or isinstance(encoder, BertinchampsPreTrainedModel):
         attention: int = 4 * sequence_length * config.hidden_size * config.num_hidden_layers
         return 3.0 * (2 * _matrix_entries(model) + attention)
@@ -115,6 +121,23 @@ def _flops_of_a_row(encoder: PreTrainedModel, sequence_length: int) -> int:
     # The counter follows modules by hooks on gradients, and DeBERTa's scripted modules fail without gradients.
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
         encoder(input_ids=ids)
+    return int(counter.get_total_flops())
+
+
+def _flops_of_an_update(
+    encoder: PreTrainedModel, trained: Sequence[nn.Parameter], sequence_length: int
+) -> int:
+    """Operations of forward and backward of one row, run with eager attention; gradients are dropped."""
+    with _left_as_it_was(encoder):
+        encoder.set_attn_implementation("eager")
+        nn.Module.eval(encoder)
+        token = 1 if encoder.config.pad_token_id == 0 else 0
+        ids = torch.full((1, sequence_length), token, device=encoder.device)
+        with FlopCounterMode(display=False) as counter, torch.enable_grad():
+            output = encoder(input_ids=ids)
+            result = output.logits if "logits" in output else output.last_hidden_state
+            if result.requires_grad:
+                torch.autograd.grad(result.float().sum(), trained, allow_unused=True)
     return int(counter.get_total_flops())
 
 

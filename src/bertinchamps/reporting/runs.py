@@ -31,6 +31,7 @@ FINETUNING_KEYS = {
     "task": str, "model_label": str, "parameters": int, "seed": int, "data_fingerprint": str, "command": str,
     "hardware": str, "finished": str, "cost": dict, "scores": dict, "data": dict, "remarks": list,
 }  # fmt: skip
+SIZES = ("trained_parameters", "stored_bytes")
 # A setting that a run's version did not know has its default.
 DEFAULTS = settings_but_the_seed(asdict(FinetuneConfig()))
 RUN_FILES = ("results.json", "summary.json", "run.json")
@@ -43,6 +44,7 @@ class FinetuningRun:
     Attributes:
         subtasks: the same run with the scores of each task that is a part of its task.
         trained_on: of such a subtask, the task that the run was trained on; otherwise empty.
+        sizes: SIZES of the model.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class FinetuningRun:
     )  # none: an earlier version's
     subtasks: tuple[FinetuningRun, ...] = ()
     trained_on: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)  # none: an earlier version's
 
     @property
     def digest(self) -> str:
@@ -179,6 +182,7 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
         head=found.get("head"),
         settings={**DEFAULTS, **settings},
         pretraining_saw=_pretraining_saw(found.get("pretraining_saw")),
+        sizes={key: found[key] for key in SIZES if isinstance(found.get(key), int)},
         **{**kept, "remarks": tuple(found["remarks"])},
     )
     subtasks = [(title, own) for title, own in found.get("subtasks", {}).items() if own["scores"].get("test")]

@@ -40,6 +40,7 @@ def identities(section: Section, settings: Iterable[Setting], split: str) -> pd.
             "setting": setting.label,
             "settings_digest": setting.runs[0].digest,
             "parameters": setting.runs[0].parameters,
+            **setting.runs[0].sizes,
             "data_fingerprint": section.data_fingerprint,
             "split": split,
             "seeds": len(setting.runs),

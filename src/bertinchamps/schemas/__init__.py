@@ -32,7 +32,7 @@ from bertinchamps.schemas.shared import (
     RuntimeConfig,
     TokenizerConfig,
 )
-from bertinchamps.schemas.using import PredictConfig, ReportConfig, StudyConfig
+from bertinchamps.schemas.using import MergeConfig, PredictConfig, ReportConfig, StudyConfig
 
 COMMANDS: dict[str, type] = {
     "pretrain": PretrainConfig,
@@ -40,6 +40,7 @@ COMMANDS: dict[str, type] = {
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
     "study": StudyConfig,
+    "merge": MergeConfig,
     "report": ReportConfig,
 }
 
@@ -56,6 +57,7 @@ __all__ = [
     "FewShotConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
+    "MergeConfig",
     "Node",
     "PredictConfig",
     "PrepareCommandConfig",

@@ -71,6 +71,9 @@ class FinetuneConfig:
     max_length: int = knob(128, "tokens of a window; longer sentences are windowed, longer texts are cut")
     dropout: float | None = knob(0.1, "of encoder and head while fine-tuning; null: as the model was trained")
     mask_rate: float = knob(0.0, "share of subwords that the mask token hides while training; 0: none")
+    adapter: Node = knob(
+        {"name": "none"}, "what of the encoder is trained: {name, **settings}; none: all of it"
+    )
     arch: ArchConfig = field(default_factory=ArchConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     optim: Node = knob({}, "the optimizer: {name, **settings}")

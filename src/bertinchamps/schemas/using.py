@@ -28,6 +28,10 @@ class PredictConfig:
         None, "the key or column that holds each text's id; null: `id` where there is one"
     )
     pair_field: str | None = knob(None, "the key or column of the second text, for models of pairs")
+    base: str | None = knob(
+        None,
+        "of an adapter: the encoder it was trained on, if it is not where it was; a directory, or a name on the Hub",
+    )
     batch: int = knob(64, "examples scored at once")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     runs_dir: str = knob("runs", "where model=last looks")
@@ -42,6 +46,19 @@ class StudyConfig:
         None,
         "of runs, logs, tables and figures (studies/NAME of the plan); a study that was begun there goes on",
     )
+
+
+@dataclass
+class MergeConfig:
+    """Settings of `python -m bertinchamps.merge`."""
+
+    model: str = knob(
+        "last",
+        "a run with an adapter: last (the newest fine-tuned one in runs_dir), a run's directory, or its model/",
+    )
+    output: str = knob("merged", "a new directory for the whole model")
+    base: str | None = knob(None, "the encoder that the adapter was trained on, if it is not where it was")
+    runs_dir: str = knob("runs", "where model=last looks")
 
 
 @dataclass

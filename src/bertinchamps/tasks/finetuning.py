@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from bertinchamps.contract import Batch, Output
 from bertinchamps.data import pretraining_facts
 from bertinchamps.data.pretraining_facts import NO_PRETRAINING, in_a_sentence, seen
+from bertinchamps.model.adapters import Adapter, adapters
+from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import train_rows
@@ -50,6 +53,8 @@ class FineTuning(Problem):
         self._began, self._predicted_texts, self._predicting_seconds = time.perf_counter(), 0, 0.0
         self._config, self._examples, self._kind = config, examples, examples.kind
         self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
+        self._adapter: Adapter = adapters.build(**config.adapter)
+        self._base = read_facts(run.folder)["encoder"]
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
         batch, evaluated = config.batch, config.batch.evaluation
         predictor = self._kind.build_predictor(self.facts, self._tokenizer, evaluated, runtime.device)
@@ -104,8 +109,13 @@ class FineTuning(Problem):
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The encoder with the kind's head; `open_encoder` was given `resumed_from` already."""
-        del resumed_from
-        return self._kind.build_model(self.facts, self._source)
+        build = partial(self._kind.build_model, self.facts)
+        if resumed_from is not None:
+            model, self._adapter = open_saved(resumed_from, build, self._base, self._config.dropout)
+            return model
+        model = build(self._source)
+        self._adapter.attach(model, self._source.name)
+        return model
 
     def flops_per_token(self, model: nn.Module) -> float:
         """FLOPs per token in a sequence of `max_length` tokens."""
@@ -113,14 +123,18 @@ class FineTuning(Problem):
         return downstream_flops_per_token(model, tuned.model.config, self._config.max_length)
 
     def narrow(self, model: nn.Module) -> None:
-        """Train only those rows of the token embedding whose ids occur in train."""
+        """Train only those rows of the token embedding whose ids occur in train; with an adapter, none."""
         tuned: Any = model
-        masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
-        train_rows(tuned.model, self._task.train_ids() | masks)
+        if self._adapter.trains_encoder:
+            masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
+            train_rows(tuned.model, self._task.train_ids() | masks)
+        self._trained = sum(weights.numel() for weights in tuned.parameters() if weights.requires_grad)
 
     def describe(self, parameters: int, flops_per_token: float) -> Iterator[str]:
         """The model, the counts and labels of each split, and all remarks."""
         yield f"model      {parameters:,} parameters, from {self._source.name}"
+        if adapted := self._adapter.describe():
+            yield f"adapter    {self._trained:,} parameters are trained: the head, and {adapted}"
         for split in self._task.splits:
             yield f"{split:<10} {_counts(self._task.facts(split))}"
         yield from label_lines(self._examples.splits)
@@ -133,7 +147,7 @@ class FineTuning(Problem):
     def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
         """Write model, tokenizer, task.json, and the facts of pretraining where the encoder has them."""
         del spent
-        cast(DownstreamModel, model).save(folder)
+        self._adapter.save(cast(DownstreamModel, model), folder)
         self._tokenizer.save_pretrained(folder)
         self.facts.save(folder)
         if self._pretraining is not None:
@@ -153,6 +167,10 @@ class FineTuning(Problem):
             "model": started["encoder"],
             "model_label": self._config.label or self._model_label(started["encoder"]),
             "parameters": training.parameters,
+            "trained_parameters": self._trained,
+            "stored_bytes": sum(
+                file.stat().st_size for file in (run.folder / "model").rglob("*.safetensors")
+            ),
             "seed": self._config.seed,
             "learning_rate": trainer.optimizer.param_groups[0]["base_lr"],
             "settings": {"model": started["encoder"], **settings},

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.encoders import EncoderSource, open_tokenizer
-from bertinchamps.schemas import PredictConfig
+from bertinchamps.model.adapters.bases import SharedBases
+from bertinchamps.model.adapters.saved import open_saved
+from bertinchamps.model.encoders import open_tokenizer
+from bertinchamps.schemas import MergeConfig, PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.kinds import Predictor, kinds
@@ -47,7 +50,14 @@ class SavedModel:
         return self.predictor.predict(self.model, texts, cut)
 
 
-def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> SavedModel:
+def open_model(
+    folder: Path,
+    facts: TaskFacts,
+    batch: int,
+    runtime: Runtime,
+    base: str | None = None,
+    shared: SharedBases | None = None,
+) -> SavedModel:
     """Open a fine-tuned model.
 
     Args:
@@ -55,17 +65,19 @@ def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> 
         facts: the content of task.json.
         batch: windows or texts that go through the model at once.
         runtime: device and precision.
+        base: of an adapter: the encoder that it was trained on; None: where the adapter remembers it.
+        shared: bases of adapters in memory: models that are opened with the same one share their base's weights.
 
     Raises:
-        UserError: the model cannot be read.
+        UserError: the model, or the base of an adapter, cannot be read.
     """
     kind = kinds.build(facts.kind)
-    model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))
+    model, _ = open_saved(folder, partial(kind.build_model, facts), base, shared=shared)
     predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, runtime.device)
     return SavedModel(model.to(runtime.device).eval(), predictor, runtime)
 
 
-def model_folder(config: PredictConfig) -> Path:
+def model_folder(config: PredictConfig | MergeConfig) -> Path:
     """The directory that `model=` means.
 
     Raises:

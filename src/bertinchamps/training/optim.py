@@ -56,7 +56,7 @@ def adamw(
         UserError: `learning_rate` is None, and the model has no configuration with a hidden size.
     """
     rate = rate_by_width(model) if learning_rate is None else learning_rate
-    return _adamw(list(model.parameters()), rate, weight_decay, betas, epsilon)
+    return _adamw(list(_trained(model)), rate, weight_decay, betas, epsilon)
 
 
 def rate_by_width(model: nn.Module) -> float:
@@ -104,10 +104,15 @@ def muon(
             f"optim=muon: {type(model).__name__} has no linear maps in a list of layers, which are what Muon trains; "
             "use optim=adamw"
         )
-    rest = [p for p in model.parameters() if id(p) not in chosen]
+    rest = [p for p in _trained(model) if id(p) not in chosen]
     matrix_part = Muon(matrices, matrix_learning_rate, momentum, weight_decay)
     rate = rate_by_width(model) if learning_rate is None else learning_rate
     return CombinedOptimizer([matrix_part, _adamw(rest, rate, weight_decay, betas, epsilon)])
+
+
+def _trained(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters of a model that are not frozen."""
+    return (parameter for parameter in model.parameters() if parameter.requires_grad)
 
 
 def _weights_of_layers(model: nn.Module) -> Iterator[torch.Tensor]:
@@ -193,6 +198,11 @@ def step_unless(found_inf: torch.Tensor, optimizer: Optimizer) -> None:
         del guarded.found_inf
 
 
+def _decays(parameter: nn.Parameter) -> bool:
+    """Whether weights decay: matrices do, unless their `_no_weight_decay` is set."""
+    return parameter.ndim >= 2 and not getattr(parameter, "_no_weight_decay", False)
+
+
 def _adamw(
     parameters: list[nn.Parameter],
     learning_rate: float,
@@ -202,8 +212,8 @@ def _adamw(
 ) -> Optimizer:
     first, second = betas
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in parameters if _decays(p)], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if not _decays(p)], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],

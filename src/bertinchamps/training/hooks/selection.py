@@ -21,7 +21,8 @@ from bertinchamps.training.trainer import Trainer
 class Selection(Scoring):
     """Scores on dev at the end of epochs; the weights that scored best are the model's at the end.
 
-    The best weights are kept in memory, and in the checkpoints. Where two scores are equal, the earlier weights stay.
+    The best weights are kept in memory, and in the checkpoints, without frozen ones. Where two scores are equal, the
+    earlier weights stay.
 
     Args:
         config: how often to score, and when to stop early.
@@ -71,7 +72,7 @@ class Selection(Scoring):
             return
         if not trainer.converged:
             self._evaluate(trainer)
-        trainer.model.load_state_dict(self._weights)
+        trainer.model.load_state_dict({**trainer.model.state_dict(), **self._weights})
         if isinstance(trainer.task, Settles):
             trainer.settle()
 
@@ -103,8 +104,12 @@ class Selection(Scoring):
         """Copy the current weights, which are the best so far."""
         epoch = round(self._epochs(trainer), 3)
         self.best = {"value": value, "step": trainer.step, "epoch": epoch, "evaluations_since": 0}
+        named = trainer.model.named_parameters(remove_duplicate=False)
+        frozen = {name for name, parameter in named if not parameter.requires_grad}
         state = trainer.model.state_dict()
-        self._weights = {name: weights.detach().cpu().clone() for name, weights in state.items()}
+        self._weights = {
+            name: weights.detach().cpu().clone() for name, weights in state.items() if name not in frozen
+        }
 
     def _converged(self) -> bool:
         patience = self._config.patience
