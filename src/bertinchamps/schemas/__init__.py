@@ -12,6 +12,7 @@ from bertinchamps.schemas.finetuning import (
     DistillationConfig,
     FinetuneBatchConfig,
     FinetuneConfig,
+    LongTextsConfig,
     SelectionConfig,
 )
 from bertinchamps.schemas.knobs import Node, knob, named
@@ -53,6 +54,7 @@ __all__ = [
     "EvaluationConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
+    "LongTextsConfig",
     "Node",
     "PredictConfig",
     "PrepareCommandConfig",
