@@ -49,6 +49,12 @@ class TaskFacts:
     long_texts: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
+    @property
+    def bound(self) -> str:
+        """What the model reads of a text at the most, for messages."""
+        one = f"max_length={self.max_length} of the model"
+        return f"{self.long_texts['most']} windows of {one}" if self.long_texts else one
+
     def save(self, folder: Path) -> None:
         """Write task.json."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
