@@ -146,8 +146,8 @@ class WindowsClassifier(DownstreamModel):
             return encoded(parts[0])
         if not torch.is_grad_enabled():
             return torch.cat([encoded(part) for part in parts])
+        modes: list[Any] = cast(Any, _get_current_function_mode_stack)()
         again = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), _with_modes(modes))}
-        modes = _get_current_function_mode_stack()
         return torch.cat([cast(Any, checkpoint)(encoded, part, **again) for part in parts])
 
     def save_head(self, folder: Path) -> None:
