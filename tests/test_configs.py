@@ -18,7 +18,7 @@ SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
-    if file.parent.name not in ("adapter", "cluster", "data", "recipe", "task")
+    if file.parent.name not in ("adapter", "cluster", "data", "loss", "recipe", "task")
 )
 
 
@@ -63,6 +63,14 @@ def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path:
     found = problems(composed(f"task={name}", *settings, command="finetune"))
     assert all("task." in problem for problem in found), found
     assert len(found) == (0 if name == "demo" else 1)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "loss").glob("*.yaml")))
+def test_every_loss_composes_and_its_settings_are_right(name: str) -> None:
+    from bertinchamps.tasks.texts.losses import losses
+
+    settings = composed("task=demo", f"loss={name}", command="finetune").loss
+    assert losses.problems(**{"name": settings.pop("name"), "arguments": settings}) == []
 
 
 @pytest.mark.parametrize("corpus", ["emea", "medline", "both"])

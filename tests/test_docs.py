@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from support import QUICK, ROOT, command
-from tiny_corpora import brat_corpus, opinions
+from tiny_corpora import brat_corpus, medical_texts, opinions
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -121,6 +121,7 @@ def annotated_files(folder: Path, runs: Path) -> None:
     pairs = "".join(f"{n}\tnote {n}\tsuite {n}\t{n % 2}\n" for n in range(20))
     for name in ("translated_train", "dev_2k", "test_2k"):
         (pawsx / f"{name}.tsv").write_text(f"id\tsentence1\tsentence2\tlabel\n{pairs}", encoding="utf-8")
+    medical_texts(folder / "data")
     for corpus in ("EMEA", "MEDLINE"):
         for split in ("train", "dev", "test"):
             shutil.copytree(

@@ -56,3 +56,28 @@ def opinions(file: Path, count: int = 40, label: str = "label") -> Path:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     file.write_text(lines, encoding="utf-8")
     return file
+
+
+def medical_texts(folder: Path) -> None:
+    """Small corpora in the formats of MORFITT, FrenchMedMCQA and the French STS benchmark, each in a folder."""
+    for name in ("morfitt", "frenchmedmcqa", "stsb_fr"):
+        (folder / name).mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        abstracts = [
+            f"{n}\tNote {n}. {'Un virus. ' * n}\t{'virology|genetics' if n % 2 else 'surgery'}\n"
+            for n in range(9)
+        ]
+        table = "identifier\tabstract\tspecialities\n" + "".join(abstracts)
+        (folder / "morfitt" / f"{split}.tsv").write_text(table, encoding="utf-8")
+        pairs = "".join(f"Phrase {n}.,Phrase {n + 1}.,{n % 6}\n" for n in range(9))
+        (folder / "stsb_fr" / f"stsb-fr-{split}.csv").write_text(pairs, encoding="utf-8")
+        questions = [
+            {
+                "id": f"q{n}",
+                "question": f"Question {n} ?",
+                "answers": {"a": "oui", "b": "non"},
+                "correct_answers": ["ab"[n % 2]],
+            }
+            for n in range(9)
+        ]
+        (folder / "frenchmedmcqa" / f"{split}.json").write_text(json.dumps(questions), encoding="utf-8")

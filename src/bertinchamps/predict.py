@@ -58,8 +58,7 @@ def predict(config: PredictConfig) -> None:
     where = "" if config.output == STREAM else f": {config.output}"
     tell(f"{counted(found.texts, 'text')} labelled with {folder}{where}")
     if cut:
-        longer = f"longer than max_length={facts.max_length} of the model"
-        tell(f"{cut.total():,} of them {longer}, read by their beginning")
+        tell(f"{cut.total():,} of them longer than {facts.bound}, read by their beginning")
 
 
 def labelled(model: SavedModel, inputs: Inputs, texts: int, cut: Counter[str]) -> Iterator[tuple[Input, Any]]:

@@ -9,7 +9,9 @@ import pytest
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.multi_label import multi_label_scores
+from bertinchamps.metrics.multiple_choice import multiple_choice_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
+from bertinchamps.metrics.precision_at_k import precision_at_k
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol, Protocols
 from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.metrics.strict_spans import strict_scores
@@ -23,6 +25,8 @@ SCORES: dict[str, dict[str, Any]] = {
     "paper": token_label_scores([["O", "B-DISO"]], [["O", "B-DISO"]]),
     "classes": class_scores(["a", "b"], ["a", "b"]),
     "multi_label": multi_label_scores([("a",), ("a", "b")], [("a",), ("b",)]),
+    "multiple_choice": multiple_choice_scores([("a",)], [("a", "b")]),
+    "precision_at_k": precision_at_k([("a",)], [list("abcdefgh")]),
     "regression": regression_scores([1.0, 2.0], [1.0, 2.5]),
 }
 
@@ -42,6 +46,8 @@ def test_scores_hold_what_their_protocol_says(name: str) -> None:
 def test_a_protocol_says_where_its_headline_and_its_parts_stand() -> None:
     with pytest.raises(ValueError, match="headline 'f2' is none of the scores"):
         Protocol("relations", metrics={"f1": "F1"}, headline="f2")
+    with pytest.raises(ValueError, match="that each split has"):
+        Protocol("ranks", metrics={"at_1": "at 1"}, headline="at_1", optional=("at_1",))
     with pytest.raises(ValueError, match="name both or neither"):
         Protocol("relations", metrics={"f1": "F1"}, headline="f1", parts="types")
 

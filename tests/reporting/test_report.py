@@ -177,6 +177,8 @@ OTHER_TASKS = {
                                                                         "support": 3}}},
     "multi_label": {"micro_f1": 0.8, "macro_f1": 0.7, "exact_match": 0.6,
                     "classes": {"C34": {"precision": 0.5, "recall": 0.5, "f1": 0.25, "support": 3}}},
+    "multiple_choice": {"exact_match": 0.8, "hamming": 0.9},
+    "precision_at_k": {"precision_at_1": 0.8, "precision_at_5": 0.4},  # of seven classes there are no eight likeliest
     "regression": {"pearson": 0.8, "spearman": 0.7, "mean_absolute_error": 1.25, "root_mean_squared_error": 2.5},
 }  # fmt: skip
 
@@ -193,6 +195,8 @@ def test_tasks_of_ones_own_have_tables_of_the_same_shape(runs: Path, protocol: s
     assert rows_of(runs, f"my_topics_{protocol}")
     if protocol == "multi_label":
         assert table_under(page, "F1 by class, protocol multi_label")[2] == ["C34", "3", "25.0"]
+    if protocol == "precision_at_k":
+        assert table[2][2:5] == ["80.0", "40.0", "–"]
 
 
 RELATIONS = """

@@ -33,6 +33,7 @@ def test_a_label_whose_spans_are_unlikely_but_right_gets_a_low_threshold_and_ano
         ("B", 4, False, 0.56), ("B", 5, False, 0.58), ("B", 6, True, 0.9), ("B", 7, True, 0.0),
     )  # fmt: skip
     assert best_thresholds([own], [spans], ["A", "B", "C"]) == (0.25, 0.6, 0.5)
+    assert best_thresholds([own], [spans], ["A", "B", "C"], "overall") == (0.25,) * 3
 
 
 def test_of_equal_scores_the_half_stays() -> None:
@@ -45,7 +46,7 @@ def test_thresholds_are_kept_with_the_model_and_predict_uses_them(tmp_path: Path
         *brat_corpus(tmp_path / "corpus", train=24, dev=12, test=12),
         f"model={make_encoder('bert', tmp_path / 'bert')}",
         "head=nested", "runtime=eager", "runtime.threads=1", "max_length=48", "optim.learning_rate=2e-3", "dropout=0",
-        "budget.epochs=9", "selection.thresholds=true", f"run_dir={tmp_path / 'run'}",
+        "budget.epochs=9", "selection.thresholds=by_label", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip
     folder = finetune(composed(*words, command="finetune"))
     thresholds = read_facts(folder / "model").thresholds
@@ -80,6 +81,6 @@ def test_a_head_without_probabilities_of_spans_has_none(head: str, tmp_path: Pat
     words = [
         *brat_corpus(tmp_path / "corpus"), f"model={make_encoder('bert', tmp_path / 'bert')}", f"head={head}",
         "runtime=eager", "max_length=48", "budget.epochs=1", f"run_dir={tmp_path / 'run'}",
-        f"selection.thresholds={head == 'flat'}",
+        f"selection.thresholds={'by_label' if head == 'flat' else 'fixed'}",
     ]  # fmt: skip
     assert read_facts(finetune(composed(*words, command="finetune")) / "model").thresholds == ()

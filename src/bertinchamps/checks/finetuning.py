@@ -12,15 +12,19 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
+from bertinchamps.model.heads.windows import pools
 from bertinchamps.registry import closest
 from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.distillation import teacher_problems
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.few_shot import few_shot_problems
-from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.kinds import Kind, ReadsWholeTexts, kinds
+from bertinchamps.tasks.kinds.classes import CUT, WINDOWS
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.tagging.representations import is_soft, representations
+from bertinchamps.tasks.texts.losses import PLAIN, losses
+from bertinchamps.tasks.thresholds import CHOICES
 from bertinchamps.training.checkpoint import refuse_damaged
 
 
@@ -35,6 +39,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *_number_problems(config),
         *_distillation_problems(config),
         *few_shot_problems(config.few_shot),
+        *_long_text_problems(config),
     ]
 
 
@@ -43,7 +48,8 @@ def _task_problems(config: FinetuneConfig) -> list[str]:
     if found:
         return found
     reader = readers.build(**config.task)
-    found = _metric_problems(kinds.build(reader.kind).metrics, config.selection.metric)
+    kind = kinds.build(reader.kind)
+    found = [*_metric_problems(kind.metrics, config.selection.metric), *_choice_problems(config, kind)]
     try:
         reader.check()
     except UserError as error:
@@ -57,6 +63,40 @@ def _metric_problems(menu: tuple[str, ...], metric: str | None) -> list[str]:
     return [
         f"selection.metric={metric}: no dev score of this task{closest(metric, menu)} (one of: {', '.join(menu)})"
     ]
+
+
+def _choice_problems(config: FinetuneConfig, kind: Kind) -> list[str]:
+    """Mistakes in what only some kinds have: a loss, thresholds, windows of whole texts."""
+    whole = kind if isinstance(kind, ReadsWholeTexts) else None
+    menu = whole.losses if whole else (PLAIN,)
+    given, choice = named(config.loss or {"name": PLAIN}), config.selection.thresholds
+    found = losses.problems(*given)
+    if not found and given[0] not in menu:
+        found = [f"loss={given[0]}: this task learns no classes of texts; use loss={PLAIN}"]
+    choices = whole.threshold_choices if whole else CHOICES
+    if choice not in choices:
+        why = "" if choice not in CHOICES else ", since this task has no thresholds of labels"
+        found += [f"selection.thresholds={choice}: {' or '.join(choices)}{why}"]
+    if config.long_texts.read == WINDOWS and not whole:
+        found += [f"long_texts.read={WINDOWS}: this task reads texts in windows of its own; use cut"]
+    return found
+
+
+def _long_text_problems(config: FinetuneConfig) -> list[str]:
+    choice, menu = config.long_texts, pools.names()
+    longest = config.max_length // 2 - 1
+    return broken(
+        ("long_texts.read", choice.read, choice.read in (CUT, WINDOWS), f"{CUT} or {WINDOWS}"),
+        ("long_texts.pool", choice.pool, choice.pool in menu, f"one of {', '.join(menu)}"),
+        (
+            "long_texts.overlap",
+            choice.overlap,
+            0 <= choice.overlap <= longest or choice.read == CUT,
+            f"from 0 to {longest}, less than half of max_length",
+        ),
+        ("long_texts.most", choice.most, choice.most >= 1, "must be at least 1"),
+        ("long_texts.at_once", choice.at_once, choice.at_once >= 1, "must be at least 1"),
+    )
 
 
 def _model_problems(config: FinetuneConfig) -> list[str]:
@@ -145,6 +185,10 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
     found = examples.kind.example_problems(examples.splits, examples.labels)
     found += teacher_problems(config.distillation, examples.labels)
     prompt = adapters.build(**config.adapter).extra_tokens
+    if config.long_texts.read == WINDOWS and any(
+        getattr(each, "pair", None) for each in examples.splits["train"]
+    ):
+        found.append(f"long_texts.read={WINDOWS}: single texts have windows, and these are pairs; use {CUT}")
     if encoder != SCRATCH:
         try:
             refuse_damaged(Path(encoder))

@@ -21,6 +21,7 @@ class Protocol:
         parts: the key of the scores by type, label or class, each with `PART_METRICS`; empty: there are none.
         part: the title of the column that names these types, labels or classes.
         choosing: the scores that may choose among weights on dev, the higher the better; the default comes first.
+        optional: scores of `metrics` that a split may lack, such as a rate of more labels than there are.
         percent: True: scores are shares of 1 and are shown as percentages.
         remark: printed under each of the protocol's tables.
     """
@@ -31,12 +32,15 @@ class Protocol:
     parts: str = ""
     part: str = ""
     choosing: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     percent: bool = True
     remark: str | None = None
 
     def __post_init__(self) -> None:
-        if self.headline not in self.metrics:
-            raise ValueError(f"the headline {self.headline!r} is none of the scores {list(self.metrics)}")
+        if self.headline not in self.metrics or self.headline in self.optional:
+            raise ValueError(
+                f"the headline {self.headline!r} is none of the scores {list(self.metrics)} that each split has"
+            )
         if bool(self.parts) != bool(self.part):
             raise ValueError(f"parts={self.parts!r} and part={self.part!r}: name both or neither")
 

@@ -36,10 +36,10 @@ def deviation(values: Iterable[float]) -> float:
 
 
 def columns_of(means: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """A row for each group; for each metric a column of its mean and one of its deviation."""
+    """A row for each group; for each metric a column of its mean and one of its deviation; NaN where there is none."""
     wide = means[["mean", "deviation"]].unstack("metric")
     wide.columns = [name if kind == "mean" else f"{name}_deviation" for kind, name in wide.columns]
-    return wide[[column for metric in metrics for column in (metric, f"{metric}_deviation")]]
+    return wide.reindex(columns=[column for metric in metrics for column in (metric, f"{metric}_deviation")])
 
 
 def with_deviation(mean: float, deviation: float, digits: str, scale: float = 1) -> str:

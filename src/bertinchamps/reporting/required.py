@@ -36,7 +36,12 @@ def score_problems(scores: Mapping[str, Any], name: str = "scores") -> Iterator[
             if protocol not in PROTOCOLS:
                 yield f"{name}.{split}.{protocol}: no such protocol (one of: {', '.join(PROTOCOLS)})"
                 continue
-            wrong = [metric for metric in PROTOCOLS[protocol].metrics if not is_number(values, metric)]
+            optional = PROTOCOLS[protocol].optional
+            wrong = [
+                metric
+                for metric in PROTOCOLS[protocol].metrics
+                if not (is_number(values, metric) or (metric in optional and metric not in values))
+            ]
             if wrong:
                 yield f"{name}.{split}.{protocol}: {', '.join(wrong)} missing or not finite"
             key = PROTOCOLS[protocol].parts

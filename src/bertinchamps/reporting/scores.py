@@ -33,7 +33,8 @@ def score_tables(section: Section) -> list[Table]:
 def _whole_table(section: Section, name: str) -> Table:
     protocol = PROTOCOLS[name]
     settings = section.scored("test", name)
-    shown = _cells(_whole_means(settings, "test", name), protocol).unstack("metric")[list(protocol.metrics)]
+    cells = _cells(_whole_means(settings, "test", name), protocol).unstack("metric")
+    shown = cells.reindex(columns=list(protocol.metrics))
     shown.columns = list(protocol.metrics.values())
     shown.insert(0, "model", [setting.label for setting in settings])
     shown.insert(1, "parameters", [_parameters(setting) for setting in settings])
@@ -70,6 +71,7 @@ def _whole_means(settings: Sequence[Setting], split: str, name: str) -> pd.DataF
             for number, setting in enumerate(settings)
             for scores in setting.scores(split, name)
             for metric in PROTOCOLS[name].metrics
+            if metric in scores
         ],
         ["number"],
     )

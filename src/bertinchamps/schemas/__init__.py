@@ -13,6 +13,7 @@ from bertinchamps.schemas.finetuning import (
     FewShotConfig,
     FinetuneBatchConfig,
     FinetuneConfig,
+    LongTextsConfig,
     SelectionConfig,
 )
 from bertinchamps.schemas.knobs import Node, knob, named
@@ -57,6 +58,7 @@ __all__ = [
     "FewShotConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
+    "LongTextsConfig",
     "MergeConfig",
     "Node",
     "PredictConfig",

@@ -35,8 +35,26 @@ class SelectionConfig:
         None, "a dev score, the higher the better (default: the task's first: strict_f1, accuracy, …)"
     )
     patience: int | None = knob(None, "evaluations without a better score before training stops; null: all")
-    thresholds: bool = knob(False, "with head=nested: choose on dev, by label, what makes a span an entity")
+    thresholds: str = knob(
+        "fixed",
+        "what probability makes a span an entity (head=nested), a class one of several, or an answer right: "
+        "fixed (0.5), or chosen on dev: overall, by_label",
+    )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
+
+
+@dataclass
+class LongTextsConfig:
+    """How a whole text that is longer than `max_length` is read; entities have windows of their own."""
+
+    read: str = knob("cut", "cut: its first max_length tokens; windows: all of it, in windows of max_length")
+    overlap: int = knob(16, "tokens that a window shares with the next one")
+    pool: str = knob(
+        "mean",
+        "what stands for a text in windows: mean of its tokens, max of its windows, or labels (attention)",
+    )
+    most: int = knob(32, "windows of a text at the most; what lies behind is cut, and counted")
+    at_once: int = knob(16, "windows that go through the encoder at once; more of them are computed twice")
 
 
 @dataclass
@@ -68,7 +86,13 @@ class FinetuneConfig:
         "last", "last (the newest pretrained one in runs_dir), a directory, a name on the Hub, or scratch"
     )
     head: str = knob("flat", "for entities: flat (one tag a word) or nested (entities inside entities)")
-    max_length: int = knob(128, "tokens of a window; longer sentences are windowed, longer texts are cut")
+    max_length: int = knob(
+        128, "tokens of a window; longer sentences are windowed, longer texts are cut (or see long_texts)"
+    )
+    long_texts: LongTextsConfig = field(default_factory=LongTextsConfig)
+    loss: Node = knob(
+        {}, "of classes: {name: plain, balanced (rare classes weigh more) or focal, **settings}"
+    )
     dropout: float | None = knob(0.1, "of encoder and head while fine-tuning; null: as the model was trained")
     mask_rate: float = knob(0.0, "share of subwords that the mask token hides while training; 0: none")
     adapter: Node = knob(

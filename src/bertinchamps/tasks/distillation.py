@@ -24,6 +24,7 @@ from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
 from bertinchamps.tasks.tagging.representations import Found
 from bertinchamps.tasks.tagging.thresholds import best_thresholds
 from bertinchamps.tasks.tagging.windows import Words, windows_of
+from bertinchamps.tasks.thresholds import FIXED
 from bertinchamps.textfiles.texts import files_of, texts_of
 from bertinchamps.training.runtime import Runtime
 
@@ -60,18 +61,18 @@ class Teachers:
         return [mixed((share, spans) for spans in of_text) for of_text in zip(*answers, strict=True)]
 
     def label(
-        self, splits: Mapping[str, Sequence[AnnotatedText]], choose: bool
+        self, splits: Mapping[str, Sequence[AnnotatedText]], choice: str
     ) -> dict[str, list[AnnotatedText]]:
         """The documents of dev, and of test where there is one, with the entities that the teachers find together.
 
         Args:
             splits: documents, those of dev with their true entities.
-            choose: give each label the threshold that is best on dev; otherwise 0.5.
+            choice: `selection.thresholds`: those that are best on dev, or 0.5 (fixed).
         """
         read = {split: self._of(splits[split]) for split in ("dev", "test") if split in splits}
-        chosen = (
-            best_thresholds(splits["dev"], read["dev"], self._labels) if choose else [0.5] * len(self._labels)
-        )
+        chosen: Sequence[float] = [0.5] * len(self._labels)
+        if choice != FIXED:
+            chosen = best_thresholds(splits["dev"], read["dev"], self._labels, choice)
         least = dict(zip(self._labels, chosen, strict=True))
         return {
             split: [

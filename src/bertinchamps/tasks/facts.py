@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bertinchamps.errors import UserError
 
@@ -25,8 +26,12 @@ class TaskFacts:
         max_length: tokens of a window.
         mean: mean target of train, for regression.
         deviation: standard deviation of train's targets, for regression.
-        thresholds: for each label, the probability above which a span is an entity; none: 0.5 for all.
+        thresholds: for each label, the probability above which a span is an entity, or a class is predicted; none: 0.5
+            for all.
+        threshold_choice: how they were chosen on dev: fixed (0.5), overall, or by_label.
         pairs: whether an example is a pair of texts.
+        loss: what was minimised, {name, **settings} (`tasks/texts/losses.py`); empty: plain.
+        long_texts: how texts longer than a window are read, the settings of `long_texts`; empty: they are cut.
         format: version of this file.
     """
 
@@ -39,7 +44,16 @@ class TaskFacts:
     deviation: float = 1.0
     pairs: bool = False
     thresholds: tuple[float, ...] = ()
+    threshold_choice: str = "fixed"
+    loss: dict[str, Any] = field(default_factory=dict)
+    long_texts: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def bound(self) -> str:
+        """What the model reads of a text at the most, for messages."""
+        one = f"max_length={self.max_length} of the model"
+        return f"{self.long_texts['most']} windows of {one}" if self.long_texts else one
 
     def save(self, folder: Path) -> None:
         """Write task.json."""

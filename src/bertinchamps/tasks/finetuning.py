@@ -26,6 +26,7 @@ from bertinchamps.tasks.distillation import Teachers, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
 from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.splits import label_lines
+from bertinchamps.tasks.thresholds import FIXED
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.costs import cost_line
@@ -104,7 +105,7 @@ class FineTuning(Problem):
 
     def settle(self, model: nn.Module) -> None:
         """Choose on dev what the kind chooses for the final weights; `facts` has it from then on."""
-        if self._config.selection.thresholds:
+        if self._config.selection.thresholds != FIXED:
             self.facts = self._task.settled(model, self.facts)
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:

@@ -5,6 +5,8 @@ A downstream head is a `torch.nn.Module` that is built on an `EncoderSource` by 
     heads.build("flat", source=source, classes=tags)                       one tag a word
     heads.build("nested", source=source, classes=labels)                   spans inside spans
     heads.build("classes", source=source, classes=names, problem="…")      classes of a text, or a number
+    heads.build("windows", source=source, classes=names, pool="…", at_once=16)   the same of a long text
+    heads.build("choices", source=source)                                  right answers to a question
 
 `save(folder)` writes a folder; `EncoderSource(folder, with_head=True)` loads encoder and head from it, strictly.
 """

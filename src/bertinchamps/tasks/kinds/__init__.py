@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -127,6 +127,19 @@ class Kind(Protocol):
         """The JSON object of one prediction, with the user's fields of the text."""
 
 
+@runtime_checkable
+class ReadsWholeTexts(Protocol):
+    """A kind that predicts something of a whole text, so that `loss` and `long_texts` are settings of it.
+
+    Attributes:
+        losses: entries of `tasks.texts.losses` that it can minimise.
+        threshold_choices: values of `selection.thresholds` that mean something.
+    """
+
+    losses: tuple[str, ...]
+    threshold_choices: tuple[str, ...]
+
+
 kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)
 
-__all__ = ["BySplit", "Kind", "KindTask", "Predictor", "kinds"]
+__all__ = ["BySplit", "Kind", "KindTask", "Predictor", "ReadsWholeTexts", "kinds"]

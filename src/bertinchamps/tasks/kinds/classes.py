@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.texts.classification import TextClassification
-from bertinchamps.tasks.texts.predictor import TextPredictor
+from bertinchamps.tasks.texts.losses import PLAIN, Loss, losses
+from bertinchamps.tasks.texts.predictor import TextPredictor, Windows
 from bertinchamps.tasks.texts.targets import (
     PREDICTED,
     PROBABILITIES,
@@ -28,7 +30,10 @@ from bertinchamps.tasks.texts.targets import (
     SingleLabel,
     TargetType,
 )
+from bertinchamps.tasks.thresholds import CHOICES, FIXED
 from bertinchamps.textfiles import json_lines
+
+CUT, WINDOWS = "cut", "windows"  # of `long_texts.read`
 
 
 class TextKind:
@@ -40,6 +45,8 @@ class TextKind:
 
     name: str
     protocol: str
+    losses = tuple(losses.names())
+    threshold_choices: tuple[str, ...] = (FIXED,)
     has_heads = False
     formats = ("jsonl", "csv", "tsv")
     reads_words = False
@@ -58,18 +65,31 @@ class TextKind:
         return []
 
     def facts(self, config: FinetuneConfig, title: str, splits: BySplit, labels: Sequence[str]) -> TaskFacts:
-        pairs = splits["train"][0].pair is not None
-        return TaskFacts(title, self.name, None, tuple(labels), config.max_length, pairs=pairs)
+        return TaskFacts(
+            title,
+            self.name,
+            None,
+            tuple(labels),
+            config.max_length,
+            pairs=splits["train"][0].pair is not None,
+            threshold_choice=config.selection.thresholds,
+            loss=config.loss,
+            long_texts=asdict(config.long_texts) if config.long_texts.read == WINDOWS else {},
+        )
 
     def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
+        if facts.long_texts:
+            pool, at_once = facts.long_texts["pool"], facts.long_texts["at_once"]
+            return heads.build("windows", source=source, classes=facts.labels, pool=pool, at_once=at_once)
         problem = self.target_type(facts).problem_type
         return heads.build("classes", source=source, classes=facts.labels, problem=problem)
 
     def build_predictor(
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
     ) -> TextPredictor:
-        target_type = self.target_type(facts)
-        return TextPredictor(target_type, facts.labels, tokenizer, facts.max_length, batch, device)
+        target_type, long_texts = self.target_type(facts), facts.long_texts
+        windows = Windows(long_texts["overlap"], long_texts["most"]) if long_texts else None
+        return TextPredictor(target_type, facts.labels, tokenizer, facts.max_length, batch, device, windows)
 
     def build_task(
         self,
@@ -113,7 +133,7 @@ class OneClass(TextKind):
     name, protocol = "single_label", SingleLabel.protocol
 
     def target_type(self, facts: TaskFacts) -> SingleLabel:
-        return SingleLabel()
+        return SingleLabel(loss_of(facts))
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         if len(labels) > 1:
@@ -126,9 +146,10 @@ class ManyClasses(TextKind):
     """Any number of classes a text."""
 
     name, protocol = "multi_label", MultiLabel.protocol
+    threshold_choices = CHOICES
 
     def target_type(self, facts: TaskFacts) -> MultiLabel:
-        return MultiLabel()
+        return MultiLabel(loss_of(facts), facts.thresholds)
 
 
 @kinds.register("regression")
@@ -136,6 +157,7 @@ class RegressionKind(TextKind):
     """A number a text."""
 
     name, protocol = "regression", Regression.protocol
+    losses = (PLAIN,)
 
     def target_type(self, facts: TaskFacts) -> Regression:
         return Regression(facts.mean, facts.deviation)
@@ -152,8 +174,12 @@ class RegressionKind(TextKind):
         """With mean and standard deviation of train's targets; the deviation is 1 where all targets are equal."""
         numbers = [example.target for example in splits["train"]]
         mean, deviation = float(np.mean(numbers)), float(np.std(numbers)) or 1.0
-        pairs = splits["train"][0].pair is not None
-        return TaskFacts(title, self.name, None, ("number",), config.max_length, mean, deviation, pairs)
+        return replace(super().facts(config, title, splits, ("number",)), mean=mean, deviation=deviation)
+
+
+def loss_of(facts: TaskFacts) -> Loss:
+    """What the model minimised."""
+    return losses.build(**(facts.loss or {"name": PLAIN}))
 
 
 def _lines(task: TextClassification, split: str, logits: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:

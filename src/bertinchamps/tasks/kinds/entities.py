@@ -50,7 +50,10 @@ class Entities:
         return found
 
     def facts(self, config: FinetuneConfig, title: str, splits: BySplit, labels: Sequence[str]) -> TaskFacts:
-        return TaskFacts(title, self.name, config.head, tuple(labels), config.max_length)
+        choice = config.selection.thresholds
+        return TaskFacts(
+            title, self.name, config.head, tuple(labels), config.max_length, threshold_choice=choice
+        )
 
     def build_model(self, facts: TaskFacts, source: EncoderSource) -> DownstreamModel:
         return heads.build(str(facts.head), source=source, classes=_representation(facts).classes)

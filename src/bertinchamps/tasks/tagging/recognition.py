@@ -170,7 +170,8 @@ class EntityRecognition:
         answers = self.predictor.window_logits(model, self.windows["dev"])
         spans = self.predictor.entities(self.windows["dev"], answers, lowest.spans)
         documents = self.splits["dev"]
-        chosen = best_thresholds(documents, [spans.get(at, []) for at in range(len(documents))], facts.labels)
+        found = [spans.get(at, []) for at in range(len(documents))]
+        chosen = best_thresholds(documents, found, facts.labels, facts.threshold_choice)
         self._with(facts, chosen)
         return replace(facts, thresholds=chosen)
 

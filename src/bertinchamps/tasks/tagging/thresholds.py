@@ -1,4 +1,4 @@
-"""Which probability makes a span an entity: for each label, chosen on dev."""
+"""Which probability makes a span an entity, chosen on dev."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import numpy as np
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.spans import without_edges
 from bertinchamps.tasks.tagging.representations import Found
+from bertinchamps.tasks.thresholds import BY_LABEL, OVERALL, best_place, best_places
 
 GRID = tuple(
     round(0.2 + 0.05 * step, 2) for step in range(9)
 )  # 0.2 to 0.6: wider ones fit chance where dev is small
-ROUNDS = 3  # over all labels, because the best threshold of a label depends on those of the others
 
 
 def best_thresholds(
-    documents: Sequence[AnnotatedText], spans: Iterable[Iterable[Found]], labels: Sequence[str]
+    documents: Sequence[AnnotatedText],
+    spans: Iterable[Iterable[Found]],
+    labels: Sequence[str],
+    choice: str = BY_LABEL,
 ) -> tuple[float, ...]:
     """For each label the threshold with the highest F1 over all labels, by coordinate ascent from 0.5.
 
@@ -25,25 +28,19 @@ def best_thresholds(
         documents: with the true entities.
         spans: for each document spans with probabilities, those of at least the lowest threshold.
         labels: in the order of the thresholds.
+        choice: a threshold for each label (`by_label`), or the same for all (`overall`).
     """
     index = {label: place for place, label in enumerate(labels)}
-    found = np.zeros((2, len(labels), len(GRID)), dtype=np.int64)  # right and all spans above each threshold
+    right, every = np.zeros((2, len(labels), len(GRID)), dtype=np.int64)  # spans above each threshold
     gold = 0
     for document, own in zip(documents, spans, strict=True):
         true = set(without_edges(document))
         gold += len(true)
         for entity, probability in own:
             above = np.array(GRID) < probability
-            found[0, index[entity.label]] += above & (entity in true)
-            found[1, index[entity.label]] += above
-    chosen = np.full(len(labels), GRID.index(0.5))
-    rows = np.arange(len(labels))
-    for _ in range(ROUNDS):
-        for row in rows:
-            right, every = (
-                found[:, rows, chosen].sum(1)[:, None] - found[:, row, chosen[row], None] + found[:, row]
-            )
-            scores = 2 * right / np.maximum(1, every + gold)
-            if scores.max() > scores[chosen[row]]:
-                chosen[row] = scores.argmax()
-    return tuple(GRID[place] for place in chosen)
+            right[index[entity.label]] += above & (entity in true)
+            every[index[entity.label]] += above
+    half = GRID.index(0.5)
+    if choice == OVERALL:
+        return (GRID[best_place(right, every, gold, half)],) * len(labels)
+    return tuple(GRID[place] for place in best_places(right, every, gold, np.full(len(labels), half)))

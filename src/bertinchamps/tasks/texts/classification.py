@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -44,8 +45,8 @@ class TextClassification:
             split: predictor.encoded([(example.text, example.pair) for example in examples])
             for split, examples in splits.items()
         }
-        self._lengths = [len(example.subwords) for example in self.encoded["train"]]
-        self._targets = self._targets_of(splits["train"])
+        self._lengths = [example.length for example in self.encoded["train"]]
+        predictor.target_type.learn([example.target for example in splits["train"]], predictor.classes)
 
     def _targets_of(self, examples: Sequence[LabelledText]) -> Tensor:
         """The targets in the form that `TargetType.loss` takes."""
@@ -66,7 +67,8 @@ class TextClassification:
         stream = batches_of(self._lengths, self._seed, cursor, self._batch.size, micro_batch)
         for indices, after in islice(stream, rank, None, world_size):
             inputs = self.predictor.inputs([self.encoded["train"][index] for index in indices])
-            inputs["targets"] = self._targets[torch.from_numpy(indices)]
+            # of a batch at a time: of all of train, hundreds of classes would take gigabytes
+            inputs["targets"] = self._targets_of([self.splits["train"][index] for index in indices])
             yield Batch(inputs, len(indices), inputs["input_ids"].numel(), after)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
@@ -95,23 +97,33 @@ class TextClassification:
     def scores(
         self, split: str, predicted: np.ndarray[Any, Any], places: Sequence[int] | None = None
     ) -> dict[str, dict[str, Any]]:
-        """The one protocol of the target type, under its name, of all examples or of those at some places."""
+        """The scores of the target type's protocols, of all examples or of those at some places."""
         target_type, classes = self.predictor.target_type, self.predictor.classes
         chosen = list(range(len(predicted)) if places is None else places)
         gold = [self.splits[split][at].target for at in chosen]
         found = target_type.decoded(predicted[chosen], classes)
-        return {target_type.protocol: target_type.scores(gold, found)}
+        more = target_type.more_scores(gold, predicted[chosen], classes)
+        return {target_type.protocol: target_type.scores(gold, found), **more}
 
     def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
-        """The facts as they are: the likeliest class is predicted."""
-        del model
-        return facts
+        """The facts with the thresholds that are best on dev, where the type of target has thresholds."""
+        gold = [example.target for example in self.splits["dev"]]
+        logits, target_type = self.predict(model, "dev"), self.predictor.target_type
+        chosen = target_type.thresholds(gold, logits, self.predictor.classes, facts.threshold_choice)
+        if not chosen:
+            return facts
+        self.predictor.target_type = target_type.decides_at(chosen)
+        return replace(facts, thresholds=chosen)
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts for the results."""
         encoded = self.encoded[split]
-        return {
+        counts = {
             "examples": len(encoded),
-            "subwords": sum(len(example.subwords) for example in encoded),
-            "texts_cut": sum(example.cut for example in encoded),
+            "subwords": sum(example.length for example in encoded),
+            "texts_cut": sum(example.left_out > 0 for example in encoded),
         }
+        rows = sum(len(example.rows) for example in encoded)
+        if rows == len(encoded):
+            return counts
+        return {**counts, "rows": rows, "rows_left_out": sum(example.left_out for example in encoded)}

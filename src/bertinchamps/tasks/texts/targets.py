@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -12,12 +13,16 @@ from torch import Tensor
 
 from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.multi_label import multi_label_scores
+from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k
 from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.tasks.formats import tables
+from bertinchamps.tasks.texts.losses import Loss, Plain
+from bertinchamps.tasks.texts.thresholds import best_thresholds
 
 Logits = np.ndarray[Any, Any]
 Target = tuple[str, ...] | float
 PREDICTED, PROBABILITY, PROBABILITIES = "predicted", "probability", "probabilities"
+MOST_RANKED = max(PLACES)  # classes of a text that are ranked
 
 
 class Prediction(NamedTuple):
@@ -43,6 +48,9 @@ class TargetType(Protocol):
     def encoded(self, targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
         """Targets in the form that `loss` takes: [N] or [N, C]."""
 
+    def learn(self, targets: Sequence[Target], classes: Sequence[str]) -> None:
+        """Take what the loss needs of train's targets, such as weights of classes."""
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Summed over examples; logits are [N, C], float32."""
 
@@ -55,6 +63,19 @@ class TargetType(Protocol):
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """The scores of the protocol."""
 
+    def more_scores(
+        self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """The scores of further protocols, by protocol."""
+
+    def thresholds(
+        self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
+    ) -> tuple[float, ...]:
+        """The probability above which each class is predicted, chosen for these texts; none: it has no thresholds."""
+
+    def decides_at(self, thresholds: Sequence[float]) -> TargetType:
+        """This type of target with thresholds."""
+
     def plain(self, target: Target) -> str | list[str] | float:
         """A target as a JSON value."""
 
@@ -62,21 +83,52 @@ class TargetType(Protocol):
         """A prediction as the cells of `columns`."""
 
 
-class SingleLabel:
-    """Exactly one class: softmax and cross-entropy."""
+class _WithoutThresholds:
+    """What types of target have in common of which nothing is chosen on dev."""
+
+    def more_scores(
+        self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """None."""
+        return {}
+
+    def thresholds(
+        self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
+    ) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    def decides_at(self, thresholds: Sequence[float]) -> Self:
+        """This type."""
+        return self
+
+
+class SingleLabel(_WithoutThresholds):
+    """Exactly one class: softmax and cross-entropy.
+
+    Args:
+        loss: what is minimised.
+    """
 
     problem_type = "single_label_classification"
     protocol = "classes"
     columns: tuple[str, ...] = (PREDICTED, PROBABILITY)
+
+    def __init__(self, loss: Loss | None = None) -> None:
+        self._loss: Loss = loss or Plain()
 
     def encoded(self, targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
         """Class indices, [N]."""
         index = {name: position for position, name in enumerate(classes)}
         return torch.tensor([index[cast(tuple[str, ...], target)[0]] for target in targets])
 
+    def learn(self, targets: Sequence[Target], classes: Sequence[str]) -> None:
+        """Weights of classes, where the loss has any."""
+        self._loss.learn(_texts_with(targets, classes), len(targets), single=True)
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy."""
-        return F.cross_entropy(logits, targets, reduction="sum")
+        """Cross-entropy, or what stands for it."""
+        return self._loss.single(logits, targets)
 
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
         """The class with the highest logit."""
@@ -84,7 +136,7 @@ class SingleLabel:
 
     def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
         """By softmax."""
-        return _rounded(torch.from_numpy(logits).softmax(1), classes)
+        return _rounded(torch.from_numpy(logits).softmax(1).numpy(), classes)
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Accuracy, macro F1, one row a class."""
@@ -103,11 +155,21 @@ class SingleLabel:
 
 
 class MultiLabel:
-    """Any number of classes: a sigmoid each, and binary cross-entropy averaged over classes."""
+    """Any number of classes: a sigmoid each, and binary cross-entropy averaged over classes.
+
+    Args:
+        loss: what is minimised.
+        thresholds: for each class, the probability above which it is predicted; none: 0.5 for all.
+    """
 
     problem_type = "multi_label_classification"
     protocol = "multi_label"
     columns: tuple[str, ...] = (PREDICTED, PROBABILITIES)
+
+    def __init__(self, loss: Loss | None = None, thresholds: Sequence[float] = ()) -> None:
+        self._loss: Loss = loss or Plain()
+        shares = np.array(thresholds)
+        self.least = np.log(shares / (1 - shares)) if len(shares) else np.zeros(1)  # logits, [C] or [1]
 
     def encoded(self, targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
         """0 and 1, [N, C]."""
@@ -117,21 +179,43 @@ class MultiLabel:
             chosen[row, [index[name] for name in cast(tuple[str, ...], target)]] = 1.0
         return chosen
 
+    def learn(self, targets: Sequence[Target], classes: Sequence[str]) -> None:
+        """Weights of classes, where the loss has any."""
+        self._loss.learn(_texts_with(targets, classes), len(targets), single=False)
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Binary cross-entropy, averaged over classes."""
-        return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / logits.shape[1]
+        """Binary cross-entropy, or what stands for it, averaged over classes."""
+        return self._loss.multi(logits, targets) / logits.shape[1]
 
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
-        """The classes whose logit is above 0."""
-        return [tuple(np.array(classes)[row > 0].tolist()) for row in logits]
+        """The classes above their thresholds."""
+        names = np.array(classes)
+        return [tuple(names[row > self.least].tolist()) for row in logits]
 
     def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
         """By sigmoid."""
-        return _rounded(torch.from_numpy(logits).sigmoid(), classes)
+        return _rounded(_sigmoid(logits), classes)
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Micro and macro F1, one row a class."""
         return multi_label_scores(cast(Any, gold), cast(Any, predicted))
+
+    def more_scores(
+        self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Precision at k."""
+        ranked = np.array(classes)[np.argsort(-logits, axis=1, kind="stable")[:, :MOST_RANKED]].tolist()
+        return {"precision_at_k": precision_at_k(cast(Any, gold), ranked)}
+
+    def thresholds(
+        self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
+    ) -> tuple[float, ...]:
+        """Those with the highest micro F1."""
+        return best_thresholds(_sigmoid(logits), cast(Any, gold), classes, choice)
+
+    def decides_at(self, thresholds: Sequence[float]) -> Self:
+        """The same loss, with thresholds."""
+        return type(self)(self._loss, thresholds)
 
     def plain(self, target: Target) -> list[str]:
         """The classes."""
@@ -143,7 +227,7 @@ class MultiLabel:
         return [tables.joined(names), tables.cell(dict(prediction.probabilities))]
 
 
-class Regression:
+class Regression(_WithoutThresholds):
     """A number: squared error of standardised numbers.
 
     Args:
@@ -162,6 +246,9 @@ class Regression:
         """Standardised, [N]."""
         numbers = np.array(targets, dtype=np.float64)  # float32 has no digits left for years or amounts
         return torch.from_numpy((numbers - self._mean) / self._deviation).float()
+
+    def learn(self, targets: Sequence[Target], classes: Sequence[str]) -> None:
+        """Nothing."""
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Squared error."""
@@ -188,7 +275,17 @@ class Regression:
         return [tables.cell(prediction.target)]
 
 
-def _rounded(probabilities: Tensor, classes: Sequence[str]) -> list[dict[str, float]]:
+def _texts_with(targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
+    """How many of the targets have each class, [C]."""
+    counts = Counter(name for target in targets for name in cast(tuple[str, ...], target))
+    return torch.tensor([counts[name] for name in classes])
+
+
+def _sigmoid(logits: Logits) -> Logits:
+    return torch.from_numpy(logits).sigmoid().numpy()
+
+
+def _rounded(probabilities: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
     return [
         {name: round(share, 6) for name, share in zip(classes, row, strict=True)}
         for row in probabilities.tolist()
