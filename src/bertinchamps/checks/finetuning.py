@@ -39,7 +39,10 @@ def _task_problems(config: FinetuneConfig) -> list[str]:
     if found:
         return found
     reader = readers.build(**config.task)
-    found = _metric_problems(kinds.build(reader.kind).metrics, config.selection.metric)
+    kind, choice = kinds.build(reader.kind), config.selection
+    found = _metric_problems(kind.metrics, choice.metric)
+    if choice.recall is not None and not kind.has_heads:
+        found.append(f"selection.recall={choice.recall}: this task finds no entities; leave it out")
     try:
         reader.check()
     except UserError as error:
@@ -85,6 +88,12 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
             patience,
             patience is None or patience >= 1,
             "must be at least 1; null: never stop early",
+        ),
+        (
+            "selection.recall",
+            choice.recall,
+            choice.recall is None or 0 < choice.recall < 1,
+            "a share between 0 and 1, such as 0.995; null: no threshold for recall",
         ),
         ("selection.dev_share", choice.dev_share, 0 < choice.dev_share < 1, "a share between 0 and 1"),
     )

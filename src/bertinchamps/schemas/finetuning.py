@@ -36,6 +36,11 @@ class SelectionConfig:
     )
     patience: int | None = knob(None, "evaluations without a better score before training stops; null: all")
     thresholds: bool = knob(False, "with head=nested: choose on dev, by label, what makes a span an entity")
+    recall: float | None = knob(
+        None,
+        "for entities, instead of thresholds: share of their characters to be found on dev, such as 0.995; the "
+        "highest probability that reaches it is chosen",
+    )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bertinchamps.schemas.knobs import knob
+from bertinchamps.schemas.knobs import Node, knob
 from bertinchamps.schemas.shared import RuntimeConfig
 
 
@@ -21,13 +21,14 @@ class PredictConfig:
         "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
     )
     format: str = knob(
-        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll or html"
+        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll, html or txt"
     )
     text_field: str = knob("text", "the key or column that holds the text, in files that have several")
     id_field: str | None = knob(
         None, "the key or column that holds each text's id; null: `id` where there is one"
     )
     pair_field: str | None = knob(None, "the key or column of the second text, for models of pairs")
+    deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
     batch: int = knob(64, "examples scored at once")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     runs_dir: str = knob("runs", "where model=last looks")

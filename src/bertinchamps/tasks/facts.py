@@ -25,7 +25,8 @@ class TaskFacts:
         max_length: tokens of a window.
         mean: mean target of train, for regression.
         deviation: standard deviation of train's targets, for regression.
-        thresholds: for each label, the probability above which a span is an entity; none: 0.5 for all.
+        thresholds: for each label, the probability above which a span (head=nested) or a word (head=flat, one threshold
+            for all labels), is an entity; none: 0.5 for all spans, and the best sequence of tags.
         pairs: whether an example is a pair of texts.
         format: version of this file.
     """

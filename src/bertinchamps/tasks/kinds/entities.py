@@ -88,6 +88,9 @@ class Entities:
         conll.write(folder / f"{split}.conll", tagged(predicted))
         (folder / f"{split}_errors.md").write_text(error_analysis(gold, predicted), encoding="utf-8")
 
+    def found(self, prediction: AnnotatedText) -> AnnotatedText:
+        return prediction
+
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
         return COLUMNS
 

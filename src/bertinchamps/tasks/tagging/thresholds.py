@@ -1,8 +1,9 @@
-"""Which probability makes a span an entity: for each label, chosen on dev."""
+"""Which probability makes a span an entity: for each label the best one on dev, or one that finds enough on dev."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -13,6 +14,23 @@ from bertinchamps.tasks.tagging.representations import Found
 GRID = tuple(
     round(0.2 + 0.05 * step, 2) for step in range(9)
 )  # 0.2 to 0.6: wider ones fit chance where dev is small
+LEVELS = (
+    0.5,
+    0.4,
+    0.3,
+    0.25,
+    0.2,
+    0.15,
+    0.1,
+    0.07,
+    0.05,
+    0.03,
+    0.02,
+    0.01,
+    0.005,
+    0.002,
+    0.001,
+)  # for recall
 ROUNDS = 3  # over all labels, because the best threshold of a label depends on those of the others
 
 
@@ -47,3 +65,13 @@ def best_thresholds(
             if scores.max() > scores[chosen[row]]:
                 chosen[row] = scores.argmax()
     return tuple(GRID[place] for place in chosen)
+
+
+def threshold_for_recall(wanted: float, recall: Callable[[float], float]) -> float:
+    """The highest of LEVELS that reaches a recall; the lowest where none does.
+
+    Args:
+        wanted: the recall to reach.
+        recall: the recall at a threshold; it falls as thresholds rise.
+    """
+    return LEVELS[min(bisect_left(LEVELS, True, key=lambda level: recall(level) >= wanted), len(LEVELS) - 1)]
