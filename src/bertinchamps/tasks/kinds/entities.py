@@ -36,7 +36,7 @@ class Entities:
     name = "ner"
     metrics = METRICS
     has_heads = True
-    formats = ("brat", "jsonl", "csv", "tsv", "conll", "html")
+    formats: tuple[str, ...] = ("brat", "jsonl", "csv", "tsv", "conll", "html")
     reads_words = True
     keeps_text = False  # a text has a row for each of its entities
 
