@@ -13,7 +13,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from transformers.utils.logging import disable_progress_bar
 
@@ -22,7 +22,7 @@ from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.hiding import open_hiding
 from bertinchamps.tasks.inputs import STREAM, Input, Inputs, open_inputs, survey
-from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.kinds import Kind, kinds
 from bertinchamps.tasks.outputs import format_of, open_output
 from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model
 from bertinchamps.tasks.writing import checker, write
@@ -47,7 +47,7 @@ def predict(config: PredictConfig) -> None:
     facts = read_facts(folder)
     kind = kinds.build(facts.kind)
     hiding = open_hiding(config, kind, facts)
-    written = hiding.written if hiding else kind
+    written = cast(Kind, hiding.written) if hiding else kind
     form = format_of(config, written, facts)
     inputs = open_inputs(config, kind.reads_words, facts.pairs, annotated=hiding is not None)
     found = survey(inputs, checker(written, facts, form, inputs))
