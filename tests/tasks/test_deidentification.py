@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from letters import templates as written_templates
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
@@ -19,6 +18,7 @@ from bertinchamps.tasks.deidentification.shapes import digits_of, is_nir
 from bertinchamps.tasks.deidentification.templates import Slot
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.readers.deidentification import split
+from letters import templates as written_templates
 from real import real
 
 EXAMPLES = {

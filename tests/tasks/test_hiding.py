@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from letters import templates
 
 from bertinchamps.checks.prediction import problems
 from bertinchamps.contract import AnnotatedText, Entity
@@ -24,6 +23,7 @@ from bertinchamps.tasks.inputs import open_inputs, survey
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.outputs import format_of, open_output
 from bertinchamps.tasks.writing import checker, write
+from letters import templates
 from support import composed
 from test_finetune import QUICK, SCRATCH
 
