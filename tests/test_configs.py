@@ -18,7 +18,7 @@ SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
-    if file.parent.name not in ("adapter", "cluster", "data", "loss", "recipe", "task")
+    if file.parent.name not in ("adapter", "cluster", "data", "deidentify", "loss", "recipe", "task")
 )
 
 

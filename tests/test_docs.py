@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from letters import templates
 from support import QUICK, ROOT, command
 from tiny_corpora import brat_corpus, medical_texts, opinions
 
@@ -118,6 +119,8 @@ def annotated_files(folder: Path, runs: Path) -> None:
         opinions(folder / f"topic_1_{split}.jsonl", label="category")
     pawsx = folder / "data/pawsx/x-final/fr"
     pawsx.mkdir(parents=True)
+    templates(folder)
+    (folder / "secret.key").write_text("0123456789abcdef", encoding="utf-8")
     pairs = "".join(f"{n}\tnote {n}\tsuite {n}\t{n % 2}\n" for n in range(20))
     for name in ("translated_train", "dev_2k", "test_2k"):
         (pawsx / f"{name}.tsv").write_text(f"id\tsentence1\tsentence2\tlabel\n{pairs}", encoding="utf-8")

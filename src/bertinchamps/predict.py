@@ -13,15 +13,16 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.console import counted, tell
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import read_facts
+from bertinchamps.tasks.hiding import open_hiding
 from bertinchamps.tasks.inputs import STREAM, Input, Inputs, open_inputs, survey
-from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.kinds import Kind, kinds
 from bertinchamps.tasks.outputs import format_of, open_output
 from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model
 from bertinchamps.tasks.writing import checker, write
@@ -45,18 +46,25 @@ def predict(config: PredictConfig) -> None:
     refuse_damaged(folder)
     facts = read_facts(folder)
     kind = kinds.build(facts.kind)
-    form = format_of(config, kind, facts)
-    inputs = open_inputs(config, kind.reads_words, facts.pairs)
-    found = survey(inputs, checker(kind, facts, form, inputs))
+    hiding = open_hiding(config, kind, facts)
+    written = cast(Kind, hiding.written) if hiding else kind
+    form = format_of(config, written, facts)
+    inputs = open_inputs(config, kind.reads_words, facts.pairs, annotated=hiding is not None)
+    found = survey(inputs, checker(written, facts, form, inputs))
     for note in found.notes():
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     with open_output(config, form) as place:
         model = open_model(folder, facts, config.batch, build_runtime(config.runtime), config.base)
         with model.reading():
-            write(place, form, kind, facts, labelled(model, inputs, found.texts, cut), inputs, found.columns)
+            pairs = labelled(model, inputs, found.texts, cut)
+            if hiding:
+                pairs = hiding.hidden(pairs, inputs.text_column)
+            write(place, form, written, facts, pairs, inputs, found.columns)
     where = "" if config.output == STREAM else f": {config.output}"
     tell(f"{counted(found.texts, 'text')} labelled with {folder}{where}")
+    if hiding:
+        tell(f"{counted(hiding.replaced, 'identifier')} replaced; what the model missed is still there")
     if cut:
         tell(f"{cut.total():,} of them longer than {facts.bound}, read by their beginning")
 

@@ -8,6 +8,7 @@ import pytest
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.leaks import leak_scores
 from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.multiple_choice import multiple_choice_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
@@ -16,6 +17,7 @@ from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol, Pr
 from bertinchamps.metrics.regression import regression_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
+from bertinchamps.metrics.word_labels import word_label_scores
 
 ENTITIES = (Entity("DISO", ((3, 17),)), Entity("ANAT", ((13, 17),)))
 DOCUMENTS = [AnnotatedText("a", "Le cancer du foie.", ENTITIES)]
@@ -23,6 +25,9 @@ SCORES: dict[str, dict[str, Any]] = {
     "strict": strict_scores(DOCUMENTS, DOCUMENTS),
     "nested_exact": nested_exact_scores(DOCUMENTS, DOCUMENTS),
     "paper": token_label_scores([["O", "B-DISO"]], [["O", "B-DISO"]]),
+    "tokens": word_label_scores(DOCUMENTS, DOCUMENTS),
+    "leaks": leak_scores(DOCUMENTS, DOCUMENTS),
+    "leaks_at_half": leak_scores(DOCUMENTS, DOCUMENTS),
     "classes": class_scores(["a", "b"], ["a", "b"]),
     "multi_label": multi_label_scores([("a",), ("a", "b")], [("a",), ("b",)]),
     "multiple_choice": multiple_choice_scores([("a",)], [("a", "b")]),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.finetune import finetune
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.tasks.tagging.flat import Flat
 from bertinchamps.tasks.tagging.representations import Found
-from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds
+from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds, threshold_for_recall
+from bertinchamps.tasks.tagging.windows import Window
 from support import command, composed
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
@@ -84,3 +87,32 @@ def test_a_head_without_probabilities_of_spans_has_none(head: str, tmp_path: Pat
         f"selection.thresholds={'by_label' if head == 'flat' else 'fixed'}",
     ]  # fmt: skip
     assert read_facts(finetune(composed(*words, command="finetune")) / "model").thresholds == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"), [(0.3, 0.5), (0.69, 0.25), (0.74, 0.2), (0.999, 0.001), (1.0, 0.001)]
+)
+def test_the_highest_threshold_that_finds_enough_is_chosen(wanted: float, chosen: float) -> None:
+    asked: list[float] = []
+
+    def recall(threshold: float) -> float:
+        asked.append(threshold)
+        return min(0.9995, 0.95 - threshold) if threshold > 0.001 else 0.9995
+
+    assert threshold_for_recall(wanted, recall) == chosen
+    assert len(asked) <= 5, "each answer decodes all of dev"
+
+
+def test_a_word_above_the_flat_heads_threshold_is_inside_of_an_entity() -> None:
+    outside, begins, inside = np.log([0.9, 0.07, 0.03]), np.log([0.1, 0.6, 0.3]), np.log([0.85, 0.05, 0.1])
+    window = Window(0, 0, ((0, 2), (3, 5), (6, 8)), (0,) * 5, (1, 2, 3), (1, 2, 3), (0, 3))
+    answers = [np.stack([outside, begins, inside])]
+    spans = {
+        threshold: [(found.entity.start, found.entity.end) for found in head.entities([window], answers)]
+        for threshold, head in (
+            (0.5, Flat(["NOM"])),
+            (0.12, Flat(["NOM"], [0.12])),
+            (0.05, Flat(["NOM"], [0.05])),
+        )
+    }
+    assert spans == {0.5: [(3, 5)], 0.12: [(3, 8)], 0.05: [(0, 2), (3, 8)]}

@@ -50,6 +50,9 @@ def _task_problems(config: FinetuneConfig) -> list[str]:
     reader = readers.build(**config.task)
     kind = kinds.build(reader.kind)
     found = [*_metric_problems(kind.metrics, config.selection.metric), *_choice_problems(config, kind)]
+    recall = config.selection.recall
+    if recall is not None and not kind.has_heads:
+        found.append(f"selection.recall={recall}: this task finds no entities; leave it out")
     try:
         reader.check()
     except UserError as error:
@@ -146,6 +149,12 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
             patience,
             patience is None or patience >= 1,
             "must be at least 1; null: never stop early",
+        ),
+        (
+            "selection.recall",
+            choice.recall,
+            choice.recall is None or 0 < choice.recall < 1,
+            "a share between 0 and 1, such as 0.995; null: no threshold for recall",
         ),
         ("selection.dev_share", choice.dev_share, 0 < choice.dev_share < 1, "a share between 0 and 1"),
     )

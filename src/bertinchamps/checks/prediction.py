@@ -7,7 +7,8 @@ from pathlib import Path
 from bertinchamps.checks.rules import broken, taken, unwritable
 from bertinchamps.durable import unfinished
 from bertinchamps.errors import UserError
-from bertinchamps.schemas import PredictConfig
+from bertinchamps.schemas import PredictConfig, named
+from bertinchamps.tasks.deidentification.replacing import replacers
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
 from bertinchamps.tasks.saved_model import model_folder
@@ -24,11 +25,25 @@ def problems(config: PredictConfig) -> list[str]:
         found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
     found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
     found += [*_input_problems(config.input), *_output_problems(config.output)]
+    found += _replacing_problems(config)
     try:
         model_folder(config)
     except UserError as error:
         found.append(str(error))
     return found
+
+
+def _replacing_problems(config: PredictConfig) -> list[str]:
+    if not config.deidentify:
+        return []
+    found = replacers.problems(*named(config.deidentify))
+    map_file = config.deidentify.get("map")
+    if found or map_file is None:
+        return found
+    place = Path(map_file).expanduser()
+    if place.exists():
+        return [taken("deidentify.map", map_file)]
+    return unwritable("deidentify.map", map_file, place)
 
 
 def _input_problems(given: str) -> list[str]:

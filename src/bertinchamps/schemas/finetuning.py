@@ -40,6 +40,11 @@ class SelectionConfig:
         "what probability makes a span an entity (head=nested), a class one of several, or an answer right: "
         "fixed (0.5), or chosen on dev: overall, by_label",
     )
+    recall: float | None = knob(
+        None,
+        "for entities, instead of thresholds: share of their characters to be found on dev, such as 0.995; the "
+        "highest probability that reaches it is chosen",
+    )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
 
 

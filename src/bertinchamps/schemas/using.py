@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bertinchamps.schemas.knobs import knob
+from bertinchamps.schemas.knobs import Node, knob
 from bertinchamps.schemas.shared import RuntimeConfig
 
 
@@ -21,7 +21,7 @@ class PredictConfig:
         "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
     )
     format: str = knob(
-        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll or html"
+        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll, html or txt"
     )
     text_field: str = knob("text", "the key or column that holds the text, in files that have several")
     id_field: str | None = knob(
@@ -32,6 +32,7 @@ class PredictConfig:
         None,
         "of an adapter: the encoder it was trained on, if it is not where it was; a directory, or a name on the Hub",
     )
+    deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
     batch: int = knob(64, "examples scored at once")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     runs_dir: str = knob("runs", "where model=last looks")

@@ -26,8 +26,8 @@ class TaskFacts:
         max_length: tokens of a window.
         mean: mean target of train, for regression.
         deviation: standard deviation of train's targets, for regression.
-        thresholds: for each label, the probability above which a span is an entity, or a class is predicted; none: 0.5
-            for all.
+        thresholds: for each label, the probability above which a span is an entity (head=nested), a word belongs to one
+            (head=flat, one for all labels), or a class is predicted; none: 0.5, and of tags the best sequence.
         threshold_choice: how they were chosen on dev: fixed (0.5), overall, or by_label.
         pairs: whether an example is a pair of texts.
         loss: what was minimised, {name, **settings} (`tasks/texts/losses.py`); empty: plain.

@@ -25,6 +25,7 @@ from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.distillation import Teachers, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
 from bertinchamps.tasks.examples import Examples, Subtask
+from bertinchamps.tasks.kinds import SettlesForRecall
 from bertinchamps.tasks.splits import label_lines
 from bertinchamps.tasks.thresholds import FIXED
 from bertinchamps.training.assembly import Problem, Training
@@ -105,7 +106,10 @@ class FineTuning(Problem):
 
     def settle(self, model: nn.Module) -> None:
         """Choose on dev what the kind chooses for the final weights; `facts` has it from then on."""
-        if self._config.selection.thresholds != FIXED:
+        choice = self._config.selection
+        if choice.recall is not None and isinstance(self._task, SettlesForRecall):
+            self.facts = self._task.settled_for_recall(model, self.facts, choice.recall)
+        elif choice.thresholds != FIXED:
             self.facts = self._task.settled(model, self.facts)
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bertinchamps.contract import Entity
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.formats import brat, conll, tables
@@ -37,6 +38,7 @@ class Input(NamedTuple):
         pair: the second text, for models of pairs.
         words: character ranges of words, where the file has words; the text is one sentence then.
         fields: (column, value) of the text's row, the id included; a table may have a column twice.
+        entities: that a brat folder has for the text, where they are asked for.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Input(NamedTuple):
     pair: str | None = None
     words: Words | None = None
     fields: tuple[tuple[str, Any], ...] = ()
+    entities: tuple[Entity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,14 @@ class Inputs:
             yield portion
 
 
-def open_inputs(config: PredictConfig, words: bool, pairs: bool) -> Inputs:
+def open_inputs(config: PredictConfig, words: bool, pairs: bool, annotated: bool = False) -> Inputs:
     """Open the texts to label.
 
     Args:
         config: input and columns.
         words: CoNLL files are allowed, and names of texts must be usable as file names (`Kind.reads_words`).
         pairs: the model reads pairs of texts.
+        annotated: read the entities of a brat folder as well.
 
     Raises:
         UserError: the format is unknown, a table lacks a column, or a model of pairs gets single texts.
@@ -96,7 +100,7 @@ def open_inputs(config: PredictConfig, words: bool, pairs: bool) -> Inputs:
             + ("pairs; name the key or column of the second text" if pairs else "one text at a time")
         )
     columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
-    inputs = _open(config.input, words, columns, config.id_field)
+    inputs = _open(config.input, words, columns, config.id_field, annotated)
     if pairs and inputs.text_column is None:
         raise UserError(
             f"input={config.input}: single texts, but the model reads pairs: give a .csv, .tsv or .jsonl of pairs"
@@ -104,13 +108,18 @@ def open_inputs(config: PredictConfig, words: bool, pairs: bool) -> Inputs:
     return inputs
 
 
-def _open(source: str, words: bool, columns: tables.Columns, id_field: str | None) -> Inputs:
+def _open(source: str, words: bool, columns: tables.Columns, id_field: str | None, annotated: bool) -> Inputs:
     if source == STREAM:
         text = brat.decoded(sys.stdin.buffer.read(), "standard input")
         return Inputs(lambda: iter([_alone("stdin", text, "standard input")]))
     path = Path(source).expanduser()
     if path.is_dir():
-        return Inputs(lambda: (_alone(each.name, each.text, each.name) for each in brat.read_texts(path)))
+        return Inputs(
+            lambda: (
+                _alone(each.name, each.text, each.name)._replace(entities=each.entities)
+                for each in brat.read_texts(path, annotated)
+            )
+        )
     if path.suffix == ".txt":
         return Inputs(lambda: iter([_alone(path.stem, _whole(path), str(path))]))
     if words and conll.is_named_so(path):

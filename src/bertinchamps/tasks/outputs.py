@@ -15,8 +15,17 @@ from bertinchamps.tasks.formats.tables import fits_tsv
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.kinds import Kind
 
-SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "tsv": ".tsv", "conll": ".conll", "html": ".html", "brat": ""}
-FORMATS = ("brat", *list(SUFFIXES)[:-1])
+SUFFIXES = {
+    "jsonl": ".jsonl",
+    "csv": ".csv",
+    "tsv": ".tsv",
+    "conll": ".conll",
+    "html": ".html",
+    "brat": "",
+    "txt": "",
+}
+FORMATS = ("brat", "txt", *list(SUFFIXES)[:-2])
+FOLDERS = ("brat", "txt")  # formats of a file for each text
 
 
 @contextmanager
@@ -33,7 +42,7 @@ def open_output(config: PredictConfig, form: str) -> Iterator[Path | None]:
     output = Path(config.output).expanduser()
     left = unfinished(output)
     try:
-        with progressive(output, folder=form == "brat") as place:
+        with progressive(output, folder=form in FOLDERS) as place:
             yield place
     except OSError as error:
         kept = f"; the texts labelled so far are in {left}" if left.exists() else ""
@@ -55,6 +64,11 @@ def format_of(config: PredictConfig, kind: Kind, facts: TaskFacts) -> str:
         UserError: the suffix is unknown, or the format cannot hold the predictions of this kind.
     """
     form = config.format if config.format != "auto" else _named_format(config.output, kind)
+    if form not in kind.formats and "txt" in (form, *kind.formats):
+        raise UserError(
+            f"output={config.output}: texts without entities are written where deidentify= replaces these: as a folder "
+            "(format=txt), .jsonl, .csv or .tsv, or with the annotations that the texts came with (format=brat)"
+        )
     if form not in kind.formats:
         raise UserError(
             f"output={config.output}: model={config.model} predicts classes, which are written as JSON lines or a "
@@ -69,8 +83,8 @@ def _named_format(output: str, kind: Kind) -> str:
     if output == STREAM:
         return "jsonl"
     suffix = Path(output).suffix
-    for form, own in SUFFIXES.items():
-        if own == suffix:
+    for form in (*kind.formats, *SUFFIXES):
+        if SUFFIXES[form] == suffix:
             return form
     more = ", .conll or .html, give a folder for brat, or set format=" if "conll" in kind.formats else ""
     raise UserError(

@@ -20,6 +20,7 @@ from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats import brat, conll, displacy, tables
 from bertinchamps.tasks.inputs import Input, Inputs, unique
 from bertinchamps.tasks.kinds import Kind
+from bertinchamps.tasks.outputs import FOLDERS
 from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.textfiles import json_lines
 
@@ -73,7 +74,7 @@ def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText])
         displacy.write_page(place, documents, place.name.split(".")[0])
     else:
         for document in documents:
-            brat.write_document(place, document)
+            brat.write_document(place, document, annotated=form != "txt")
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable
         form: one of the kind's formats.
         inputs: the texts.
     """
-    if form == "brat":
+    if form in FOLDERS:
         return _brat_checker()
     if form not in ROWS:
         return lambda given: None

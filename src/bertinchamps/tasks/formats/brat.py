@@ -62,12 +62,14 @@ def read_folder(
     return read_files(files, annotated, left_out)
 
 
-def read_texts(path: Path) -> Iterator[AnnotatedText]:
-    """`read_folder` without annotations, one text after the other."""
+def read_texts(path: Path, annotated: bool = False) -> Iterator[AnnotatedText]:
+    """`read_folder`, one text after the other; without annotations, or with those of the texts that have some."""
     names = listed(path, ["*.txt"])
     _check_folder(path, names)
     for name in sorted(names, key=lambda name: (_natural(name.stem), str(name))):
-        yield read_document(whole(Path(name)), None, str(name.with_suffix("")))
+        beside = Path(name).with_suffix(".ann")
+        ann = whole(beside) if annotated and beside.is_file() else None
+        yield read_document(whole(Path(name)), ann, str(name.with_suffix("")))
 
 
 def _check_folder(path: Path, files: Collection[PurePosixPath]) -> None:
@@ -262,11 +264,11 @@ def _type_name(label: str) -> str:
     return re.sub(r"\s+", "_", label)
 
 
-def write_document(folder: Path, document: AnnotatedText) -> None:
+def write_document(folder: Path, document: AnnotatedText, annotated: bool = True) -> None:
     """Write NAME.txt and NAME.ann, which brat loads and BRATeval scores; T ids count from 1 in the order of the text.
 
     Blanks in a label become `_`, and NAME is `file_name(document.name)`. The confidence of a predicted entity is
-    written as a note, which brat shows beside the entity.
+    written as a note, which brat shows beside the entity. Without `annotated` there is no NAME.ann.
     """
     name = file_name(document.name)
     lines = []
@@ -278,7 +280,8 @@ def write_document(folder: Path, document: AnnotatedText) -> None:
             lines.append(f"#{number}\tAnnotatorNotes T{number}\tconfidence {confidence:.2f}\n")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.txt").write_bytes(document.text.encode())
-    (folder / f"{name}.ann").write_bytes("".join(lines).encode())
+    if annotated:
+        (folder / f"{name}.ann").write_bytes("".join(lines).encode())
 
 
 def _line_by_line(text: str, fragments: Fragments) -> Fragments:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,22 @@ def _item(entity: Entity, confidence: float | None) -> dict[str, Any]:
     else:
         item = {"fragments": [list(fragment) for fragment in entity.fragments], "label": entity.label}
     return item if confidence is None else {**item, "confidence": round(confidence, DIGITS)}
+
+
+def entities_of(values: Sequence[Any], text: str, where: str) -> tuple[Entity, ...] | None:
+    """The entities of a list in a JSON line; None where the list holds something else, such as names of classes.
+
+    Raises:
+        UserError: an offset does not fit the text.
+    """
+    if not all(isinstance(value, dict) or (isinstance(value, list) and len(value) == 3) for value in values):
+        return None
+    return tuple(_entity(value, text, f"{where}: entity {place}") for place, value in enumerate(values))
+
+
+def as_items(entities: Iterable[Entity]) -> list[dict[str, Any]]:
+    """The list of entities of a JSON line."""
+    return [_item(entity, None) for entity in entities]
 
 
 def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[str]) -> list[Entity]:

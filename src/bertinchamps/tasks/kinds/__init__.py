@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from bertinchamps.contract import Task
+from bertinchamps.contract import AnnotatedText, Task
 from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.registry import Registry
@@ -66,6 +66,22 @@ class KindTask(Task, Protocol):
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts of a split for the results."""
+
+
+@runtime_checkable
+class SettlesForRecall(Protocol):
+    """A task with a threshold that trades precision for recall."""
+
+    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
+        """The facts with the threshold that reaches a recall on dev, for the final weights; predictions use it."""
+
+
+@runtime_checkable
+class FindsEntities(Protocol):
+    """A kind whose predictions are entities of a text, which can be replaced there."""
+
+    def found(self, prediction: Any) -> AnnotatedText:
+        """The text with the entities that were found."""
 
 
 class Kind(Protocol):
@@ -142,4 +158,13 @@ class ReadsWholeTexts(Protocol):
 
 kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)
 
-__all__ = ["BySplit", "Kind", "KindTask", "Predictor", "ReadsWholeTexts", "kinds"]
+__all__ = [
+    "BySplit",
+    "FindsEntities",
+    "Kind",
+    "KindTask",
+    "Predictor",
+    "ReadsWholeTexts",
+    "SettlesForRecall",
+    "kinds",
+]

@@ -36,7 +36,7 @@ class Entities:
     name = "ner"
     metrics = METRICS
     has_heads = True
-    formats = ("brat", "jsonl", "csv", "tsv", "conll", "html")
+    formats: tuple[str, ...] = ("brat", "jsonl", "csv", "tsv", "conll", "html")
     reads_words = True
     keeps_text = False  # a text has a row for each of its entities
 
@@ -90,6 +90,9 @@ class Entities:
         spans_jsonl.write(folder / f"{split}.jsonl", predicted)
         conll.write(folder / f"{split}.conll", tagged(predicted))
         (folder / f"{split}_errors.md").write_text(error_analysis(gold, predicted), encoding="utf-8")
+
+    def found(self, prediction: AnnotatedText) -> AnnotatedText:
+        return prediction
 
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
         return COLUMNS

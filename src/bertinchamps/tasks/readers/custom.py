@@ -156,9 +156,8 @@ class Ner:
         label_column: of CoNLL files, the column of tags, counted from 1; None: the last one.
         scheme: of CoNLL files, how tags spell entities: auto (IOB2 or BIOES), iob2, bioes, iob1 or io.
         title: what the report calls the task; None: after the training examples.
+        leaks: the entities identify people: score what stays visible when they are hidden, too.
     """
-
-    kind = "ner"
 
     def __init__(
         self,
@@ -169,8 +168,10 @@ class Ner:
         label_column: int | None = None,
         scheme: str = "auto",
         title: str | None = None,
+        leaks: bool = False,
     ) -> None:
         del title  # the command reads it
+        self.kind = "identifiers" if leaks else "ner"
         self._settings = {"train": train, "dev": dev, "test": test}
         self._layout = conll.Layout(word_column, label_column, scheme)
         self.remarks: tuple[str, ...] = ()

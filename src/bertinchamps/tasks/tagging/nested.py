@@ -116,6 +116,7 @@ class Nested:
             Found(self._entity(window, int(first), int(last), int(label)), 1 / (1 + math.exp(-logit)))
             for window, rows in zip(windows, answers, strict=True)
             for first, last, label, logit in rows
+            if logit > self._least[int(label)]  # the answers may be those of lower thresholds
         ]
 
     def _entity(self, window: Window, first: int, last: int, label: int) -> Entity:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
+from bertinchamps.metrics.leaks import leak_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
@@ -20,8 +21,14 @@ from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.tagging.lessons import Lessons, mixed
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
-from bertinchamps.tasks.tagging.representations import Found, SoftRepresentation, representations, word_tags
-from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds
+from bertinchamps.tasks.tagging.representations import (
+    Found,
+    Representation,
+    SoftRepresentation,
+    representations,
+    word_tags,
+)
+from bertinchamps.tasks.tagging.thresholds import GRID, LEVELS, best_thresholds, threshold_for_recall
 from bertinchamps.tasks.tagging.windows import Window, windows_of
 
 # Dev scores that may select the weights, higher is better; the default is the metric of the head's representation.
@@ -166,7 +173,7 @@ class EntityRecognition:
         """The facts with the thresholds that are best on dev, where the representation has thresholds."""
         if not isinstance(self.representation, SoftRepresentation):
             return facts
-        lowest = self._with(facts, (GRID[0],) * len(facts.labels))
+        lowest = cast(SoftRepresentation, self._with(facts, (GRID[0],) * len(facts.labels)))
         answers = self.predictor.window_logits(model, self.windows["dev"])
         spans = self.predictor.entities(self.windows["dev"], answers, lowest.spans)
         documents = self.splits["dev"]
@@ -175,11 +182,30 @@ class EntityRecognition:
         self._with(facts, chosen)
         return replace(facts, thresholds=chosen)
 
-    def _with(self, facts: TaskFacts, thresholds: Sequence[float]) -> SoftRepresentation:
+    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
+        """The facts with one threshold for all labels: the highest that finds enough on dev.
+
+        Args:
+            model: with its final weights.
+            facts: of the model.
+            wanted: share of the visible characters of dev's entities to be found, whatever the label.
+        """
+        self._with(facts, (LEVELS[-1],) * len(facts.labels))
+        answers = self.predictor.window_logits(model, self.windows["dev"])
+
+        def recall(threshold: float) -> float:
+            self._with(facts, (threshold,) * len(facts.labels))
+            return float(leak_scores(self.splits["dev"], self.decoded("dev", answers))["recall"])
+
+        chosen = (threshold_for_recall(wanted, recall),) * len(facts.labels)
+        self._with(facts, chosen)
+        return replace(facts, thresholds=chosen)
+
+    def _with(self, facts: TaskFacts, thresholds: Sequence[float]) -> Representation:
         """Decode with these thresholds from now on."""
         built = representations.build(str(facts.head), labels=facts.labels, thresholds=thresholds)
         self.representation = self.predictor.representation = built
-        return cast(SoftRepresentation, built)
+        return built
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         """The documents of a split with predicted instead of gold entities."""

@@ -1,0 +1,160 @@
+"""De-identified output of `predict`: the texts with what was found replaced, in the format they came in.
+
+{"id": 7, "text": "Mme DUPONT tousse", "ward": "B2"}   →   {"id": 7, "text": "Mme <NOM> tousse", "ward": "B2"}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from bertinchamps.contract import AnnotatedText
+from bertinchamps.errors import UserError
+from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.deidentification.replacing import Edited, Replacer, identifiers_of, replacers
+from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.formats import spans_jsonl, tables
+from bertinchamps.tasks.inputs import STREAM, Input, Inputs
+from bertinchamps.tasks.kinds import FindsEntities, Kind
+from bertinchamps.tasks.kinds.entities import Entities
+from bertinchamps.textfiles import json_lines
+
+TEXT = "text"
+FOR_ME_ALONE = 0o600
+
+
+class Deidentified(Entities):
+    """How de-identified texts are written: a row a text, with the user's columns.
+
+    Args:
+        source: `input=`.
+    """
+
+    def __init__(self, source: str) -> None:
+        path = Path(source).expanduser()
+        self._is_table = source != STREAM and not path.is_dir() and tables.format_of(path) is not None
+        annotated = path.is_dir() and any(path.glob("*.ann"))
+        folders = ("brat", "txt") if annotated else ("txt", "brat")
+        self.formats = (*folders, "jsonl", "csv", "tsv")
+
+    keeps_text = True
+
+    def columns(self, facts: TaskFacts) -> tuple[str, ...]:
+        return () if self._is_table else (TEXT,)
+
+    def output_keys(self, inputs: Inputs) -> set[str]:
+        return {TEXT} - {inputs.text_column} if inputs.text_column is None else set()
+
+    def rows(self, facts: TaskFacts, prediction: AnnotatedText, beside: list[str]) -> Iterator[list[str]]:
+        yield beside if self._is_table else [*beside, prediction.text]
+
+    def as_object(
+        self, facts: TaskFacts, given: Input, prediction: AnnotatedText, inputs: Inputs
+    ) -> dict[str, Any]:
+        fields = dict(given.fields)
+        return fields if self._is_table else {**fields, TEXT: prediction.text}
+
+
+class Hiding:
+    """What `deidentify=` asks for.
+
+    Args:
+        replacer: gives what stands instead of identifiers.
+        kind: of the model.
+        config: the settings.
+    """
+
+    def __init__(self, replacer: Replacer, kind: FindsEntities, config: PredictConfig) -> None:
+        self._replacer, self._kind = replacer, kind
+        self.written = Deidentified(config.input)
+        self._labels = config.deidentify.get("labels")
+        self._map = config.deidentify.get("map")
+        self.replaced = 0
+
+    def check_labels(self, facts: TaskFacts) -> None:
+        """Raise UserError where a label to replace is none of the model's."""
+        unknown = [label for label in self._labels or () if label not in facts.labels]
+        if unknown:
+            raise UserError(
+                f"deidentify.labels: the model has no {', '.join(unknown)} (it has: {', '.join(facts.labels)})"
+            )
+
+    def hidden(
+        self, labelled: Iterable[tuple[Input, Any]], text_column: str | None
+    ) -> Iterator[tuple[Input, AnnotatedText]]:
+        """The texts with identifiers replaced, and with the annotations that they came with, moved along.
+
+        Args:
+            labelled: each text with the prediction for it.
+            text_column: the column of the texts, if they are from a table.
+        """
+        with _opened(self._map) as stream:
+            for given, prediction in labelled:
+                document = self._kind.found(prediction)
+                parts = identifiers_of(document, self._labels)
+                written = self._replacer.surrogates(given.name, given.text, parts)
+                edited = Edited(given.text, parts, written)
+                self.replaced += len(parts)
+                if stream is not None:
+                    for part, value in zip(parts, written, strict=True):
+                        stream.write(
+                            json_lines.line({"id": given.name, **part._asdict(), **_pair(given, part, value)})
+                        )
+                yield (
+                    given._replace(text=edited.text, fields=_fields(given, edited, text_column)),
+                    AnnotatedText(given.name, edited.text, edited.moved(given.entities)),
+                )
+
+
+def _pair(given: Input, part: Any, value: str) -> dict[str, str]:
+    return {"original": given.text[part.start : part.end], "surrogate": value}
+
+
+def _fields(given: Input, edited: Edited, text_column: str | None) -> tuple[tuple[str, Any], ...]:
+    """The columns, with the new text, and with lists of entities moved along."""
+
+    def field(name: str, value: Any) -> Any:
+        if name == text_column:
+            return edited.text
+        if name in spans_jsonl.LISTS and isinstance(value, list):
+            entities = spans_jsonl.entities_of(value, given.text, f"{given.place}: {name}")
+            return value if entities is None else spans_jsonl.as_items(edited.moved(entities))
+        return value
+
+    return tuple((name, field(name, value)) for name, value in given.fields)
+
+
+@contextmanager
+def _opened(file: str | None) -> Iterator[TextIO | None]:
+    """A new file that nobody else can read."""
+    if file is None:
+        yield None
+        return
+    path = Path(file).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FOR_ME_ALONE)
+    os.fchmod(descriptor, FOR_ME_ALONE)  # whatever the umask
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+def open_hiding(config: PredictConfig, kind: Kind, facts: TaskFacts) -> Hiding | None:
+    """What `deidentify=` asks for; None where texts stay as they are.
+
+    Raises:
+        UserError: the model finds no entities, or has no such label.
+    """
+    replacer = replacers.build(**(config.deidentify or {"name": "none"}))
+    if replacer is None:
+        return None
+    if not isinstance(kind, FindsEntities):
+        raise UserError(
+            f"deidentify={config.deidentify['name']}: model={config.model} finds no entities in texts, so nothing "
+            "could be replaced; give a model of task=deidentification or task=ner"
+        )
+    hiding = Hiding(replacer, kind, config)
+    hiding.check_labels(facts)
+    return hiding
