@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bertinchamps.errors import UserError
 
@@ -27,6 +28,7 @@ class TaskFacts:
         deviation: standard deviation of train's targets, for regression.
         thresholds: for each label, the probability above which a span is an entity; none: 0.5 for all.
         pairs: whether an example is a pair of texts.
+        details: what else a kind builds its model from, as JSON has it.
         format: version of this file.
     """
 
@@ -39,6 +41,7 @@ class TaskFacts:
     deviation: float = 1.0
     pairs: bool = False
     thresholds: tuple[float, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bertinchamps.contract import Entity
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.formats import brat, conll, tables
@@ -36,6 +37,7 @@ class Input(NamedTuple):
         place: file and line, for messages.
         pair: the second text, for models of pairs.
         words: character ranges of words, where the file has words; the text is one sentence then.
+        entities: the text's entities, for kinds that read them.
         fields: (column, value) of the text's row, the id included; a table may have a column twice.
     """
 
@@ -45,6 +47,7 @@ class Input(NamedTuple):
     pair: str | None = None
     words: Words | None = None
     fields: tuple[tuple[str, Any], ...] = ()
+    entities: tuple[Entity, ...] | None = None
 
 
 @dataclass(frozen=True)

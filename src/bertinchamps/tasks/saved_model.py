@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import PredictConfig
-from bertinchamps.tasks.facts import FILE, TaskFacts
+from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.kinds import Predictor, kinds
+from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.training.run_files import last_finished
 from bertinchamps.training.runtime import Runtime
 
@@ -47,6 +49,39 @@ class SavedModel:
         return self.predictor.predict(self.model, texts, cut)
 
 
+def entity_finder(
+    name: str, batch: int, device: torch.device
+) -> Callable[[Sequence[Any]], list[AnnotatedText]]:
+    """A function that finds the entities of records with a name and a text, with a fine-tuned model.
+
+    Args:
+        name: the model's directory, or that of its run.
+        batch: windows that go through the model at once.
+        device: of the model.
+
+    Raises:
+        UserError: no model that finds entities is there, or it cannot be read.
+    """
+    folder = folder_of(name)
+    facts = read_facts(folder)
+    model, predictor = _opened(folder, facts, batch, device)
+    if not isinstance(predictor, EntityPredictor):
+        raise UserError(f"{name}: this model does not find entities; give one of task=ner or the like")
+
+    def found(records: Sequence[Any]) -> list[AnnotatedText]:
+        with torch.inference_mode():
+            return predictor.label(model, [(record.name, record.text) for record in records])
+
+    return found
+
+
+def _opened(folder: Path, facts: TaskFacts, batch: int, device: torch.device) -> tuple[nn.Module, Predictor]:
+    kind = kinds.build(facts.kind)
+    model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))
+    predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
+    return model.to(device).eval(), predictor
+
+
 def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> SavedModel:
     """Open a fine-tuned model.
 
@@ -59,10 +94,7 @@ def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> 
     Raises:
         UserError: the model cannot be read.
     """
-    kind = kinds.build(facts.kind)
-    model = kind.build_model(facts, EncoderSource(str(folder), with_head=True))
-    predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, runtime.device)
-    return SavedModel(model.to(runtime.device).eval(), predictor, runtime)
+    return SavedModel(*_opened(folder, facts, batch, runtime.device), runtime)
 
 
 def model_folder(config: PredictConfig) -> Path:
