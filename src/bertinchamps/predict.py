@@ -23,7 +23,7 @@ from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.inputs import STREAM, Input, Inputs, open_inputs, survey
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.outputs import format_of, open_output
-from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model
+from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model, refuse_useless_ner
 from bertinchamps.tasks.writing import checker, write
 from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import build_runtime
@@ -46,13 +46,14 @@ def predict(config: PredictConfig) -> None:
     facts = read_facts(folder)
     kind = kinds.build(facts.kind)
     form = format_of(config, kind, facts)
-    inputs = open_inputs(config, kind.reads_words, facts.pairs)
+    refuse_useless_ner(config, kind)
+    inputs = open_inputs(config, kind.reads_words, facts.pairs, kind.reads_entities and config.ner is None)
     found = survey(inputs, checker(kind, facts, form, inputs))
     for note in found.notes():
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     with open_output(config, form) as place:
-        model = open_model(folder, facts, config.batch, build_runtime(config.runtime))
+        model = open_model(folder, facts, config.batch, build_runtime(config.runtime), config.ner)
         with model.reading():
             write(place, form, kind, facts, labelled(model, inputs, found.texts, cut), inputs, found.columns)
     where = "" if config.output == STREAM else f": {config.output}"

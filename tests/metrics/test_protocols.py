@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.contract import AnnotatedText, Entity, RelatedText, Relation
 from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol, Protocols
 from bertinchamps.metrics.regression import regression_scores
+from bertinchamps.metrics.relations import relation_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 
 ENTITIES = (Entity("DISO", ((3, 17),)), Entity("ANAT", ((13, 17),)))
 DOCUMENTS = [AnnotatedText("a", "Le cancer du foie.", ENTITIES)]
+LINKED = [RelatedText("a", "Le cancer du foie.", ENTITIES, (Relation("SITE", 0, 1),))]
 SCORES: dict[str, dict[str, Any]] = {
     "strict": strict_scores(DOCUMENTS, DOCUMENTS),
     "nested_exact": nested_exact_scores(DOCUMENTS, DOCUMENTS),
@@ -24,6 +26,8 @@ SCORES: dict[str, dict[str, Any]] = {
     "classes": class_scores(["a", "b"], ["a", "b"]),
     "multi_label": multi_label_scores([("a",), ("a", "b")], [("a",), ("b",)]),
     "regression": regression_scores([1.0, 2.0], [1.0, 2.5]),
+    "relations": relation_scores(LINKED, LINKED),
+    "relations_end_to_end": relation_scores(LINKED, LINKED),
 }
 
 

@@ -10,7 +10,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
-from bertinchamps.tasks.saved_model import model_folder
+from bertinchamps.tasks.saved_model import folder_of, model_folder
 from bertinchamps.tasks.writing import ROWS
 from bertinchamps.training.runtime import runtime_problems
 
@@ -28,6 +28,11 @@ def problems(config: PredictConfig) -> list[str]:
         model_folder(config)
     except UserError as error:
         found.append(str(error))
+    if config.ner is not None:
+        try:
+            folder_of(config.ner)
+        except UserError as error:
+            found.append(f"ner={error}")
     return found
 
 

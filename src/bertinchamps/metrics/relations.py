@@ -68,7 +68,11 @@ def relation_scores(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
     by_name = {document.name: document for document in predicted}
     for document in gold:
         wanted, found = links_of(document), links_of(by_name[document.name])
-        for counts, links in ((correct, wanted & found), (spurious, found - wanted), (missed, wanted - found)):
+        for counts, links in (
+            (correct, wanted & found),
+            (spurious, found - wanted),
+            (missed, wanted - found),
+        ):
             counts.update(label for label, _, _ in links.elements())
     return span_report(correct, spurious, missed)
 

@@ -18,10 +18,12 @@ from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input
-from bertinchamps.tasks.kinds import Predictor, kinds
+from bertinchamps.tasks.kinds import Kind, Predictor, kinds
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.training.run_files import last_finished
 from bertinchamps.training.runtime import Runtime
+
+Finder = Callable[[Sequence[Any]], list[AnnotatedText]]  # of the entities of records with a name and a text
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class SavedModel:
         model: on the runtime's device, in evaluation mode.
         predictor: turns texts into the model's inputs, and the model's logits into predictions.
         runtime: device and precision.
+        finder: finds the entities of the texts first; None: the texts have what the model needs.
     """
 
     model: nn.Module
     predictor: Predictor
     runtime: Runtime
+    finder: Finder | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -46,12 +50,16 @@ class SavedModel:
 
     def predictions(self, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
         """A prediction for each text; adds the number of truncated texts to `cut`."""
+        if self.finder is not None:
+            found = self.finder(texts)
+            texts = [
+                given._replace(entities=document.entities)
+                for given, document in zip(texts, found, strict=True)
+            ]
         return self.predictor.predict(self.model, texts, cut)
 
 
-def entity_finder(
-    name: str, batch: int, device: torch.device
-) -> Callable[[Sequence[Any]], list[AnnotatedText]]:
+def entity_finder(name: str, batch: int, device: torch.device) -> Finder:
     """A function that finds the entities of records with a name and a text, with a fine-tuned model.
 
     Args:
@@ -82,7 +90,9 @@ def _opened(folder: Path, facts: TaskFacts, batch: int, device: torch.device) ->
     return model.to(device).eval(), predictor
 
 
-def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> SavedModel:
+def open_model(
+    folder: Path, facts: TaskFacts, batch: int, runtime: Runtime, ner: str | None = None
+) -> SavedModel:
     """Open a fine-tuned model.
 
     Args:
@@ -90,11 +100,13 @@ def open_model(folder: Path, facts: TaskFacts, batch: int, runtime: Runtime) -> 
         facts: the content of task.json.
         batch: windows or texts that go through the model at once.
         runtime: device and precision.
+        ner: a model that finds the entities of the texts first; None: the texts have what the model needs.
 
     Raises:
         UserError: the model cannot be read.
     """
-    return SavedModel(*_opened(folder, facts, batch, runtime.device), runtime)
+    finder = None if ner is None else entity_finder(ner, batch, runtime.device)
+    return SavedModel(*_opened(folder, facts, batch, runtime.device), runtime, finder)
 
 
 def model_folder(config: PredictConfig) -> Path:
@@ -112,6 +124,15 @@ def model_folder(config: PredictConfig) -> Path:
         return folder_of(config.model)
     except UserError as error:
         raise UserError(f"model={error}") from error
+
+
+def refuse_useless_ner(config: PredictConfig, kind: Kind) -> None:
+    """Raise UserError for `ner=` beside a model that does not read entities."""
+    if config.ner is not None and not kind.reads_entities:
+        raise UserError(
+            f"ner={config.ner}: model={config.model} reads texts, not entities, so nothing would use what ner= finds; "
+            "leave ner= out, or give a model of task=relations"
+        )
 
 
 def folder_of(name: str) -> Path:

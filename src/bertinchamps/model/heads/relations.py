@@ -1,8 +1,8 @@
 """Relations: an encoder that sees where the two arguments of a pair are, and a classifier over their markers.
 
 As in Baldini Soares et al. (2019, Matching the Blanks: entity markers, entity start), each argument stands between two
-markers, and the pair's class is read off the hidden states at the two first markers. The markers are vectors of the head,
-put in the places of their tokens: no vocabulary grows, any encoder and tokenizer serves, and text such as "[E1]" in a
+markers, and the pair's class is read off the hidden states at the two first markers. The markers are vectors of the
+head in the places of tokens: no vocabulary grows, any encoder and tokenizer serves, and text such as "[E1]" in a
 document can never be a marker.
 
 Shapes: B pairs, S sequence, H hidden, E size of the encoder's embeddings, M markers, C classes.
@@ -32,11 +32,13 @@ HEAD_BEGINS, HEAD_ENDS, TAIL_BEGINS, TAIL_ENDS = ROLES = (1, 2, 3, 4)  # 0: no m
 class RelationHead(nn.Module):
     """The markers, and the classifier of pairs.
 
-    A marker is the vector of its role plus, where markers are typed, that of its argument's type. Both are drawn with the
-    mean and the deviation of the encoder's embeddings, so that the encoder reads them as it reads tokens.
+    A marker is the vector of its role plus, where markers are typed, that of its argument's type. Both are drawn with
+    the mean and the deviation of the encoder's embeddings, so that the encoder reads them as it reads tokens.
     """
 
-    def __init__(self, embeddings: torch.Tensor, hidden: int, types: int, classes: int, dropout: float) -> None:
+    def __init__(
+        self, embeddings: torch.Tensor, hidden: int, types: int, classes: int, dropout: float
+    ) -> None:
         super().__init__()
         size, scale = embeddings.shape[1], float(embeddings.std())
         self.roles = nn.Parameter(torch.randn(len(ROLES) + 1, size) * scale + embeddings.mean(0))  # [5, E]
@@ -45,7 +47,9 @@ class RelationHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden, classes)
 
-    def markers(self, roles: torch.Tensor, types: torch.Tensor) -> torch.Tensor:  # [B, S], [B, S] -> [B, S, E]
+    def markers(
+        self, roles: torch.Tensor, types: torch.Tensor
+    ) -> torch.Tensor:  # [B, S], [B, S] -> [B, S, E]
         """The vectors of the markers; meaningless where there is none."""
         typed = self.types[types] * (types > 0)[..., None]
         return self.roles[roles] + typed

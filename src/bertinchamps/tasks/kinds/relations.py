@@ -29,7 +29,11 @@ from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 
 ARGUMENT = ("type", "start", "end", "text")
-COLUMNS = ("relation_type", *(f"{side}_{each}" for side in ("head", "tail") for each in ARGUMENT), "confidence")
+COLUMNS = (
+    "relation_type",
+    *(f"{side}_{each}" for side in ("head", "tail") for each in ARGUMENT),
+    "confidence",
+)
 LISTS = (*spans_jsonl.LISTS, relations_jsonl.RELATIONS)
 
 
@@ -105,14 +109,18 @@ class Relations:
         return COLUMNS
 
     def output_keys(self, inputs: Inputs) -> set[str]:
-        return {"entities", relations_jsonl.RELATIONS} | ({ID, "text"} - {inputs.id_column, inputs.text_column})
+        return {"entities", relations_jsonl.RELATIONS} | (
+            {ID, "text"} - {inputs.id_column, inputs.text_column}
+        )
 
     def rows(self, facts: TaskFacts, prediction: RelatedText, beside: list[str]) -> Iterator[list[str]]:
         """A row for each relation in the order of the text, or one without a relation."""
         order = {at: place for place, at in enumerate(by_place(prediction.entities))}
         confidences = prediction.confidences or (None,) * len(prediction.relations)
         pairs = zip(prediction.relations, confidences, strict=True)
-        for relation, confidence in sorted(pairs, key=lambda pair: (order[pair[0].head], order[pair[0].tail])):
+        for relation, confidence in sorted(
+            pairs, key=lambda pair: (order[pair[0].head], order[pair[0].tail])
+        ):
             cells = [relation.label]
             for entity in (prediction.entities[relation.head], prediction.entities[relation.tail]):
                 covered = prediction.text[entity.start : entity.end].translate(brat.SPACES)

@@ -29,7 +29,9 @@ def pair_problems(settings: Mapping[str, Any]) -> list[str]:
     window, negatives, ner = (settings.get(key) for key in ("window", "negatives", "ner"))
     wrong = []
     if window is not None and window < 0:
-        wrong.append(f"task.window={window}: words between two arguments, 0 or more; null: both in one sentence")
+        wrong.append(
+            f"task.window={window}: words between two arguments, 0 or more; null: both in one sentence"
+        )
     if negatives is not None and negatives <= 0:
         wrong.append(
             f"task.negatives={negatives}: pairs without a relation for each pair with one, above zero; null: all"

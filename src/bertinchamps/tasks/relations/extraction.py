@@ -56,7 +56,13 @@ class RelationExtraction:
         seed: int,
         finder: Finder | None = None,
     ) -> None:
-        self.splits, self.predictor, self._batch, self._seed, self._finder = splits, predictor, batch, seed, finder
+        self.splits, self.predictor, self._batch, self._seed, self._finder = (
+            splits,
+            predictor,
+            batch,
+            seed,
+            finder,
+        )
         self.pairs = {split: list(predictor.pairs(documents)) for split, documents in splits.items()}
         self.lost = {split: self._lost(split) for split in splits}
         targets = self._targets("train")

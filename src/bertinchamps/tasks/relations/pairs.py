@@ -2,8 +2,8 @@
 
     glucose à 12 g/l → [tail begins] glucose [tail ends] à [head begins] 12 [head ends] g/l
 
-A marker is a place of the sequence, not a token: `Pair.roles` says which marker stands where, and the id there is that of
-the unknown token. An argument is the words that it touches, of a discontinuous one those from its first to its last
+A marker is a place of the sequence, not a token: `Pair.roles` says which marker stands where, and the id there is that
+of the unknown token. An argument is the words that it touches, of a discontinuous one those from its first to its last
 fragment.
 """
 
@@ -101,7 +101,9 @@ class PairMaker:
         self._numbers = {label: number for number, label in enumerate(settings.marked_types, start=1)}
         self._room = subwords.room - MARKERS
         if self._room < MARKERS:
-            raise UserError(f"max_length={subwords.longest}: leaves no room for words beside the markers; 128 is usual")
+            raise UserError(
+                f"max_length={subwords.longest}: leaves no room for words beside the markers; 128 is usual"
+            )
 
     def pairs(self, document: int, text: str, entities: Sequence[Entity]) -> Iterator[Pair]:
         """The candidate pairs of a document, in the order of head and tail."""
@@ -112,7 +114,9 @@ class PairMaker:
             if self._why_not(words, *ranges) is None:
                 yield self._pair(document, words, entities, (head, tail), ranges)
 
-    def why_not(self, text: str, entities: Sequence[Entity], relations: Sequence[Relation]) -> list[str | None]:
+    def why_not(
+        self, text: str, entities: Sequence[Entity], relations: Sequence[Relation]
+    ) -> list[str | None]:
         """For each relation why its arguments are no candidate pair; None where they are one."""
         words = self._words(text)
         return [
@@ -136,11 +140,8 @@ class PairMaker:
         if head is None or tail is None:
             return NO_WORD
         window = self._settings.window
-        if window is None:
-            near = words.sentence[head[0]] == words.sentence[tail[0]]
-        else:
-            near = _between(head, tail) <= window
-        if not near:
+        in_one_sentence = words.sentence[head[0]] == words.sentence[tail[0]]
+        if not (in_one_sentence if window is None else _between(head, tail) <= window):
             return APART
         fits = words.size(min(head[0], tail[0]), max(head[1], tail[1])) <= self._room
         return None if fits else TOO_LONG

@@ -30,7 +30,11 @@ class PairSettings:
     @property
     def marked_types(self) -> tuple[str, ...]:
         """The types that have markers of their own."""
-        return tuple(sorted({each for pair in self.argument_types for each in pair})) if self.typed_markers else ()
+        return (
+            tuple(sorted({each for pair in self.argument_types for each in pair}))
+            if self.typed_markers
+            else ()
+        )
 
     def as_details(self) -> dict[str, Any]:
         """As JSON has it, for task.json."""
