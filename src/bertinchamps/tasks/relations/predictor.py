@@ -20,7 +20,7 @@ NO_RELATION = "no relation"  # the first class; labels follow
 PAIRS_AT_ONCE = 8192  # in memory, where pairs take far more than entities
 
 Array = np.ndarray[Any, Any]
-Documents = Sequence[AnnotatedText] | Sequence[RelatedText]
+Documents = Sequence[AnnotatedText | RelatedText]
 
 
 class RelationPredictor:
