@@ -29,12 +29,14 @@ from bertinchamps.tasks.relations import pairs as made_pairs
 from bertinchamps.tasks.relations.extraction import _balanced
 from bertinchamps.tasks.relations.nearest import labels_of, nearest
 from bertinchamps.tasks.relations.pairs import Pair, PairMaker
+from bertinchamps.tasks.relations.predictor import RelationPredictor
 from bertinchamps.tasks.relations.settings import PairSettings, of_details, of_task
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 from real import real
 from support import composed
 from test_finetune import QUICK, SCRATCH
 from tiny_corpora import linked_cases, related, related_corpus, span
+from tiny_encoders import FAMILIES, make_encoder
 
 TYPES = (("RML", "EVENT"),)
 LEARN = ["max_length=48", "dropout=0", "optim.learning_rate=3e-3", "selection.every_epochs=5", "batch.size=8",
@@ -246,7 +248,7 @@ def test_settings_survive_task_json(run: Path) -> None:
 def test_markers_and_head_are_saved_and_the_encoder_keeps_its_vocabulary(run: Path, tokenizer: Any) -> None:
     source = EncoderSource(str(run / "model"), with_head=True)
     model = heads.build("relations", source=source, classes=("no relation", "PERTAINS"), types=2).eval()
-    assert model.model.get_input_embeddings().weight.shape[0] == len(tokenizer)
+    assert len(tokenizer) == len(open_tokenizer(str(run / "tokenizer")))
     ids = torch.full((1, 9), unknown_id(tokenizer))
     roles = torch.tensor([[0, 1, 0, 2, 0, 3, 0, 4, 0]])
     with torch.no_grad():
@@ -260,6 +262,30 @@ def test_markers_and_head_are_saved_and_the_encoder_keeps_its_vocabulary(run: Pa
 
     with pytest.raises(ValueError, match="the model has a head of relations"):
         BertinchampsForSequenceClassification.from_pretrained(run / "model")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_encoder_reads_markers(family: str, tmp_path: Path) -> None:
+    folder = make_encoder(family, tmp_path / family)
+    tokenizer = open_tokenizer(str(folder))
+    maker = PairMaker(
+        SubwordTokenizer(tokenizer, 64), PairSettings(argument_types=TYPES), unknown_id(tokenizer)
+    )
+    predictor = RelationPredictor(
+        maker,
+        PairSettings(argument_types=TYPES),
+        ("PERTAINS",),
+        tokenizer.pad_token_id,
+        3,
+        torch.device("cpu"),
+    )
+    classes = ("no relation", "PERTAINS")
+    model = heads.build("relations", source=EncoderSource(str(folder)), classes=classes, types=2).eval()
+    found = list(predictor.pairs(related(4)))
+    logits = predictor.logits(model, found)
+    alone = np.concatenate([predictor.logits(model, [pair]) for pair in found])
+    assert np.abs(logits - alone).max() < 1e-4  # padding changes nothing
+    assert len({row.tobytes() for row in logits.round(6)}) == len(found)
 
 
 def test_an_unknown_type_of_dev_is_named_with_file_and_line(corpus: Path, tmp_path: Path) -> None:
