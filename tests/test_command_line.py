@@ -145,7 +145,8 @@ def test_each_mistake_about_files_is_told_with_what_would_have_been_right(word: 
 def test_a_choice_that_is_needed_is_asked_for_with_its_menu() -> None:
     assert mistakes(of="finetune") == [
         "task: a choice is needed; add task=NAME (one of: classification, cls, deidentification, demo, e3c, "
-        "frasimed_disease, frasimed_morphology, ner, pawsx, quaero_both, quaero_emea, quaero_medline, xnli)"
+        "e3c_relations, frasimed_disease, frasimed_morphology, frenchmedmcqa, morfitt, ner, pawsx, quaero_both, "
+        "quaero_emea, quaero_medline, relations, stsb_fr, xnli)"
     ]
 
 

@@ -58,7 +58,7 @@ def test_every_cluster_composes_and_its_settings_are_right(name: str, given: lis
 def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path: Path) -> None:
     from bertinchamps.checks.finetuning import problems
 
-    given = ["task.train=missing.jsonl"] if name in ("ner", "classification") else []
+    given = ["task.train=missing.jsonl"] if name in ("ner", "classification", "relations") else []
     settings = ["model=scratch", f"runs_dir={tmp_path}", *given]
     found = problems(composed(f"task={name}", *settings, command="finetune"))
     assert all("task." in problem for problem in found), found

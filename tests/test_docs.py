@@ -14,7 +14,7 @@ import yaml
 
 from letters import templates
 from support import QUICK, ROOT, command
-from tiny_corpora import brat_corpus, medical_texts, opinions
+from tiny_corpora import brat_corpus, linked_cases, medical_texts, opinions, related_corpus
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -130,10 +130,23 @@ def annotated_files(folder: Path, runs: Path) -> None:
             shutil.copytree(
                 folder / "brat" / split, folder / "data/quaero/QUAERO_FrenchMed/corpus" / split / corpus
             )
+    related_corpus(folder / "linked")
+    linked_cases(folder / "data/e3c")
+    if runs.joinpath("runs", "linker").is_dir():
+        shutil.copytree(runs / "runs" / "linker", folder / "linker")
     for name in ("mine", "small", "medical"):
         shutil.copytree(runs / "runs" / "mine", folder / "runs" / name)
     shutil.copytree(runs / "runs" / "tagger", folder / "tagger")
     shutil.copytree(runs / "runs" / "tagger", folder / "runs" / "tagger")
+
+
+@pytest.fixture(scope="module")
+def linker(runs: Path) -> Path:
+    """A model of relations."""
+    words = [*related_corpus(runs / "linked"), "model=runs/mine", *FINETUNING, "run_dir=runs/linker"]
+    tuned = command("bertinchamps.finetune", *words, cwd=runs)
+    assert tuned.returncode == 0, tuned.stderr
+    return runs / "runs" / "linker"
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +175,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     module, settings = words[2], words[3:]
     if "data.folder=corpus" in settings:
         shutil.copytree(request.getfixturevalue("export"), tmp_path / "corpus")
+    if "linker" in line:
+        request.getfixturevalue("linker")
     if module.endswith("study"):
         write_plans(tmp_path)
     if module.endswith(("finetune", "predict", "study", "report")):

@@ -6,8 +6,8 @@ import itertools
 import json
 from pathlib import Path
 
-from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.tasks.formats import brat
+from bertinchamps.contract import AnnotatedText, Entity, RelatedText, Relation
+from bertinchamps.tasks.formats import brat, brat_relations
 
 DISEASES = ("cancer", "abcès", "lésion", "kyste")
 ORGANS = ("foie", "rein", "cœur", "poumon")
@@ -42,6 +42,53 @@ def brat_corpus(folder: Path, train: int = 10, dev: int = 4, test: int = 4) -> l
             brat.write_document(folder / split, document)
         skip += count
     return ["task=ner", *(f"task.{split}={folder / split}" for split in ("train", "dev", "test"))]
+
+
+def related(count: int, skip: int = 0) -> list[RelatedText]:
+    """Two tests with a result each; a result pertains to the test before it, near or far."""
+    made = []
+    for number in range(skip, skip + count):
+        between = "" if number % 2 else ", comme lors du dernier contrôle du matin,"
+        text = f"Le glucose{between} est à {number} g et la créatinine à {number + 7} mg. Rien de plus."
+        tests = [Entity("EVENT", (span(text, word),)) for word in ("glucose", "créatinine")]
+        results = [Entity("RML", (span(text, word),)) for word in (f"{number} g", f"{number + 7} mg")]
+        entities = (*sorted(tests), *sorted(results))
+        links = tuple(Relation("PERTAINS", 2 + place, place) for place in range(2))
+        made.append(RelatedText(f"note_{number}", text, entities, links))
+    return made
+
+
+def span(text: str, part: str) -> tuple[int, int]:
+    """Where a part first stands in a text."""
+    return text.index(part), text.index(part) + len(part)
+
+
+def related_corpus(folder: Path, train: int = 12, dev: int = 4, test: int = 4) -> list[str]:
+    """Write brat folders with relations; returns the settings that name them."""
+    skip = 0
+    for split, count in (("train", train), ("dev", dev), ("test", test)):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        for document in related(count, skip):
+            brat_relations.write_document(folder / split, document)
+        skip += count
+    return ["task=relations", *(f"task.{split}={folder / split}" for split in ("train", "dev", "test"))]
+
+
+def linked_cases(folder: Path, count: int = 10) -> Path:
+    """Layer 1 of E3C as XMI: each case has a test with a result that pertains to it."""
+    inside = folder / "data_annotation" / "French" / "layer1"
+    inside.mkdir(parents=True)
+    for number in range(100100, 100100 + count):
+        (inside / f"FR{number}.xml").write_text(
+            '<?xml version="1.0" encoding="UTF-8"?><xmi:XMI xmlns:xmi="http://www.omg.org/XMI" '
+            'xmlns:cas="http:///uima/cas.ecore" xmlns:custom="http:///webanno/custom.ecore" xmi:version="2.0">\n'
+            '<custom:EVENT xmi:id="1" sofa="12" begin="0" end="7"/>\n'
+            '<custom:RML xmi:id="2" sofa="12" begin="10" end="14" PERTAINSTO="5"/>\n'
+            '<custom:RMLPERTAINSTOLink xmi:id="5" role="PERTAINS" target="1"/>\n'
+            f'<cas:Sofa xmi:id="12" sofaString="glucose à 12 g, puis {number}."/>\n</xmi:XMI>',
+            encoding="utf-8",
+        )
+    return folder
 
 
 def opinions(file: Path, count: int = 40, label: str = "label") -> Path:

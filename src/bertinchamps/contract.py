@@ -84,6 +84,38 @@ class AnnotatedText(NamedTuple):
         return sorted(pairs, key=lambda pair: (pair[0].start, pair[0].end, pair[0].label))
 
 
+class Relation(NamedTuple):
+    """A labelled, directed link between two entities of a document.
+
+    Attributes:
+        label: its type, such as "PERTAINS".
+        head: where its first argument is among the document's entities.
+        tail: where its second argument is among them.
+    """
+
+    label: str
+    head: int
+    tail: int
+
+
+class RelatedText(NamedTuple):
+    """A document with its entities and the relations between them.
+
+    Attributes:
+        name: of the files of predictions; unique in its split, as that of an `AnnotatedText`.
+        text: as it was read, unchanged.
+        entities: all of them, in the order of `sorted`.
+        relations: between these entities, in the order of `sorted`.
+        confidences: of predicted relations, in the order of `relations`, from 0 to 1; None for gold relations.
+    """
+
+    name: str
+    text: str
+    entities: tuple[Entity, ...]
+    relations: tuple[Relation, ...]
+    confidences: tuple[float, ...] | None = None
+
+
 class LabelledText(NamedTuple):
     """A text, or a pair of texts, with the target.
 

@@ -24,7 +24,7 @@ from bertinchamps.tasks.hiding import open_hiding
 from bertinchamps.tasks.inputs import STREAM, Input, Inputs, open_inputs, survey
 from bertinchamps.tasks.kinds import Kind, kinds
 from bertinchamps.tasks.outputs import format_of, open_output
-from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model
+from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model, refuse_useless_ner
 from bertinchamps.tasks.writing import checker, write
 from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import build_runtime
@@ -49,13 +49,16 @@ def predict(config: PredictConfig) -> None:
     hiding = open_hiding(config, kind, facts)
     written = cast(Kind, hiding.written) if hiding else kind
     form = format_of(config, written, facts)
-    inputs = open_inputs(config, kind.reads_words, facts.pairs, annotated=hiding is not None)
+    refuse_useless_ner(config, kind)
+    needed = kind.reads_entities and config.ner is None
+    inputs = open_inputs(config, kind.reads_words, facts.pairs, needed, annotated=hiding is not None)
     found = survey(inputs, checker(written, facts, form, inputs))
     for note in found.notes():
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     with open_output(config, form) as place:
-        model = open_model(folder, facts, config.batch, build_runtime(config.runtime), config.base)
+        runtime = build_runtime(config.runtime)
+        model = open_model(folder, facts, config.batch, runtime, config.base, ner=config.ner)
         with model.reading():
             pairs = labelled(model, inputs, found.texts, cut)
             if hiding:

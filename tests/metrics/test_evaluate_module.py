@@ -15,6 +15,7 @@ import bertinchamps.metrics
 from annotated import documents
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.classes import class_scores
+from bertinchamps.metrics.counting import span_scores
 from bertinchamps.metrics.evaluate_module import as_record
 from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
@@ -30,6 +31,7 @@ GOLD = AnnotatedText(
 PREDICTED = GOLD._replace(entities=(Entity("DISO", ((19, 25),)), Entity("DISO", ((0, 6), (8, 18)))))
 
 SPANS = ([as_record(GOLD)], [as_record(PREDICTED)])
+LINKED = {**as_record(GOLD), "relations": [{"label": "NEAR", "head": 0, "tail": 1}]}
 CASES: list[tuple[str, Any, Any]] = [
     ("strict_spans", SPANS, strict_scores([GOLD], [PREDICTED])),
     ("nested_exact", SPANS, nested_exact_scores([GOLD], [PREDICTED])),
@@ -41,6 +43,11 @@ CASES: list[tuple[str, Any, Any]] = [
         multi_label_scores([("a", "b"), ()], [("b",), ("a",)]),
     ),
     ("regression", ([1.0, 2.5], [1.5, 2.0]), regression_scores([1.0, 2.5], [1.5, 2.0])),
+    (
+        "relations",
+        ([LINKED], [LINKED]),
+        {**span_scores(1, 0, 0), "types": {"NEAR": span_scores(1, 0, 0)}},
+    ),
 ]
 
 # Loads every module as a user of evaluate would, in a process that may not open a connection.
@@ -131,7 +138,7 @@ def test_scores_without_evaluate_do_not_import_it() -> None:
         "import sys\n"
         "from bertinchamps.metrics import error_analysis, strict_spans\n"
         "from bertinchamps.metrics.protocols import PROTOCOLS\n"
-        "assert len(PROTOCOLS) == 6\n"
+        "assert len(PROTOCOLS) == 8\n"
         "assert not {'evaluate', 'datasets', 'sklearn', 'torch'} & set(sys.modules)\n"
         "assert not hasattr(strict_spans, 'NoSuchName')\n"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.contract import AnnotatedText, Entity, RelatedText, Relation
 from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.leaks import leak_scores
 from bertinchamps.metrics.multi_label import multi_label_scores
@@ -15,12 +15,14 @@ from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.precision_at_k import precision_at_k
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol, Protocols
 from bertinchamps.metrics.regression import regression_scores
+from bertinchamps.metrics.relations import relation_scores
 from bertinchamps.metrics.strict_spans import strict_scores
 from bertinchamps.metrics.token_labels import token_label_scores
 from bertinchamps.metrics.word_labels import word_label_scores
 
 ENTITIES = (Entity("DISO", ((3, 17),)), Entity("ANAT", ((13, 17),)))
 DOCUMENTS = [AnnotatedText("a", "Le cancer du foie.", ENTITIES)]
+LINKED = [RelatedText("a", "Le cancer du foie.", ENTITIES, (Relation("SITE", 0, 1),))]
 SCORES: dict[str, dict[str, Any]] = {
     "strict": strict_scores(DOCUMENTS, DOCUMENTS),
     "nested_exact": nested_exact_scores(DOCUMENTS, DOCUMENTS),
@@ -33,6 +35,8 @@ SCORES: dict[str, dict[str, Any]] = {
     "multiple_choice": multiple_choice_scores([("a",)], [("a", "b")]),
     "precision_at_k": precision_at_k([("a",)], [list("abcdefgh")]),
     "regression": regression_scores([1.0, 2.0], [1.0, 2.5]),
+    "relations": relation_scores(LINKED, LINKED),
+    "relations_end_to_end": relation_scores(LINKED, LINKED),
 }
 
 

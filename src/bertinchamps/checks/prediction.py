@@ -11,7 +11,7 @@ from bertinchamps.schemas import PredictConfig, named
 from bertinchamps.tasks.deidentification.replacing import replacers
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
-from bertinchamps.tasks.saved_model import model_folder
+from bertinchamps.tasks.saved_model import folder_of, model_folder
 from bertinchamps.tasks.writing import ROWS
 from bertinchamps.training.runtime import runtime_problems
 
@@ -30,6 +30,11 @@ def problems(config: PredictConfig) -> list[str]:
         model_folder(config)
     except UserError as error:
         found.append(str(error))
+    if config.ner is not None:
+        try:
+            folder_of(config.ner)
+        except UserError as error:
+            found.append(f"ner={error}")
     return found
 
 

@@ -15,13 +15,17 @@ class PredictConfig:
     model: str = knob(
         "last", "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/"
     )
+    ner: str | None = knob(
+        None, "for relations: a fine-tuned model that finds the entities first; null: the input has them"
+    )
     input: str = knob("-", "a file, a folder, or - for standard input")
     output: str = knob(
         "-",
         "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
     )
     format: str = knob(
-        "auto", "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll, html or txt"
+        "auto",
+        "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll, html or txt, for relations brat",
     )
     text_field: str = knob("text", "the key or column that holds the text, in files that have several")
     id_field: str | None = knob(

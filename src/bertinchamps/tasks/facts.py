@@ -32,6 +32,7 @@ class TaskFacts:
         pairs: whether an example is a pair of texts.
         loss: what was minimised, {name, **settings} (`tasks/texts/losses.py`); empty: plain.
         long_texts: how texts longer than a window are read, the settings of `long_texts`; empty: they are cut.
+        details: what else a kind builds its model from, as JSON has it.
         format: version of this file.
     """
 
@@ -47,6 +48,7 @@ class TaskFacts:
     threshold_choice: str = "fixed"
     loss: dict[str, Any] = field(default_factory=dict)
     long_texts: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @property

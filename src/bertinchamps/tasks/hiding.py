@@ -105,7 +105,7 @@ class Hiding:
                         )
                 yield (
                     given._replace(text=edited.text, fields=_fields(given, edited, text_column)),
-                    AnnotatedText(given.name, edited.text, edited.moved(given.entities)),
+                    AnnotatedText(given.name, edited.text, edited.moved(given.entities or ())),
                 )
 
 
@@ -120,7 +120,7 @@ def _fields(given: Input, edited: Edited, text_column: str | None) -> tuple[tupl
         if name == text_column:
             return edited.text
         if name in spans_jsonl.LISTS and isinstance(value, list):
-            entities = spans_jsonl.entities_of(value, given.text, f"{given.place}: {name}")
+            entities = spans_jsonl.listed_entities(value, given.text, f"{given.place}: {name}")
             return value if entities is None else spans_jsonl.as_items(edited.moved(entities))
         return value
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from bertinchamps.contract import Entity
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
-from bertinchamps.tasks.formats import brat, conll, tables
+from bertinchamps.tasks.formats import brat, brat_relations, conll, spans_jsonl, tables
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
@@ -37,8 +37,8 @@ class Input(NamedTuple):
         place: file and line, for messages.
         pair: the second text, for models of pairs.
         words: character ranges of words, where the file has words; the text is one sentence then.
+        entities: the text's entities, where they are asked for.
         fields: (column, value) of the text's row, the id included; a table may have a column twice.
-        entities: that a brat folder has for the text, where they are asked for.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Input(NamedTuple):
     pair: str | None = None
     words: Words | None = None
     fields: tuple[tuple[str, Any], ...] = ()
-    entities: tuple[Entity, ...] = ()
+    entities: tuple[Entity, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,21 @@ class Inputs:
             yield portion
 
 
-def open_inputs(config: PredictConfig, words: bool, pairs: bool, annotated: bool = False) -> Inputs:
+def open_inputs(
+    config: PredictConfig, words: bool, pairs: bool, entities: bool = False, annotated: bool = False
+) -> Inputs:
     """Open the texts to label.
 
     Args:
         config: input and columns.
         words: CoNLL files are allowed, and names of texts must be usable as file names (`Kind.reads_words`).
         pairs: the model reads pairs of texts.
-        annotated: read the entities of a brat folder as well.
+        entities: the entities of the texts are read as well, from brat files or JSON lines.
+        annotated: entities of a brat folder are read where there are any.
 
     Raises:
-        UserError: the format is unknown, a table lacks a column, or a model of pairs gets single texts.
+        UserError: the format is unknown or has no entities, a table lacks a column, or a model of pairs gets single
+            texts.
     """
     if (config.pair_field is not None) != pairs:
         raise UserError(
@@ -100,6 +104,8 @@ def open_inputs(config: PredictConfig, words: bool, pairs: bool, annotated: bool
             + ("pairs; name the key or column of the second text" if pairs else "one text at a time")
         )
     columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
+    if entities:
+        return _with_entities(config.input, columns, config.id_field)
     inputs = _open(config.input, words, columns, config.id_field, annotated)
     if pairs and inputs.text_column is None:
         raise UserError(
@@ -136,6 +142,33 @@ def _open(source: str, words: bool, columns: tables.Columns, id_field: str | Non
         columns.text,
         separator if suffix == ".csv" else None,
         suffix == ".tsv",
+    )
+
+
+def _with_entities(source: str, columns: tables.Columns, id_field: str | None) -> Inputs:
+    path = Path(source).expanduser()
+    if source != STREAM and path.is_dir():
+        return Inputs(
+            lambda: (
+                _alone(each.name, each.text, each.name)._replace(entities=each.entities)
+                for each in brat_relations.read_entities(path)
+            )
+        )
+    if source == STREAM or tables.format_of(path) != ".jsonl":
+        raise UserError(
+            f"input={source}: no entities in it, and the model finds relations between entities: give a brat folder, "
+            "or .jsonl with lists of entities; or let a model find them (ner=MODEL)"
+        )
+    wanted = columns.wanted() | ({id_field: "id_field"} if id_field else {})
+    return Inputs(
+        lambda: (
+            given._replace(
+                entities=tuple(sorted(spans_jsonl.entities_of(dict(given.fields), given.text, given.place)))
+            )
+            for given in _rows(path, True, columns, wanted, id_field)
+        ),
+        id_field or ID,
+        columns.text,
     )
 
 

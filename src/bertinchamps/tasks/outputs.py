@@ -26,6 +26,10 @@ SUFFIXES = {
 }
 FORMATS = ("brat", "txt", *list(SUFFIXES)[:-2])
 FOLDERS = ("brat", "txt")  # formats of a file for each text
+WHAT = (
+    "classes, which are written as JSON lines or a table",
+    "what such a file cannot hold",
+)  # a model predicts
 
 
 @contextmanager
@@ -71,8 +75,8 @@ def format_of(config: PredictConfig, kind: Kind, facts: TaskFacts) -> str:
         )
     if form not in kind.formats:
         raise UserError(
-            f"output={config.output}: model={config.model} predicts classes, which are written as JSON lines or a "
-            "table: end the name in .jsonl, .csv or .tsv"
+            f"output={config.output}: model={config.model} predicts {WHAT['brat' in kind.formats]}: end the name in "
+            ".jsonl, .csv or .tsv" + (", or give a folder for brat" if "brat" in kind.formats else "")
         )
     if form == "tsv" and not all(map(fits_tsv, facts.labels)):
         raise UserError(f"output={config.output}: a label of the model has a tab or a line end; write a .csv")
@@ -86,7 +90,8 @@ def _named_format(output: str, kind: Kind) -> str:
     for form in (*kind.formats, *SUFFIXES):
         if SUFFIXES[form] == suffix:
             return form
-    more = ", .conll or .html, give a folder for brat, or set format=" if "conll" in kind.formats else ""
+    more = ", give a folder for brat, or set format=" if "brat" in kind.formats else ""
+    more = f", .conll or .html{more}" if "conll" in kind.formats else more
     raise UserError(
         f"output={output}: no format has the suffix {suffix!r}; end the name in .jsonl, .csv or .tsv{more}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +13,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import SharedBases
 from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.schemas import MergeConfig, PredictConfig
-from bertinchamps.tasks.facts import FILE, TaskFacts
+from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input
-from bertinchamps.tasks.kinds import Predictor, kinds
+from bertinchamps.tasks.kinds import Kind, Predictor, kinds
+from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.training.run_files import last_finished
 from bertinchamps.training.runtime import Runtime
+
+Finder = Callable[[Sequence[Any]], list[AnnotatedText]]  # of the entities of records with a name and a text
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class SavedModel:
         model: on the runtime's device, in evaluation mode.
         predictor: turns texts into the model's inputs, and the model's logits into predictions.
         runtime: device and precision.
+        finder: finds the entities of the texts first; None: the texts have what the model needs.
     """
 
     model: nn.Module
     predictor: Predictor
     runtime: Runtime
+    finder: Finder | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -47,7 +53,51 @@ class SavedModel:
 
     def predictions(self, texts: Sequence[Input], cut: Counter[str]) -> Sequence[Any]:
         """A prediction for each text; adds the number of truncated texts to `cut`."""
+        if self.finder is not None:
+            found = self.finder(texts)
+            texts = [
+                given._replace(entities=document.entities)
+                for given, document in zip(texts, found, strict=True)
+            ]
         return self.predictor.predict(self.model, texts, cut)
+
+
+def entity_finder(name: str, batch: int, device: torch.device) -> Finder:
+    """A function that finds the entities of records with a name and a text, with a fine-tuned model.
+
+    Args:
+        name: the model's directory, or that of its run.
+        batch: windows that go through the model at once.
+        device: of the model.
+
+    Raises:
+        UserError: no model that finds entities is there, or it cannot be read.
+    """
+    folder = folder_of(name)
+    facts = read_facts(folder)
+    model, predictor = _opened(folder, facts, batch, device)
+    if not isinstance(predictor, EntityPredictor):
+        raise UserError(f"{name}: this model does not find entities; give one of task=ner or the like")
+
+    def found(records: Sequence[Any]) -> list[AnnotatedText]:
+        with torch.inference_mode():
+            return predictor.label(model, [(record.name, record.text) for record in records])
+
+    return found
+
+
+def _opened(
+    folder: Path,
+    facts: TaskFacts,
+    batch: int,
+    device: torch.device,
+    base: str | None = None,
+    shared: SharedBases | None = None,
+) -> tuple[nn.Module, Predictor]:
+    kind = kinds.build(facts.kind)
+    model, _ = open_saved(folder, partial(kind.build_model, facts), base, shared=shared)
+    predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
+    return model.to(device).eval(), predictor
 
 
 def open_model(
@@ -57,6 +107,7 @@ def open_model(
     runtime: Runtime,
     base: str | None = None,
     shared: SharedBases | None = None,
+    ner: str | None = None,
 ) -> SavedModel:
     """Open a fine-tuned model.
 
@@ -67,14 +118,13 @@ def open_model(
         runtime: device and precision.
         base: of an adapter: the encoder that it was trained on; None: where the adapter remembers it.
         shared: bases of adapters in memory: models that are opened with the same one share their base's weights.
+        ner: a model that finds the entities of the texts first; None: the texts have what the model needs.
 
     Raises:
         UserError: the model, or the base of an adapter, cannot be read.
     """
-    kind = kinds.build(facts.kind)
-    model, _ = open_saved(folder, partial(kind.build_model, facts), base, shared=shared)
-    predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, runtime.device)
-    return SavedModel(model.to(runtime.device).eval(), predictor, runtime)
+    finder = None if ner is None else entity_finder(ner, batch, runtime.device)
+    return SavedModel(*_opened(folder, facts, batch, runtime.device, base, shared), runtime, finder)
 
 
 def model_folder(config: PredictConfig | MergeConfig) -> Path:
@@ -92,6 +142,15 @@ def model_folder(config: PredictConfig | MergeConfig) -> Path:
         return folder_of(config.model)
     except UserError as error:
         raise UserError(f"model={error}") from error
+
+
+def refuse_useless_ner(config: PredictConfig, kind: Kind) -> None:
+    """Raise UserError for `ner=` beside a model that does not read entities."""
+    if config.ner is not None and not kind.reads_entities:
+        raise UserError(
+            f"ner={config.ner}: model={config.model} reads texts, not entities, so nothing would use what ner= finds; "
+            "leave ner= out, or give a model of task=relations"
+        )
 
 
 def folder_of(name: str) -> Path:

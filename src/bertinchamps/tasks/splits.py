@@ -10,12 +10,12 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from bertinchamps.console import counted
-from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText
+from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText, RelatedText
 from bertinchamps.errors import UserError
 from bertinchamps.spans import without_edges
 from bertinchamps.tasks.readers import Splits
 
-Record = AnnotatedText | LabelledText
+Record = AnnotatedText | LabelledText | RelatedText
 LABELS_SHOWN = 20  # labels of a split that are printed
 LONGEST_SHOWN = 40  # characters of a label that is printed
 OTHERWISE = "written otherwise, as 0.0 is beside 0 and Oui beside oui"
@@ -160,7 +160,7 @@ def _form(label: str) -> str:
 
 
 def label_counts(splits: Splits) -> dict[str, Counter[str]]:
-    """Split → the number of entities of each type, or of examples of each class."""
+    """Split → the number of entities of each type, of examples of each class, or of relations of each type."""
     return {split: _labels(splits, split) for split in SPLITS if splits.get(split)}
 
 
@@ -206,8 +206,9 @@ def split_remarks(splits: Splits) -> list[str]:
                 "without it, and found in strict scores, but never in nested exact, which compares all characters"
             )
     test = cast(Sequence[Record], splits.get("test", []))
-    if test and isinstance(test[0], AnnotatedText) and not _labels(splits, "test"):
-        remarks.append("test has no entity: its scores say nothing")
+    if test and not isinstance(test[0], LabelledText) and not _labels(splits, "test"):
+        what = "entity" if isinstance(test[0], AnnotatedText) else "relation"
+        remarks.append(f"test has no {what}: its scores say nothing")
     return remarks
 
 
@@ -241,18 +242,22 @@ def _content(record: Record) -> tuple[str, str | None]:
 
 
 def _labels(splits: Splits, split: str) -> Counter[str]:
-    """Entity type or class → how often a split has it."""
+    """Entity type, class or type of relation → how often a split has it."""
     counts: Counter[str] = Counter()
     for record in cast(Sequence[Record], splits.get(split, [])):
-        if isinstance(record, AnnotatedText):
-            counts.update(entity.label for entity in record.entities)
-        else:
-            counts.update(_labels_of(record))
+        counts.update(set(_every_label(record)) if isinstance(record, LabelledText) else _every_label(record))
     return counts
 
 
 def _labels_of(record: Record) -> set[str]:
-    """The entity types or classes of one example."""
+    """The entity types, the classes, or the types of relations of one example."""
+    return set(_every_label(record))
+
+
+def _every_label(record: Record) -> list[str]:
+    """The label of each entity, class or relation of one example."""
     if isinstance(record, AnnotatedText):
-        return {entity.label for entity in record.entities}
-    return set(record.target) if isinstance(record.target, tuple) else set()
+        return [entity.label for entity in record.entities]
+    if isinstance(record, RelatedText):
+        return [relation.label for relation in record.relations]
+    return list(record.target) if isinstance(record.target, tuple) else []

@@ -17,14 +17,14 @@ from typing import Any, TextIO, cast
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.facts import TaskFacts
-from bertinchamps.tasks.formats import brat, conll, displacy, tables
+from bertinchamps.tasks.formats import brat, brat_relations, conll, displacy, relations_jsonl, tables
 from bertinchamps.tasks.inputs import Input, Inputs, unique
 from bertinchamps.tasks.kinds import Kind
 from bertinchamps.tasks.outputs import FOLDERS
 from bertinchamps.tasks.tagging.columns import tagged
 from bertinchamps.textfiles import json_lines
 
-ENTITIES = "entities"
+LISTS = ("entities", relations_jsonl.RELATIONS)  # what predictions replace in the user's objects
 ROWS = ("jsonl", "csv", "tsv")  # formats that keep the user's other fields
 
 
@@ -74,7 +74,7 @@ def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText])
         displacy.write_page(place, documents, place.name.split(".")[0])
     else:
         for document in documents:
-            brat.write_document(place, document, annotated=form != "txt")
+            brat_relations.write_document(place, document, annotated=form != "txt")
 
 
 @contextmanager
@@ -122,8 +122,7 @@ def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable
 def _refuse_taken(given: Input, taken: set[str]) -> None:
     names = [name for name, _ in given.fields]
     for name in taken & set(names):
-        # the prediction replaces a list of entities in the user's file
-        if not (name == ENTITIES and isinstance(dict(given.fields)[name], list)):
+        if not (name in LISTS and isinstance(dict(given.fields)[name], list)):
             raise UserError(
                 f"{given.place}: a column is called {name!r}, which is also a column of the output; rename it"
             )

@@ -24,18 +24,19 @@ ROLE_SIZE = 128  # D
 PRIOR = 0.01  # initial probability of a span, about the share of spans that are entities (Lin et al., 2017, RetinaNet)
 # The one class in config.json of a nested model. Stock classifiers of tokens or texts would open it with a head of
 # random weights: our classes refuse it, and a pipeline over another encoder shows this text for every token.
-NOTICE = "no class: the model has a nested head, so label with python -m bertinchamps.predict"
+NO_CLASS = "no class: "  # such a notice begins so
+NOTICE = f"{NO_CLASS}the model has a nested head, so label with python -m bertinchamps.predict"
 NOTICE_OF_WINDOWS = (
-    "no class: the head reads long texts in windows, so label with python -m bertinchamps.predict"
+    f"{NO_CLASS}the head reads long texts in windows, so label with python -m bertinchamps.predict"
 )
 LONGEST_BUCKET = 32  # spans of so many words and more share the score of their length
 
 
 def refuse_nested(config: Any) -> None:
-    """Raise ValueError for the config of a model that is nested, or reads windows: stock classes lack such heads."""
-    for notice in (NOTICE, NOTICE_OF_WINDOWS):
-        if notice in (config.id2label or {}).values():
-            raise ValueError(f"{notice}; AutoModel opens the encoder alone")
+    """Raise ValueError for the config of a model, nested for one, whose head a stock class does not have."""
+    for name in (config.id2label or {}).values():
+        if str(name).startswith(NO_CLASS):
+            raise ValueError(f"{name}; AutoModel opens the encoder alone")
 
 
 class SpanScorer(nn.Module):

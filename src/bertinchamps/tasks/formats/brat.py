@@ -8,7 +8,7 @@ NAME.txt holds "Fracture du col du fémur", NAME.ann its entities, a line each, 
 
 Offsets count the characters (code points) of the .txt exactly as it is: a byte order mark counts, and so does
 the "\r" of a line end. The reader accepts what brat accepts: the text of a T line (a line break is a space there) may
-be missing, and other fields may follow; lines of other kinds (R, E, A, M, N, #, *) are ignored.
+be missing, and other fields may follow; lines of other kinds (R, E, A, M, N, #, *) are ignored here.
 
 brat writes an entity across a line end as one fragment a line. Fragments with nothing but blanks between them are read
 as one fragment, and written as fragments again.
@@ -36,6 +36,7 @@ ENTITY = re.compile(
 OTHERS = re.compile(r"(?:[REAMN][0-9]+|#\S*|\*)(?:\s.*)?", re.DOTALL)
 LINE_END_INSIDE = re.compile(r"(?<=\S)\s*\n\s*(?=\S)")
 LARGEST_OFFSET = 10**12
+NO_CHARACTER = "entities without a character"
 # Characters that a program may take for the end of a line or of a field; the text of a T line has spaces instead.
 SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 LONGEST_NAME = 200  # bytes; file systems allow 255, suffixes included
@@ -148,10 +149,18 @@ def read_document(
         UserError: a line is not of the format, an id occurs twice, or an offset does not fit the text.
     """
     text = decoded(txt, f"{name}.txt")
-    entities: list[Entity] = []
+    found = entities_by_id(text, ann or b"", name)
+    entities = [entity for entity in found.values() if entity is not None]
+    if left_out is not None and len(entities) < len(found):
+        left_out[NO_CHARACTER] += len(found) - len(entities)
+    return AnnotatedText(PurePosixPath(name).name, text, tuple(sorted(entities)))
+
+
+def entities_by_id(text: str, ann: bytes, name: str) -> dict[str, Entity | None]:
+    """The entities of T lines by their ids, None for one without a character; raises what `read_document` raises."""
+    entities: dict[str, Entity | None] = {}
     ids: dict[str, int] = {}
-    left_out = Counter() if left_out is None else left_out
-    for number, line in enumerate(_lines(ann or b"", f"{name}.ann"), start=1):
+    for number, line in enumerate(annotation_lines(ann, f"{name}.ann"), start=1):
         where = f"{name}.ann: line {number}"
         if match := ENTITY.fullmatch(line):
             identity, label, offsets, covered = match.groups()
@@ -159,16 +168,13 @@ def read_document(
                 raise UserError(f"{where}: its id is also that of line {ids[identity]}; give each its own")
             ids[identity] = number
             fragments = _fragments(text, offsets, covered or "", where)
-            if fragments:
-                entities.append(Entity(label, fragments))
-            else:
-                left_out["entities without a character"] += 1
+            entities[identity] = Entity(label, fragments) if fragments else None
         elif line.strip() and not OTHERS.fullmatch(line):
             raise UserError(f"{where}: {_wrong(line)}")
-    return AnnotatedText(PurePosixPath(name).name, text, tuple(sorted(entities)))
+    return entities
 
 
-def _lines(ann: bytes, file: str) -> list[str]:
+def annotation_lines(ann: bytes, file: str) -> list[str]:
     """The lines of an annotation file, whatever ends them."""
     content = decoded(ann.removeprefix(codecs.BOM_UTF8), file)
     return [line.removesuffix("\r") for line in content.split("\n" if "\n" in content else "\r")]
@@ -251,7 +257,7 @@ def label_problems(labels: Iterable[str]) -> list[str]:
     """Messages about labels that would become the same type."""
     by_type: dict[str, list[str]] = {}
     for label in labels:
-        by_type.setdefault(_type_name(label), []).append(label)
+        by_type.setdefault(type_name(label), []).append(label)
     return [
         f"task: the labels {' and '.join(map(repr, same))} would both be {name} in brat files; rename one"
         for name, same in by_type.items()
@@ -259,7 +265,7 @@ def label_problems(labels: Iterable[str]) -> list[str]:
     ]
 
 
-def _type_name(label: str) -> str:
+def type_name(label: str) -> str:
     """Types of brat hold no blanks."""
     return re.sub(r"\s+", "_", label)
 
@@ -273,7 +279,7 @@ def write_document(folder: Path, document: AnnotatedText, annotated: bool = True
     name = file_name(document.name)
     lines = []
     for number, ((entity_label, fragments), confidence) in enumerate(document.by_place(), start=1):
-        label, on_lines = _type_name(entity_label), _line_by_line(document.text, fragments)
+        label, on_lines = type_name(entity_label), _line_by_line(document.text, fragments)
         offsets = ";".join(f"{start} {end}" for start, end in on_lines)
         lines.append(f"T{number}\t{label} {offsets}\t{_covered(document.text, on_lines)}\n")
         if confidence is not None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,23 @@ def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = Non
     Raises:
         UserError: a line is not of the format, an offset does not fit its text, or an id occurs twice.
     """
-    documents: dict[str, AnnotatedText] = {}
-    lines: dict[str, int] = {}
     left_out = Counter() if left_out is None else left_out
+    documents = []
+    for where, name, text, item in items(path, annotated, left_out):
+        entities = _entities(item, text, where, left_out) if annotated else []
+        documents.append(AnnotatedText(name, text, tuple(sorted(entities))))
+    return documents
+
+
+def items(
+    path: Path, annotated: bool, left_out: Counter[str]
+) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """File and line, name, text and object of each document of a file; the arguments are those of `read`.
+
+    Raises:
+        UserError: a line is not of the format, an id occurs twice, or there is no document.
+    """
+    lines: dict[str, int] = {}
     for number, item in json_lines.read(path):
         if annotated and is_rejected(item):
             left_out[REJECTED] += 1
@@ -53,14 +67,13 @@ def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = Non
         where = f"{path}: line {number}"
         text = string(item, "text", where)
         name = _name(item.get("id"), where) or f"{path.name.split('.')[0]}-line-{number}"
-        if name in documents:
+        if name in lines:
             raise UserError(f"{where}: its id is also that of line {lines[name]}; give each its own")
-        entities = _entities(item, text, where, left_out) if annotated else []
-        documents[name], lines[name] = AnnotatedText(name, text, tuple(sorted(entities))), number
-    if not documents:
+        lines[name] = number
+        yield where, name, text, item
+    if not lines:
         rejected = f"; {left_out[REJECTED]} are marked as rejected" if left_out[REJECTED] else ""
         raise UserError(f"{path}: no document in it; a line holds one JSON object{rejected}")
-    return list(documents.values())
 
 
 def _name(identity: Any, where: str) -> str:
@@ -91,7 +104,7 @@ def _item(entity: Entity, confidence: float | None) -> dict[str, Any]:
     return item if confidence is None else {**item, "confidence": round(confidence, DIGITS)}
 
 
-def entities_of(values: Sequence[Any], text: str, where: str) -> tuple[Entity, ...] | None:
+def listed_entities(values: Sequence[Any], text: str, where: str) -> tuple[Entity, ...] | None:
     """The entities of a list in a JSON line; None where the list holds something else, such as names of classes.
 
     Raises:
@@ -108,6 +121,19 @@ def as_items(entities: Iterable[Entity]) -> list[dict[str, Any]]:
 
 
 def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[str]) -> list[Entity]:
+    entities = entities_of(item, text, where)
+    seen = [entity for entity in entities if can_be_seen(text, entity)]
+    if len(seen) < len(entities):
+        left_out[BLANK] += len(entities) - len(seen)
+    return seen
+
+
+def entities_of(item: Mapping[str, Any], text: str, where: str) -> list[Entity]:
+    """The entities of an object in the order of its list, those included in which nothing can be seen.
+
+    Raises:
+        UserError: no list of entities, or more than one; an entity is not of the format, or does not fit the text.
+    """
     keys = [key for key in LISTS if key in item]
     if len(keys) != 1:
         found = ", ".join(keys) or field_names(list(item))
@@ -116,13 +142,7 @@ def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[
         )
     if not isinstance(item[keys[0]], list):
         raise UserError(f"{where}: the key {keys[0]!r} must hold a list of entities")
-    entities = [
-        _entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])
-    ]
-    seen = [entity for entity in entities if can_be_seen(text, entity)]
-    if len(seen) < len(entities):
-        left_out[BLANK] += len(entities) - len(seen)
-    return seen
+    return [_entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])]
 
 
 def _entity(value: Any, text: str, where: str) -> Entity:

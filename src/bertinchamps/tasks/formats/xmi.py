@@ -5,6 +5,13 @@
         <cas:Sofa xmi:id="12" sofaNum="1" sofaID="_InitialView" mimeType="text" sofaString="Fracture du col…"/>
     </xmi:XMI>
 
+Relations are links of an annotation (a feature with the ids of elements that have a role and a target), or elements of
+a relation layer, which have a governor and a dependent:
+
+        <custom:RML xmi:id="6923" sofa="12" begin="8" end="10" PERTAINSTO="7338"/>
+        <custom:RMLPERTAINSTOLink xmi:id="7338" role="PERTAINS" target="6321"/>
+        <custom:Relation xmi:id="71" sofa="12" begin="8" end="10" Governor="6923" Dependent="6321" label="PERTAINS"/>
+
 An annotation is an element with `begin` and `end`, which count UTF-16 units of the text: a character beyond U+FFFF is
 two units. Its type is the element's name without the namespace. A file with a document type declaration is refused:
 UIMA writes none, and entities of one could name other files or expand without end.
@@ -14,16 +21,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from xml.parsers import expat
 
-from bertinchamps.contract import AnnotatedText, Entity
+from bertinchamps.contract import AnnotatedText, Entity, RelatedText
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats.related import Written, related
 
 NAMESPACE_END = " "  # between namespace and name, neither of which can hold it
 OFFSET = re.compile("[0-9]{1,12}")
+OTHER_TYPES = "relations with an argument of a type that is not read (task.types)"
 
 
 def read_document(content: bytes, name: str, types: Collection[str]) -> AnnotatedText:
@@ -37,16 +47,90 @@ def read_document(content: bytes, name: str, types: Collection[str]) -> Annotate
     Raises:
         UserError: the file is no XMI of one text, or an annotation does not fit the text; the message has the line.
     """
+    text, annotations = _annotations(_parsed(content, f"{name}.xml", types), f"{name}.xml", types)
+    entities = sorted(entity for entity, _, _ in annotations)
+    return AnnotatedText(PurePosixPath(name).name, text, tuple(entities))
+
+
+def read_related(
+    content: bytes,
+    name: str,
+    types: Collection[str],
+    links: Collection[str],
+    left_out: Counter[str] | None = None,
+    first: dict[str, str] | None = None,
+) -> RelatedText:
+    """One document with its annotations of some types and the relations between them.
+
+    Args:
+        content: of the file.
+        name: folder and name of the file without its suffix .xml, for messages.
+        types: names of annotations that become entities.
+        links: TYPE.FEATURE each. Of a type of annotations, its links; their label is their role, or else the feature.
+            Of a relation layer, its relations from governor to dependent; their label is the feature's value, or else
+            the type.
+        left_out: counts relations whose arguments are of other types, and others that are left out.
+        first: gets, for each label of a relation, file and line of the first one.
+
+    Raises:
+        UserError: see `read_document`; or a relation has an argument that is not in the file, twice the same argument,
+            or is there twice.
+    """
     file = f"{name}.xml"
-    found = _parsed(content, file, types)
+    left_out = Counter() if left_out is None else left_out
+    features = [link.rpartition(".")[::2] for link in links]
+    found = _parsed(content, file, {*types, *(layer for layer, _ in features)})
+    text, annotations = _annotations(found, file, types)
+    places = {attributes.get("id", ""): place for place, (_, _, attributes) in enumerate(annotations)}
+    written = []
+    for layer, feature in features:
+        for where, label, head, tail in _links(found, file, layer, feature):
+            for argument in (head, tail):
+                if argument not in found.ids:
+                    raise UserError(
+                        f"{where}: a relation with an argument that is not in the file; get the file again"
+                    )
+            if head in places and tail in places:
+                written.append(Written(where, label, places[head], places[tail]))
+            else:
+                left_out[OTHER_TYPES] += 1
+    entities = [entity for entity, _, _ in annotations]
+    return related(PurePosixPath(name).name, text, entities, written, left_out, first)
+
+
+def _links(found: _Found, file: str, layer: str, feature: str) -> Iterator[tuple[str, str, str, str]]:
+    """File and line, label, and the ids of head and tail of each relation of a layer or of a feature."""
+    for name, line, attributes in found.annotations:
+        where = f"{file}: line {line}"
+        if name != layer:
+            continue
+        if {"Governor", "Dependent"} <= attributes.keys():
+            yield where, attributes.get(feature) or layer, attributes["Governor"], attributes["Dependent"]
+            continue
+        for identity in attributes.get(feature, "").split():
+            if identity not in found.links:
+                raise UserError(
+                    f"{where}: {layer}.{feature} names a link that is not in the file; get the file again"
+                )
+            line_of_link, link = found.links[identity]
+            role = link.get("role") or feature
+            yield f"{file}: line {line_of_link}", role, attributes.get("id", ""), link["target"]
+
+
+def _annotations(
+    found: _Found, file: str, types: Collection[str]
+) -> tuple[str, list[tuple[Entity, int, dict[str, str]]]]:
+    """The text, and the annotations of some types, each with its line and its attributes, in the order of the file."""
     if len(found.texts) != 1:
         raise UserError(
             f"{file}: {len(found.texts)} texts (elements Sofa with sofaString) where one is expected"
         )
     [(sofa, text)] = found.texts.items()
     places = _places_of_units(text)
-    entities = []
+    annotations = []
     for label, line, attributes in found.annotations:
+        if label not in types:
+            continue
         where = f"{file}: line {line}"
         if attributes.get("sofa") != sofa:
             raise UserError(f"{where}: {label} is an annotation of another text than the file's")
@@ -55,8 +139,8 @@ def read_document(content: bytes, name: str, types: Collection[str]) -> Annotate
         )
         if start >= end:
             raise UserError(f"{where}: {label} has no character, since its end is not after its beginning")
-        entities.append(Entity(label, ((start, end),)))
-    return AnnotatedText(PurePosixPath(name).name, text, tuple(sorted(entities)))
+        annotations.append((Entity(label, ((start, end),)), line, attributes))
+    return text, annotations
 
 
 @dataclass
@@ -65,11 +149,15 @@ class _Found:
 
     Attributes:
         texts: id of a Sofa → its text.
-        annotations: type, line in the file, attributes.
+        annotations: type, line in the file, attributes; `id` is the file's xmi:id.
+        links: id of an element with a target → line in the file, attributes.
+        ids: of all elements.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
     annotations: list[tuple[str, int, dict[str, str]]] = field(default_factory=list)
+    links: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
 
 
 def _parsed(content: bytes, file: str, types: Collection[str]) -> _Found:
@@ -78,13 +166,16 @@ def _parsed(content: bytes, file: str, types: Collection[str]) -> _Found:
 
     def element(full_name: str, attributes: dict[str, str]) -> None:
         name = full_name.rpartition(NAMESPACE_END)[2]
+        identity = next(
+            (value for key, value in attributes.items() if key.endswith(f"{NAMESPACE_END}id")), ""
+        )
+        found.ids.add(identity)
         if name == "Sofa" and "sofaString" in attributes:
-            identity = next(
-                (value for key, value in attributes.items() if key.endswith(f"{NAMESPACE_END}id")), ""
-            )
             found.texts[identity] = attributes["sofaString"]
         elif name in types and {"begin", "end"} <= attributes.keys():
-            found.annotations.append((name, parser.CurrentLineNumber, attributes))
+            found.annotations.append((name, parser.CurrentLineNumber, {**attributes, "id": identity}))
+        elif "target" in attributes:
+            found.links[identity] = (parser.CurrentLineNumber, attributes)
 
     def doctype(*_: object) -> None:
         raise UserError(

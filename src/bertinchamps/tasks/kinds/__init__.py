@@ -93,6 +93,7 @@ class Kind(Protocol):
         has_heads: whether `head=` chooses among several heads.
         formats: output formats of `predict`, the default first.
         reads_words: whether `predict` reads CoNLL files and may name a file after each text.
+        reads_entities: whether `predict` needs the entities of each text, from its file or from another model (`ner=`).
         keeps_text: whether a table of predictions keeps the column of the text.
     """
 
@@ -101,6 +102,7 @@ class Kind(Protocol):
     has_heads: bool
     formats: tuple[str, ...]
     reads_words: bool
+    reads_entities: bool
     keeps_text: bool
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:

@@ -50,6 +50,7 @@ class TextKind:
     has_heads = False
     formats = ("jsonl", "csv", "tsv")
     reads_words = False
+    reads_entities = False
     keeps_text = True
 
     @property

@@ -38,6 +38,7 @@ class Entities:
     has_heads = True
     formats: tuple[str, ...] = ("brat", "jsonl", "csv", "tsv", "conll", "html")
     reads_words = True
+    reads_entities = False
     keeps_text = False  # a text has a row for each of its entities
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:

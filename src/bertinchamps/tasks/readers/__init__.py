@@ -1,7 +1,7 @@
 """Readers: where the examples of a task come from. One file each, found by name (`task=NAME`).
 
-A reader gives plain records (`contract.AnnotatedText`, `contract.LabelledText`), from which a kind (`tasks/kinds/`)
-builds the task that is trained and scored.
+A reader gives plain records (`AnnotatedText`, `LabelledText` or `RelatedText` of `contract.py`), from which a kind
+(`tasks/kinds/`) builds the task that is trained and scored.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.contract import AnnotatedText, LabelledText, RelatedText
 from bertinchamps.registry import Registry
 
-Splits = Mapping[str, list[AnnotatedText]] | Mapping[str, list[LabelledText]]
+Splits = (
+    Mapping[str, list[AnnotatedText]] | Mapping[str, list[LabelledText]] | Mapping[str, list[RelatedText]]
+)
 
 
 class Reader(Protocol):

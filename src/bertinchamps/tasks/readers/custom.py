@@ -32,7 +32,7 @@ FORMATS = (
 )
 
 
-def _given(**settings: str | None) -> dict[str, Path]:
+def given_files(**settings: str | None) -> dict[str, Path]:
     """The files by split. Raises UserError if one is missing, or given twice."""
     paths = {split: Path(path).expanduser() for split, path in settings.items() if path is not None}
     owners: dict[Path, str] = {}
@@ -60,7 +60,8 @@ def named_after(train: Path) -> str:
     return "_".join(parts)
 
 
-def _title_problems(settings: Mapping[str, Any]) -> list[str]:
+def title_problems(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with `task.title`."""
     title = settings.get("title")
     return [] if title is None or str(title).strip() else ["task.title: must not be empty; null chooses one"]
 
@@ -71,7 +72,7 @@ def _classification_problems(settings: Mapping[str, Any]) -> list[str]:
     menu = [*KINDS, *(name for name in others if name not in KINDS.values())]
     wrong = [] if target in menu else [f"task.target={target}: one of {', '.join(menu)}"]
     wrong += [] if settings.get("separator", "|") else ["task.separator: must not be empty"]
-    return wrong + _title_problems(settings)
+    return wrong + title_problems(settings)
 
 
 @readers.register("classification", check=_classification_problems)
@@ -110,16 +111,16 @@ class Classification:
 
     def check(self) -> None:
         """Look for the files and read the first row of each."""
-        for path in _given(**self._settings).values():
+        for path in given_files(**self._settings).values():
             next(iter(tables.read(path, self._columns)))
 
     def read(self) -> dict[str, list[LabelledText]]:
         """The rows of each given file; remarks count rows that are left out, and `.tsv` fields in quotes."""
         splits, remarks = {}, []
-        for split, path in _given(**self._settings).items():
+        for split, path in given_files(**self._settings).items():
             left_out: Counter[str] = Counter()
             splits[split] = list(tables.read(path, self._columns, left_out))
-            remarks += _left_out(split, left_out)
+            remarks += left_out_remarks(split, left_out)
             if quoted := tables.enclosed(path, splits[split]):
                 remarks.append(
                     f"{quoted} of the {len(splits[split])} rows of task.{split} have a field in quotes, which are kept:"
@@ -129,7 +130,8 @@ class Classification:
         return splits
 
 
-def _left_out(split: str, reasons: Counter[str]) -> list[str]:
+def left_out_remarks(split: str, reasons: Counter[str]) -> list[str]:
+    """A remark for each reason, with its count."""
     return [f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(reasons.items())]
 
 
@@ -141,7 +143,7 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     scheme = settings.get("scheme", conll.FIRST_AND_LAST.scheme)
     if scheme not in conll.TAGS:
         wrong.append(f"task.scheme={scheme}: one of {', '.join(conll.TAGS)}")
-    return wrong + _title_problems(settings)
+    return wrong + title_problems(settings)
 
 
 @readers.register("ner", check=_ner_problems)
@@ -178,7 +180,7 @@ class Ner:
 
     def check(self) -> None:
         """Look for the files, and for their formats by their suffixes."""
-        formats = {_format(split, path) for split, path in _given(**self._settings).items()}
+        formats = {_format(split, path) for split, path in given_files(**self._settings).items()}
         if self._layout != conll.FIRST_AND_LAST and CONLL not in formats:
             raise UserError(
                 "task.word_column, task.label_column, task.scheme: only CoNLL files have columns and tags, and none of"
@@ -188,10 +190,10 @@ class Ner:
     def read(self) -> dict[str, list[AnnotatedText]]:
         """The documents of each given file or folder; remarks count what was left out."""
         splits, remarks = {}, []
-        for split, path in _given(**self._settings).items():
+        for split, path in given_files(**self._settings).items():
             left_out: Counter[str] = Counter()
             splits[split] = _read(split, path, self._layout, left_out)
-            remarks += _left_out(split, left_out)
+            remarks += left_out_remarks(split, left_out)
         self.remarks = tuple(remarks)
         return splits
 

@@ -1,0 +1,121 @@
+"""The user's own relations: brat folders whose .ann files have R lines, and JSON lines with entities and relations.
+
+    {"text": "glucose 12", "entities": [[0, 7, "TEST"], [8, 10, "VALUE"]],
+     "relations": [{"head": 1, "tail": 0, "label": "MEASURES"}]}
+
+(on one line).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.contract import RelatedText
+from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import brat_relations, conll, relations_jsonl
+from bertinchamps.tasks.readers import readers
+from bertinchamps.tasks.readers.custom import given_files, left_out_remarks, title_problems
+from bertinchamps.tasks.saved_model import folder_of
+from bertinchamps.textfiles.archives import is_archive
+
+FORMATS = "a folder, .zip or .tar.gz is read as brat, .jsonl as JSON lines; files may be .gz or .zst"
+
+
+def pair_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Mistakes in the settings of pairs, in the user's key names."""
+    window, negatives, ner = (settings.get(key) for key in ("window", "negatives", "ner"))
+    wrong = []
+    if window is not None and window < 0:
+        wrong.append(
+            f"task.window={window}: words between two arguments, 0 or more; null: both in one sentence"
+        )
+    if negatives is not None and negatives <= 0:
+        wrong.append(
+            f"task.negatives={negatives}: pairs without a relation for each pair with one, above zero; null: all"
+        )
+    if ner is not None:
+        try:
+            folder_of(ner)
+        except UserError as error:
+            wrong.append(f"task.ner={error}")
+    return wrong
+
+
+def _problems(settings: Mapping[str, Any]) -> list[str]:
+    return pair_problems(settings) + title_problems(settings)
+
+
+@readers.register("relations", check=_problems)
+class Relations:
+    """Texts with entities and relations: brat folders or archives, or JSON lines, by the suffix.
+
+    Args:
+        train: the training examples.
+        dev: the dev examples, or None.
+        test: the test examples, or None.
+        window: the most words between two arguments; None: both are in one sentence.
+        negatives: pairs without a relation that are learnt, for each pair with one; None: all.
+        typed_markers: whether the markers of an argument say its type.
+        ner: a fine-tuned model that finds entities, for end-to-end scores; None: no such scores.
+        title: what the report calls the task; None: after the training examples.
+    """
+
+    kind = "relations"
+
+    def __init__(
+        self,
+        train: str,
+        dev: str | None = None,
+        test: str | None = None,
+        window: int | None = None,
+        negatives: float | None = None,
+        typed_markers: bool = True,
+        ner: str | None = None,
+        title: str | None = None,
+    ) -> None:
+        del window, negatives, typed_markers, ner, title  # the kind and the command read them
+        self._settings = {"train": train, "dev": dev, "test": test}
+        self.remarks: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Look for the files, and for their formats by their suffixes."""
+        for split, path in given_files(**self._settings).items():
+            _is_brat(split, path)
+
+    def read(self) -> dict[str, list[RelatedText]]:
+        """The documents of each given file or folder; remarks count what was left out, and name unknown labels."""
+        splits, remarks, known = {}, [], set[str]()
+        for split, path in given_files(**self._settings).items():
+            left_out: Counter[str] = Counter()
+            first: dict[str, str] = {}
+            splits[split] = _read(split, path, left_out, first)
+            remarks += left_out_remarks(split, +left_out)
+            if split == "train":
+                known = set(first)
+            remarks += [
+                f"{where}: the first relation of a type that train lacks; all of them count as missed"
+                for label, where in sorted(first.items())
+                if label not in known
+            ]
+        self.remarks = tuple(remarks)
+        return splits
+
+
+def _is_brat(split: str, path: Path) -> bool:
+    name = path.name.lower()
+    for compression in conll.COMPRESSIONS:
+        name = name.removesuffix(compression)
+    if path.is_dir() or is_archive(path):
+        return True
+    if name.endswith(".jsonl"):
+        return False
+    raise UserError(f"task.{split}={path}: no known format of relations has this suffix: {FORMATS}")
+
+
+def _read(split: str, path: Path, left_out: Counter[str], first: dict[str, str]) -> list[RelatedText]:
+    if _is_brat(split, path):
+        return brat_relations.read_folder(path, left_out, first)
+    return relations_jsonl.read(path, left_out, first)
