@@ -138,7 +138,7 @@ def test_scores_without_evaluate_do_not_import_it() -> None:
         "import sys\n"
         "from bertinchamps.metrics import error_analysis, strict_spans\n"
         "from bertinchamps.metrics.protocols import PROTOCOLS\n"
-        "assert len(PROTOCOLS) == 8\n"
+        "assert len(PROTOCOLS) >= 8\n"
         "assert not {'evaluate', 'datasets', 'sklearn', 'torch'} & set(sys.modules)\n"
         "assert not hasattr(strict_spans, 'NoSuchName')\n"
     )
