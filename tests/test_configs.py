@@ -59,6 +59,7 @@ def test_every_task_composes_and_only_its_files_are_missing(name: str, tmp_path:
     from bertinchamps.checks.finetuning import problems
 
     given = ["task.train=missing.jsonl"] if name in ("ner", "classification", "relations") else []
+    given += ["task.templates=missing.txt"] if name == "deidentification" else []
     settings = ["model=scratch", f"runs_dir={tmp_path}", *given]
     found = problems(composed(f"task={name}", *settings, command="finetune"))
     assert all("task." in problem for problem in found), found
@@ -208,3 +209,11 @@ def test_the_default_runtime_gives_one_result_for_one_seed(quick_run: Callable[.
     default = ["runtime=auto", "runtime.threads=2", "batch.micro_batch=64", "batch.size=64", "budget.steps=8"]
     first = losses(quick_run(*default, "objective.mask_rate=0.4", name="first"))
     assert losses(quick_run(*default, "objective.mask_rate=0.4", name="second")) == first
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "deidentify").glob("*.yaml")))
+def test_every_way_to_deidentify_composes_and_its_settings_are_right(name: str) -> None:
+    from bertinchamps.checks.prediction import problems
+
+    (missing,) = problems(composed(f"deidentify={name}", "model=missing", command="predict"))
+    assert missing.startswith("model=missing")
