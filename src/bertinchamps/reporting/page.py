@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bertinchamps.pages import render
 from bertinchamps.reporting.costs import cost_table, pretraining_table
+from bertinchamps.reporting.efficiency import efficiency_table
 from bertinchamps.reporting.figure import plot_scores
 from bertinchamps.reporting.published import published
 from bertinchamps.reporting.runs import Gathered
@@ -36,10 +37,10 @@ def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> Path:
     if found:
         plot_scores(found, output / "scores")
     tables = [score_tables(section) for section in found]
-    costs = cost_table(found) if found else None
+    costs, efficiency = (cost_table(found), efficiency_table(found)) if found else (None, None)
     names = [_name(run.folder, runs_dir) for run in gathered.pretraining]
     pretraining = pretraining_table(gathered.pretraining, names) if names else None
-    for table in [*(table for of_section in tables for table in of_section), costs, pretraining]:
+    for table in [*(table for of_section in tables for table in of_section), costs, efficiency, pretraining]:
         if table is not None:
             table.records.to_csv(output / _file_name(table), index=False, lineterminator="\r\n")
     page = output / "report.md"
@@ -49,6 +50,7 @@ def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> Path:
         runs_dir=runs_dir,
         sections=list(zip(found, tables, strict=True)),
         costs=costs,
+        efficiency=efficiency,
         pretraining=pretraining,
         published_notes=published().notes,
         text=_text,

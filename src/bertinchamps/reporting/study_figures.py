@@ -53,8 +53,13 @@ def plot_study(cells: Sequence[Cell], runs: Sequence[FinetuningRun], folder: Pat
     known = [(by_name[run.folder.name], run) for run in runs if run.folder.name in by_name]
     if not known:
         return []
+    sizes = {run.sizes.get("trained_parameters") for _, run in known}
+    trained = XAxis(
+        "trained_parameters", "trained parameters", lambda _, run: float(run.sizes["trained_parameters"])
+    )
     axes = [
         *(axis_of(key) for key in _numeric(cells)),
+        *([trained] if len(sizes) > 1 and None not in sizes else []),
         XAxis("minutes", "minutes of fine-tuning, on dev included", lambda _, run: run.cost["seconds"] / 60),
     ]
     return [file for axis in axes for file in _draw(axis, known, folder)]
