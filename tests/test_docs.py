@@ -88,12 +88,13 @@ def teacher(runs: Path) -> Path:
 
 
 def write_plans(folder: Path) -> None:
-    """The plans of studies in the docs, smaller: one value of each key, and few epochs."""
+    """The plans of studies and searches in the docs, smaller: one value of each key of a grid, and few epochs."""
     for page, text in blocks("yaml"):
         plan = yaml.safe_load(text)
-        if set(plan) == {"settings", "grid"}:
+        if set(plan) in ({"settings", "grid"}, {"settings", "search"}):
             plan["settings"] |= dict(word.split("=") for word in FINETUNING)
-            plan["grid"] = {key: values[:1] for key, values in plan["grid"].items()}
+            if "grid" in plan:
+                plan["grid"] = {key: values[:1] for key, values in plan["grid"].items()}
             name = text.partition("\n")[0].removeprefix("# ")
             assert name.endswith(".yaml"), f"{page}: a plan begins with the name of its file"
             (folder / name).write_text(yaml.safe_dump(plan), encoding="utf-8")
@@ -170,7 +171,9 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     if line.startswith("torchrun "):
         options, _, rest = line.removeprefix("torchrun ").partition(" -m ")
         launcher, line = ["torch.distributed.run", *shlex.split(options), "-m"], f"python -m {rest}"
-    small = line.replace(".jsonl.zst", ".jsonl").replace("seed=0,1,2", "seed=0")
+    small = (
+        line.replace(".jsonl.zst", ".jsonl").replace("seed=0,1,2", "seed=0").replace("trials=20", "trials=1")
+    )
     words = shlex.split(small, comments=True)
     assert words[:2] == ["python", "-m"], f"{page}: this test does not know how to run: {line}"
     module, settings = words[2], words[3:]
@@ -178,9 +181,9 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         shutil.copytree(request.getfixturevalue("export"), tmp_path / "corpus")
     if "linker" in line:
         request.getfixturevalue("linker")
-    if module.endswith("study"):
+    if module.endswith(("study", "tune")):
         write_plans(tmp_path)
-    if module.endswith(("finetune", "predict", "study", "report")):
+    if module.endswith(("finetune", "predict", "study", "tune", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
@@ -191,7 +194,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
-    elif module.endswith(("predict", "study", "merge", "report")):
+    elif module.endswith(("predict", "study", "tune", "merge", "report")):
         smaller = ["runtime=eager"] if module.endswith("predict") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]

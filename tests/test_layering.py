@@ -19,7 +19,7 @@ LEVELS = {
     "data": 1, "model": 1, "training": 1, "metrics": 1,
     "composing": 2, "objectives": 2, "tasks": 2, "reporting": 2,
     "command_line": 3, "checks": 3,
-    "prepare": 4, "pretrain": 4, "finetune": 4, "predict": 4, "study": 4, "merge": 4, "report": 4,
+    "prepare": 4, "pretrain": 4, "finetune": 4, "predict": 4, "study": 4, "tune": 4, "merge": 4, "report": 4,
     "demo": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip
 
@@ -132,7 +132,7 @@ def test_the_engine_does_not_know_hydra() -> None:
 
 HELP = """
 import contextlib, runpy, sys
-for command in ("pretrain", "prepare", "finetune", "predict", "study", "merge", "report", "demo"):
+for command in ("pretrain", "prepare", "finetune", "predict", "study", "tune", "merge", "report", "demo"):
     sys.argv[1:] = ["--help"]
     with contextlib.suppress(SystemExit):
         runpy.run_module(f"bertinchamps.{command}", run_name="__main__", alter_sys=True)

@@ -10,6 +10,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
     command_line.run("finetune")
     sys.exit()
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from bertinchamps.tasks.examples import Examples, read_examples
 from bertinchamps.tasks.finetuning import FineTuning, score_lines
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
+from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import read_summary
@@ -28,8 +30,12 @@ from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 
 
-def finetune(config: FinetuneConfig) -> Path:
+def finetune(config: FinetuneConfig, more_hooks: Sequence[Hook] = ()) -> Path:
     """Fine-tune one configuration.
+
+    Args:
+        config: the settings.
+        more_hooks: called after all others while training.
 
     Returns:
         The run's directory, with the model, its predictions and results.json in it.
@@ -49,19 +55,25 @@ def finetune(config: FinetuneConfig) -> Path:
         if run.finished:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its results:")
         else:
-            train(config, examples, run, processes)
+            train(config, examples, run, processes, more_hooks)
     results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
     processes.tell(*score_lines(results, run.folder))
     return run.folder
 
 
-def train(config: FinetuneConfig, examples: Examples, run: Run, processes: Processes) -> None:
+def train(
+    config: FinetuneConfig,
+    examples: Examples,
+    run: Run,
+    processes: Processes,
+    more_hooks: Sequence[Hook] = (),
+) -> None:
     """Train until the budget ends; score dev and test with the weights that were best on dev, once."""
     runtime = build_runtime(config.runtime, processes)
     processes.from_first(lambda: prepare_tokenizer(config, run, examples.texts()))
     problem = FineTuning(config, examples, run, runtime)
     selection = partial(Selection, config.selection, problem.metric)
-    with assemble(config, problem, runtime, run, selection, processes) as training:
+    with assemble(config, problem, runtime, run, selection, processes, more_hooks) as training:
         training.fit()
         training.conclude()
 

@@ -64,6 +64,7 @@ JOBS = {
     "finetune": Command("bertinchamps.finetune:score", "bertinchamps.checks.finetuning:problems", True),
     "predict": Command("bertinchamps.predict:predict", "bertinchamps.checks.prediction:problems"),
     "study": Command("bertinchamps.study:study", "bertinchamps.checks.studying:problems"),
+    "tune": Command("bertinchamps.tune:tune", "bertinchamps.checks.tuning:problems"),
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
 }

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import StudyConfig
 
-KEYS = ("settings", "grid")  # of a plan
 PLAIN = re.compile(r"[\w./+-]+")  # what needs no quotes on a command line
 LONGEST_NAME = 80  # characters of the values in the name of a directory
 
@@ -61,19 +60,13 @@ class Cell:
 
 
 def read_plan(file: Path) -> Plan:
-    """The plan in a yaml file.
+    """The plan of a study in a yaml file.
 
     Raises:
         UserError: it cannot be read, or is no plan.
     """
-    content = _content(file)
-    settings, grid = content.get("settings") or {}, content.get("grid") or {}
-    problems = [f"{key}: no such key; a plan has `settings` and `grid`" for key in content if key not in KEYS]
-    if not isinstance(settings, dict):
-        problems.append("settings: keys of finetune with values, such as `task: ner`")
-    if not isinstance(grid, dict) or not grid:
-        problems.append("grid: keys of finetune with lists of values, such as `seed: [0, 1, 2]`")
-        grid = {}
+    settings, grid = read_keys(file, ("settings", "grid"))
+    problems = [] if grid else ["grid: keys of finetune with lists of values, such as `seed: [0, 1, 2]`"]
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             problems.append(f"grid: {key}: a list of values, such as [8, 16]")
@@ -84,7 +77,30 @@ def read_plan(file: Path) -> Plan:
     return Plan(settings, grid)
 
 
-def _content(file: Path) -> dict[str, Any]:
+def read_keys(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """The nodes of a yaml file under these keys, each of which has keys of finetune; a missing node is empty.
+
+    Raises:
+        UserError: the file cannot be read, has another key, or a node is none.
+    """
+    content = _content(file, keys)
+    nodes = [content.get(key) or {} for key in keys]
+    problems = [f"{key}: no such key; a plan has {_named(keys)}" for key in content if key not in keys]
+    problems += [
+        f"{key}: keys of finetune with values, such as `task: ner`"
+        for key, node in zip(keys, nodes, strict=True)
+        if not isinstance(node, dict)
+    ]
+    if problems:
+        raise UserError("\n".join(f"plan={file}: {problem}" for problem in problems))
+    return nodes
+
+
+def _named(keys: Sequence[str]) -> str:
+    return " and ".join(f"`{key}`" for key in keys)
+
+
+def _content(file: Path, keys: Sequence[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -96,7 +112,7 @@ def _content(file: Path) -> dict[str, Any]:
             f"plan={file}{where}: not yaml ({getattr(error, 'problem', 'unreadable')})"
         ) from error
     if not isinstance(content, dict):
-        raise UserError(f"plan={file}: no keys in it; a plan has `settings` and `grid`")
+        raise UserError(f"plan={file}: no keys in it; a plan has {_named(keys)}")
     return {str(key): value for key, value in content.items()}
 
 

@@ -33,7 +33,7 @@ from bertinchamps.schemas.shared import (
     RuntimeConfig,
     TokenizerConfig,
 )
-from bertinchamps.schemas.using import MergeConfig, PredictConfig, ReportConfig, StudyConfig
+from bertinchamps.schemas.using import MergeConfig, PredictConfig, ReportConfig, StudyConfig, TuneConfig
 
 COMMANDS: dict[str, type] = {
     "pretrain": PretrainConfig,
@@ -41,6 +41,7 @@ COMMANDS: dict[str, type] = {
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
     "study": StudyConfig,
+    "tune": TuneConfig,
     "merge": MergeConfig,
     "report": ReportConfig,
 }
@@ -70,6 +71,7 @@ __all__ = [
     "SelectionConfig",
     "StudyConfig",
     "TokenizerConfig",
+    "TuneConfig",
     "knob",
     "named",
 ]

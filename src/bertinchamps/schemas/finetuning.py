@@ -46,6 +46,7 @@ class SelectionConfig:
         "highest probability that reaches it is chosen",
     )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
+    score_test: bool = knob(True, "false: leave test alone, as long as settings are being chosen")
 
 
 @dataclass

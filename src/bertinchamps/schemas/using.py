@@ -43,6 +43,18 @@ class PredictConfig:
 
 
 @dataclass
+class TuneConfig:
+    """Settings of `python -m bertinchamps.tune`."""
+
+    plan: str = knob("???", "a yaml file: `settings` of finetune in every trial, and what to `search`")
+    folder: str | None = knob(
+        None, "of the trials (tuning/NAME of the plan); a search that was begun there goes on"
+    )
+    trials: int = knob(20, "fine-tunings in all, those that are there included")
+    seed: int = knob(0, "of the search; the seed of the trials is a setting of the plan")
+
+
+@dataclass
 class StudyConfig:
     """Settings of `python -m bertinchamps.study`."""
 

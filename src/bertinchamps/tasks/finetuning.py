@@ -210,11 +210,16 @@ class FineTuning(Problem):
             "predicting_seconds": self._predicting_seconds,
         }
 
+    def _predicted_splits(self) -> list[str]:
+        """Without test where it is to be left alone."""
+        return [split for split in self._task.splits if split != "test" or self._config.selection.score_test]
+
     def _of_teachers(self) -> dict[str, Any]:
         """The teachers and the scores of their mean probabilities, where there are teachers."""
         if self._teachers is None:
             return {}
-        labelled = self._teachers.label(self._examples.splits, self._config.selection.thresholds)
+        splits = {split: self._examples.splits[split] for split in self._predicted_splits()}
+        labelled = self._teachers.label(splits, self._config.selection.thresholds)
         scores = {split: self._task.scores(split, documents) for split, documents in labelled.items()}
         return {"teachers": {"models": [str(folder) for folder in self._teachers.folders], "scores": scores}}
 
@@ -233,7 +238,7 @@ class FineTuning(Problem):
         folder = training.run.folder / "predictions"
         folder.mkdir(exist_ok=True)
         model.eval()
-        for split in self._task.splits:
+        for split in self._predicted_splits():
             began = time.perf_counter()
             with torch.no_grad(), training.trainer.runtime.arithmetic():
                 predicted = self._task.predict(model, split)

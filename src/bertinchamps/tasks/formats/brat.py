@@ -12,6 +12,7 @@ be missing, and other fields may follow; lines of other kinds (R, E, A, M, N, #,
 
 brat writes an entity across a line end as one fragment a line. Fragments with nothing but blanks between them are read
 as one fragment, and written as fragments again.
+Long because reading and writing of one format are to be read together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,92 @@
+"""What a search of settings may choose: ranges of numbers, and lists of values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bertinchamps.errors import UserError
+from bertinchamps.reporting.study_grid import read_keys
+
+RANGE = {"low", "high", "log"}
+
+
+class Range(NamedTuple):
+    """Numbers from low to high, both included; whole ones where both are whole.
+
+    Attributes:
+        log: equally likely in each factor, not in each distance.
+    """
+
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are chosen."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class SearchPlan(NamedTuple):
+    """What a search does.
+
+    Attributes:
+        settings: key of finetune → its value in every trial.
+        space: key of finetune → the range or the values to choose from.
+    """
+
+    settings: Mapping[str, Any]
+    space: Mapping[str, Range | list[Any]]
+
+
+def read_search(file: Path) -> SearchPlan:
+    """The plan of a search in a yaml file.
+
+    Raises:
+        UserError: it cannot be read, or is no plan.
+    """
+    settings, search = read_keys(file, ("settings", "search"))
+    problems = (
+        []
+        if search
+        else ["search: keys of finetune, such as `optim.learning_rate: {low: 1e-4, high: 1e-2, log: true}`"]
+    )
+    space: dict[str, Range | list[Any]] = {}
+    for key, node in search.items():
+        found = _choice(node)
+        if isinstance(found, str):
+            problems.append(f"search: {key}: {found}")
+        else:
+            space[key] = found
+    problems += [f"{key}: in settings and in search" for key in sorted(settings.keys() & search.keys())]
+    if problems:
+        raise UserError("\n".join(f"plan={file}: {problem}" for problem in problems))
+    return SearchPlan(settings, space)
+
+
+def _choice(node: Any) -> Range | list[Any] | str:
+    """The range or the values of a node, or what is wrong with it."""
+    if isinstance(node, list):
+        return node if len(node) > 1 else "a list of several values, such as [4, 8]"
+    if not isinstance(node, dict) or not {"low", "high"} <= node.keys() <= RANGE:
+        return "a list of values, or {low: …, high: …} and perhaps log: true"
+    low, high, log = _number(node["low"]), _number(node["high"]), node.get("log", False)
+    if low is None or high is None or not low < high:
+        return f"low: {node['low']}, high: {node['high']}: two numbers, the smaller one first"
+    if not isinstance(log, bool) or (log and low <= 0):
+        return f"log: {log}, low: {node['low']}: true or false, and above zero where it is true"
+    return Range(low, high, log)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; yaml reads 1e-4 as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = value if isinstance(value, int) else float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
