@@ -348,12 +348,12 @@ def test_the_hub_out_of_reach_is_one_readable_message(tmp_path: Path) -> None:
     ],
 )
 def test_values_may_have_accents(word: str, value: object) -> None:
-    (override,) = OverridesParser.create().parse_overrides(readable([word]))
+    (override,) = OverridesParser.create().parse_overrides(readable([word], "pretrain"))
     assert override.value() == value
 
 
 def test_accents_in_a_sweep_stay_apart_and_options_come_first() -> None:
-    words = readable(["task.train=été.csv,hiver.csv", "seed=0", "--multirun"])
+    words = readable(["task.train=été.csv,hiver.csv", "seed=0", "--multirun"], "pretrain")
     assert words[0] == "--multirun"
     sweep = OverridesParser.create().parse_override(words[1])
     assert [str(value) for value in sweep.sweep_string_iterator()] == ['"été.csv"', "hiver.csv"]
@@ -480,10 +480,10 @@ def test_a_budget_of_any_length_brings_the_recipe_of_such_budgets(
 ) -> None:
     from support import composed
 
-    config = composed(*readable(["data=demo", word]))
+    config = composed(*readable(["data=demo", word], "pretrain"))
     assert config.budget.hours == pytest.approx(hours)
     assert config.batch.size == recipe
-    assert readable(["+budget=10m"]) == ["+budget=10m"]  # a preset stays one
+    assert readable(["+budget=10m"], "pretrain") == ["+budget=10m"]  # a preset stays one
 
 
 def test_help_shows_the_keys_of_the_choice_that_is_made(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -226,7 +227,8 @@ def test_every_python_example_runs(
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
         shutil.copytree(runs / "runs" / "tagger", tmp_path / "tagger")
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
-    result = command("example", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    result = command("example", cwd=tmp_path, PYTHONPATH=path)
     assert result.returncode == 0, result.stderr
 
 
