@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.checks.reporting import problems as reporting_problems
 from bertinchamps.command_line import run
+from bertinchamps.command_line.help import help_text
 from bertinchamps.command_line.memory import REMEDIES, within_memory
 from bertinchamps.command_line.mistakes import _flat_keys
 from bertinchamps.command_line.mistakes import mistakes as all_mistakes
@@ -484,6 +485,14 @@ def test_a_budget_of_any_length_brings_the_recipe_of_such_budgets(
     assert config.budget.hours == pytest.approx(hours)
     assert config.batch.size == recipe
     assert readable(["+budget=10m"], "pretrain") == ["+budget=10m"]  # a preset stays one
+
+
+@pytest.mark.parametrize(
+    ("name", "recipes"), [("pretrain", "experiment   day, "), ("finetune", "recipe       entities, ")]
+)
+def test_help_names_the_recipes(name: str, recipes: str) -> None:
+    assert f"  {recipes}" in help_text(name, [])
+    assert "recipe" not in help_text("study", [])
 
 
 def test_help_shows_the_keys_of_the_choice_that_is_made(tmp_path: Path) -> None:

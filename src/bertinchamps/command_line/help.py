@@ -17,6 +17,7 @@ from bertinchamps.composing import config_dir
 from bertinchamps.schemas import COMMANDS
 
 # Groups outside the defaults list, which are appended with a plus, and their commands.
+RECIPES = {"pretrain": {"experiment"}, "finetune": {"recipe"}}  # groups that set keys of others
 APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
 WIDTH = 34  # of the column of keys
 SETTING = re.compile(r"(?P<indent> *)(?P<key>\w+): *(?P<value>.*?)(?:\s+#\s*(?P<meaning>.*))?$")
@@ -29,14 +30,12 @@ def help_text(command: str, words: Sequence[str] = ()) -> str:
         command: its name.
         words: settings beside --help; task=ner shows the keys of ner.
     """
-    schema = COMMANDS[command]
+    schema, choices = COMMANDS[command], list(_choices(command))
     lines = [
         (schema.__doc__ or "").splitlines()[0],
         "",
         f"Usage: python -m bertinchamps.{command} [KEY=VALUE …]",
-        "",
-        "Whole choices (a file of configs/, GROUP=CHOICE):",
-        *_choices(command),
+        *(["", "Whole choices (a file of configs/, GROUP=CHOICE):", *choices] if choices else []),
         "",
         "Single settings (KEY=VALUE; the default shown is overruled by the choices above):",
         *_keys(schema, ""),
@@ -59,7 +58,7 @@ def _choices(command: str) -> Iterator[str]:
     """A line for each group of the command, with its choices."""
     used = {knob.name for knob in fields(cast(Any, COMMANDS[command]))}
     appended = {group for group, owner in APPENDED.items() if owner == command}
-    used = (used - set(APPENDED)) | appended | ({"experiment"} if command == "pretrain" else set())
+    used = (used - set(APPENDED)) | appended | RECIPES.get(command, set())
     for folder in sorted(folder for folder in config_dir().iterdir() if folder.is_dir()):
         if folder.name in used:
             choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
