@@ -17,13 +17,12 @@ from typing import Any
 import yaml
 
 from bertinchamps.checks import finetuning
-from bertinchamps.checks.tuning import folder_of
 from bertinchamps.command_line.mistakes import examine
 from bertinchamps.command_line.readable import readable
 from bertinchamps.console import tell
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.finetune import finetune
-from bertinchamps.reporting.search_space import Range, SearchPlan, read_search
+from bertinchamps.reporting.search_space import Range, SearchPlan, folder_of, read_search
 from bertinchamps.reporting.study_grid import words_of
 from bertinchamps.schemas import FinetuneConfig, TuneConfig
 from bertinchamps.training.hook import Hook

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertinchamps.checks.finetuning import problems
-from bertinchamps.contract import AnnotatedText, Entity, LabelledText
+from bertinchamps.contract import AnnotatedText, Entity, LabelledText, RelatedText, Relation
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.schemas import FewShotConfig
-from bertinchamps.tasks.few_shot import Record, few
+from bertinchamps.tasks.few_shot import few
+from bertinchamps.tasks.splits import Record
 from support import composed
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
@@ -69,6 +70,16 @@ def test_documents_keep_the_proportions_of_the_labels() -> None:
     labels = Counter(record.entities[0].label if record.entities else "" for record in found)  # type: ignore[union-attr]
     assert labels == {"DISO": 4, "GEOG": 1, "": 3}
     assert found == [one for one in sample(documents, 16)["train"] if one in found]
+
+
+def test_documents_with_relations_are_drawn_by_their_relations() -> None:
+    entities = (Entity("TEST", ((0, 1),)), Entity("VALUE", ((2, 3),)))
+    related: list[Record] = [
+        RelatedText(f"{n}", f"document {n}", entities, (Relation("HAS", 0, 1),) if n < 8 else ())
+        for n in range(16)
+    ]
+    found = sample(related, 4)["train"]
+    assert sorted(len(one.relations) for one in found) == [0, 0, 1, 1]  # type: ignore[union-attr]
 
 
 def test_numbers_are_drawn_in_all() -> None:

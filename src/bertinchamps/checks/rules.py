@@ -20,6 +20,19 @@ def taken(key: str, value: str) -> str:
     return f"{key}={value}: is there already, and was not touched; choose another name"
 
 
+def unusable_folder(key: str, folder: Path, file: str) -> list[str]:
+    """Why a folder cannot be written into; nothing where it can.
+
+    Args:
+        key: of the setting that names the folder.
+        folder: need not exist yet.
+        file: in it, which is to be written.
+    """
+    if any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
+        return [f"{key}={folder}: a file is in the way; name a directory"]
+    return unwritable(key, str(folder), folder / file)
+
+
 def unwritable(key: str, value: str, file: Path) -> list[str]:
     """Why a setting's file cannot be written; nothing where it can.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertinchamps.checks.rules import unwritable
+from bertinchamps.checks.rules import unusable_folder
 from bertinchamps.errors import UserError
 from bertinchamps.reporting.study_grid import folder_of, read_plan
 from bertinchamps.schemas import StudyConfig
@@ -14,11 +14,7 @@ OURS = ("run_dir", "runs_dir", "resume")  # the study sets them
 
 def problems(config: StudyConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
-    folder = folder_of(config)
-    if any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
-        found = [f"folder={folder}: a file is in the way; name a directory"]
-    else:
-        found = unwritable("folder", str(folder), folder / "report" / "report.md")
+    found = unusable_folder("folder", folder_of(config), "report/report.md")
     try:
         plan = read_plan(Path(config.plan).expanduser())
     except UserError as error:

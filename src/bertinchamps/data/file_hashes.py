@@ -11,11 +11,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.texts import Entry, files_of
 
 CHUNK = 1 << 20  # bytes
 WHOLE = 1 << 32  # bytes of files that are hashed as a whole where it has to be quick: some ten seconds, once
@@ -28,6 +29,15 @@ def cache_folder() -> Path:
     """`$BERTINCHAMPS_CACHE`, or `~/.cache/bertinchamps`. It may not exist yet."""
     chosen = os.environ.get("BERTINCHAMPS_CACHE")
     return Path(chosen).expanduser() if chosen else Path("~/.cache/bertinchamps").expanduser()
+
+
+def fingerprints_of(entries: Iterable[str]) -> list[dict[str, object]]:
+    """For each entry (`textfiles/texts.py`) what changes when its content does, JSON-able and without its place.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    return [{"part": Entry.of(entry).part, "blake2b": content_hashes(files_of(entry))} for entry in entries]
 
 
 def content_hashes(paths: Sequence[Path], folder: Path | None = None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
 from bertinchamps.reporting.study_grid import read_keys
+from bertinchamps.schemas import TuneConfig
 
 RANGE = {"low", "high", "log"}
 
@@ -65,6 +66,11 @@ def read_search(file: Path) -> SearchPlan:
     if problems:
         raise UserError("\n".join(f"plan={file}: {problem}" for problem in problems))
     return SearchPlan(settings, space)
+
+
+def folder_of(config: TuneConfig) -> Path:
+    """Where the search is."""
+    return Path(config.folder).expanduser() if config.folder else Path("tuning") / Path(config.plan).stem
 
 
 def _choice(node: Any) -> Range | list[Any] | str:

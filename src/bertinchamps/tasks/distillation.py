@@ -25,7 +25,7 @@ from bertinchamps.tasks.tagging.representations import Found
 from bertinchamps.tasks.tagging.thresholds import best_thresholds
 from bertinchamps.tasks.tagging.windows import Words, windows_of
 from bertinchamps.tasks.thresholds import FIXED
-from bertinchamps.textfiles.texts import files_of, texts_of
+from bertinchamps.textfiles.texts import entry_problems, texts_of
 from bertinchamps.training.runtime import Runtime
 
 LEAST_PROBABILITY = 0.01  # of a span in a lesson; nearly all spans of a text are below
@@ -134,12 +134,7 @@ def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[
                 f"distillation.teachers: {folder} was trained with other labels than the student: "
                 f"{', '.join(unknown)}"
             )
-    for entry in config.files:
-        try:
-            files_of(entry)
-        except UserError as error:
-            found.append(f"distillation.files: {error}")
-    return found
+    return found + entry_problems("distillation.files", config.files)
 
 
 def folders_of(name: str) -> list[Path]:

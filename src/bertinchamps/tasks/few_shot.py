@@ -9,12 +9,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from bertinchamps.contract import AnnotatedText, LabelledText
+from bertinchamps.contract import LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import FewShotConfig
-from bertinchamps.tasks.splits import shown
+from bertinchamps.tasks.splits import Record, labels_of, shown
 
-Record = AnnotatedText | LabelledText
 NAMED = 5  # classes that a message names
 NONE = ""  # stands for the examples without a label
 
@@ -64,7 +63,7 @@ def few_shot_problems(config: FewShotConfig) -> list[str]:
 def _sample(records: Sequence[Record], examples: int, seed: int, at_most: bool = False) -> list[Record]:
     """The chosen records, in the order of the data."""
     order = sorted(range(len(records)), key=lambda place: _hash(records[place], place, seed))
-    labels = [_labels(record) for record in records]
+    labels = [labels_of(record) for record in records]
     if any(isinstance(record, LabelledText) and isinstance(record.target, tuple) for record in records):
         chosen = _of_each_class(order, labels, examples, at_most)
     elif len(records) < examples and not at_most:
@@ -117,12 +116,6 @@ def _balanced(order: Sequence[int], labels: Sequence[set[str]]) -> list[int]:
         found.append(place)
         counts.update(labels[place] or {NONE})
     return found
-
-
-def _labels(record: Record) -> set[str]:
-    if isinstance(record, AnnotatedText):
-        return {entity.label for entity in record.entities}
-    return set(record.target) if isinstance(record.target, tuple) else set()
 
 
 def _hash(record: Record, place: int, seed: int) -> bytes:

@@ -66,7 +66,7 @@ def _chosen(train: Sequence[Record], share: float, seed: int) -> set[str]:
     copies = Counter(record.text for record in train)
     labels: dict[str, set[str]] = defaultdict(set)
     for record in train:
-        labels[record.text] |= _labels_of(record)
+        labels[record.text] |= labels_of(record)
     left = Counter(label for own in labels.values() for label in own)  # label → texts of train that have it
     strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for text, classes in _classes(train).items():
@@ -121,7 +121,7 @@ def label_names(splits: Splits) -> tuple[str, ...]:
         unseen = found.keys() - names
         if unseen and _have_one_class(train):
             records = cast(Sequence[LabelledText], splits[split])
-            first = next(record.name for record in records if unseen & _labels_of(record))
+            first = next(record.name for record in records if unseen & labels_of(record))
             raise UserError(
                 f"task.{split}: classes that no training example has ({len(unseen)}), the first in {first}"
                 f"{_alike_hint(unseen, names)}. "
@@ -249,7 +249,7 @@ def _labels(splits: Splits, split: str) -> Counter[str]:
     return counts
 
 
-def _labels_of(record: Record) -> set[str]:
+def labels_of(record: Record) -> set[str]:
     """The entity types, the classes, or the types of relations of one example."""
     return set(_every_label(record))
 

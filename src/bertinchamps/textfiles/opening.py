@@ -27,9 +27,17 @@ KINDS = {
 
 def suffixes(path: Path) -> tuple[str, str]:
     """The suffix of what a file holds (".jsonl"), and that of its compression, each in lower case or empty."""
-    name = path.name.lower()
-    packing = next((packing for packing in COMPRESSIONS if name.endswith(packing)), "")
-    return Path(name.removesuffix(packing)).suffix, packing
+    packing = _packing(path)
+    return Path(unpacked_name(path)).suffix, packing
+
+
+def unpacked_name(path: Path) -> str:
+    """The name of a file in lower case, without the suffix of its compression."""
+    return path.name.lower().removesuffix(_packing(path))
+
+
+def _packing(path: Path) -> str:
+    return next((packing for packing in COMPRESSIONS if path.name.lower().endswith(packing)), "")
 
 
 class Progress:

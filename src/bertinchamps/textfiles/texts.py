@@ -10,7 +10,7 @@ Files may be `.gz` or `.zst`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -77,6 +77,17 @@ def files_of(entry: str) -> list[Path]:
     if suffixes(path)[0] not in (*TABLES, *JSON_LINES, *TEXTS, *COLUMNS):
         raise UserError(f"{path}: unknown kind of file; known are {KNOWN}")
     return [path]
+
+
+def entry_problems(key: str, entries: Iterable[str]) -> list[str]:
+    """Why entries of a setting cannot be read, as messages."""
+    found = []
+    for entry in entries:
+        try:
+            files_of(entry)
+        except UserError as error:
+            found.append(f"{key}: {error}")
+    return found
 
 
 def texts_of(entry: str) -> Iterator[str]:

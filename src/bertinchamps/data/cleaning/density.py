@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from bertinchamps.data.cleaning import Dropped, Outcome, steps
-from bertinchamps.data.file_hashes import content_hashes
+from bertinchamps.data.file_hashes import fingerprints_of
 from bertinchamps.data.line_sets import words_of
 from bertinchamps.errors import UserError
-from bertinchamps.textfiles.texts import Entry, files_of, texts_of
+from bertinchamps.textfiles.texts import entry_problems, texts_of
 
 NAME = "density"
 
@@ -19,12 +19,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     files, least = settings["files"], settings.get("least", 0.1)
     wrong = [] if 0 < least <= 1 else [f"cleaning.least={least}: a share of words above 0 and up to 1"]
     wrong += [] if files else ["cleaning.files: no word list is given; for example 'files: [terms.txt]'"]
-    for entry in files:
-        try:
-            files_of(entry)
-        except UserError as error:
-            wrong.append(f"cleaning.files: {error}")
-    return wrong
+    return wrong + entry_problems("cleaning.files", files)
 
 
 @steps.register(NAME, check=_problems)
@@ -61,10 +56,7 @@ class Density:
         """The settings, with the content of the lists in the place of their names."""
         self.__dict__.pop("words", None)
         return {
-            "files": [
-                {"part": Entry.of(entry).part, "blake2b": content_hashes(files_of(entry))}
-                for entry in self._files
-            ],
+            "files": fingerprints_of(self._files),
             "least": self._least,
         }
 

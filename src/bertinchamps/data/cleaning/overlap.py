@@ -12,11 +12,10 @@ from bertinchamps.data.cleaning import Dropped, Findings, Measured, Outcome, ste
 from bertinchamps.data.cleaning.counts import Count
 from bertinchamps.data.cleaning.lines import lines
 from bertinchamps.data.cleaning.stages import built
-from bertinchamps.data.file_hashes import content_hashes
+from bertinchamps.data.file_hashes import fingerprints_of
 from bertinchamps.data.line_sets import SHORTEST, Hits, Index, words_of
-from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
-from bertinchamps.textfiles.texts import Entry, files_of, texts_of
+from bertinchamps.textfiles.texts import Entry, entry_problems, texts_of
 
 NAME = "overlap"
 ACTIONS = ("drop", "cut", "count")
@@ -35,12 +34,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     wrong += [] if files else ["cleaning.files: no file is given; for example 'files: [test.jsonl]'"]
     if len(set(files)) < len(files):
         wrong.append("cleaning.files: a file is given twice")
-    for entry in files:
-        try:
-            files_of(entry)
-        except UserError as error:
-            wrong.append(f"cleaning.files: {error}")
-    return wrong
+    return wrong + entry_problems("cleaning.files", files)
 
 
 @steps.register(NAME, check=_problems)
@@ -79,10 +73,7 @@ class Overlap:
         """
         self.__dict__.pop("index", None)
         return {
-            "files": [
-                {"part": Entry.of(entry).part, "blake2b": content_hashes(files_of(entry))}
-                for entry in self._files
-            ],
+            "files": fingerprints_of(self._files),
             "action": self._action,
             "ngram": self._ngram,
             "least": self._least,

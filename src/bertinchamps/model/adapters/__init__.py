@@ -9,7 +9,6 @@ An adapter is attached to one model. `saved.open_saved` opens what it saved.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.registry import Registry
@@ -65,4 +64,3 @@ class Adapter:
 
 
 adapters: Registry[Adapter] = Registry("adapter", "adapter", package="bertinchamps.model.adapters")
-Node = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.adapters import Node, adapters
+from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import ADAPTER, PeftAdapter, adapted_in_words, inject_in
 from bertinchamps.model.adapters.targets import (
     FUSED,
@@ -19,6 +19,7 @@ from bertinchamps.model.adapters.targets import (
     feed_forward_maps,
     named_by_user,
 )
+from bertinchamps.schemas import Node
 
 
 @adapters.register("ia3")

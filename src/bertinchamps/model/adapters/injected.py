@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.adapters import Adapter, Node
+from bertinchamps.model.adapters import Adapter
 from bertinchamps.model.adapters.bases import POOLER, BaseRecord, encoder_of, fingerprint_of
 from bertinchamps.model.heads import DownstreamModel
+from bertinchamps.schemas import Node
 
 WEIGHTS, HEAD = "adapter_model.safetensors", "adapter_head.safetensors"
 ADAPTER = "default"  # peft's name of the one adapter, which its files leave out

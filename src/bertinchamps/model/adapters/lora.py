@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bertinchamps.model.adapters import Node, adapters
+from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter, adapted_in_words, inject_in
 from bertinchamps.model.adapters.targets import KEYS, QUERIES, VALUES, attention_maps, named_by_user
+from bertinchamps.schemas import Node
 
 
 def lora_problems(settings: Mapping[str, Any]) -> list[str]:

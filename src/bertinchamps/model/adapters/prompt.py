@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from bertinchamps.model.adapters import Node, adapters
+from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.bases import encoder_of
 from bertinchamps.model.adapters.injected import PeftAdapter
 from bertinchamps.model.heads import DownstreamModel
+from bertinchamps.schemas import Node
 
 
 def prompt_problems(settings: Mapping[str, Any]) -> list[str]:

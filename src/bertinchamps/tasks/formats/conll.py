@@ -28,6 +28,7 @@ from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles import conll_rows
 from bertinchamps.textfiles.conll_rows import Row
+from bertinchamps.textfiles.opening import unpacked_name
 
 TAGS = {
     "auto": re.compile(r"O|([BIES])-(\S.*)"),
@@ -37,7 +38,6 @@ TAGS = {
     "io": re.compile(r"O|(I)-(\S.*)|(?![BES]-)(\S.*)"),
 }
 SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes")
-COMPRESSIONS = (".gz", ".zst")
 BEGIN_WITHOUT_B = ("iob1", "io")
 LINE_ENDS = str.maketrans("\t\n\r", "   ")
 
@@ -79,10 +79,7 @@ FIRST_AND_LAST = Layout()
 
 def is_named_so(path: Path) -> bool:
     """Whether the file has a suffix that only CoNLL files have."""
-    name = path.name.lower()
-    for compression in COMPRESSIONS:
-        name = name.removesuffix(compression)
-    return name.endswith(SUFFIXES)
+    return unpacked_name(path).endswith(SUFFIXES)
 
 
 def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) -> list[AnnotatedText]:

@@ -19,6 +19,7 @@ from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.archives import is_archive
+from bertinchamps.textfiles.opening import unpacked_name
 from bertinchamps.textfiles.tables import QUOTED_TSV
 
 # Names of training files and folders that do not identify a task.
@@ -199,9 +200,7 @@ class Ner:
 
 
 def _format(split: str, path: Path) -> str:
-    name = path.name.lower()
-    for compression in conll.COMPRESSIONS:
-        name = name.removesuffix(compression)
+    name = unpacked_name(path)
     if path.is_dir() or is_archive(path):
         return BRAT
     if name.endswith(".jsonl"):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from bertinchamps.contract import SPLITS, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.readers.published import Published, decoded
+from bertinchamps.tasks.readers.published import SplitFiles, decoded
 from bertinchamps.tasks.readers.releases import Release
 from bertinchamps.tasks.texts.choices import LETTERS
 
@@ -23,7 +23,7 @@ DIFFERENT = "; is this the official file?"
 
 
 @readers.register("frenchmedmcqa")
-class FrenchMedMcqa(Published):
+class FrenchMedMcqa(SplitFiles):
     """The right ones of five answers to a question.
 
     Args:
@@ -39,22 +39,9 @@ class FrenchMedMcqa(Published):
     patterns = tuple(f"{split}.json" for split in SPLITS)
     official: ClassVar[Mapping[str, int]] = {"train": 2_171, "dev": 312, "test": 622}
 
-    def __init__(self, path: str | None = None) -> None:
-        super().__init__(path)
-
-    def read(self) -> dict[str, list[LabelledText]]:
-        """The questions of each split, named by their ids."""
-        files = self._files()
-        return self._compared(
-            {
-                split: [
-                    question
-                    for path, content in files[f"{split}.json"].items()
-                    for question in _questions(path, decoded(path, content))
-                ]
-                for split in SPLITS
-            }
-        )
+    def examples(self, path: PurePosixPath, content: bytes) -> Iterator[LabelledText]:
+        """The questions of a file, named by their ids."""
+        return _questions(path, decoded(path, content))
 
 
 def _questions(path: PurePosixPath, text: str) -> Iterator[LabelledText]:

@@ -5,13 +5,14 @@ ac3be7…	La dermatite idiopathique du philtrum nasal est une atteinte vasculair
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from bertinchamps.contract import SPLITS, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.readers.published import Published, table
+from bertinchamps.tasks.readers.published import SplitFiles, table
 from bertinchamps.tasks.readers.releases import Release
 
 SPECIALTIES = (
@@ -21,7 +22,7 @@ SPECIALTIES = (
 
 
 @readers.register("morfitt")
-class Morfitt(Published):
+class Morfitt(SplitFiles):
     """One or more of twelve specialties of an abstract.
 
     Args:
@@ -37,21 +38,10 @@ class Morfitt(Published):
     patterns = tuple(f"{split}.tsv" for split in SPLITS)
     official: ClassVar[Mapping[str, int]] = {"train": 1_514, "dev": 1_022, "test": 1_088}
 
-    def __init__(self, path: str | None = None) -> None:
-        super().__init__(path)
-
-    def read(self) -> dict[str, list[LabelledText]]:
-        """The abstracts of each split, named by their identifiers."""
-        files = self._files()
-        return self._compared(
-            {
-                split: [
-                    _abstract(where, row)
-                    for where, row in table(files[f"{split}.tsv"], ("identifier", "abstract", "specialities"))
-                ]
-                for split in SPLITS
-            }
-        )
+    def examples(self, path: PurePosixPath, content: bytes) -> Iterator[LabelledText]:
+        """The abstracts of a file, named by their identifiers."""
+        for where, row in table({path: content}, ("identifier", "abstract", "specialities")):
+            yield _abstract(where, row)
 
 
 def _abstract(where: str, row: Mapping[str, str]) -> LabelledText:

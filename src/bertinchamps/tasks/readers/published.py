@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from bertinchamps.contract import LabelledText
+from bertinchamps.contract import SPLITS, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.readers.hub import HubDataset, Row
 from bertinchamps.tasks.readers.releases import Release
@@ -51,6 +51,35 @@ class Published:
 
     def _files(self) -> Files:
         return self.release.files(self._path, self.patterns)
+
+
+class SplitFiles(Published):
+    """A release with a file for each split, in the order of SPLITS (`patterns`), and not read from the Hub."""
+
+    def __init__(self, path: str | None = None) -> None:
+        super().__init__(path)
+
+    def read(self) -> dict[str, list[LabelledText]]:
+        """The examples of each split."""
+        files = self._files()
+        return self._compared(
+            {
+                split: [
+                    example
+                    for path, content in files[pattern].items()
+                    for example in self.examples(path, content)
+                ]
+                for split, pattern in zip(SPLITS, self.patterns, strict=True)
+            }
+        )
+
+    def examples(self, path: PurePosixPath, content: bytes) -> Iterator[LabelledText]:
+        """The examples of a file.
+
+        Raises:
+            UserError: with file and line.
+        """
+        raise NotImplementedError
 
 
 def decoded(path: PurePosixPath, content: bytes) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 
 from bertinchamps.contract import RelatedText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import brat_relations, conll, relations_jsonl
+from bertinchamps.tasks.formats import brat_relations, relations_jsonl
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.readers.custom import given_files, left_out_remarks, title_problems
 from bertinchamps.tasks.saved_model import folder_of
 from bertinchamps.textfiles.archives import is_archive
+from bertinchamps.textfiles.opening import unpacked_name
 
 FORMATS = "a folder, .zip or .tar.gz is read as brat, .jsonl as JSON lines; files may be .gz or .zst"
 
@@ -105,12 +106,9 @@ class Relations:
 
 
 def _is_brat(split: str, path: Path) -> bool:
-    name = path.name.lower()
-    for compression in conll.COMPRESSIONS:
-        name = name.removesuffix(compression)
     if path.is_dir() or is_archive(path):
         return True
-    if name.endswith(".jsonl"):
+    if unpacked_name(path).endswith(".jsonl"):
         return False
     raise UserError(f"task.{split}={path}: no known format of relations has this suffix: {FORMATS}")
 

@@ -14,14 +14,14 @@ from typing import ClassVar
 from bertinchamps.contract import SPLITS, LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.readers.published import Published, decoded
+from bertinchamps.tasks.readers.published import SplitFiles, decoded
 from bertinchamps.tasks.readers.releases import Release
 
 LEAST, MOST = 0.0, 5.0
 
 
 @readers.register("stsb_fr")
-class StsbFr(Published):
+class StsbFr(SplitFiles):
     """The similarity of two sentences, from 0 (nothing in common) to 5 (the same).
 
     Args:
@@ -37,22 +37,9 @@ class StsbFr(Published):
     patterns = tuple(f"stsb-fr-{split}.csv" for split in SPLITS)
     official: ClassVar[Mapping[str, int]] = {"train": 5_749, "dev": 1_500, "test": 1_379}
 
-    def __init__(self, path: str | None = None) -> None:
-        super().__init__(path)
-
-    def read(self) -> dict[str, list[LabelledText]]:
-        """The pairs of each split."""
-        files = self._files()
-        return self._compared(
-            {
-                split: [
-                    example
-                    for path, content in files[f"stsb-fr-{split}.csv"].items()
-                    for example in _pairs(path, decoded(path, content))
-                ]
-                for split in SPLITS
-            }
-        )
+    def examples(self, path: PurePosixPath, content: bytes) -> Iterator[LabelledText]:
+        """The pairs of a file."""
+        return _pairs(path, decoded(path, content))
 
 
 def _pairs(path: PurePosixPath, text: str) -> Iterator[LabelledText]:

@@ -15,23 +15,10 @@ from bertinchamps.tasks.thresholds import BY_LABEL, OVERALL, best_place, best_pl
 GRID = tuple(
     round(0.2 + 0.05 * step, 2) for step in range(9)
 )  # 0.2 to 0.6: wider ones fit chance where dev is small
+# For recall.
 LEVELS = (
-    0.5,
-    0.4,
-    0.3,
-    0.25,
-    0.2,
-    0.15,
-    0.1,
-    0.07,
-    0.05,
-    0.03,
-    0.02,
-    0.01,
-    0.005,
-    0.002,
-    0.001,
-)  # for recall
+    0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001,
+)  # fmt: skip
 
 
 def best_thresholds(
