@@ -132,8 +132,12 @@ def test_hundreds_of_rare_classes_and_texts_without_any(choice: str, tmp_path: P
     assert [line["predicted"] for line in lines] == [json.loads(line)["predicted"] for line in kept]
     least = dict(zip(facts.labels, facts.thresholds, strict=True))
     for line in lines:
-        above = [name for name, share in line["probabilities"].items() if share > least[name]]
-        assert line["predicted"] == above
+        # the file has six digits of a probability: one that is the threshold there may have been on either side of it
+        shares = line["probabilities"]
+        above = [name for name, share in shares.items() if share > least[name]]
+        not_below = [name for name, share in shares.items() if share >= least[name]]
+        assert line["predicted"] == [name for name in not_below if name in line["predicted"]]
+        assert set(above) <= set(line["predicted"])
 
 
 def test_what_a_task_does_not_have_is_refused(tmp_path: Path) -> None:
