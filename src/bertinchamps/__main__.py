@@ -18,6 +18,7 @@ ABOUT = {
     "study": "a grid of fine-tunings → tables and figures",
     "tune": "settings of fine-tuning, searched on dev",
     "merge": "an adapter and its base → one whole model",
+    "export": "a model → the files of other programs",
     "report": "finished runs → tables",
 }
 

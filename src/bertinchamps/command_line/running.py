@@ -66,6 +66,7 @@ JOBS = {
     "study": Command("bertinchamps.study:study", "bertinchamps.checks.studying:problems"),
     "tune": Command("bertinchamps.tune:tune", "bertinchamps.checks.tuning:problems"),
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
+    "export": Command("bertinchamps.export:export", "bertinchamps.checks.exporting:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
 }
 

@@ -33,7 +33,14 @@ from bertinchamps.schemas.shared import (
     RuntimeConfig,
     TokenizerConfig,
 )
-from bertinchamps.schemas.using import MergeConfig, PredictConfig, ReportConfig, StudyConfig, TuneConfig
+from bertinchamps.schemas.using import (
+    ExportConfig,
+    MergeConfig,
+    PredictConfig,
+    ReportConfig,
+    StudyConfig,
+    TuneConfig,
+)
 
 COMMANDS: dict[str, type] = {
     "pretrain": PretrainConfig,
@@ -43,6 +50,7 @@ COMMANDS: dict[str, type] = {
     "study": StudyConfig,
     "tune": TuneConfig,
     "merge": MergeConfig,
+    "export": ExportConfig,
     "report": ReportConfig,
 }
 
@@ -56,6 +64,7 @@ __all__ = [
     "CostConfig",
     "DistillationConfig",
     "EvaluationConfig",
+    "ExportConfig",
     "FewShotConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",

@@ -79,6 +79,20 @@ class MergeConfig:
 
 
 @dataclass
+class ExportConfig:
+    """Settings of `python -m bertinchamps.export`."""
+
+    model: str = knob(
+        "last",
+        "last (the newest finished run in runs_dir), a run's directory, or its model/; of either command",
+    )
+    output: str = knob("exported", "a new directory")
+    format: Node = knob({}, "which program opens the result: {name, **settings}")
+    base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    runs_dir: str = knob("runs", "where model=last looks")
+
+
+@dataclass
 class ReportConfig:
     """Settings of `python -m bertinchamps.report`."""
 

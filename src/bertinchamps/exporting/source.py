@@ -1,0 +1,78 @@
+"""The model that is exported: a masked language model of pretrain, or a model with a head of finetune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.adapters.saved import open_saved
+from bertinchamps.model.encoders import EncoderSource, open_model, open_tokenizer
+from bertinchamps.schemas import ExportConfig
+from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.training.run_files import last_finished
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained model on disk.
+
+    Attributes:
+        folder: of the model: config.json, weights, tokenizer.
+        run: the directory of the run that made it; None: the model stands alone.
+        facts: of the task, for a model that finetune made; None: a masked language model.
+        base: of an adapter: the encoder it was trained on, if it is not where it was.
+    """
+
+    folder: Path
+    run: Path | None
+    facts: TaskFacts | None
+    base: str | None = None
+
+    def model(self) -> nn.Module:
+        """The model on the processor, in float32 and evaluation mode; an adapter is merged into its base.
+
+        Raises:
+            UserError: it cannot be read, or its adapter cannot become a part of weights.
+        """
+        if self.facts is None:
+            loaded = open_model("AutoModelForMaskedLM", EncoderSource(str(self.folder), with_head=True), None)
+            return loaded.float().eval()  # type: ignore[no-any-return]
+        build = partial(kinds.build(self.facts.kind).build_model, self.facts)
+        model, adapter = open_saved(self.folder, build, self.base)
+        if not adapter.trains_encoder:
+            if adapter.not_merged is not None:
+                raise UserError(f"{self.folder}: cannot be exported: {adapter.not_merged}")
+            adapter.merge(model)
+        return model.float().eval()
+
+    def tokenizer(self) -> Any:
+        """The tokenizer of the model."""
+        return open_tokenizer(str(self.folder))
+
+
+def open_source(config: ExportConfig) -> Source:
+    """The model that `model=` means.
+
+    Raises:
+        UserError: no model is there.
+    """
+    given = Path(config.model).expanduser()
+    if config.model == "last":
+        runs = [
+            run for command in ("finetune", "pretrain") if (run := last_finished(config.runs_dir, command))
+        ]
+        if not runs:
+            raise UserError(f"model=last: no finished run in {config.runs_dir}; give model=RUN")
+        given = max(runs, key=lambda run: (run / "summary.json").stat().st_mtime)
+    for folder in (given / "model", given):
+        if (folder / "config.json").is_file() or (folder / FILE).is_file():
+            run = next((place for place in (folder, folder.parent) if (place / "run.json").is_file()), None)
+            facts = read_facts(folder) if (folder / FILE).is_file() else None
+            return Source(folder, run, facts, config.base)
+    raise UserError(f"model={config.model}: no model is there (no config.json, and no model/config.json)")
