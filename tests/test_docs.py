@@ -195,6 +195,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
+        smaller += ["distillation.passages=20"] if "distillation.files" in line else []
+        smaller += ["task.documents=60"] if "task=deidentification" in line else []
     elif module.endswith(("predict", "study", "tune", "merge", "report")):
         smaller = ["runtime=eager"] if module.endswith("predict") else []
     else:

@@ -24,8 +24,8 @@ WORDS = ("le", "patient", "présente", "une", "toux", "sèche", "depuis", "hiver
 MARKS = ("fracture", "œdème")  # one of them, behind the first window of 16 tokens, decides
 SETTINGS = [
     "task=classification", "runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=16", "dropout=0",
-    "long_texts.overlap=4", "long_texts.at_once=4", "optim.learning_rate=3e-3", "batch.evaluation=16",
-    "batch.size=8", "batch.micro_batch=8", "budget.epochs=10", "selection.every_epochs=10",
+    "long_texts.overlap=4", "long_texts.at_once=4", "optim.learning_rate=4e-3", "batch.evaluation=16",
+    "batch.size=8", "batch.micro_batch=8", "budget.epochs=6", "selection.every_epochs=6",
 ]  # fmt: skip
 TARGETS = {
     "single": (lambda mark: MARKS[mark], "accuracy", "classes"),
@@ -69,7 +69,7 @@ def test_a_word_behind_the_first_window_is_learnt_in_windows(target: str, pool: 
     counts = results["data"]["dev"]
     assert counts["texts_cut"] == 0
     assert counts["rows"] > 2 * counts["examples"]
-    assert results["cost"]["tokens"] > 10 * 48 * 40  # of all windows, in all epochs
+    assert results["cost"]["tokens"] > 6 * 48 * 40  # of all windows, in all epochs
     assert read_facts(folder / "model").long_texts["pool"] == pool
     output = tmp_path / "found.jsonl"
     dev = tmp_path / "dev.jsonl"
