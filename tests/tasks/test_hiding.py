@@ -16,6 +16,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
 from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.deidentification import rules
 from bertinchamps.tasks.facts import TaskFacts, read_facts
 from bertinchamps.tasks.formats import brat
 from bertinchamps.tasks.hiding import open_hiding
@@ -138,9 +139,51 @@ def test_the_map_is_for_the_user_alone_and_only_when_asked(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ([], "Tél. <TEL>, <MAIL>, n° <SECU>, Mme <NOM>"),
+        (["deidentify.rules=false"], "Tél. 01 42 15 93 30, a.b@chu.fr, n° 2 91 48 2A 398 429 65, Mme <NOM>"),
+        (["deidentify.labels=[TEL]"], "Tél. <TEL>, a.b@chu.fr, n° 2 91 48 2A 398 429 65, Mme Dupont"),
+    ],
+)
+def test_what_has_a_form_of_its_own_is_found_without_the_model(
+    folder: Path, words: Sequence[str], left: str
+) -> None:
+    text = "Tél. 01 42 15 93 30, a.b@chu.fr, n° 2 91 48 2A 398 429 65, Mme Dupont"
+    (folder / "in/a.txt").write_text(text, encoding="utf-8")
+    run(f"input={folder / 'in'}", f"output={folder / 'out'}", "deidentify=tags", *words)
+    assert (folder / "out/a.txt").read_text(encoding="utf-8") == left
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("+33 1 42 15 93 30 ou (33) 01.42.15.93.30", ["TEL", "TEL"]),
+        ("0142159330", ["TEL"]),
+        ("+32 2 123 45 67, +41 (0)21 314 11 11, 00352 4411 2233", ["TEL"] * 3),
+        ("jean-luc.dupont+rdv@hopital-nord.aphp.fr", ["MAIL"]),
+        ("1850578006084 36", ["SECU"]),
+        ("2 9 1 4 8 2 3 9 8 4 2 9 6 5 4", ["SECU"]),
+        ("le 01/05/2017 10:15, du 25/9/2012-26/11/2012, ISBN 978-0664226183", []),
+        ("06 6246 77 36, 12 345 678 901 234 567, 3400930000120", []),
+        ("dose @ 3 mg, 80-120 mmHg, 02 39 20 03", []),
+    ],
+)
+def test_forms_of_identifiers(text: str, labels: Sequence[str]) -> None:
+    assert [entity.label for entity in rules.found(text)] == list(labels)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["deidentify.labels=[NAME]"], "deidentify.labels: the model has no NAME \\(it has: DATE, NOM\\)"),
+        (
+            ["deidentify.labels=[NAME]"],
+            "deidentify.labels: nothing finds NAME \\(the model finds: DATE, NOM; by their form: MAIL, TEL, SECU\\)",
+        ),
+        (
+            ["deidentify.labels=[TEL]", "deidentify.rules=false"],
+            "nothing finds TEL \\(the model finds: DATE, NOM\\)",
+        ),
         (["output=out.conll"], "texts without entities are written where"),
     ],
 )

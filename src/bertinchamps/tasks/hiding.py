@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
+from bertinchamps.tasks.deidentification import rules
 from bertinchamps.tasks.deidentification.replacing import Edited, Replacer, identifiers_of, replacers
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats import spans_jsonl, tables
@@ -71,16 +72,18 @@ class Hiding:
         self._replacer, self._kind = replacer, kind
         self.written = Deidentified(config.input)
         self._labels = config.deidentify.get("labels")
+        self._rules = bool(config.deidentify.get("rules", True))
         self._map = config.deidentify.get("map")
         self.replaced = 0
 
     def check_labels(self, facts: TaskFacts) -> None:
-        """Raise UserError where a label to replace is none of the model's."""
-        unknown = [label for label in self._labels or () if label not in facts.labels]
+        """Raise UserError where a label to replace is none of the model's and none of a rule."""
+        known = [*facts.labels, *(rules.RULES if self._rules else ())]
+        unknown = [label for label in self._labels or () if label not in known]
         if unknown:
-            raise UserError(
-                f"deidentify.labels: the model has no {', '.join(unknown)} (it has: {', '.join(facts.labels)})"
-            )
+            finds = f"the model finds: {', '.join(facts.labels)}"
+            finds += f"; by their form: {', '.join(rules.RULES)}" if self._rules else ""
+            raise UserError(f"deidentify.labels: nothing finds {', '.join(unknown)} ({finds})")
 
     def hidden(
         self, labelled: Iterable[tuple[Input, Any]], text_column: str | None
@@ -94,6 +97,8 @@ class Hiding:
         with _opened(self._map) as stream:
             for given, prediction in labelled:
                 document = self._kind.found(prediction)
+                if self._rules:
+                    document = document._replace(entities=(*document.entities, *rules.found(given.text)))
                 parts = identifiers_of(document, self._labels)
                 written = self._replacer.surrogates(given.name, given.text, parts)
                 edited = Edited(given.text, parts, written)

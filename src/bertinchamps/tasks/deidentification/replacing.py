@@ -135,11 +135,12 @@ class Tags:
 
     Args:
         labels: of what is replaced; null: all.
+        rules: whether what has the form of a MAIL, TEL or SECU is replaced, too (`rules.py`).
         map: a new file for the originals and what replaced them; null: none is written.
     """
 
-    def __init__(self, labels: list[str] | None = None, map: str | None = None) -> None:
-        del labels, map  # the command reads them
+    def __init__(self, labels: list[str] | None = None, rules: bool = True, map: str | None = None) -> None:
+        del labels, rules, map  # the command reads them
 
     def surrogates(self, name: str, text: str, identifiers: Sequence[Identifier]) -> list[str]:
         """A tag for each."""

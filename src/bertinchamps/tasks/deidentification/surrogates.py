@@ -45,6 +45,7 @@ class Surrogates:
 
     Args:
         labels: of what is replaced; null: all.
+        rules: whether what has the form of a MAIL, TEL or SECU is replaced, too (`rules.py`).
         map: a new file for the originals and what replaced them; null: none is written.
         scope: document or corpus: where one name, number or place has one surrogate. Dates move by an offset of their
             own in each document.
@@ -54,11 +55,12 @@ class Surrogates:
     def __init__(
         self,
         labels: list[str] | None = None,
+        rules: bool = True,
         map: str | None = None,
         scope: str = "document",
         key_file: str | None = None,
     ) -> None:
-        del labels, map  # the command reads them
+        del labels, rules, map  # the command reads them
         self._key = _key(key_file)
         self._corpus = Table(self._key) if scope == "corpus" else None
 
