@@ -94,6 +94,8 @@ def test_a_run_learns_relations_and_leaves_brat_and_json_lines(run: Path, corpus
     found = brat_relations.read_folder(folder / "test" / "brat")
     assert relation_scores(related(4, 16), found)["f1"] == scores["relations"]["f1"]
     assert [each._replace(confidences=None) for each in relations_jsonl.read(folder / "test.jsonl")] == found
+    assert "# Errors in" in (folder / "test_errors.md").read_text("utf-8")
+    assert "# Errors in" in (folder / "test_end_to_end_errors.md").read_text("utf-8")
 
 
 def test_end_to_end_scores_are_those_of_the_files(run: Path) -> None:

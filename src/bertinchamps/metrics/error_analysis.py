@@ -7,7 +7,6 @@ the protocol's false negatives and false positives.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,17 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
 from bertinchamps.metrics.nested_exact import match
+from bertinchamps.metrics.quoting import EXAMPLES, WARNING, escaped, in_context
 from bertinchamps.pages import render
 from bertinchamps.spans import EntitiesByOffset
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-EXAMPLES = 5  # quotations for each type and kind of error
-CONTEXT = 5  # words on each side of a quotation
-LONGEST_CONTEXT = 100  # characters on each side, where words have no spaces between them
-
-WARNING = "**This page quotes documents. It stays on this disk: never commit, publish or mail it.**"
 
 
 class Error(NamedTuple):
@@ -146,7 +140,7 @@ def _counts(errors: Errors) -> tuple[list[str], list[list[object]]]:
     columns = _columns(errors)
     labels = sorted({label for column in columns.values() for label in column})
     rows: list[list[object]] = [
-        [_escaped(label), *(column[label] for column in columns.values())] for label in labels
+        [escaped(label), *(column[label] for column in columns.values())] for label in labels
     ]
     return ["type", *columns], [*rows, ["**all**", *(column.total() for column in columns.values())]]
 
@@ -159,10 +153,10 @@ def _matrix(errors: Sequence[Error]) -> tuple[list[object], list[list[object]]] 
     gold_labels, predicted_labels = ({pair[side] for pair in counts} for side in (0, 1))
     columns = sorted(predicted_labels)
     rows: list[list[object]] = [
-        [_escaped(label), *(counts[label, column] or "" for column in columns)]
+        [escaped(label), *(counts[label, column] or "" for column in columns)]
         for label in sorted(gold_labels)
     ]
-    return ["", *map(_escaped, columns)], rows
+    return ["", *map(escaped, columns)], rows
 
 
 def _examples(
@@ -178,7 +172,7 @@ def _examples(
         quotations = [(len(same), _quotation(same[0])) for _, same in common]
         found.append((label, sum(map(len, wordings.values())), quotations))
     found.sort(key=lambda item: (-item[1], item[0]))
-    return [(_escaped(label), count, quotations) for label, count, quotations in found]
+    return [(escaped(label), count, quotations) for label, count, quotations in found]
 
 
 def _wording(error: Error) -> tuple[str, ...]:
@@ -197,24 +191,5 @@ def _quotation(error: Error) -> Markup:
     entities = [entity for entity in (error.gold, error.predicted) if entity is not None]
     if len(entities) == 2 and entities[0].fragments == entities[1].fragments:
         entities = entities[:1]
-    quotations = [Markup("“{}”").format(_in_context(error.text.text, entity)) for entity in entities]
-    return Markup("{} ({})").format(Markup(" → ").join(quotations), _escaped(error.text.name))
-
-
-def _in_context(text: str, entity: Entity) -> Markup:
-    from markupsafe import Markup
-
-    before = re.findall(r"\S+\s*", text[max(0, entity.start - LONGEST_CONTEXT) : entity.start])[-CONTEXT:]
-    after = re.findall(r"\s*\S+", text[entity.end : entity.end + LONGEST_CONTEXT])[:CONTEXT]
-    inside, place = Markup(), entity.start
-    for start, end in entity.fragments:
-        inside += Markup("{}**{}**").format(_escaped(text[place:start]), _escaped(text[start:end]))
-        place = end
-    return Markup("{}{}{}").format(_escaped("".join(before)), inside, _escaped("".join(after))).strip()
-
-
-def _escaped(text: str) -> Markup:
-    """Text on one line in which Markdown interprets nothing."""
-    from markupsafe import Markup
-
-    return Markup(re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(re.split(r"\s+", text))))
+    quotations = [Markup("“{}”").format(in_context(error.text.text, entity.fragments)) for entity in entities]
+    return Markup("{} ({})").format(Markup(" → ").join(quotations), escaped(error.text.name))

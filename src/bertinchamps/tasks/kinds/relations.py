@@ -11,6 +11,7 @@ import torch
 
 from bertinchamps.contract import AnnotatedText, RelatedText
 from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.metrics.relation_errors import relation_errors
 from bertinchamps.metrics.relations import GIVEN
 from bertinchamps.model.encoders import EncoderSource, unknown_id
 from bertinchamps.model.heads import DownstreamModel, heads
@@ -91,19 +92,25 @@ class Relations:
         return RelationExtraction(splits, predictor, batch, seed, finder)
 
     def write_split(self, folder: Path, task: RelationExtraction, split: str, predicted: Predicted) -> None:
-        """Write the split as brat and JSON lines, and the gold relations as brat.
+        """Write the split as brat and JSON lines, the gold relations as brat, and an analysis of errors.
 
         SPLIT/brat/NAME.txt NAME.ann          the gold entities and the predicted relations
         SPLIT/gold/NAME.txt NAME.ann          the gold entities and relations
         SPLIT/end_to_end/NAME.txt NAME.ann    found entities and the relations between them, with task.ner
         SPLIT.jsonl SPLIT_end_to_end.jsonl    the predictions as JSON lines
+        SPLIT_errors.md SPLIT_end_to_end_errors.md    errors by type, for reading
         """
-        write_brat(folder / split / "brat", predicted.given)
-        write_brat(folder / split / "gold", task.splits[split])
-        relations_jsonl.write(folder / f"{split}.jsonl", predicted.given)
-        if predicted.end_to_end is not None:
-            write_brat(folder / split / "end_to_end", predicted.end_to_end)
-            relations_jsonl.write(folder / f"{split}_end_to_end.jsonl", predicted.end_to_end)
+        gold = task.splits[split]
+        write_brat(folder / split / "gold", gold)
+        for place, name, documents in (
+            ("brat", split, predicted.given),
+            ("end_to_end", f"{split}_end_to_end", predicted.end_to_end),
+        ):
+            if documents is not None:
+                write_brat(folder / split / place, documents)
+                relations_jsonl.write(folder / f"{name}.jsonl", documents)
+                page = relation_errors(gold, documents)
+                (folder / f"{name}_errors.md").write_text(page, encoding="utf-8")
 
     def columns(self, facts: TaskFacts) -> tuple[str, ...]:
         return COLUMNS

@@ -1,0 +1,151 @@
+"""A page on the errors of relations.
+
+Relations are matched as the protocol "relations" does. Unmatched gold relations and predictions between the same two
+entities are then paired, each once: another type, or the other direction. So the counts of the page add up to the
+protocol's false negatives and false positives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bertinchamps.contract import Entity, RelatedText
+from bertinchamps.metrics.quoting import EXAMPLES, WARNING, escaped, in_context
+from bertinchamps.metrics.relations import Link, links_of
+from bertinchamps.pages import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+KINDS = ("wrong type", "wrong direction", "missed", "spurious")
+
+
+class Error(NamedTuple):
+    """A missed gold relation, a spurious prediction, or a pair of both, in a document."""
+
+    text: RelatedText
+    gold: Link | None
+    predicted: Link | None
+
+    @property
+    def link(self) -> Link:
+        """The gold relation, if there is one."""
+        found = self.gold or self.predicted
+        assert found is not None
+        return found
+
+    @property
+    def group(self) -> str:
+        """Its type, and what was predicted in its place."""
+        label = self.link[0]
+        other = self.predicted[0] if self.gold and self.predicted else label
+        return label if other == label else f"{label} → {other}"
+
+
+def relation_errors(gold: Sequence[RelatedText], predicted: Sequence[RelatedText]) -> str:
+    """A Markdown page: counts by type, and examples of each kind of error.
+
+    The page quotes the documents, as its first line says.
+
+    Args:
+        gold: documents with all their relations.
+        predicted: a document of the same name and text for each gold one, in any order.
+    """
+    correct, errors = _sorted_out(gold, predicted)
+    columns = {
+        "correct": correct,
+        **{kind: Counter(error.link[0] for error in errors[kind]) for kind in KINDS},
+    }
+    labels = sorted({label for column in columns.values() for label in column})
+    rows: list[list[object]] = [
+        [escaped(label), *(column[label] for column in columns.values())] for label in labels
+    ]
+    both = columns["wrong type"].total() + columns["wrong direction"].total()
+    return render(
+        "metrics/relation_errors.md.jinja",
+        warning=WARNING,
+        documents=len(gold),
+        counts=(["type", *columns], [*rows, ["**all**", *(column.total() for column in columns.values())]]),
+        tp=correct.total(),
+        fn=both + columns["missed"].total(),
+        fp=both + columns["spurious"].total(),
+        kinds=[(kind.capitalize(), _examples(errors[kind])) for kind in KINDS],
+    )
+
+
+def _sorted_out(
+    gold: Sequence[RelatedText], predicted: Sequence[RelatedText]
+) -> tuple[Counter[str], dict[str, list[Error]]]:
+    """The correct relations by type, and the errors by kind."""
+    correct, errors = Counter[str](), {kind: list[Error]() for kind in KINDS}
+    by_name = {document.name: document for document in predicted}
+    for text in sorted(gold, key=lambda text: text.name):
+        wanted, found = links_of(text), links_of(by_name[text.name])
+        correct.update(label for label, _, _ in (wanted & found).elements())
+        missed, spurious = sorted((wanted - found).elements()), sorted((found - wanted).elements())
+        for kind, same in (("wrong type", _other_type), ("wrong direction", _other_direction)):
+            errors[kind] += _taken(text, missed, spurious, same)
+        errors["missed"] += [Error(text, link, None) for link in missed]
+        errors["spurious"] += [Error(text, None, link) for link in spurious]
+    return correct, errors
+
+
+def _taken(
+    text: RelatedText, missed: list[Link], spurious: list[Link], same: Callable[[Link, Link], bool]
+) -> list[Error]:
+    """Pairs of a missed and a spurious relation, which are removed from both lists."""
+    found = []
+    for gold in list(missed):
+        other = next((link for link in spurious if same(gold, link)), None)
+        if other is not None:
+            missed.remove(gold)
+            spurious.remove(other)
+            found.append(Error(text, gold, other))
+    return found
+
+
+def _other_type(gold: Link, predicted: Link) -> bool:
+    return gold[1:] == predicted[1:]
+
+
+def _other_direction(gold: Link, predicted: Link) -> bool:
+    return gold[1:] == predicted[:0:-1]
+
+
+def _examples(errors: Sequence[Error]) -> list[tuple[Markup, int, list[tuple[int, Markup]]]]:
+    """For each group its name, its size, and its commonest wordings: how often, and the first quotation."""
+    groups: dict[str, dict[tuple[str, ...], list[Error]]] = {}
+    for error in errors:
+        groups.setdefault(error.group, {}).setdefault(_wording(error), []).append(error)
+    found = []
+    for group, wordings in groups.items():
+        common = sorted(wordings.items(), key=lambda item: (-len(item[1]), item[0]))[:EXAMPLES]
+        quotations = [(len(same), _quotation(same[0])) for _, same in common]
+        found.append((group, sum(map(len, wordings.values())), quotations))
+    found.sort(key=lambda item: (-item[1], item[0]))
+    return [(escaped(group), count, quotations) for group, count, quotations in found]
+
+
+def _wording(error: Error) -> tuple[str, ...]:
+    return tuple(_words(error.text, entity).casefold() for entity in error.link[1:])
+
+
+def _words(text: RelatedText, entity: Entity) -> str:
+    return " ".join(text.text[start:end] for start, end in entity.fragments)
+
+
+def _quotation(error: Error) -> Markup:
+    """Head and tail, the sentence around them, and the document's name."""
+    from markupsafe import Markup
+
+    _, head, tail = error.link
+    parts = sorted({*head.fragments, *tail.fragments})
+    apart = [part for number, part in enumerate(parts) if not number or part[0] >= parts[number - 1][1]]
+    return Markup("{} → {}: “{}” ({})").format(
+        escaped(_words(error.text, head)),
+        escaped(_words(error.text, tail)),
+        in_context(error.text.text, apart),
+        escaped(error.text.name),
+    )
