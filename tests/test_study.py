@@ -104,7 +104,7 @@ def told(folder: Path, plan: str) -> list[str]:
 
 def test_every_mistake_of_a_plan_is_told_before_it_begins(settings: Settings, tmp_path: Path) -> None:
     assert told(tmp_path, "settings: [a]\nx: 1") == [
-        "plan: x: no such key; a plan has `settings` and `grid`",
+        "plan: x: no such key; a plan has `settings`, `grid` and `where`",
         "plan: settings: keys of finetune with values, such as `task: ner`",
     ]
     assert told(tmp_path, "grid: {seed: 3, head: [a, a]}") == [
@@ -115,6 +115,14 @@ def test_every_mistake_of_a_plan_is_told_before_it_begins(settings: Settings, tm
         "plan: settings: run_dir: the study sets it; folder= says where the runs are",
         "plan: grid: resume: the study sets it; folder= says where the runs are",
         "plan: seed: in settings and in grid",
+    ]
+    assert told(tmp_path, "grid: {seed: [0, 1]}\nwhere: {seed=2: {}, seed=1: x}") == [
+        "plan: where: seed=2: no value of the grid; such as `seed=0`, with a value of `grid`",
+        "plan: where: seed=1: keys of finetune with values, such as `budget.epochs: 3`",
+    ]
+    assert told(tmp_path, "grid: {seed: [0, 1]}\nwhere: {seed=1: {seed: 3, run_dir: x}}") == [
+        "plan: where: seed=1: run_dir: the study sets it; folder= says where the runs are",
+        "plan: where: seed=1: seed: in grid, too",
     ]
     assert told(tmp_path, "settings:\n  a: [\n")[0].startswith("plan, line 3: not yaml")
     assert told(tmp_path, "settings: {}") == [
@@ -136,6 +144,11 @@ def test_cells_have_names_of_their_own_and_change_with_the_settings() -> None:
     assert cells[0].words[1] == "optim.betas=[0.9, 0.98]"
     names = {cell.name for cell in cells}
     assert len(names) == 4
+    where = cells_of(Plan({"head": "flat", "lr": 1}, grid, {"model=runs/b": {"lr": 2}, "seed=1": {"x": [3]}}))
+    assert [cell.all_words[:-3] for cell in where] == [
+        ["head=flat", "lr=1"], ["head=flat", "lr=1", "x=[3]"], ["head=flat", "lr=2"], ["head=flat", "lr=2", "x=[3]"],
+    ]  # fmt: skip
+    assert where[0].name == cells_of(Plan({"head": "flat", "lr": 1}, grid))[0].name
     assert names.isdisjoint(cell.name for cell in cells_of(Plan({"head": "flat"}, grid)))
 
 

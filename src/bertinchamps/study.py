@@ -13,7 +13,6 @@ if __name__ == "__main__":
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +24,7 @@ from bertinchamps.errors import Stopped, UserError
 from bertinchamps.reporting.page import write_report
 from bertinchamps.reporting.runs import gather
 from bertinchamps.reporting.study_figures import plot_study
-from bertinchamps.reporting.study_grid import Cell, Plan, cells_of, folder_of, read_plan, words_of
+from bertinchamps.reporting.study_grid import Cell, Plan, cells_of, folder_of, read_plan
 from bertinchamps.schemas import StudyConfig
 from bertinchamps.training.run_files import SUMMARIES
 
@@ -41,7 +40,7 @@ def study(config: StudyConfig) -> None:
         UserError: settings of a cell are wrong, and nothing was run; or runs failed, and the tables have the others.
     """
     plan, folder = read_plan(Path(config.plan).expanduser()), folder_of(config)
-    cells, settings = cells_of(plan), words_of(plan.settings)
+    cells = cells_of(plan)
     if problems := mistakes_of_cells(plan):
         raise UserError("\n".join(problems))
     waiting = [cell for cell in cells if not _finished(folder, cell)]
@@ -49,7 +48,7 @@ def study(config: StudyConfig) -> None:
     failed = []
     for number, cell in enumerate(waiting, start=1):
         tell(f"{number}/{len(waiting)}".ljust(11) + " ".join(cell.words))
-        if not _run(folder, settings, cell):
+        if not _run(folder, cell):
             failed.append(cell)
     if len(failed) < len(cells):
         runs_dir = folder / "runs"
@@ -68,13 +67,10 @@ def study(config: StudyConfig) -> None:
 
 def mistakes_of_cells(plan: Plan) -> list[str]:
     """What is wrong with the fine-tunings of a plan, each mistake once."""
-    settings = words_of(plan.settings)
     found = [
         problem
         for cell in _examined(plan)
-        for problem in mistakes(
-            "finetune", readable([*settings, *cell.words], "finetune"), finetuning.problems
-        )
+        for problem in mistakes("finetune", readable(cell.all_words, "finetune"), finetuning.problems)
     ]
     return list(dict.fromkeys(found))
 
@@ -92,7 +88,7 @@ def _finished(folder: Path, cell: Cell) -> bool:
     return (cell.run(folder) / SUMMARIES["finetune"]).is_file()
 
 
-def _run(folder: Path, settings: Sequence[str], cell: Cell) -> bool:
+def _run(folder: Path, cell: Cell) -> bool:
     """Whether the fine-tuning of a cell succeeded; it goes on where it was interrupted.
 
     Raises:
@@ -100,7 +96,7 @@ def _run(folder: Path, settings: Sequence[str], cell: Cell) -> bool:
     """
     log, run = cell.log(folder), cell.run(folder)
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = [*settings, *cell.words, f"run_dir={run}", "resume=auto"]
+    words = [*cell.all_words, f"run_dir={run}", "resume=auto"]
     stopping = False
     with log.open("a", encoding="utf-8") as stream:
         process = subprocess.Popen(

@@ -43,7 +43,8 @@ def test_each_kind_of_error_is_told_apart_counted_and_quoted() -> None:
     assert list(by_title) == ["Wrong type", "Wrong direction", "Missed", "Spurious", "Legend"]
     assert "### of → is (1)" in by_title["Wrong type"].replace("\\", "")
     assert (
-        "- 1 ×: 40 \\| mm → VS: “est à 12 mg/l, la **VS** à **40 \\| mm**, le Na à 140," in by_title["Wrong type"]
+        "- 1 ×: 40 \\| mm → VS: “est à 12 mg/l, la **VS** à **40 \\| mm**, le Na à 140,"
+        in by_title["Wrong type"]
     )
     assert "140 → Na" in by_title["Wrong direction"]
     assert "4 → K" in by_title["Missed"]

@@ -19,7 +19,9 @@ def problems(config: StudyConfig) -> list[str]:
         plan = read_plan(Path(config.plan).expanduser())
     except UserError as error:
         return [*found, *str(error).splitlines()]
-    for part, keys in (("settings", plan.settings), ("grid", plan.grid)):
+    parts = {"settings": plan.settings, "grid": plan.grid}
+    parts |= {f"where: {condition}": extra for condition, extra in plan.where.items()}
+    for part, keys in parts.items():
         found += [
             f"plan={config.plan}: {part}: {key}: the study sets it; folder= says where the runs are"
             for key in OURS
@@ -27,4 +29,9 @@ def problems(config: StudyConfig) -> list[str]:
         ]
     twice = plan.settings.keys() & plan.grid.keys()
     found += [f"plan={config.plan}: {key}: in settings and in grid" for key in sorted(twice)]
+    found += [
+        f"plan={config.plan}: where: {condition}: {key}: in grid, too"
+        for condition, extra in plan.where.items()
+        for key in sorted(extra.keys() & plan.grid.keys())
+    ]
     return found

@@ -27,10 +27,12 @@ class Plan(NamedTuple):
     Attributes:
         settings: key of finetune → its value in every run.
         grid: key of finetune → its values: a run for each combination, the last key changing fastest.
+        where: `KEY=VALUE` of the grid → settings that the runs with this value have beside, or in place of, `settings`.
     """
 
     settings: Mapping[str, Any]
     grid: Mapping[str, list[Any]]
+    where: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,23 @@ class Cell:
 
     Attributes:
         values: key of the grid → its value.
+        settings: of the run, beside the values.
         name: of the run's directory; the same values with the same settings have the same name.
     """
 
     values: Mapping[str, Any]
+    settings: Mapping[str, Any]
     name: str
 
     @property
     def words(self) -> list[str]:
         """The words of the command line that set the values."""
         return words_of(self.values)
+
+    @property
+    def all_words(self) -> list[str]:
+        """The words of the command line that set everything."""
+        return words_of({**self.settings, **self.values})
 
     def run(self, folder: Path) -> Path:
         """The run's directory in the study's folder."""
@@ -65,16 +74,24 @@ def read_plan(file: Path) -> Plan:
     Raises:
         UserError: it cannot be read, or is no plan.
     """
-    settings, grid = read_keys(file, ("settings", "grid"))
+    settings, grid, where = read_keys(file, ("settings", "grid", "where"))
     problems = [] if grid else ["grid: keys of finetune with lists of values, such as `seed: [0, 1, 2]`"]
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             problems.append(f"grid: {key}: a list of values, such as [8, 16]")
         elif len({written(value) for value in values}) < len(values):
             problems.append(f"grid: {key}: a value is given twice")
+    for condition, extra in where.items():
+        key, _, value = condition.partition("=")
+        if value not in map(written, grid.get(key) or []):
+            problems.append(
+                f"where: {condition}: no value of the grid; such as `seed=0`, with a value of `grid`"
+            )
+        if not isinstance(extra, dict):
+            problems.append(f"where: {condition}: keys of finetune with values, such as `budget.epochs: 3`")
     if problems:
         raise UserError("\n".join(f"plan={file}: {problem}" for problem in problems))
-    return Plan(settings, grid)
+    return Plan(settings, grid, where)
 
 
 def read_keys(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
@@ -97,7 +114,8 @@ def read_keys(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _named(keys: Sequence[str]) -> str:
-    return " and ".join(f"`{key}`" for key in keys)
+    *first, last = (f"`{key}`" for key in keys)
+    return f"{', '.join(first)} and {last}"
 
 
 def _content(file: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -124,7 +142,7 @@ def folder_of(config: StudyConfig) -> Path:
 def cells_of(plan: Plan) -> list[Cell]:
     """All combinations of the grid's values, the last key changing fastest."""
     return [
-        _cell(dict(zip(plan.grid, combination, strict=True)), plan.settings)
+        _cell(dict(zip(plan.grid, combination, strict=True)), plan)
         for combination in itertools.product(*plan.grid.values())
     ]
 
@@ -141,7 +159,10 @@ def written(value: Any) -> str:
     )
 
 
-def _cell(values: Mapping[str, Any], settings: Mapping[str, Any]) -> Cell:
+def _cell(values: Mapping[str, Any], plan: Plan) -> Cell:
+    settings = dict(plan.settings)
+    for word in words_of(values):
+        settings |= plan.where.get(word, {})
     digest = hashlib.blake2b(canonical([values, settings]).encode(), digest_size=4).hexdigest()
     shown = "_".join(re.sub(r"[^\w.+-]+", "-", Path(str(value)).name) for value in values.values())
-    return Cell(values, f"{shown[:LONGEST_NAME]}_{digest}")
+    return Cell(values, settings, f"{shown[:LONGEST_NAME]}_{digest}")

@@ -58,7 +58,9 @@ class TuneConfig:
 class StudyConfig:
     """Settings of `python -m bertinchamps.study`."""
 
-    plan: str = knob("???", "a yaml file: `settings` of finetune in every run, and a `grid` of key → values")
+    plan: str = knob(
+        "???", "a yaml file: `settings` of finetune in every run, a `grid` of key → values, and `where`"
+    )
     folder: str | None = knob(
         None,
         "of runs, logs, tables and figures (studies/NAME of the plan); a study that was begun there goes on",
