@@ -45,8 +45,14 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def commands() -> list[tuple[str, str]]:
+    """The commands of the pages, each once, though several pages may have it, with other remarks behind it."""
     lines = [(page, line) for page, text in blocks("bash") for line in text.replace("\\\n", " ").splitlines()]
-    return [(page, line.strip()) for page, line in lines if line.strip() and not line.startswith("#")]
+    found: dict[str, tuple[str, str]] = {}
+    for page, line in lines:
+        words = line.partition(" #")[0].strip()
+        if words and not line.startswith("#"):
+            found.setdefault(words, (page, line.strip()))
+    return list(found.values())
 
 
 def notes_in(folder: Path) -> None:
