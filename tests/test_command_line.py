@@ -522,18 +522,18 @@ def test_every_key_that_help_shows_is_one(tmp_path: Path) -> None:
     """The lines of every choice, read from its yaml, are keys of the composed configuration."""
     from omegaconf import OmegaConf
 
-    from bertinchamps.command_line.help import _keys_of_yaml, _open_groups
+    from bertinchamps.command_line.keys import keys_of_yaml, open_groups
     from bertinchamps.composing import config_dir
     from bertinchamps.schemas import COMMANDS
 
     shown = 0
-    for group in {group for name in COMMANDS for group in _open_groups(name)}:
+    for group in {group for name in COMMANDS for group in open_groups(name)}:
         for file in (config_dir() / group).glob("*.yaml"):
             node = OmegaConf.load(file)
             own = node[group] if "@package _global_" in file.read_text(encoding="utf-8") else node
             keys = {
-                line.split()[0].removeprefix(f"{group}.")
-                for line in _keys_of_yaml(file.read_text(encoding="utf-8"), group)
+                key.name.removeprefix(f"{group}.")
+                for key in keys_of_yaml(file.read_text(encoding="utf-8"), group)
             }
             assert keys == {str(key) for key in own} - {"name", "defaults"}, file
             shown += len(keys)

@@ -21,6 +21,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)  # code, in which [text](LABEL) is no link
 
+WHOLE = ("extending.md", "tutorial.md")  # whose blocks go on from one another, and have a test of their own
+
 # Set-up that this test run itself went through, or that needs another machine.
 NOT_OURS = ("make ", "git clone", "cd ", "pip install", "python -m benchmarks.")
 
@@ -40,7 +42,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
         (page.name, text)
         for page in PAGES
         for found, text in BLOCK.findall(page.read_text(encoding="utf-8"))
-        if found == language and page.name != "extending.md"
+        if found == language and page.name not in WHOLE
     ]
 
 
@@ -265,6 +267,39 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
             path.write_text(rest, encoding="utf-8")
     assert ran == 10
     assert (tmp_path / "graded.csv").is_file()
+
+
+TUTORIAL = {  # the same sizes for all of its commands, by module
+    "demo_notes": ["notes=60", "annotated=20", "letters=2"],
+    "prepare": [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")],
+    "pretrain": [*SMALLER, "budget.steps=1"],
+    "finetune": FINETUNING,
+    "predict": ["runtime=eager"],
+    "report": [],
+}
+
+
+@pytest.mark.long
+def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    ran = []
+    for language, block in BLOCK.findall(text):
+        if language == "python":
+            (tmp_path / "example.py").write_text(block, encoding="utf-8")
+            path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+            result = command("example", cwd=tmp_path, PYTHONPATH=path)
+            assert len(result.stdout.splitlines()) == 5, result.stderr
+        for line in block.splitlines() if language == "bash" else []:
+            module, *settings = shlex.split(line)[2:]
+            name = module.rpartition(".")[2]
+            smaller = TUTORIAL[name] + (["task.documents=60"] if "task=deidentification" in settings else [])
+            quick = [word.replace("few_shot.examples=8,32", "few_shot.examples=2,4") for word in settings]
+            result = command(module, *quick, *smaller, cwd=tmp_path)
+            assert result.returncode == 0, f"{line}\n{result.stderr}"
+            ran.append(name)
+    assert set(ran) == set(TUTORIAL)
+    left = {path.name for path in tmp_path.iterdir()} - {"example.py", "__pycache__"}
+    assert left == {"demo", "runs", "corpus.html", "labelled", "found.csv", "letter.html", "hidden", "report"}
 
 
 def test_the_normalisers_do_what_the_docs_say() -> None:

@@ -4,6 +4,8 @@ Importing the package makes transformers' Auto classes open its checkpoints, and
 transformers looks for. Neither torch nor transformers is imported for that: the modules that register the models are
 imported right after those classes, or at once if those have been. Nor do our own commands import those classes, which
 takes seconds.
+
+`load`, `fine_tune` and `Model` are those of `bertinchamps.api`, which is imported when one of them is asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +16,12 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from bertinchamps.api import Model, fine_tune, load
+
+__all__ = ["Model", "fine_tune", "load"]
 
 
 class _AfterImport(MetaPathFinder, Loader):
@@ -53,3 +60,9 @@ for _module, _then in (
         import_module(_then).register()
     else:
         sys.meta_path.insert(0, _AfterImport(_module, _then))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("bertinchamps.api"), name)

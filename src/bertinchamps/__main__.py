@@ -11,6 +11,7 @@ from bertinchamps.registry import closest
 
 ABOUT = {
     "demo": "three minutes on a toy corpus: see what all of this does",
+    "demo_notes": "fictitious notes, annotated ones and letters → a folder to try everything on",
     "prepare": "documents → a tokenizer and tokens on disk",
     "pretrain": "documents → a French masked language model, within a budget",
     "finetune": "an encoder and examples → a model, its predictions and scores",

@@ -55,8 +55,8 @@ def _item(hint: Any) -> Any:
     return next(iter(items)) if is_list and len(items) == 1 and items <= set(PLAIN) else None
 
 
-def _described(hint: Any) -> str:
-    """An annotation in words."""
+def described(hint: Any) -> str:
+    """A plain annotation (a number, a text, null, a list of these) in words."""
     words = {
         bool: "true or false",
         int: "a whole number",
@@ -161,7 +161,7 @@ class Registry(Generic[T]):
         builder = self._builders[name]
         hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
         return [
-            f"{self.key}.{argument}={value}: must be {_described(hints[argument])}"
+            f"{self.key}.{argument}={value}: must be {described(hints[argument])}"
             for argument, value in arguments.items()
             if argument in hints and not _fits(value, hints[argument])
         ]

@@ -19,6 +19,7 @@ REMEDIES = {
     "finetune": "lower batch.micro_batch, which changes no result as long as batch.size stays, or batch.evaluation; "
     "or lower max_length",
     "predict": "lower batch",
+    "demo_notes": "lower notes",
     "report": "gather fewer runs: runs_dir=FOLDER",
 }
 

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bertinchamps.command_line.help import APPENDED
+from bertinchamps.command_line.keys import APPENDED
 from bertinchamps.command_line.kinds import misfits
 from bertinchamps.command_line.overrides import choices, first_choice, parse, values, written
 from bertinchamps.command_line.readable import LENGTH

@@ -34,6 +34,7 @@ from bertinchamps.schemas.shared import (
     TokenizerConfig,
 )
 from bertinchamps.schemas.using import (
+    DemoNotesConfig,
     ExportConfig,
     MergeConfig,
     PredictConfig,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, type] = {
     "merge": MergeConfig,
     "export": ExportConfig,
     "report": ReportConfig,
+    "demo_notes": DemoNotesConfig,
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "BudgetConfig",
     "CheckpointConfig",
     "CostConfig",
+    "DemoNotesConfig",
     "DistillationConfig",
     "EvaluationConfig",
     "ExportConfig",

@@ -95,6 +95,17 @@ class ExportConfig:
 
 
 @dataclass
+class DemoNotesConfig:
+    """Settings of `python -m bertinchamps.demo_notes`."""
+
+    folder: str = knob("demo", "a new folder for everything")
+    notes: int = knob(2000, "notes to pretrain on, about 0.5 kB each")
+    annotated: int = knob(200, "annotated notes: eight tenths in train, one in dev, one in test")
+    letters: int = knob(12, "letters with names, dates and numbers")
+    seed: int = knob(0, "another seed writes other notes of the same kind")
+
+
+@dataclass
 class ReportConfig:
     """Settings of `python -m bertinchamps.report`."""
 

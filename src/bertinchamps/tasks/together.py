@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import SharedBases
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.facts import read_facts
@@ -28,9 +29,10 @@ class Together:
         batch: windows or texts that go through a model at once.
         base: of all adapters: the encoder that they were trained on; None: where each remembers it.
         runtime: device and precision; None: those of `predict`'s defaults.
+        ner: a model that finds the entities of a text first, for those that read entities.
 
     Raises:
-        UserError: a model, or its base, cannot be read.
+        UserError: a model, or its base, cannot be read; or it reads entities, and nothing finds them.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Together:
         batch: int = 64,
         base: str | None = None,
         runtime: Runtime | None = None,
+        ner: str | None = None,
     ) -> None:
         shared = SharedBases()
         runtime = build_runtime(RuntimeConfig()) if runtime is None else runtime
@@ -46,8 +49,15 @@ class Together:
         for folder in folders.values():
             refuse_damaged(folder)
         self.facts = {name: read_facts(folder) for name, folder in folders.items()}
+        reading = {name for name, facts in self.facts.items() if kinds.build(facts.kind).reads_entities}
+        if reading and ner is None:
+            raise UserError(
+                f"{min(reading)}: relates entities; ner=MODEL names a model that finds them first"
+            )
         self.models = {
-            name: open_model(folder, self.facts[name], batch, runtime, base, shared)
+            name: open_model(
+                folder, self.facts[name], batch, runtime, base, shared, ner if name in reading else None
+            )
             for name, folder in folders.items()
         }
 
@@ -59,7 +69,13 @@ class Together:
         Args:
             texts: to label.
             pairs: the second text of each, for models of pairs.
+
+        Raises:
+            UserError: a model reads pairs and gets none, or the reverse.
         """
+        for name, facts in self.facts.items():
+            if facts.pairs != (pairs is not None):
+                raise UserError(f"{name}: reads {'pairs of texts' if facts.pairs else 'one text at a time'}")
         seconds = [None] * len(texts) if pairs is None else pairs
         given = [
             Input(str(number), text, f"text {number}", pair, fields=(("text", text),))
