@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 BENCHMARKS ?= runs/benchmarks
 
-.PHONY: demo test lint benchmarks clean
+.PHONY: demo test lint benchmarks docs clean
 
 demo: $(VENV)/ready
 	$(RUN) -m bertinchamps.demo
@@ -17,6 +17,11 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check --no-cache .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The site of docs/ in site/, which opens without a network; a warning is an error.
+docs: $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 
 # On a machine that does nothing else: hours. `make benchmarks BENCHMARKS=folder` says where results go.
 benchmarks: $(VENV)/ready
@@ -34,4 +39,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

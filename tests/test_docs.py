@@ -293,7 +293,7 @@ def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
             module, *settings = shlex.split(line)[2:]
             name = module.rpartition(".")[2]
             smaller = TUTORIAL[name] + (["task.documents=60"] if "task=deidentification" in settings else [])
-            quick = [word.replace("few_shot.examples=8,32", "few_shot.examples=2,4") for word in settings]
+            quick = [word.replace("few_shot.examples=8,32", "few_shot.examples=4") for word in settings]
             result = command(module, *quick, *smaller, cwd=tmp_path)
             assert result.returncode == 0, f"{line}\n{result.stderr}"
             ran.append(name)
