@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
-from bertinchamps.composing import config_dir
+from bertinchamps.composing import config_dir, folder_of_key
 from bertinchamps.schemas import COMMANDS
 
 # Groups outside the defaults list, which are appended with a plus, and their commands.
@@ -59,10 +59,11 @@ def _choices(command: str) -> Iterator[str]:
     used = {knob.name for knob in fields(cast(Any, COMMANDS[command]))}
     appended = {group for group, owner in APPENDED.items() if owner == command}
     used = (used - set(APPENDED)) | appended | RECIPES.get(command, set())
-    for folder in sorted(folder for folder in config_dir().iterdir() if folder.is_dir()):
-        if folder.name in used:
+    for key in sorted(used):
+        folder = config_dir() / folder_of_key(command, key)
+        if folder.is_dir():
             choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            name = f"+{folder.name}" if folder.name in APPENDED else folder.name
+            name = f"+{key}" if key in APPENDED else key
             yield from textwrap.wrap(choices, 90, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
 
 
@@ -84,21 +85,27 @@ def _open_groups(command: str) -> list[str]:
     schemas = [
         knob.name for knob in fields(cast(Any, COMMANDS[command])) if is_dataclass(knob.default_factory)
     ]
-    return [name for name in nodes if name not in schemas and (config_dir() / name).is_dir()]
+    return [
+        name
+        for name in nodes
+        if name not in schemas and (config_dir() / folder_of_key(command, name)).is_dir()
+    ]
 
 
 def _keys_of_choice(command: str, group: str, words: Sequence[str]) -> list[str]:
     """The keys of the group's choice in `words`, or in the command's own yaml."""
-    menu = sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
+    folder = folder_of_key(command, group)
+    menu = sorted(file.stem for file in (config_dir() / folder).glob("*.yaml"))
+    words = [word.replace(f"{folder}=", f"{group}=", 1) for word in words]
     given = [word.lstrip("+").partition("=")[2] for word in words if word.lstrip("+").startswith(f"{group}=")]
-    choice = given[-1] if given and given[-1] in menu else _default(command, group)
+    choice = given[-1] if given and given[-1] in menu else _default(command, folder)
     sign = "+" if group in APPENDED else ""
     if choice is None:
         return [
             f"Settings of {group}: those of a choice are shown by {sign}{group}=CHOICE --help, such as {menu[0]}"
         ]
     others = f"; of others with {sign}{group}=CHOICE --help" if len(menu) > 1 else ""
-    text = (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    text = (config_dir() / folder / f"{choice}.yaml").read_text(encoding="utf-8")
     keys = [*_keys_of_yaml(text, group)] or ["    none"]
     return [f"Settings of {sign}{group}={choice}{others}:", *keys]
 

@@ -39,6 +39,7 @@ from bertinchamps.schemas.using import (
     PredictConfig,
     ReportConfig,
     StudyConfig,
+    SuggestConfig,
     TuneConfig,
 )
 
@@ -47,6 +48,7 @@ COMMANDS: dict[str, type] = {
     "prepare": PrepareCommandConfig,
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
+    "suggest": SuggestConfig,
     "study": StudyConfig,
     "tune": TuneConfig,
     "merge": MergeConfig,
@@ -79,6 +81,7 @@ __all__ = [
     "RuntimeConfig",
     "SelectionConfig",
     "StudyConfig",
+    "SuggestConfig",
     "TokenizerConfig",
     "TuneConfig",
     "knob",

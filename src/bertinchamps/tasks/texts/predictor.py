@@ -168,6 +168,11 @@ class TextPredictor:
             cut["texts"] += short
         return self.predictions(self.logits(model, encoded))
 
+    def doubts(self, model: nn.Module, texts: Sequence[Input]) -> list[float]:
+        """How unsure the model is of each text, see `TargetType.doubts`."""
+        logits = self.logits(model, self.encoded([(given.text, given.pair) for given in texts]))
+        return self.target_type.doubts(logits, self.classes)
+
     def predictions(self, logits: np.ndarray[Any, Any]) -> list[Prediction]:
         """The predictions of logits [texts, C]."""
         targets = self.target_type.decoded(logits, self.classes)
