@@ -24,6 +24,7 @@ from bertinchamps.tasks.saved_model import SavedModel, open_model
 from bertinchamps.tasks.suggestion import Pool, methods
 from bertinchamps.tasks.tagging.flat import Flat
 from bertinchamps.tasks.tagging.nested import Nested
+from bertinchamps.tasks.texts.doubts import doubts
 from bertinchamps.tasks.texts.targets import MultiLabel, Regression, SingleLabel
 from bertinchamps.training.runtime import build_runtime
 from support import composed
@@ -79,10 +80,11 @@ def test_doubts_of_words() -> None:
 
 def test_doubts_of_classes() -> None:
     logits = np.array([[0.0, 0.0, 0.0], [50.0, 0.0, 0.0]], dtype=np.float32)
-    assert SingleLabel().doubts(logits, "abc") == pytest.approx([1, 0], abs=1e-4)
-    assert MultiLabel().doubts(logits, "abc") == pytest.approx([1, 2 / 3], abs=1e-4)
+    for kind, expected in ((SingleLabel(), [1, 0]), (MultiLabel(), [1, 2 / 3])):
+        found = doubts(kind.problem_type, kind.probabilities(logits, "abc"))
+        assert found == pytest.approx(expected, abs=1e-4)
     with pytest.raises(UserError, match="predicts a number, which has no probability: give method=diversity"):
-        Regression(0.0, 1.0).doubts(logits, "abc")
+        doubts(Regression.problem_type, [])
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ def config_dir() -> Path:
     )
 
 
-# By command, keys whose choices are in a folder of another name. For Hydra a folder's name is a choice of files in every
-# command, and `format` is a plain key of predict.
+# By command, keys whose choices are in a folder of another name. For Hydra a folder's name is a choice of files in
+# every command, and `format` is a plain key of predict.
 FOLDERS = {"export": {"format": "exporting"}}
 
 

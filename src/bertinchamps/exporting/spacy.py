@@ -64,8 +64,8 @@ class Spacy:
         """The model finds no entities and predicts no classes; a setting is wrong."""
         if source.facts is None or _component(source.facts) is None:
             return [
-                "format=spacy: the model finds no entities and predicts no classes of single texts; give one of task=ner "
-                "or task=classification"
+                "format=spacy: the model finds no entities and predicts no classes of single texts; give one of "
+                "task=ner or task=classification"
             ]
         if self._package_name is not None and not self._package_name.isidentifier():
             return [

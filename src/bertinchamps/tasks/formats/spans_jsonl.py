@@ -6,9 +6,9 @@
 
 The list is called `entities`, `spans`, `labels` or `label`; an entity is an object, or a list [start, end, label] as in
 doccano, which calls offsets `start_offset` and `end_offset` where a project has relations. Offsets count characters
-(code points), the end excluded. The `text` of an entity, where given, is compared with its offsets. Blanks and invisible
-characters at the edges of an entity are cut off. Lines that an annotation tool marked as rejected ("answer": "reject")
-are left out.
+(code points), the end excluded. The `text` of an entity, where given, is compared with its offsets. Blanks and
+invisible characters at the edges of an entity are cut off. Lines that an annotation tool marked as rejected ("answer":
+"reject") are left out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self, cast
@@ -12,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertinchamps.errors import UserError
 from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.multi_label import multi_label_scores
 from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k
@@ -74,13 +72,6 @@ class TargetType(Protocol):
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
     ) -> tuple[float, ...]:
         """The probability above which each class is predicted, chosen for these texts; none: it has no thresholds."""
-
-    def doubts(self, logits: Logits, classes: Sequence[str]) -> list[float]:
-        """How unsure the model is of each example, from 0 to 1.
-
-        Raises:
-            UserError: it has no probabilities.
-        """
 
     def decides_at(self, thresholds: Sequence[float]) -> TargetType:
         """This type of target with thresholds."""
@@ -147,11 +138,6 @@ class SingleLabel(_WithoutThresholds):
         """By softmax."""
         return _rounded(torch.from_numpy(logits).softmax(1).numpy(), classes)
 
-    def doubts(self, logits: Logits, classes: Sequence[str]) -> list[float]:
-        """The entropy of the classes, divided by the highest one that there can be."""
-        most = math.log(max(2, len(classes)))
-        return [sum(map(_surprise, shares.values())) / most for shares in self.probabilities(logits, classes)]
-
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Accuracy, macro F1, one row a class."""
         return class_scores(
@@ -209,14 +195,6 @@ class MultiLabel:
     def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
         """By sigmoid."""
         return _rounded(_sigmoid(logits), classes)
-
-    def doubts(self, logits: Logits, classes: Sequence[str]) -> list[float]:
-        """The mean entropy of the classes, each of which is predicted or not, in bits."""
-        return [
-            sum(_surprise(share) + _surprise(1 - share) for share in shares.values())
-            / (math.log(2) * max(1, len(shares)))
-            for shares in self.probabilities(logits, classes)
-        ]
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Micro and macro F1, one row a class."""
@@ -284,10 +262,6 @@ class Regression(_WithoutThresholds):
         """None."""
         return [{} for _ in logits]
 
-    def doubts(self, logits: Logits, classes: Sequence[str]) -> list[float]:
-        """None."""
-        raise UserError("the model predicts a number, which has no probability: give method=diversity")
-
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Correlations and errors."""
         return regression_scores(cast(Any, gold), cast(Any, predicted))
@@ -305,11 +279,6 @@ def _texts_with(targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
     """How many of the targets have each class, [C]."""
     counts = Counter(name for target in targets for name in cast(tuple[str, ...], target))
     return torch.tensor([counts[name] for name in classes])
-
-
-def _surprise(share: float) -> float:
-    """A share of an entropy, in nats."""
-    return -share * math.log(share) if share > 0 else 0.0
 
 
 def _sigmoid(logits: Logits) -> Logits:
