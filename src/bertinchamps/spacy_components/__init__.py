@@ -7,16 +7,13 @@
 spaCy finds the factories by entry points (`spacy_factories` in pyproject.toml) and imports this file whenever anybody
 makes a pipeline, so nothing here imports torch before a factory is called.
 
-Annotations are objects, not strings (no `from __future__ import annotations`): spaCy checks settings against them.
+Annotations are objects, not strings (no `from __future__ import annotations`): spaCy and EDS-NLP check settings against
+them, and evaluate that of the result, so that it names no class of a module that is imported later.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spacy.language import Language
-
-if TYPE_CHECKING:
-    from bertinchamps.spacy_components.classes import ClassPipe
-    from bertinchamps.spacy_components.entities import EntityPipe
 
 SPANS_KEY = "bertinchamps"
 OPENING = {"model": None, "base": None, "batch": 64, "device": "auto", "precision": "auto"}
@@ -45,7 +42,7 @@ def create_ner(
     alignment_mode: str,
     set_ents: bool,
     overwrite_ents: bool,
-) -> "EntityPipe":
+) -> Any:
     """Entities of a model of task=ner or the like.
 
     Args:
@@ -78,7 +75,7 @@ def create_textcat(
     batch: int,
     device: str,
     precision: str,
-) -> "ClassPipe":
+) -> Any:
     """Classes of whole texts, in `doc.cats`; arguments as those of `create_ner`."""
     from bertinchamps.spacy_components.classes import ClassPipe
 
