@@ -16,7 +16,14 @@ RECIPE = ["arch=tiny", "tokenizer.vocab_size=300", "runtime=eager", "runtime.com
 
 def test_a_simulation_ends_in_a_table(tmp_path: Path) -> None:
     brat_corpus(tmp_path / "brat")
-    task = ["task=ner", "task.train=brat/train", "task.test=brat/test", "max_length=48", *RECIPE]
+    task = [
+        "task=ner",
+        "task.train=brat/train",
+        "task.test=brat/test",
+        "max_length=48",
+        "selection.dev_share=0.3",
+        *RECIPE,
+    ]
     options = [
         "--model",
         "scratch",

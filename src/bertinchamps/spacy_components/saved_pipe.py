@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import srsly
 from spacy.pipeline.pipe import Pipe
 from spacy.tokens import Doc
 from spacy.util import minibatch
+from transformers.utils import logging
 
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import RuntimeConfig
@@ -26,6 +28,18 @@ FORKED = (
     "works in the process that made the pipeline alone: each of several would need a model of its own, and PyTorch's "
     "threads do not survive in a forked process; leave n_process at 1 and raise batch_size instead"
 )
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without the bars of transformers, in a program that others wrote."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class SavedPipe(Pipe):
@@ -123,7 +137,8 @@ class SavedPipe(Pipe):
             refuse_damaged(self.folder)
             batch, base = self._settings["batch"], self._settings["base"]
             runtime = resolved(self._runtime_config)
-            self._saved = open_model(self.folder, self.facts, batch, runtime, base)
+            with _without_bars():
+                self._saved = open_model(self.folder, self.facts, batch, runtime, base)
         return self._saved
 
     def __call__(self, doc: Doc) -> Doc:

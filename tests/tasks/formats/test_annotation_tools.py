@@ -248,7 +248,9 @@ def test_layers_of_xmi_give_the_labels(tmp_path: Path) -> None:
 
 
 def test_cassis_opens_what_is_written_for_inception(tmp_path: Path) -> None:
-    cassis = pytest.importorskip("cassis", reason="dkpro-cassis, a reader of XMI, is not installed")
+    cassis = pytest.importorskip(
+        "cassis", reason="dkpro-cassis, a reader of XMI, is not installed (extra peers)"
+    )
     xmi_writing.write_document(tmp_path, NESTED._replace(name="a"))
     with (tmp_path / "TypeSystem.xml").open("rb") as types, (tmp_path / "a.xmi").open("rb") as file:
         cas = cassis.load_cas_from_xmi(file, cassis.load_typesystem(types))
@@ -260,6 +262,8 @@ def test_cassis_opens_what_is_written_for_inception(tmp_path: Path) -> None:
     ]
     tokens = cas.select("de.tudarmstadt.ukp.dkpro.core.api.segmentation.type.Token")
     assert [token.get_covered_text() for token in tokens][:4] == ["Le", "💊", "kyste", "du"]
+    cas.to_xmi(tmp_path / "again.xmi")
+    assert read(tmp_path / "again.xmi") == [NESTED._replace(name="again")]
 
 
 @pytest.mark.parametrize("name", ["notes.json", "notes.jsonl", "notes.xmi"])

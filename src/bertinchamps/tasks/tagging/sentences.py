@@ -29,7 +29,9 @@ def _french() -> Callable[[str], Any]:
 
     french = spacy.blank("fr")
     french.max_length = 10**9  # the limit protects parsers, and this pipeline has none
-    sentencizer = Sentencizer()  # not by its name: EDS-NLP, once imported, keeps spaCy from registering its own
+    sentencizer = (
+        Sentencizer()
+    )  # not by its name: EDS-NLP, once imported, keeps spaCy from registering its own
     return lambda text: sentencizer(french.make_doc(text))
 
 
