@@ -12,32 +12,13 @@ from support import command
 from tiny_corpora import brat_corpus
 
 RECIPE = ["arch=tiny", "tokenizer.vocab_size=300", "runtime=eager", "runtime.compile=off", "budget.epochs=1"]
+RECIPE += ["selection.dev_share=0.3"]  # of four documents
 
 
 def test_a_simulation_ends_in_a_table(tmp_path: Path) -> None:
     brat_corpus(tmp_path / "brat")
-    task = [
-        "task=ner",
-        "task.train=brat/train",
-        "task.test=brat/test",
-        "max_length=48",
-        "selection.dev_share=0.3",
-        *RECIPE,
-    ]
-    options = [
-        "--model",
-        "scratch",
-        "--methods",
-        "both",
-        "--seeds",
-        "0",
-        "--start",
-        "4",
-        "--step",
-        "3",
-        "--rounds",
-        "1",
-    ]
+    task = ["task=ner", "task.train=brat/train", "task.test=brat/test", "max_length=48", *RECIPE]
+    options = ["--model=scratch", "--methods=both", "--seeds=0", "--start=4", "--step=3", "--rounds=1"]
     done = command("benchmarks.suggesting", *options, *task, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "suggesting.json").read_text(encoding="utf-8"))
