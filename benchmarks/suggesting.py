@@ -1,10 +1,10 @@
 """python -m benchmarks.suggesting: F1 on test after k annotated documents, chosen by each method of `suggest`.
 
-Annotators are simulated with a corpus that is annotated. Of its training documents, --start are drawn at random, the
-same for all methods of a seed, and annotated: their entities become visible. A model is fine-tuned on them and scored
-on test once. It chooses the next --step documents among the others (method=random draws them), which are annotated in
-turn, and so on, --rounds times. Each model is trained anew from --model; its dev is carved from what is annotated, as a
-small project would do.
+Annotators are simulated with a corpus that is annotated. Of its training documents, --start are drawn at random and
+annotated: their entities become visible. A model is fine-tuned on them; both are the same for all methods of a seed.
+The model chooses the next --step documents among the others (method=random draws them), which are annotated in turn,
+and so on, --rounds times. Each model is trained anew from --model, and scored on test once; its dev is carved from what
+is annotated, as a small project would do.
 
 Documents are not equally long, so the table has the words that were annotated as well: a method that chooses long
 documents costs more hours for as many documents. F1 is that of nested exact (docs/metrics.md).
@@ -19,7 +19,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,53 +88,70 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "rows": rows,
     }
     for turn, seed in enumerate(arguments.seeds):
+        simulation = Simulation(pool, arguments, recipe, seed, folder)
+        first = simulation.trained(simulation.start, folder / "first")
         for method in running.rotated(arguments.methods, turn):
-            for row in simulated(method, seed, pool, recipe, arguments, folder / "work"):
+            for row in simulation.rounds(method, first):
                 rows.append({"method": method, "seed": seed, **row})
                 results.write(result, arguments.output)
     return result
 
 
-def simulated(
-    method: str,
-    seed: int,
-    pool: Sequence[AnnotatedText],
-    recipe: Sequence[str],
-    arguments: argparse.Namespace,
-    folder: Path,
-) -> list[dict[str, Any]]:
-    """Documents, words and F1 after each round."""
-    documents = {str(number): document._replace(name=str(number)) for number, document in enumerate(pool)}
-    annotated = random.Random(seed).sample(sorted(documents), arguments.start)
-    rows: list[dict[str, Any]] = []
-    for number in range(arguments.rounds + 1):
+class Simulation:
+    """Annotators of one seed.
+
+    Args:
+        pool: annotated documents, whose entities are seen once they are chosen.
+        arguments: of the command line.
+        recipe: settings of bertinchamps.finetune beside those of the task.
+        seed: of the documents to start with, of the trainings and of the choices.
+        folder: with the brat folder `test`.
+    """
+
+    def __init__(
+        self,
+        pool: Sequence[AnnotatedText],
+        arguments: argparse.Namespace,
+        recipe: Sequence[str],
+        seed: int,
+        folder: Path,
+    ) -> None:
+        self._documents = {str(number): each._replace(name=str(number)) for number, each in enumerate(pool)}
+        self._arguments, self._recipe, self._seed, self._folder = arguments, recipe, seed, folder
+        self.start = random.Random(seed).sample(sorted(self._documents), arguments.start)
+
+    def rounds(self, method: str, first: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Documents, words and F1 before the first choice, which is that of all methods, and after each."""
+        annotated, model = list(self.start), self._folder / "first"
+        yield first
+        for number in range(self._arguments.rounds):
+            annotated += self._chosen(method, model)
+            model = self._folder / f"round-{number}"
+            row = self.trained(annotated, model)
+            tell(f"{method}, seed {self._seed}, {len(annotated)} documents: F1 {100 * row['f1']:.1f}")
+            yield row
+
+    def trained(self, annotated: Sequence[str], folder: Path) -> dict[str, Any]:
+        """Fine-tune on some documents, in FOLDER/run beside FOLDER/train and FOLDER/left, and score test."""
         shutil.rmtree(folder, ignore_errors=True)
-        write_brat(folder / "train", [documents[name] for name in annotated])
-        left = [document for name, document in documents.items() if name not in annotated]
+        write_brat(folder / "train", [self._documents[name] for name in annotated])
+        left = [document for name, document in self._documents.items() if name not in annotated]
         write_brat(folder / "left", left, annotated=False)
-        where = [
-            "task=ner",
-            setting("task.train", folder / "train"),
-            setting("task.test", folder.parent / "test"),
-        ]
-        run = setting("run_dir", folder / "run")
-        ran("finetune", *where, setting("model", arguments.model), f"seed={seed}", run, *recipe)
+        where = [setting("task.train", folder / "train"), setting("task.test", self._folder / "test")]
+        where += [setting("model", self._arguments.model), setting("run_dir", folder / "run")]
+        ran("finetune", "task=ner", *where, f"seed={self._seed}", *self._recipe)
         scores = json.loads((folder / "run" / "results.json").read_text(encoding="utf-8"))["scores"]
-        words = sum(len(documents[name].text.split()) for name in annotated)
-        rows.append({"documents": len(annotated), "words": words, "f1": scores["test"]["nested_exact"]["f1"]})
-        tell(f"{method}, seed {seed}, {len(annotated)} documents: F1 {100 * rows[-1]['f1']:.1f}")
-        if number < arguments.rounds:
-            annotated += chosen(method, seed, arguments.step, folder)
-    return rows
+        words = sum(len(self._documents[name].text.split()) for name in annotated)
+        return {"documents": len(annotated), "words": words, "f1": scores["test"]["nested_exact"]["f1"]}
 
-
-def chosen(method: str, seed: int, count: int, folder: Path) -> list[str]:
-    """The names of the next documents, by the model of this round."""
-    words = [setting("model", folder / "run"), setting("input", folder / "left"), f"count={count}"]
-    words += [setting("annotated", folder / "train"), setting("ranking", folder / "next.jsonl")]
-    ran("suggest", *words, f"method={method}", f"seed={seed}")
-    lines = (folder / "next.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["id"] for line in lines]
+    def _chosen(self, method: str, folder: Path) -> list[str]:
+        """The names of the next documents, by a model that `trained` made."""
+        ranking = folder / "next.jsonl"
+        ranking.unlink(missing_ok=True)
+        words = [setting("model", folder / "run"), setting("input", folder / "left")]
+        words += [setting("annotated", folder / "train"), setting("ranking", ranking)]
+        ran("suggest", *words, f"count={self._arguments.step}", f"method={method}", f"seed={self._seed}")
+        return [json.loads(line)["id"] for line in ranking.read_text(encoding="utf-8").splitlines()]
 
 
 def write_brat(folder: Path, documents: Sequence[AnnotatedText], annotated: bool = True) -> None:
