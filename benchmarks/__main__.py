@@ -30,7 +30,10 @@ BENCHMARKS = {
     "prediction": "seconds from new text to entities",
 }
 # Not among `all`: it needs a pretrained model, a corpus, and the packages of the extra `peers`.
-BY_HAND = {"peers": "F1 and minutes of recognising entities, beside EDS-NLP and spaCy"}
+BY_HAND = {
+    "peers": "F1 and minutes of recognising entities, beside EDS-NLP and spaCy",
+    "suggesting": "F1 after k annotated documents, chosen by each method of bertinchamps.suggest",
+}
 LINES_OF_A_FAILURE = 5
 
 

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT / "src")]
 
 from bertinchamps.__main__ import ABOUT  # noqa: E402
 from bertinchamps.command_line import keys  # noqa: E402
+from bertinchamps.composing import folder_of_key  # noqa: E402
 from bertinchamps.schemas import COMMANDS  # noqa: E402
 
 ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -101,7 +102,7 @@ def _command(name: str) -> str:
         lines += ["## Choices", "", "A file of `configs/`, as `GROUP=CHOICE`.", ""]
         lines += ["| group | choices | default |", "| --- | --- | --- |"]
         for group in groups:
-            menu = ", ".join(f"`{choice}`" for choice in keys.choices_of(group))
+            menu = ", ".join(f"`{choice}`" for choice in keys.choices_of(name, group))
             default = keys.default_of(name, group)
             lines.append(
                 f"| [`{keys.typed(group)}`](choices/{group}.md) | {menu} | {f'`{default}`' if default else ''} |"
@@ -140,10 +141,12 @@ def _cell(text: str) -> str:
 
 def _group(group: str) -> str:
     """The page of a group: each file, its comment as text and its settings as they are."""
-    owners = ", ".join(f"[{name}](../{name}.md)" for name in COMMANDS if group in keys.groups_of(name))
-    lines = [f"# {keys.typed(group)}=", "", f"Choices of `configs/{group}/`, for {owners}.", ""]
-    for choice in keys.choices_of(group):
-        about, settings = _parted(keys.text_of(group, choice))
+    commands = [name for name in COMMANDS if group in keys.groups_of(name)]
+    owners = ", ".join(f"[{name}](../{name}.md)" for name in commands)
+    folder = folder_of_key(commands[0], group)
+    lines = [f"# {keys.typed(group)}=", "", f"Choices of `configs/{folder}/`, for {owners}.", ""]
+    for choice in keys.choices_of(commands[0], group):
+        about, settings = _parted(keys.text_of(commands[0], group, choice))
         lines += [f"## {choice}", "", f"`{keys.typed(group)}={choice}`", ""]
         lines += [
             *(

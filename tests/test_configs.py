@@ -18,7 +18,8 @@ SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
-    if file.parent.name not in ("adapter", "cluster", "data", "deidentify", "loss", "recipe", "task")
+    if file.parent.name
+    not in ("adapter", "cluster", "data", "deidentify", "exporting", "loss", "recipe", "task")
 )
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bertinchamps.tasks.formats import doccano, label_studio, prodigy, spans_jsonl, xmi_writing
 from letters import templates
 from support import QUICK, ROOT, command
-from tiny_corpora import brat_corpus, linked_cases, medical_texts, opinions, related_corpus
+from tiny_corpora import brat_corpus, documents, linked_cases, medical_texts, opinions, related_corpus
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -151,6 +152,16 @@ def annotated_files(folder: Path, runs: Path) -> None:
     shutil.copytree(runs / "runs" / "tagger", folder / "runs" / "tagger")
 
 
+def exports_of_tools(folder: Path) -> None:
+    """What annotation tools export."""
+    items = [spans_jsonl.as_item(document) for document in documents(12)]
+    label_studio.write(folder / "export.json", items)
+    doccano.write(folder / "doccano.jsonl", items)
+    prodigy.write(folder / "prodigy.jsonl", items)
+    for document in documents(12):
+        xmi_writing.write_document(folder / "inception", document)
+
+
 @pytest.fixture(scope="module")
 def linker(runs: Path) -> Path:
     """A model of relations."""
@@ -192,7 +203,9 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         request.getfixturevalue("linker")
     if module.endswith(("study", "tune")):
         write_plans(tmp_path)
-    if module.endswith(("finetune", "predict", "study", "tune", "report")):
+    if module.endswith("finetune"):
+        exports_of_tools(tmp_path)
+    if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
@@ -205,8 +218,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []
         smaller += ["task.documents=60"] if "task=deidentification" in line else []
-    elif module.endswith(("predict", "study", "tune", "merge", "report")):
-        smaller = ["runtime=eager"] if module.endswith("predict") else []
+    elif module.endswith(("predict", "suggest", "study", "tune", "merge", "export", "report")):
+        smaller = ["runtime=eager"] if module.endswith(("predict", "suggest")) else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
         smaller = [
@@ -236,6 +249,11 @@ def test_every_python_example_runs(
     if "runs/lora" in code:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
         shutil.copytree(runs / "runs" / "tagger", tmp_path / "tagger")
+    if "bertinchamps_ner" in code:  # which spaCy finds where this very source is installed
+        shutil.copytree(runs / "runs" / "tagger", tmp_path / "tagger")
+        code = f"import bertinchamps.spacy_components\n{code}"
+    if "import edsnlp" in code:
+        pytest.importorskip("edsnlp", reason="EDS-NLP is not installed (extra peers)")
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
     result = command("example", cwd=tmp_path, PYTHONPATH=path)

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bertinchamps.predict import predict as predict_texts
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks import inputs
 from bertinchamps.tasks.facts import read_facts
-from bertinchamps.tasks.formats import brat, spans_jsonl
+from bertinchamps.tasks.formats import annotated_files, brat, spans_jsonl
 from bertinchamps.tasks.saved_model import SavedModel, open_model
 from bertinchamps.tasks.tagging import predictor
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
@@ -58,6 +59,27 @@ def test_a_folder_becomes_brat_with_the_entities_of_the_evaluation(
     found = brat.read_folder(tmp_path / "labelled")
     assert found == brat.read_folder(tagger / "predictions" / "test" / "brat")
     assert any(document.entities for document in found)
+
+
+@pytest.mark.parametrize(
+    ("form", "output"),
+    [("label_studio", "tasks.json"), ("doccano", "out.jsonl"), ("prodigy", "out.jsonl"), ("xmi", "out")],
+)
+def test_annotation_tools_get_what_the_evaluation_found(
+    form: str, output: str, predict: Callable[..., Any], tagger: Path, tmp_path: Path
+) -> None:
+    named = [] if form == "label_studio" else [f"format={form}"]  # by the name of the output
+    predict(f"input={tagger.parent / 'corpus/test'}", f"output={output}", *named)
+    gold = brat.read_folder(tagger / "predictions" / "test" / "brat")
+    file = tmp_path / output
+    if form == "label_studio":  # an annotator accepts what the model predicted
+        (version,) = {task["predictions"][0]["model_version"] for task in json.loads(file.read_text("utf-8"))}
+        assert version == "ner_corpus_train"
+        file.write_text(file.read_text("utf-8").replace('"predictions"', '"annotations"'), encoding="utf-8")
+    found = annotated_files.read(file, form, Counter())
+    assert [(each.name, each.text, each.entities) for each in found] == [
+        (each.name, each.text, each.entities) for each in gold
+    ]
 
 
 @pytest.mark.parametrize("portion", [1, 4, 8192])

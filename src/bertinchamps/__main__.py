@@ -16,6 +16,7 @@ ABOUT = {
     "pretrain": "documents → a French masked language model, within a budget",
     "finetune": "an encoder and examples → a model, its predictions and scores",
     "predict": "new text → entities or classes",
+    "suggest": "a model and texts → which to annotate next",
     "study": "a grid of fine-tunings → tables and figures",
     "tune": "settings of fine-tuning, searched on dev",
     "merge": "an adapter and its base → one whole model",

@@ -33,6 +33,11 @@ def config_dir() -> Path:
     )
 
 
+# By command, keys whose choices are in a folder of another name. For Hydra a folder's name is a choice of files in
+# every command, and `format` is a plain key of predict.
+FOLDERS = {"export": {"format": "exporting"}}
+
+
 @cache
 def store_schemas() -> None:
     """Let Hydra check every command's yaml against its schema, from the first call on."""
@@ -53,7 +58,24 @@ def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -
     """
     store_schemas()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return hydra.compose(command, overrides=list(words), return_hydra_config=with_hydra)
+        overrides = in_folders(command, words)
+        return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+
+
+def folder_of_key(command: str, key: str) -> str:
+    """The folder of configs/ with the choices of a key."""
+    return FOLDERS.get(command, {}).get(key, key)
+
+
+def key_of_folder(command: str, folder: str) -> str:
+    """The key whose choices are in a folder of configs/."""
+    return next((key for key, name in FOLDERS.get(command, {}).items() if name == folder), folder)
+
+
+def in_folders(command: str, words: Sequence[str]) -> list[str]:
+    """Words of the command line that choose a file, with the folder that Hydra looks into instead of the key."""
+    parts = [word.partition("=") for word in words]
+    return [f"{folder_of_key(command, key)}{equals}{value}" for key, equals, value in parts]
 
 
 def configuration(command: str, words: Sequence[str] = ()) -> Any:

@@ -148,6 +148,16 @@ def test_json_has_no_columns_that_stand_twice_and_brat_no_ids() -> None:
         check(row(("id", "P-1")))
 
 
+def test_xml_has_no_control_characters_and_doccano_a_key_of_its_own() -> None:
+    check_of("ner", "xmi")(row(("id", "1")))
+    with pytest.raises(UserError, match=r"a\.csv: line 2: a control character, which XML cannot hold"):
+        check_of("ner", "xmi")(row(("id", "2"))._replace(text=f"{SECRET}\x0c"))
+    for form in ("label_studio", "prodigy"):
+        check_of("ner", form)(row(("id", "1"), ("label", "a")))
+    with pytest.raises(UserError, match="a column is called 'label', which is also a column of the output"):
+        check_of("ner", "doccano")(row(("id", "1"), ("label", SECRET)))
+
+
 def test_half_a_surrogate_pair_of_a_field_is_spelt_again() -> None:
     from bertinchamps.textfiles import json_lines
 

@@ -19,6 +19,7 @@ from bertinchamps.command_line.keys import (
     text_of,
     typed,
 )
+from bertinchamps.composing import folder_of_key
 from bertinchamps.schemas import COMMANDS
 
 WIDTH = 34  # of the column of keys
@@ -58,7 +59,7 @@ def help_text(command: str, words: Sequence[str] = ()) -> str:
 def _choices(command: str) -> Iterator[str]:
     """A line for each group of the command, with its choices."""
     for group in groups_of(command):
-        choices = ", ".join(choices_of(group))
+        choices = ", ".join(choices_of(command, group))
         yield from textwrap.wrap(
             choices, 90, initial_indent=f"  {typed(group):<12} ", subsequent_indent=" " * 15
         )
@@ -75,7 +76,8 @@ def _line(key: Key) -> str:
 
 def _keys_of_choice(command: str, group: str, words: Sequence[str]) -> list[str]:
     """The keys of the group's choice in `words`, or in the command's own yaml."""
-    menu = choices_of(group)
+    menu, folder = choices_of(command, group), folder_of_key(command, group)
+    words = [word.replace(f"{folder}=", f"{group}=", 1) for word in words]
     given = [word.lstrip("+").partition("=")[2] for word in words if word.lstrip("+").startswith(f"{group}=")]
     choice = given[-1] if given and given[-1] in menu else default_of(command, group)
     sign = typed(group)
@@ -84,7 +86,7 @@ def _keys_of_choice(command: str, group: str, words: Sequence[str]) -> list[str]
             f"Settings of {group}: those of a choice are shown by {sign}=CHOICE --help, such as {menu[0]}"
         ]
     others = f"; of others with {sign}=CHOICE --help" if len(menu) > 1 else ""
-    keys = [_line(key) for key in keys_of_yaml(text_of(group, choice), group)] or ["    none"]
+    keys = [_line(key) for key in keys_of_yaml(text_of(command, group, choice), group)] or ["    none"]
     return [f"Settings of {sign}={choice}{others}:", *keys]
 
 

@@ -11,9 +11,10 @@ import re
 import typing
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from bertinchamps.composing import config_dir
+from bertinchamps.composing import config_dir, folder_of_key
 from bertinchamps.registry import described
 from bertinchamps.schemas import COMMANDS, Node
 
@@ -70,7 +71,7 @@ def groups_of(command: str) -> list[str]:
     used = {knob.name for knob in fields(cast(Any, COMMANDS[command]))}
     appended = {group for group, owner in APPENDED.items() if owner == command}
     used = (used - set(APPENDED)) | appended | RECIPES.get(command, set())
-    return sorted(folder.name for folder in config_dir().iterdir() if folder.is_dir() and folder.name in used)
+    return sorted(group for group in used if _folder(command, group).is_dir())
 
 
 def open_groups(command: str) -> list[str]:
@@ -79,7 +80,7 @@ def open_groups(command: str) -> list[str]:
     schemas = [
         knob.name for knob in fields(cast(Any, COMMANDS[command])) if is_dataclass(knob.default_factory)
     ]
-    return [name for name in nodes if name not in schemas and (config_dir() / name).is_dir()]
+    return [name for name in nodes if name not in schemas and _folder(command, name).is_dir()]
 
 
 def typed(group: str) -> str:
@@ -87,20 +88,24 @@ def typed(group: str) -> str:
     return f"+{group}" if group in APPENDED else group
 
 
-def choices_of(group: str) -> list[str]:
+def choices_of(command: str, group: str) -> list[str]:
     """The choices of a group, sorted."""
-    return sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
+    return sorted(file.stem for file in _folder(command, group).glob("*.yaml"))
 
 
-def text_of(group: str, choice: str) -> str:
+def text_of(command: str, group: str, choice: str) -> str:
     """The yaml file of a choice."""
-    return (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    return (_folder(command, group) / f"{choice}.yaml").read_text(encoding="utf-8")
+
+
+def _folder(command: str, group: str) -> Path:
+    return config_dir() / folder_of_key(command, group)
 
 
 def default_of(command: str, group: str) -> str | None:
     """The choice of the command's own yaml; None where the user must choose."""
     text = (config_dir() / f"{command}.yaml").read_text(encoding="utf-8")
-    found = re.search(rf"^  - {group}: (\w+)", text, re.MULTILINE)
+    found = re.search(rf"^  - {folder_of_key(command, group)}: ([\w-]+)", text, re.MULTILINE)
     return found[1] if found else None
 
 

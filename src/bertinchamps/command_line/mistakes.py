@@ -22,7 +22,7 @@ from bertinchamps.command_line.keys import APPENDED
 from bertinchamps.command_line.kinds import misfits
 from bertinchamps.command_line.overrides import choices, first_choice, parse, values, written
 from bertinchamps.command_line.readable import LENGTH
-from bertinchamps.composing import compose, config_dir, load
+from bertinchamps.composing import compose, config_dir, key_of_folder, load
 from bertinchamps.errors import UserError
 from bertinchamps.registry import closest
 from bertinchamps.schemas import COMMANDS
@@ -165,7 +165,8 @@ def _group_problems(command: str, folders: list[Path], override: Override) -> li
         if name not in menu:
             if group == "budget":
                 return [f"{choice}: {NO_LENGTH}"]
-            return [f"{choice}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"]
+            typed = f"{key_of_folder(command, group)}={name}"
+            return [f"{typed}: no such choice{closest(name, menu)} (one of: {', '.join(menu)})"]
     return []
 
 

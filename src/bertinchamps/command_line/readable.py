@@ -7,7 +7,7 @@ import re
 
 from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
 
-from bertinchamps.composing import config_dir
+from bertinchamps.composing import config_dir, in_folders
 
 LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")  # of a budget
 # A value is split here: quoted strings, and the marks that end an unquoted string in Hydra's grammar.
@@ -18,7 +18,7 @@ def readable(words: list[str], command: str) -> list[str]:
     """The command line of a command in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
     quoted = [part for word in words for part in _with_budget(_quoted(word), command)]
     settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
-    return [word for word in quoted if word not in settings] + settings
+    return [word for word in quoted if word not in settings] + in_folders(command, settings)
 
 
 def _with_budget(word: str, command: str) -> list[str]:

@@ -63,6 +63,7 @@ JOBS = {
     "prepare": Command("bertinchamps.prepare:prepare", "bertinchamps.checks.preparation:problems"),
     "finetune": Command("bertinchamps.finetune:score", "bertinchamps.checks.finetuning:problems", True),
     "predict": Command("bertinchamps.predict:predict", "bertinchamps.checks.prediction:problems"),
+    "suggest": Command("bertinchamps.suggest:suggest", "bertinchamps.checks.suggesting:problems"),
     "study": Command("bertinchamps.study:study", "bertinchamps.checks.studying:problems"),
     "tune": Command("bertinchamps.tune:tune", "bertinchamps.checks.tuning:problems"),
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),

@@ -40,6 +40,7 @@ from bertinchamps.schemas.using import (
     PredictConfig,
     ReportConfig,
     StudyConfig,
+    SuggestConfig,
     TuneConfig,
 )
 
@@ -48,6 +49,7 @@ COMMANDS: dict[str, type] = {
     "prepare": PrepareCommandConfig,
     "finetune": FinetuneConfig,
     "predict": PredictConfig,
+    "suggest": SuggestConfig,
     "study": StudyConfig,
     "tune": TuneConfig,
     "merge": MergeConfig,
@@ -82,6 +84,7 @@ __all__ = [
     "RuntimeConfig",
     "SelectionConfig",
     "StudyConfig",
+    "SuggestConfig",
     "TokenizerConfig",
     "TuneConfig",
     "knob",

@@ -25,7 +25,8 @@ class PredictConfig:
     )
     format: str = knob(
         "auto",
-        "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll, html or txt, for relations brat",
+        "auto (by output's name), jsonl, csv or tsv; for entities also brat, conll, html, txt, label_studio, doccano, "
+        "prodigy or xmi, for relations brat",
     )
     text_field: str = knob("text", "the key or column that holds the text, in files that have several")
     id_field: str | None = knob(
@@ -38,6 +39,39 @@ class PredictConfig:
     )
     deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
     batch: int = knob(64, "examples scored at once")
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    runs_dir: str = knob("runs", "where model=last looks")
+
+
+@dataclass
+class SuggestConfig:
+    """Settings of `python -m bertinchamps.suggest`."""
+
+    model: str = knob(
+        "last", "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/"
+    )
+    input: str = knob("???", "the texts to choose from: a folder of .txt, or a .csv, .tsv or .jsonl")
+    count: int = knob(50, "texts to annotate next")
+    method: str = knob(
+        "both", "uncertainty of the model, diversity of the texts, both, or random, for comparison"
+    )
+    annotated: str | None = knob(
+        None, "texts that are annotated already, as input: they and what is near them are not chosen again"
+    )
+    ranking: str = knob("suggested.jsonl", "a new .jsonl or .csv: the ids of the chosen texts, best first")
+    output: str | None = knob(
+        None, "the chosen texts with what the model predicts, for annotators to correct; null: none"
+    )
+    format: str = knob(
+        "auto", "of output, as for predict: auto, brat, label_studio, doccano, prodigy, xmi, …"
+    )
+    text_field: str = knob("text", "the key or column that holds the text, in files that have several")
+    id_field: str | None = knob(
+        None, "the key or column that holds each text's id; null: `id` where there is one"
+    )
+    base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    batch: int = knob(64, "examples scored at once")
+    seed: int = knob(0, "of method=random, and of the choice between texts that are equally good")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     runs_dir: str = knob("runs", "where model=last looks")
 

@@ -21,11 +21,15 @@ SUFFIXES = {
     "tsv": ".tsv",
     "conll": ".conll",
     "html": ".html",
+    "label_studio": ".json",
+    "doccano": ".jsonl",
+    "prodigy": ".jsonl",
     "brat": "",
     "txt": "",
-}
-FORMATS = ("brat", "txt", *list(SUFFIXES)[:-2])
-FOLDERS = ("brat", "txt")  # formats of a file for each text
+    "xmi": "",
+}  # of formats with one suffix, the first one of a kind is meant by the name of the output
+FOLDERS = ("brat", "txt", "xmi")  # formats of a file for each text
+FORMATS = (*FOLDERS, *(form for form in SUFFIXES if form not in FOLDERS))
 WHAT = (
     "classes, which are written as JSON lines or a table",
     "what such a file cannot hold",

@@ -17,7 +17,18 @@ from typing import Any, TextIO, cast
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.facts import TaskFacts
-from bertinchamps.tasks.formats import brat, brat_relations, conll, displacy, relations_jsonl, tables
+from bertinchamps.tasks.formats import (
+    brat,
+    brat_relations,
+    conll,
+    displacy,
+    doccano,
+    label_studio,
+    prodigy,
+    relations_jsonl,
+    tables,
+    xmi_writing,
+)
 from bertinchamps.tasks.inputs import Input, Inputs, unique
 from bertinchamps.tasks.kinds import Kind
 from bertinchamps.tasks.outputs import FOLDERS
@@ -26,6 +37,9 @@ from bertinchamps.textfiles import json_lines
 
 LISTS = ("entities", relations_jsonl.RELATIONS)  # what predictions replace in the user's objects
 ROWS = ("jsonl", "csv", "tsv")  # formats that keep the user's other fields
+# What annotation tools import: path, objects of JSON lines, model → the file; they keep the other fields, too.
+TOOLS = {"label_studio": label_studio.write, "doccano": doccano.write, "prodigy": prodigy.write}
+OWN_KEYS = {"doccano": {doccano.LABEL}}  # of a tool's file beside those of JSON lines
 
 
 def write(
@@ -48,6 +62,10 @@ def write(
         inputs: where the texts are from.
         columns: all columns of the texts' rows.
     """
+    if form in TOOLS:
+        objects = (kind.as_object(facts, given, prediction, inputs) for given, prediction in labelled)
+        TOOLS[form](cast(Path, place), objects, facts.title)
+        return
     if form not in ROWS:
         _write_documents(cast(Path, place), form, (document for _, document in labelled))
         return
@@ -72,6 +90,9 @@ def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText])
         conll.write(place, tagged(documents))
     elif form == "html":
         displacy.write_page(place, documents, place.name.split(".")[0])
+    elif form == "xmi":
+        for document in documents:
+            xmi_writing.write_document(place, document)
     else:
         for document in documents:
             brat_relations.write_document(place, document, annotated=form != "txt")
@@ -103,15 +124,16 @@ def checker(kind: Kind, facts: TaskFacts, form: str, inputs: Inputs) -> Callable
         inputs: the texts.
     """
     if form in FOLDERS:
-        return _brat_checker()
-    if form not in ROWS:
+        return _folder_checker(form)
+    if form not in (*ROWS, *TOOLS):
         return lambda given: None
-    taken = kind.output_keys(inputs) if form == "jsonl" else set(kind.columns(facts))
+    in_json = form not in ROWS or form == "jsonl"
+    taken = kind.output_keys(inputs) | OWN_KEYS.get(form, set()) if in_json else set(kind.columns(facts))
     dropped = None if kind.keeps_text else inputs.text_column
 
     def check(given: Input) -> None:
         _refuse_taken(given, taken)
-        if form == "jsonl":
+        if in_json:
             _refuse_twins(given)
         else:
             _refuse_cells(given, form, dropped)
@@ -148,14 +170,18 @@ def _refuse_cells(given: Input, form: str, dropped: str | None) -> None:
             )
 
 
-def _brat_checker() -> Callable[[Input], None]:
+def _folder_checker(form: str) -> Callable[[Input], None]:
     is_new = unique(())
 
     def check(given: Input) -> None:
         if not is_new(brat.file_name(given.name)):
             raise UserError(
-                f"{given.place}: its id is also that of an earlier text, and brat files are named by ids; give each "
+                f"{given.place}: its id is also that of an earlier text, and its file is named by it; give each "
                 "text an id of its own, or write .jsonl"
+            )
+        if form == "xmi" and not xmi_writing.fits(given.text):
+            raise UserError(
+                f"{given.place}: a control character, which XML cannot hold; remove it, or write another format"
             )
 
     return check

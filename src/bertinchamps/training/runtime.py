@@ -155,6 +155,13 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     torch.compiler.reset()  # the jobs of a sweep share a process, which keeps few compiled variants of a function
     torch.set_num_threads(config.threads or int(os.environ.get("OMP_NUM_THREADS") or cores_of(place)))
     keep_freed_memory()
+    runtime = resolved(config, place)
+    runtime.set_process()
+    return runtime
+
+
+def resolved(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
+    """The runtime of `build_runtime`, which leaves the process as it is: for a program that others wrote."""
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     device = (
         torch.device(kind, place.local_rank)
@@ -166,7 +173,7 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
     # On processors, compiled float32 is slower than eager where it was measured (docs/performance.md).
     pays = device.type != "cpu" or dtype is not None
     compiled = config.compile == "on" or (config.compile == "auto" and pays and can_compile(device))
-    runtime = Runtime(
+    return Runtime(
         device,
         dtype,
         compiled,
@@ -174,8 +181,6 @@ def build_runtime(config: RuntimeConfig, place: Launch = ALONE) -> Runtime:
         asynchronous=device.type == "cuda",
         fast_linear_maps=fast_linear_maps,
     )
-    runtime.set_process()
-    return runtime
 
 
 def runtime_problems(config: RuntimeConfig) -> list[str]:

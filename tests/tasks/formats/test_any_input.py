@@ -16,7 +16,7 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.tasks.formats import brat, conll, spans_jsonl, xmi
+from bertinchamps.tasks.formats import brat, conll, label_studio, prodigy, spans_jsonl, xmi
 from bertinchamps.tasks.formats.conll import Layout
 from bertinchamps.tasks.tagging.columns import tagged
 
@@ -127,3 +127,24 @@ def test_json_lines_with_spans(items: list[dict[str, Any]]) -> None:
     content = "".join(json.dumps(item) + "\n" for item in items).encode()
     checked(spans_jsonl.read, content, "a.jsonl")
     checked(lambda path: spans_jsonl.read(path, annotated=False), content, "a.jsonl")
+    checked(prodigy.read, content, "a.jsonl")
+
+
+REGIONS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["labels", "choices", SECRET])},
+    optional={"value": st.fixed_dictionaries({"start": VALUES, "end": VALUES, "labels": VALUES}) | VALUES},
+)
+ANNOTATIONS = st.fixed_dictionaries({"result": st.lists(REGIONS, max_size=2) | VALUES})
+TASKS = st.fixed_dictionaries(
+    {
+        "data": st.fixed_dictionaries({"text": st.sampled_from([f"{SECRET} la", "", 7]), "id": VALUES})
+        | VALUES
+    },
+    optional={"id": VALUES, "annotations": st.lists(ANNOTATIONS, max_size=2) | VALUES},
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TASKS, max_size=3) | VALUES)
+def test_json_of_label_studio(tasks: Any) -> None:
+    checked(label_studio.read, json.dumps(tasks).encode(), "a.json")

@@ -5,9 +5,10 @@
     {"id": 14, "text": "Fracture du col", "label": [[0, 15, "DISO"]]}
 
 The list is called `entities`, `spans`, `labels` or `label`; an entity is an object, or a list [start, end, label] as in
-doccano. Offsets count characters (code points), the end excluded. The `text` of an entity, where given, is compared
-with its offsets. Blanks and invisible characters at the edges of an entity are cut off. Lines that an annotation tool
-marked as rejected ("answer": "reject") are left out.
+doccano, which calls offsets `start_offset` and `end_offset` where a project has relations. Offsets count characters
+(code points), the end excluded. The `text` of an entity, where given, is compared with its offsets. Blanks and
+invisible characters at the edges of an entity are cut off. Lines that an annotation tool marked as rejected ("answer":
+"reject") are left out.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]
 
 
 def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = None) -> list[AnnotatedText]:
-    """The documents of a file, plain, `.gz` or `.zst`. A document without `id` is named by its line.
+    """The documents of a file, plain, `.gz` or `.zst`, each named by its id, that of its `meta`, or its line.
 
     Args:
         path: the file.
@@ -66,7 +67,8 @@ def items(
             continue
         where = f"{path}: line {number}"
         text = string(item, "text", where)
-        name = _name(item.get("id"), where) or f"{path.name.split('.')[0]}-line-{number}"
+        by_line = f"{path.name.split('.')[0]}-line-{number}"
+        name = _name(item.get("id"), where) or _name_of_meta(item.get("meta"), where, lines) or by_line
         if name in lines:
             raise UserError(f"{where}: its id is also that of line {lines[name]}; give each its own")
         lines[name] = number
@@ -83,6 +85,12 @@ def _name(identity: Any, where: str) -> str:
     if not is_text(str(identity)):
         raise UserError(f"{where}: the key 'id' {HALF}")
     return str(identity)
+
+
+def _name_of_meta(meta: Any, where: str, taken: Mapping[str, int]) -> str:
+    """The id in what Prodigy shows beside a text, if no other document has it: sentences of one text share it."""
+    name = _name(meta.get("id"), where) if isinstance(meta, dict) else ""
+    return "" if name in taken else name
 
 
 def write(path: Path, documents: Iterable[AnnotatedText]) -> None:
@@ -104,6 +112,18 @@ def _item(entity: Entity, confidence: float | None) -> dict[str, Any]:
     return item if confidence is None else {**item, "confidence": round(confidence, DIGITS)}
 
 
+def ranges(item: Mapping[str, Any]) -> list[tuple[int, int, str, float | None]]:
+    """Start, end, label and confidence of each fragment of the entities of an `as_item` object.
+
+    For formats that know no discontinuous entities: each fragment is an entity there.
+    """
+    return [
+        (start, end, found["label"], found.get("confidence"))
+        for found in item["entities"]
+        for start, end in found.get("fragments", [[found.get("start"), found.get("end")]])
+    ]
+
+
 def listed_entities(values: Sequence[Any], text: str, where: str) -> tuple[Entity, ...] | None:
     """The entities of a list in a JSON line; None where the list holds something else, such as names of classes.
 
@@ -112,7 +132,7 @@ def listed_entities(values: Sequence[Any], text: str, where: str) -> tuple[Entit
     """
     if not all(isinstance(value, dict) or (isinstance(value, list) and len(value) == 3) for value in values):
         return None
-    return tuple(_entity(value, text, f"{where}: entity {place}") for place, value in enumerate(values))
+    return tuple(entity(value, text, f"{where}: entity {place}") for place, value in enumerate(values))
 
 
 def as_items(entities: Iterable[Entity]) -> list[dict[str, Any]]:
@@ -142,17 +162,22 @@ def entities_of(item: Mapping[str, Any], text: str, where: str) -> list[Entity]:
         )
     if not isinstance(item[keys[0]], list):
         raise UserError(f"{where}: the key {keys[0]!r} must hold a list of entities")
-    return [_entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])]
+    return [entity(value, text, f"{where}: {keys[0]}[{place}]") for place, value in enumerate(item[keys[0]])]
 
 
-def _entity(value: Any, text: str, where: str) -> Entity:
-    """An entity in one of its spellings, without blanks at its edges."""
+def entity(value: Any, text: str, where: str) -> Entity:
+    """An entity in one of its spellings, without blanks at its edges.
+
+    Raises:
+        UserError: it is in none of them, or does not fit the text.
+    """
     label: Any = None
     fragments: Any = None
     written: Any = None
     if isinstance(value, dict):
         label, written = value.get("label"), value.get("text")
-        fragments = value.get("fragments", [[value.get("start"), value.get("end")]])
+        offsets = [value.get(key, value.get(f"{key}_offset")) for key in ("start", "end")]
+        fragments = value.get("fragments", [offsets])
     elif isinstance(value, list) and len(value) == 3:
         fragments, label = [value[:2]], value[2]
     if not (

@@ -33,6 +33,7 @@ from bertinchamps.tasks.formats.related import Written, related
 
 NAMESPACE_END = " "  # between namespace and name, neither of which can hold it
 OFFSET = re.compile("[0-9]{1,12}")
+WITHOUT_LABEL = "annotations without a label (task.layers names its feature)"
 OTHER_TYPES = "relations with an argument of a type that is not read (task.types)"
 
 
@@ -50,6 +51,35 @@ def read_document(content: bytes, name: str, types: Collection[str]) -> Annotate
     text, annotations = _annotations(_parsed(content, f"{name}.xml", types), f"{name}.xml", types)
     entities = sorted(entity for entity, _, _ in annotations)
     return AnnotatedText(PurePosixPath(name).name, text, tuple(entities))
+
+
+def read_layers(
+    content: bytes, file: str, name: str, layers: Collection[str], left_out: Counter[str] | None = None
+) -> AnnotatedText:
+    """One document with the annotations of some layers, whose labels are features, as INCEpTION has them.
+
+    Args:
+        content: of the file.
+        file: folder and name of the file, for messages.
+        name: of the document.
+        layers: TYPE.FEATURE each, such as NamedEntity.value: the label is the value of the feature. TYPE alone: the
+            label is the type.
+        left_out: counts annotations without a label.
+
+    Raises:
+        UserError: the file is no XMI of one text, or an annotation does not fit the text; the message has the line.
+    """
+    features = {layer: feature for layer, _, feature in (each.partition(".") for each in layers)}
+    text, annotations = _annotations(_parsed(content, file, features), file, features)
+    entities = []
+    for entity, _, attributes in annotations:
+        feature = features[entity.label]
+        label = attributes.get(feature, "").strip() if feature else entity.label
+        if label:
+            entities.append(entity._replace(label=label))
+        elif left_out is not None:
+            left_out[WITHOUT_LABEL] += 1
+    return AnnotatedText(name, text, tuple(sorted(entities)))
 
 
 def read_related(

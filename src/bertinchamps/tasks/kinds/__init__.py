@@ -33,6 +33,18 @@ class Predictor(Protocol):
         """A prediction for each text; adds the number of truncated texts to `cut`."""
 
 
+@runtime_checkable
+class Doubts(Protocol):
+    """A predictor that says how unsure a model is of a text, so that the texts to annotate next can be chosen."""
+
+    def doubts(self, model: nn.Module, texts: Sequence[Input]) -> list[float]:
+        """A number for each text, comparable between texts of any length; higher is less sure.
+
+        Raises:
+            UserError: the model has no probabilities.
+        """
+
+
 class KindTask(Task, Protocol):
     """A `Task` of fine-tuning.
 
@@ -162,6 +174,7 @@ kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)
 
 __all__ = [
     "BySplit",
+    "Doubts",
     "FindsEntities",
     "Kind",
     "KindTask",

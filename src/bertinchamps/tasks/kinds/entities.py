@@ -36,7 +36,10 @@ class Entities:
     name = "ner"
     metrics = METRICS
     has_heads = True
-    formats: tuple[str, ...] = ("brat", "jsonl", "csv", "tsv", "conll", "html")
+    formats: tuple[str, ...] = (
+        *("brat", "jsonl", "csv", "tsv", "conll", "html"),
+        *("label_studio", "doccano", "prodigy", "xmi"),
+    )
     reads_words = True
     reads_entities = False
     keeps_text = False  # a text has a row for each of its entities

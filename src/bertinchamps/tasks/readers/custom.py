@@ -9,28 +9,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText, LabelledText
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import brat, conll, spans_jsonl, tables
+from bertinchamps.tasks.formats import annotated_files, conll, tables
+from bertinchamps.tasks.formats.annotated_files import AUTO, FORMATS, KNOWN
+from bertinchamps.tasks.formats.xmi_writing import LAYER
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
-from bertinchamps.textfiles.archives import is_archive
-from bertinchamps.textfiles.opening import unpacked_name
 from bertinchamps.textfiles.tables import QUOTED_TSV
 
 # Names of training files and folders that do not identify a task.
 GENERIC = ("train", "training", "apprentissage", "entrainement", "entraînement", "data", "brat", "gold")
 KINDS = {"single": "single_label", "multi": "multi_label", "number": "regression"}
-CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
-BRAT, SPANS, CONLL = "brat", "JSON lines with spans", "CoNLL columns"
-FORMATS = (
-    "a folder, .zip or .tar.gz is read as brat, .jsonl as JSON lines with spans,"
-    f" {' '.join(CONLL_SUFFIXES)} as CoNLL columns; files may be .gz or .zst"
-)
 
 
 def given_files(**settings: str | None) -> dict[str, Path]:
@@ -144,17 +138,25 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     scheme = settings.get("scheme", conll.FIRST_AND_LAST.scheme)
     if scheme not in conll.TAGS:
         wrong.append(f"task.scheme={scheme}: one of {', '.join(conll.TAGS)}")
+    form = settings.get("format", AUTO)
+    if form not in (AUTO, *FORMATS):
+        wrong.append(f"task.format={form}: one of {', '.join((AUTO, *FORMATS))}")
+    layers = settings.get("layers", [LAYER])
+    if not layers or not all(each.partition(".")[0] for each in layers):
+        wrong.append(f"task.layers: TYPE.FEATURE each, such as [{LAYER}], or TYPE")
     return wrong + title_problems(settings)
 
 
 @readers.register("ner", check=_ner_problems)
 class Ner:
-    """Texts with entities: brat folders or archives, CoNLL files, or JSON lines with spans, by the suffix.
+    """Texts with entities: brat, CoNLL files, JSON lines with spans, or what annotation tools export.
 
     Args:
         train: the training examples.
         dev: the dev examples, or None.
         test: the test examples, or None.
+        format: of all files, an entry of `annotated_files.FORMATS`; auto: by the names of the files.
+        layers: of XMI, the layers that hold entities, TYPE.FEATURE each; the label is the value of the feature.
         word_column: of CoNLL files, the column of words, counted from 1.
         label_column: of CoNLL files, the column of tags, counted from 1; None: the last one.
         scheme: of CoNLL files, how tags spell entities: auto (IOB2 or BIOES), iob2, bioes, iob1 or io.
@@ -167,6 +169,8 @@ class Ner:
         train: str,
         dev: str | None = None,
         test: str | None = None,
+        format: str = AUTO,
+        layers: Sequence[str] = (LAYER,),
         word_column: int = 1,
         label_column: int | None = None,
         scheme: str = "auto",
@@ -176,45 +180,45 @@ class Ner:
         del title  # the command reads it
         self.kind = "identifiers" if leaks else "ner"
         self._settings = {"train": train, "dev": dev, "test": test}
+        self._format, self._layers = format, tuple(layers)
         self._layout = conll.Layout(word_column, label_column, scheme)
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Look for the files, and for their formats by their suffixes."""
-        formats = {_format(split, path) for split, path in given_files(**self._settings).items()}
-        if self._layout != conll.FIRST_AND_LAST and CONLL not in formats:
+        """Look for the files, and for their formats by their names."""
+        given = given_files(**self._settings)
+        formats = {_format(split, path, self._format) for split, path in given.items()}
+        if self._layout != conll.FIRST_AND_LAST and "conll" not in formats:
             raise UserError(
                 "task.word_column, task.label_column, task.scheme: only CoNLL files have columns and tags, and none of"
-                f" these files is one: {FORMATS}"
+                f" these files is one: {KNOWN}"
             )
+        if self._layers != (LAYER,) and "xmi" not in formats:
+            raise UserError(f"task.layers: only XMI has layers, and none of these files is one: {KNOWN}")
 
     def read(self) -> dict[str, list[AnnotatedText]]:
         """The documents of each given file or folder; remarks count what was left out."""
         splits, remarks = {}, []
         for split, path in given_files(**self._settings).items():
             left_out: Counter[str] = Counter()
-            splits[split] = _read(split, path, self._layout, left_out)
+            form = _format(split, path, self._format)
+            splits[split] = _read(split, path, form, self._layout, self._layers, left_out)
             remarks += left_out_remarks(split, left_out)
         self.remarks = tuple(remarks)
         return splits
 
 
-def _format(split: str, path: Path) -> str:
-    name = unpacked_name(path)
-    if path.is_dir() or is_archive(path):
-        return BRAT
-    if name.endswith(".jsonl"):
-        return SPANS
-    if name.endswith(CONLL_SUFFIXES):
-        return CONLL
-    raise UserError(f"task.{split}={path}: no known format has this suffix: {FORMATS}")
+def _format(split: str, path: Path, wanted: str) -> str:
+    form = annotated_files.form_of(path) if wanted == AUTO else wanted
+    if form is None:
+        raise UserError(f"task.{split}={path}: no known format has this suffix: {KNOWN}")
+    return form
 
 
-def _read(split: str, path: Path, layout: conll.Layout, left_out: Counter[str]) -> list[AnnotatedText]:
-    form = _format(split, path)
+def _read(
+    split: str, path: Path, form: str, layout: conll.Layout, layers: Sequence[str], left_out: Counter[str]
+) -> list[AnnotatedText]:
     try:
-        if form == BRAT:
-            return brat.read_folder(path, left_out=left_out)
-        return spans_jsonl.read(path, left_out=left_out) if form == SPANS else conll.read(path, layout)
+        return annotated_files.read(path, form, left_out, layout, layers)
     except UserError as error:
-        raise UserError(f"{error}\n(task.{split}={path} is read as {form}: {FORMATS})") from error
+        raise UserError(f"{error}\n(task.{split}={path} is read as {FORMATS[form]}: {KNOWN})") from error

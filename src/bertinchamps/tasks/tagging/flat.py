@@ -112,6 +112,12 @@ class Flat:
                 found.append(Found(entity, float(probabilities[first : last + 1].min())))
         return found
 
+    def doubts(self, logits: Tensor, words: Tensor) -> Tensor:
+        """The entropy of each word's tags, [B, W]."""
+        del words
+        shares = logits.float().log_softmax(-1)
+        return -(shares.exp() * shares).sum(-1)
+
     def _without_outside(self, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Logits [W, C] that forbid O to words above the threshold."""
         if self._threshold is None:

@@ -110,6 +110,17 @@ class Nested:
         """
         return without_crossings(self.spans(windows, answers))
 
+    def doubts(self, logits: Tensor, words: Tensor) -> Tensor:
+        """Of each word the highest entropy of a label of a span that begins there, [B, W].
+
+        Not the sum: a word begins hundreds of spans and labels, nearly all of which are none beyond doubt.
+        """
+        logits = logits.float()
+        entropy = F.softplus(logits) - logits * logits.sigmoid()  # of yes or no, [B, W, W, L]
+        places = torch.arange(logits.shape[1], device=logits.device)
+        real = (places[None, :, None] <= places[None, None, :]) & (places < words[:, None])[:, None, :]
+        return (entropy * real[..., None]).amax((2, 3))
+
     def spans(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """Every span above its label's threshold, with its probability."""
         return [

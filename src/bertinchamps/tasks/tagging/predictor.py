@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
@@ -73,6 +74,30 @@ class EntityPredictor:
             with_entities(AnnotatedText(name, text, (), words[index]), found.get(index, ()))
             for index, (name, text) in enumerate(texts)
         ]
+
+    def doubts(self, model: nn.Module, texts: Sequence[Input]) -> list[float]:
+        """How unsure the model is of each text: the mean over its words, in nats; 0 for a text without words."""
+        sums, counts = np.zeros(len(texts)), np.zeros(len(texts))
+        given = windows_of([each.text for each in texts], self.subwords, [each.words for each in texts])
+        for windows in _portions(given):
+            self.window_logits(model, windows, partial(self._add_doubts, windows, sums, counts))
+        return (sums / np.maximum(counts, 1)).tolist()  # type: ignore[no-any-return]
+
+    def _add_doubts(
+        self,
+        windows: Sequence[Window],
+        sums: Array,
+        counts: Array,
+        indices: Sequence[int],
+        inputs: Mapping[str, Tensor],
+        logits: Tensor,
+    ) -> None:
+        """Add the words that each window of a batch owns to the sums and counts of their texts."""
+        doubts = self.representation.doubts(logits, inputs["words"]).cpu().numpy()
+        for row, index in enumerate(indices):
+            first, last = windows[index].owned
+            sums[windows[index].document] += doubts[row, first:last].sum()
+            counts[windows[index].document] += last - first
 
     def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
         """Tensors of some windows: `input_ids` [B, S], `first_subwords` and `last_subwords` [B, W], `words` [B],

@@ -71,6 +71,9 @@ class Representation(Protocol):
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """The entities of one document, from the `answer` of each of its windows in order."""
 
+    def doubts(self, logits: Tensor, words: Tensor) -> Tensor:
+        """How unsure the model is of each word, in nats, [B, W], from logits; `words` [B] as for `loss`."""
+
 
 @runtime_checkable
 class SoftRepresentation(Representation, Protocol):

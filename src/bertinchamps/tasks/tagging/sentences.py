@@ -23,13 +23,16 @@ WITHOUT_BLANK = re.compile(rf"(?<!\S)\S{{{STRETCH + 1},}}")
 
 
 @lru_cache(maxsize=1)
-def _french() -> Any:
+def _french() -> Callable[[str], Any]:
     import spacy
+    from spacy.pipeline import Sentencizer
 
     french = spacy.blank("fr")
-    french.add_pipe("sentencizer")
     french.max_length = 10**9  # the limit protects parsers, and this pipeline has none
-    return french
+    sentencizer = (
+        Sentencizer()
+    )  # not by its name: EDS-NLP, once imported, keeps spaCy from registering its own
+    return lambda text: sentencizer(french.make_doc(text))
 
 
 def sentences(text: str) -> list[Range]:

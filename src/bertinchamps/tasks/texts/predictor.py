@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.texts.doubts import doubts
 from bertinchamps.tasks.texts.targets import Prediction, TargetType
 
 Integers = NDArray[np.int32] | NDArray[np.int8]
@@ -167,6 +168,11 @@ class TextPredictor:
         if short := sum(entry.left_out > 0 for entry in encoded):
             cut["texts"] += short
         return self.predictions(self.logits(model, encoded))
+
+    def doubts(self, model: nn.Module, texts: Sequence[Input]) -> list[float]:
+        """How unsure the model is of each text (`doubts.py`)."""
+        logits = self.logits(model, self.encoded([(given.text, given.pair) for given in texts]))
+        return doubts(self.target_type.problem_type, self.target_type.probabilities(logits, self.classes))
 
     def predictions(self, logits: np.ndarray[Any, Any]) -> list[Prediction]:
         """The predictions of logits [texts, C]."""
