@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from bertinchamps.checks.finetuning import length_remarks, refuse_unusable
+from bertinchamps.console import tell
+from bertinchamps.reporting.html.page import write_run_page
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.encoder_source import encoder_name, prepare_tokenizer
 from bertinchamps.tasks.examples import Examples, read_examples
@@ -56,6 +58,8 @@ def finetune(config: FinetuneConfig, more_hooks: Sequence[Hook] = ()) -> Path:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its results:")
         else:
             train(config, examples, run, processes, more_hooks)
+    if config.report.html:
+        processes.from_first(lambda: write_run_page(run.folder, tell, config.report.show_text))
     results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
     processes.tell(*score_lines(results, run.folder))
     return run.folder

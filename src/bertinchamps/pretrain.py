@@ -21,6 +21,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.online import open_online
 from bertinchamps.data.preparation import prepare
 from bertinchamps.objectives import build_objective
+from bertinchamps.reporting.html.page import write_run_page
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
@@ -63,6 +64,8 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         training.fit()
         training.conclude()
     processes.from_first(lambda: draw_losses(run.folder))  # last, so that a figure that fails costs no run
+    if config.report.html:
+        processes.from_first(lambda: write_run_page(run.folder, tell))
 
 
 def open_corpus(config: PretrainConfig, processes: Processes) -> Corpus:

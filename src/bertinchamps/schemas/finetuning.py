@@ -11,6 +11,7 @@ from bertinchamps.schemas.shared import (
     BudgetConfig,
     CheckpointConfig,
     CostConfig,
+    RunReportConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -84,6 +85,19 @@ class FewShotConfig:
 
 
 @dataclass
+class FinetuneReportConfig(RunReportConfig):
+    """What a fine-tuning run reports of itself at its end."""
+
+    intervals: int = knob(
+        1000,
+        "samples of the documents of dev and test that give each score its 95 % interval; 0: no intervals",
+    )
+    show_text: bool = knob(
+        False, "report.html quotes the texts of dev and test, gold beside predicted: for nobody else's eyes"
+    )
+
+
+@dataclass
 class FinetuneConfig:
     """Settings of `python -m bertinchamps.finetune`."""
 
@@ -117,6 +131,7 @@ class FinetuneConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     cost: CostConfig = field(default_factory=CostConfig)
+    report: FinetuneReportConfig = field(default_factory=FinetuneReportConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
     hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides the head's initial weights, the order of examples and dropout")

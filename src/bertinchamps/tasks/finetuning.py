@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bertinchamps.contract import Batch, Output
 from bertinchamps.data import pretraining_facts
 from bertinchamps.data.pretraining_facts import NO_PRETRAINING, in_a_sentence, seen
+from bertinchamps.metrics.intervals import INTERVALS, TALLIES, with_intervals, write_tallies
 from bertinchamps.model.adapters import Adapter, adapters
 from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.flops import downstream_flops_per_token
@@ -25,9 +26,10 @@ from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.distillation import Teachers, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
 from bertinchamps.tasks.examples import Examples, Subtask
-from bertinchamps.tasks.kinds import SettlesForRecall
+from bertinchamps.tasks.kinds import ComparesTexts, SettlesForRecall
 from bertinchamps.tasks.splits import label_lines
 from bertinchamps.tasks.thresholds import FIXED
+from bertinchamps.textfiles import json_lines
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.costs import cost_line
@@ -53,6 +55,7 @@ class FineTuning(Problem):
 
     def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, runtime: Runtime) -> None:
         self._began, self._predicted_texts, self._predicting_seconds = time.perf_counter(), 0, 0.0
+        self._errors: dict[str, Any] = {}
         self._config, self._examples, self._kind = config, examples, examples.kind
         self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
         self._adapter: Adapter = adapters.build(**config.adapter)
@@ -190,6 +193,7 @@ class FineTuning(Problem):
             "remarks": list(self._examples.remarks),
             "pretraining_saw": self._seen,
             "scores": scores,
+            "errors": self._errors,
             "subtasks": by_subtask,
             **self._of_teachers(),
         }
@@ -247,12 +251,30 @@ class FineTuning(Problem):
             self._kind.write_split(folder, self._task, split, predicted)
             if split == "train":
                 continue
-            scores[split] = self._task.scores(split, predicted)
+            if isinstance(self._task, ComparesTexts):
+                self._compare(self._task, folder, split, predicted)
+            scores[split] = self._scored(split, predicted, None, folder / f"{split}{TALLIES}")
             for subtask in self._examples.subtasks:
                 if places := subtask.places.get(split):
-                    own = self._task.scores(split, predicted, places)
-                    by_subtask[subtask.title]["scores"][split] = own
+                    by_subtask[subtask.title]["scores"][split] = self._scored(split, predicted, places)
         return scores, by_subtask
+
+    def _scored(
+        self, split: str, predicted: Any, places: Sequence[int] | None, file: Path | None = None
+    ) -> dict[str, Any]:
+        """The scores of a split, or of some of its examples, with their intervals; the counts go into a file."""
+        scores = self._task.scores(split, predicted, places)
+        tallies = self._task.tallies(split, predicted, places)
+        if file is not None:
+            write_tallies(file, tallies)
+        return with_intervals(scores, tallies, self._config.report.intervals)
+
+    def _compare(self, task: ComparesTexts, folder: Path, split: str, predicted: Any) -> None:
+        """Count the errors of a split; where the user wants texts, write them with gold beside predicted."""
+        if found := task.errors(split, predicted):
+            self._errors[split] = found
+        if self._config.report.show_text:
+            json_lines.write(folder / f"{split}_compared.jsonl", task.compared(split, predicted))
 
     def _model_label(self, encoder: str) -> str:
         arch, name = self._config.arch, Path(encoder)
@@ -283,7 +305,13 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
 def _scores_of(of_task: str, by_split: Mapping[str, Any]) -> Iterator[str]:
     for split, protocols in by_split.items():
         for protocol, scores in protocols.items():
-            shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
+            ends = scores.get(INTERVALS, {})
+            shown = [
+                f"{name} {value:.4f}"
+                + (f" [{ends[name][0]:.3f}, {ends[name][1]:.3f}]" if name in ends else "")
+                for name, value in scores.items()
+                if isinstance(value, float)
+            ]
             yield f"{split:<5} {protocol:<13} {', '.join(shown)}{of_task}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -60,7 +61,20 @@ def facts_of(command: str, data_fingerprint: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
     }
+
+
+def _commit() -> str | None:
+    """The commit of these sources, with -dirty where files were changed; None where they are no checkout of git."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists() or not (root / "src" / "bertinchamps").is_dir():
+        return None
+    words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _version(package: str) -> str:

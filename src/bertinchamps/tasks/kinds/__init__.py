@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from bertinchamps.contract import AnnotatedText, Task
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.registry import Registry
@@ -61,6 +62,9 @@ class KindTask(Task, Protocol):
             places: of the examples to score, in the split; None for all.
         """
 
+    def tallies(self, split: str, predicted: Any, places: Sequence[int] | None = None) -> dict[str, Tally]:
+        """What the scores are computed from, document by document, by protocol; arguments as for `scores`."""
+
     def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
         """The facts with what is chosen on dev for the final weights, such as thresholds; predictions use it."""
 
@@ -74,6 +78,22 @@ class SettlesForRecall(Protocol):
 
     def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
         """The facts with the threshold that reaches a recall on dev, for the final weights; predictions use it."""
+
+
+@runtime_checkable
+class ComparesTexts(Protocol):
+    """A task that compares its predictions with gold, text by text."""
+
+    def errors(self, split: str, predicted: Any) -> dict[str, Any]:
+        """Counts of errors without text, JSON-able; empty where nothing can be counted.
+
+        Returns:
+            `columns`: titles, the first of them that of a label; `rows`: a label and its counts; `confusions`: lists of
+            a gold label, the predicted one and how often, the commonest first.
+        """
+
+    def compared(self, split: str, predicted: Any) -> Iterator[dict[str, Any]]:
+        """Each text as `tasks.comparing` describes it, for the user's own eyes."""
 
 
 @runtime_checkable
@@ -162,6 +182,7 @@ kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)
 
 __all__ = [
     "BySplit",
+    "ComparesTexts",
     "FindsEntities",
     "Kind",
     "KindTask",

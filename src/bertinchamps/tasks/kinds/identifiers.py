@@ -8,8 +8,10 @@ from typing import Any
 from torch import nn
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.metrics.leaks import leak_scores
-from bertinchamps.metrics.word_labels import word_label_scores
+from bertinchamps.metrics.counting import span_tally
+from bertinchamps.metrics.leaks import leak_scores, leak_tally
+from bertinchamps.metrics.tallies import Tally
+from bertinchamps.metrics.word_labels import word_label_counts, word_label_scores
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.kinds import BySplit, kinds
@@ -54,6 +56,21 @@ class IdentifierRecognition(EntityRecognition):
             untuned = [self._at_half[split][at] for at in chosen]
             scores["leaks_at_half"] = leak_scores(gold, untuned)
         return scores
+
+    def tallies(
+        self, split: str, predicted: Sequence[AnnotatedText], places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, document by document."""
+        chosen = range(len(predicted)) if places is None else places
+        gold, found = ([documents[at] for at in chosen] for documents in (self.splits[split], predicted))
+        tallies: dict[str, Tally] = {
+            **super().tallies(split, predicted, places),
+            "tokens": span_tally(word_label_counts(gold, found)),
+            "leaks": leak_tally(gold, found),
+        }
+        if split in self._at_half:
+            tallies["leaks_at_half"] = leak_tally(gold, [self._at_half[split][at] for at in chosen])
+        return tallies
 
 
 @kinds.register("identifiers")

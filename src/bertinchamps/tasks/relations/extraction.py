@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Output, RelatedText
-from bertinchamps.metrics.relations import END_TO_END, GIVEN, relation_scores
+from bertinchamps.metrics.counting import span_tally
+from bertinchamps.metrics.relations import END_TO_END, GIVEN, links_of, relation_counts, relation_scores
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.comparing import MISSED, RIGHT, SPURIOUS
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.relations.nearest import labels_of, nearest
 from bertinchamps.tasks.relations.pairs import Pair
@@ -157,6 +160,58 @@ class RelationExtraction:
         if predicted.end_to_end is not None:
             scores[END_TO_END] = relation_scores(gold, [predicted.end_to_end[at] for at in chosen])
         return scores
+
+    def tallies(
+        self, split: str, predicted: Predicted, places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, document by document."""
+        chosen = range(len(predicted.given)) if places is None else places
+        gold = [self.splits[split][at] for at in chosen]
+        sides = {GIVEN: predicted.given, END_TO_END: predicted.end_to_end}
+        return {
+            name: span_tally(relation_counts(gold, [found[at] for at in chosen]))
+            for name, found in sides.items()
+            if found is not None
+        }
+
+    def errors(self, split: str, predicted: Predicted) -> dict[str, Any]:
+        """Counts of right, missed and spurious relations between the given entities."""
+        sides = zip(self.splits[split], predicted.given, strict=True)
+        counts = [(links_of(true), links_of(found)) for true, found in sides]
+        columns = [
+            Counter(link[0] for own in each for link in own.elements())
+            for each in (
+                [true & found for true, found in counts],
+                [true - found for true, found in counts],
+                [found - true for true, found in counts],
+            )
+        ]
+        labels = sorted({label for column in columns for label in column})
+        rows = [[label, *(column[label] for column in columns)] for label in labels]
+        rows.append(["all", *(column.total() for column in columns)])
+        return {"columns": ["type", "right", "missed", "spurious"], "rows": rows, "confusions": []}
+
+    def compared(self, split: str, predicted: Predicted) -> Iterator[dict[str, Any]]:
+        """The documents with true and predicted relations between the given entities."""
+        for true, found in zip(self.splits[split], predicted.given, strict=True):
+            confidences = dict(zip(found.relations, found.confidences or (), strict=False))
+            marks = [
+                {
+                    "label": relation.label,
+                    "state": RIGHT
+                    if relation in true.relations and relation in found.relations
+                    else MISSED
+                    if relation in true.relations
+                    else SPURIOUS,
+                    "fragments": [
+                        *true.entities[relation.head].fragments,
+                        *true.entities[relation.tail].fragments,
+                    ],
+                    **({"confidence": round(confidences[relation], 4)} if relation in confidences else {}),
+                }
+                for relation in sorted({*true.relations, *found.relations})
+            ]
+            yield {"text": true.text, "marks": marks}
 
     def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
         """The facts as they are: the likeliest class is predicted."""

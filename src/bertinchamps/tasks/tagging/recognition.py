@@ -11,13 +11,17 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
+from bertinchamps.metrics.counting import span_tally
+from bertinchamps.metrics.error_analysis import error_counts
 from bertinchamps.metrics.leaks import leak_scores
-from bertinchamps.metrics.nested_exact import nested_exact_scores
-from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.metrics.token_labels import token_label_scores
+from bertinchamps.metrics.nested_exact import nested_exact_counts, nested_exact_scores
+from bertinchamps.metrics.strict_spans import strict_counts, strict_scores
+from bertinchamps.metrics.tallies import Tally
+from bertinchamps.metrics.token_labels import token_label_scores, token_label_tally
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.spans import EntitiesByOffset, flat_entities, without_edges
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.comparing import compared_entities
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.tagging.lessons import Lessons, mixed
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
@@ -229,6 +233,29 @@ class EntityRecognition:
             "nested_exact": nested_exact_scores(*sides),
             "paper": token_label_scores(*(self._subword_tags(split, chosen, side) for side in sides)),
         }
+
+    def tallies(
+        self, split: str, predicted: Sequence[AnnotatedText], places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, document by document."""
+        chosen = range(len(predicted)) if places is None else places
+        sides = [[documents[at] for at in chosen] for documents in (self.splits[split], predicted)]
+        order = {at: number for number, at in enumerate(chosen)}
+        documents = [order[own.document] for own in self.windows[split] if own.document in order]
+        true, found = (self._subword_tags(split, chosen, side) for side in sides)
+        return {
+            "strict": span_tally(strict_counts(*sides)),
+            "nested_exact": span_tally(nested_exact_counts(*sides)),
+            "paper": token_label_tally(true, found, documents),
+        }
+
+    def errors(self, split: str, predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
+        """Counts of errors by type and kind of error, of all entities."""
+        return error_counts(self.splits[split], predicted)
+
+    def compared(self, split: str, predicted: Sequence[AnnotatedText]) -> Iterator[dict[str, Any]]:
+        """The documents with true and predicted entities."""
+        return compared_entities(self.splits[split], predicted)
 
     def _subword_tags(
         self, split: str, places: Sequence[int], documents: Sequence[AnnotatedText]

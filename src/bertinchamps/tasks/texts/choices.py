@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from bertinchamps.metrics.multiple_choice import multiple_choice_scores
+from bertinchamps.metrics.multiple_choice import multiple_choice_scores, multiple_choice_tally
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.model.heads.choices import NO_ANSWER
 from bertinchamps.tasks.texts.predictor import FIRST, Encoded, TextPredictor
 from bertinchamps.tasks.texts.targets import Logits, MultiLabel, Target
@@ -54,6 +55,12 @@ class Choices(MultiLabel):
     ) -> dict[str, dict[str, Any]]:
         """None."""
         return {}
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the answers given."""
+        return {
+            self.protocol: multiple_choice_tally(cast(Any, gold), cast(Any, self.decoded(logits, classes)))
+        }
 
     def thresholds(
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, LabelledText, Output
 from bertinchamps.metrics.protocols import PROTOCOLS
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.comparing import compared_labels, label_errors
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.texts.predictor import TextPredictor
+from bertinchamps.tasks.texts.targets import Target
 
 
 class TextClassification:
@@ -105,6 +108,34 @@ class TextClassification:
         more = target_type.more_scores(gold, predicted[chosen], classes)
         return {target_type.protocol: target_type.scores(gold, found), **more}
 
+    def tallies(
+        self, split: str, predicted: np.ndarray[Any, Any], places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, text by text."""
+        target_type, classes = self.predictor.target_type, self.predictor.classes
+        chosen = list(range(len(predicted)) if places is None else places)
+        gold = [self.splits[split][at].target for at in chosen]
+        return dict(target_type.tallies(gold, predicted[chosen], classes))
+
+    def errors(self, split: str, predicted: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Counts of right and wrong classes; of numbers, none."""
+        if any(isinstance(example.target, float) for example in self.splits[split]):
+            return {}
+        gold, found = self._both_sides(split, predicted)
+        return label_errors("class", gold, found)
+
+    def compared(self, split: str, predicted: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
+        """The texts with true and predicted classes or numbers."""
+        texts = ("\n".join(filter(None, (each.text, each.pair))) for each in self.splits[split])
+        return compared_labels(texts, *self._both_sides(split, predicted))
+
+    def _both_sides(
+        self, split: str, predicted: np.ndarray[Any, Any]
+    ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+        """True and predicted classes of a split, as many as texts."""
+        found = self.predictor.target_type.decoded(predicted, self.predictor.classes)
+        return [_named(each.target) for each in self.splits[split]], [_named(each) for each in found]
+
     def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
         """The facts with the thresholds that are best on dev, where the type of target has thresholds."""
         gold = [example.target for example in self.splits["dev"]]
@@ -127,3 +158,8 @@ class TextClassification:
         if rows == len(encoded):
             return counts
         return {**counts, "rows": rows, "rows_left_out": sum(example.left_out for example in encoded)}
+
+
+def _named(target: Target) -> tuple[str, ...]:
+    """Classes, or a number as text."""
+    return (f"{target:.4g}",) if isinstance(target, float) else target

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bertinchamps.metrics.classes import class_scores
-from bertinchamps.metrics.multi_label import multi_label_scores
-from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k
+from bertinchamps.metrics.classes import class_scores, class_tally
+from bertinchamps.metrics.multi_label import multi_label_scores, multi_label_tally
+from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k, precision_at_k_tally
 from bertinchamps.metrics.regression import regression_scores
+from bertinchamps.metrics.tallies import NumberTally, Tally
 from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.texts.losses import Loss, Plain
 from bertinchamps.tasks.texts.thresholds import best_thresholds
@@ -67,6 +68,9 @@ class TargetType(Protocol):
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """The scores of further protocols, by protocol."""
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> Mapping[str, Tally]:
+        """What the scores of all these protocols are computed from, text by text, by protocol."""
 
     def thresholds(
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
@@ -144,6 +148,11 @@ class SingleLabel(_WithoutThresholds):
             *([cast(tuple[str, ...], each)[0] for each in side] for side in (gold, predicted))
         )
 
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the predicted classes."""
+        sides = (gold, self.decoded(logits, classes))
+        return {self.protocol: class_tally(*([cast(Any, each)[0] for each in side] for side in sides))}
+
     def plain(self, target: Target) -> str:
         """The class."""
         return cast(tuple[str, ...], target)[0]
@@ -204,8 +213,20 @@ class MultiLabel:
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """Precision at k."""
-        ranked = np.array(classes)[np.argsort(-logits, axis=1, kind="stable")[:, :MOST_RANKED]].tolist()
-        return {"precision_at_k": precision_at_k(cast(Any, gold), ranked)}
+        return {"precision_at_k": precision_at_k(cast(Any, gold), self._ranked(logits, classes))}
+
+    def _ranked(self, logits: Logits, classes: Sequence[str]) -> list[list[str]]:
+        """The likeliest classes of each text in their order."""
+        order = np.argsort(-logits, axis=1, kind="stable")[:, :MOST_RANKED]
+        return np.array(classes)[order].tolist()  # type: ignore[no-any-return]
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the predicted and of the ranked classes."""
+        ranked = self._ranked(logits, classes)
+        return {
+            self.protocol: multi_label_tally(cast(Any, gold), cast(Any, self.decoded(logits, classes))),
+            "precision_at_k": precision_at_k_tally(cast(Any, gold), ranked),
+        }
 
     def thresholds(
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
@@ -265,6 +286,11 @@ class Regression(_WithoutThresholds):
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Correlations and errors."""
         return regression_scores(cast(Any, gold), cast(Any, predicted))
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the numbers in their own unit."""
+        sides = (gold, self.decoded(logits, classes))
+        return {self.protocol: NumberTally(*(np.array(side, dtype=np.float64) for side in sides))}
 
     def plain(self, target: Target) -> float:
         """The number."""
