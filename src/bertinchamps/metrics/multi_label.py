@@ -58,6 +58,13 @@ def multi_label_scores(
     }
 
 
+def rates(references: Sequence[tuple[str, ...]], predictions: Sequence[tuple[str, ...]]) -> dict[str, float]:
+    """Micro-averaged precision and recall, 0 where there is nothing to share."""
+    right = sum(len({*true} & {*given}) for true, given in zip(references, predictions, strict=True))
+    found, wanted = (sum(map(len, side)) for side in (predictions, references))
+    return {"precision": right / max(1, found), "recall": right / max(1, wanted)}
+
+
 def multi_label_tally(
     references: Sequence[tuple[str, ...]], predictions: Sequence[tuple[str, ...]]
 ) -> LabelTally:

@@ -26,6 +26,7 @@ from bertinchamps.reporting.required import (
     with_current_protocols,
 )
 from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.training.run_files import is_fold
 from bertinchamps.training.settings import settings_but_the_seed
 
 FINETUNING_KEYS = {
@@ -119,7 +120,15 @@ def gather(*places: Path) -> Gathered:
     Raises:
         UserError: below one of them there is no run at all, or below all of them none that is finished.
     """
-    by_place = [{file.parent for name in RUN_FILES for file in place.rglob(name)} for place in places]
+    by_place = [
+        {
+            file.parent
+            for name in RUN_FILES
+            for file in place.rglob(name)
+            if not is_fold(file.parent.resolve()) or file.parent == place
+        }
+        for place in places
+    ]
     for place, found in zip(places, by_place, strict=True):
         if not found:
             raise UserError(

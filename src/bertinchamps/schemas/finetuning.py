@@ -43,8 +43,21 @@ class SelectionConfig:
     )
     recall: float | None = knob(
         None,
-        "for entities, instead of thresholds: share of their characters to be found on dev, such as 0.995; the "
-        "highest probability that reaches it is chosen",
+        "instead of thresholds: share of the entities' characters (or of several classes) to be found on dev, such as "
+        "0.995; the highest probability that reaches it is chosen",
+    )
+    precision: float | None = knob(
+        None,
+        "instead of thresholds: share of the entities (or of several classes) found on dev that must be right, such as "
+        "0.95; the lowest probability that reaches it is chosen",
+    )
+    temperature: bool = knob(
+        False, "true: one number that divides all logits makes confidences true on dev; predict uses it"
+    )
+    folds: int | None = knob(
+        None,
+        "cross-validation: train and dev are divided into so many folds, each predicted by a model without it; then "
+        "the run goes on as without folds; null: none",
     )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
     score_test: bool = knob(True, "false: leave test alone, as long as settings are being chosen")

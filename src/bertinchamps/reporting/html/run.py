@@ -12,7 +12,15 @@ from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.records import with_current_keys
 from bertinchamps.reporting.html.curves import curves_of
 from bertinchamps.reporting.html.places import impersonal, impersonal_all
-from bertinchamps.reporting.html.scores import Grid, cell, errors_of, interval, splits_of
+from bertinchamps.reporting.html.scores import (
+    Grid,
+    calibration_of,
+    cell,
+    errors_of,
+    folds_of,
+    interval,
+    splits_of,
+)
 from bertinchamps.reporting.html.settings import environment_of, groups_of
 from bertinchamps.reporting.html.texts import ShownText, shown_text
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
@@ -61,6 +69,8 @@ def values_of(run: Path, show_text: bool = False) -> dict[str, Any]:
         "data": {"runs": [{"name": run.resolve().name, "curves": curves_of(run, POINTS)}]},
         "splits": splits_of(summary) if tuned else [],
         "errors": list(errors_of(summary)),
+        "folds": list(folds_of(summary)),
+        "calibration": list(calibration_of(summary)),
         "held_out": _held_out(summary) if not tuned else None,
         "cost": _cost(summary["cost"] if tuned else {**summary["spent"], **summary.get("cost", {})}),
         "counts": _counts(summary.get("data", {})),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertinchamps.data.pretraining_facts import in_a_sentence
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
@@ -137,6 +137,65 @@ def errors_of(results: Mapping[str, Any]) -> Iterator[Grid]:
                 shown,
                 notes=[f"{left:,} rarer ones are not shown."] if left else (),
             )
+
+
+def folds_of(results: Mapping[str, Any]) -> Iterator[Grid]:
+    """The scores of cross-validation."""
+    own = results.get("cross_validation", {})
+    for name, scores in own.get("scores", {}).items():
+        if name not in PROTOCOLS:
+            continue
+        protocol = PROTOCOLS[name]
+        rows = [
+            [
+                protocol.metrics[metric],
+                f"{cell(each['mean'], protocol)} ± {cell(each['deviation'], protocol)}",
+                cell(each["together"], protocol) if "together" in each else "",
+                interval(each.get("interval"), protocol),
+                "  ".join(cell(value, protocol) for value in each["by_fold"]),
+            ]
+            for metric, each in scores.items()
+            if metric in protocol.metrics
+        ]
+        note = f"{own['folds']} folds of {own['documents']:,} documents or texts, which their model has not seen."
+        header = ["score", "mean ± deviation", "all together", "95 % interval", "folds"]
+        yield Grid(
+            f"{name}, cross-validation", header, rows, bars=1 if protocol.percent else None, notes=[note]
+        )
+
+
+class Reliability(NamedTuple):
+    """A reliability diagram: a bar for each bin, in percent of the diagram's sides.
+
+    Attributes:
+        title: its heading.
+        bars: left end, width, height and what is said of each bin.
+        words: the diagram in a sentence.
+    """
+
+    title: str
+    bars: list[tuple[float, float, float, str]]
+    words: str
+
+
+def calibration_of(results: Mapping[str, Any]) -> Iterator[Reliability]:
+    """The diagrams of dev and test."""
+    for split, own in results.get("calibration", {}).items():
+        bars = [
+            (
+                100 * each["from"],
+                100 * (each["to"] - each["from"]),
+                100 * each["right"],
+                f"confidence {100 * each['from']:.0f} to {100 * each['to']:.0f} %: {100 * each['right']:.1f} % of "
+                f"{each['decisions']:,} right",
+            )
+            for each in own["bins"]
+        ]
+        words = (
+            f"{own['decisions']:,} predictions: mean confidence {100 * own['confidence']:.1f} %, right "
+            f"{100 * own['right']:.1f} %; expected calibration error {100 * own['ece']:.1f} points."
+        )
+        yield Reliability(f"Confidence and truth, {split}", bars, words)
 
 
 def cell(value: float, protocol: Protocol) -> str:

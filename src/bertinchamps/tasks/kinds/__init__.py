@@ -19,10 +19,11 @@ from bertinchamps.metrics.tallies import Tally
 from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.registry import Registry
-from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
+from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.tagging.lessons import Lessons
+from bertinchamps.tasks.thresholds import Settled
 
 BySplit = Mapping[str, list[Any]]  # by split; all of one record type
 
@@ -65,19 +66,22 @@ class KindTask(Task, Protocol):
     def tallies(self, split: str, predicted: Any, places: Sequence[int] | None = None) -> dict[str, Tally]:
         """What the scores are computed from, document by document, by protocol; arguments as for `scores`."""
 
-    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
-        """The facts with what is chosen on dev for the final weights, such as thresholds; predictions use it."""
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        """What is chosen on dev for the final weights, such as thresholds; predictions use it from now on."""
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts of a split for the results."""
 
 
 @runtime_checkable
-class SettlesForRecall(Protocol):
-    """A task with a threshold that trades precision for recall."""
+class HasConfidences(Protocol):
+    """A task whose predictions have confidences, which a temperature can make true."""
 
-    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
-        """The facts with the threshold that reaches a recall on dev, for the final weights; predictions use it."""
+    def decisions(self, split: str, predicted: Any) -> list[tuple[float, bool]]:
+        """Of each prediction for a split its confidence, and whether it is right."""
+
+    def fit_temperature(self, model: nn.Module) -> float:
+        """The temperature that is best on dev; predictions use it from now on."""
 
 
 @runtime_checkable
@@ -115,6 +119,7 @@ class Kind(Protocol):
         reads_words: whether `predict` reads CoNLL files and may name a file after each text.
         reads_entities: whether `predict` needs the entities of each text, from its file or from another model (`ner=`).
         keeps_text: whether a table of predictions keeps the column of the text.
+        wants: which of `selection.recall` and `selection.precision` choose a threshold.
     """
 
     name: str
@@ -124,6 +129,7 @@ class Kind(Protocol):
     reads_words: bool
     reads_entities: bool
     keeps_text: bool
+    wants: tuple[str, ...]
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         """Why these examples cannot train or select a model, in the user's key names."""
@@ -184,10 +190,10 @@ __all__ = [
     "BySplit",
     "ComparesTexts",
     "FindsEntities",
+    "HasConfidences",
     "Kind",
     "KindTask",
     "Predictor",
     "ReadsWholeTexts",
-    "SettlesForRecall",
     "kinds",
 ]

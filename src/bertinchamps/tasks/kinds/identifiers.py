@@ -12,7 +12,7 @@ from bertinchamps.metrics.counting import span_tally
 from bertinchamps.metrics.leaks import leak_scores, leak_tally
 from bertinchamps.metrics.tallies import Tally
 from bertinchamps.metrics.word_labels import word_label_counts, word_label_scores
-from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.kinds.entities import Entities
@@ -20,6 +20,7 @@ from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
 from bertinchamps.tasks.tagging.recognition import EntityRecognition
 from bertinchamps.tasks.tagging.representations import Representation
+from bertinchamps.tasks.thresholds import Settled
 
 
 class IdentifierRecognition(EntityRecognition):
@@ -28,9 +29,10 @@ class IdentifierRecognition(EntityRecognition):
     _untuned: Representation | None = None
     _at_half: Mapping[str, list[AnnotatedText]] = {}
 
-    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
-        self._untuned, self._at_half = self.representation, {}
-        return super().settled_for_recall(model, facts, wanted)
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        if choice.recall is not None:
+            self._untuned, self._at_half = self.representation, {}
+        return super().settled(model, facts, choice)
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         answers = self.predictor.window_logits(model, self.windows[split])

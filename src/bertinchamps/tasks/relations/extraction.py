@@ -13,16 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Output, RelatedText
+from bertinchamps.metrics.calibration import TemperatureSearch
 from bertinchamps.metrics.counting import span_tally
 from bertinchamps.metrics.relations import END_TO_END, GIVEN, links_of, relation_counts, relation_scores
 from bertinchamps.metrics.tallies import Tally
-from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.comparing import MISSED, RIGHT, SPURIOUS
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.relations.nearest import labels_of, nearest
 from bertinchamps.tasks.relations.pairs import Pair
 from bertinchamps.tasks.relations.predictor import Array, RelationPredictor, read
+from bertinchamps.tasks.thresholds import Settled
 
 Finder = Callable[[Sequence[RelatedText]], list[AnnotatedText]]  # finds entities in texts
 NEW_TYPE = "of a type that train has not"
@@ -213,10 +215,26 @@ class RelationExtraction:
             ]
             yield {"text": true.text, "marks": marks}
 
-    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
+    def decisions(self, split: str, predicted: Predicted) -> list[tuple[float, bool]]:
+        """Of each relation between given entities its probability, and whether it is there."""
+        return [
+            (confidence, relation in true.relations)
+            for true, found in zip(self.splits[split], predicted.given, strict=True)
+            for relation, confidence in zip(found.relations, found.confidences or (), strict=True)
+        ]
+
+    def fit_temperature(self, model: nn.Module) -> float:
+        """By the cross-entropy of dev's pairs."""
+        self.predictor.temperature, search = 1.0, TemperatureSearch()
+        logits = torch.from_numpy(self.predictor.logits(model, self.pairs["dev"]))
+        search.add(lambda t: float(F.cross_entropy(logits / t, self._dev_targets, reduction="sum")))
+        self.predictor.temperature = search.best()
+        return self.predictor.temperature
+
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
         """The facts as they are: the likeliest class is predicted."""
-        del model
-        return facts
+        del model, choice
+        return Settled(facts)
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts for the results: documents, entities, relations, pairs, and relations that no pair can give."""

@@ -89,8 +89,9 @@ class ChoicePredictor(TextPredictor):
         longest: int,
         batch: int,
         device: torch.device,
+        temperature: float = 1.0,
     ) -> None:
-        super().__init__(target_type, classes, tokenizer, longest, batch, device, FIRST)
+        super().__init__(target_type, classes, tokenizer, longest, batch, device, FIRST, temperature)
         self.row_columns = len(classes)
 
     def _encoded(self, texts: Sequence[tuple[str, str | None]]) -> Iterator[Encoded]:

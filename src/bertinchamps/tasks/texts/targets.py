@@ -1,4 +1,4 @@
-"""What is predicted of a text: one class, any number of classes, or a number. N examples, C classes."""
+"""What is predicted of a text: one class or any number of classes; a number is in numbers.py. N examples, C classes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.metrics.classes import class_scores, class_tally
 from bertinchamps.metrics.multi_label import multi_label_scores, multi_label_tally
 from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k, precision_at_k_tally
-from bertinchamps.metrics.regression import regression_scores
-from bertinchamps.metrics.tallies import NumberTally, Tally
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.texts.losses import Loss, Plain
 from bertinchamps.tasks.texts.thresholds import best_thresholds
@@ -55,6 +53,9 @@ class TargetType(Protocol):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Summed over examples; logits are [N, C], float32."""
 
+    def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
+        """Minus the logarithm of the likelihood of targets as `encoded` gives them, whatever the loss; 0: no such."""
+
     def decoded(self, logits: Logits, classes: Sequence[str]) -> Sequence[Target]:
         """The predicted targets of logits [N, C]."""
 
@@ -87,7 +88,7 @@ class TargetType(Protocol):
         """A prediction as the cells of `columns`."""
 
 
-class _WithoutThresholds:
+class WithoutThresholds:
     """What types of target have in common of which nothing is chosen on dev."""
 
     def more_scores(
@@ -107,7 +108,7 @@ class _WithoutThresholds:
         return self
 
 
-class SingleLabel(_WithoutThresholds):
+class SingleLabel(WithoutThresholds):
     """Exactly one class: softmax and cross-entropy.
 
     Args:
@@ -133,6 +134,10 @@ class SingleLabel(_WithoutThresholds):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy, or what stands for it."""
         return self._loss.single(logits, targets)
+
+    def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
+        """Of one class."""
+        return float(Plain().single(logits, targets))
 
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
         """The class with the highest logit."""
@@ -196,6 +201,10 @@ class MultiLabel:
         """Binary cross-entropy, or what stands for it, averaged over classes."""
         return self._loss.multi(logits, targets) / logits.shape[1]
 
+    def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
+        """Of each class."""
+        return float(Plain().multi(logits, targets))
+
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
         """The classes above their thresholds."""
         names = np.array(classes)
@@ -246,59 +255,6 @@ class MultiLabel:
         """The classes, and the probability of each class as JSON."""
         names = tuple(cast(list[str], prediction.target))
         return [tables.joined(names), tables.cell(dict(prediction.probabilities))]
-
-
-class Regression(_WithoutThresholds):
-    """A number: squared error of standardised numbers.
-
-    Args:
-        mean: of train's targets.
-        deviation: standard deviation of train's targets.
-    """
-
-    problem_type = "regression"
-    protocol = "regression"
-    columns: tuple[str, ...] = (PREDICTED,)
-
-    def __init__(self, mean: float, deviation: float) -> None:
-        self._mean, self._deviation = mean, deviation
-
-    def encoded(self, targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
-        """Standardised, [N]."""
-        numbers = np.array(targets, dtype=np.float64)  # float32 has no digits left for years or amounts
-        return torch.from_numpy((numbers - self._mean) / self._deviation).float()
-
-    def learn(self, targets: Sequence[Target], classes: Sequence[str]) -> None:
-        """Nothing."""
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Squared error."""
-        return F.mse_loss(logits[:, 0], targets, reduction="sum")
-
-    def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
-        """The numbers in their own unit."""
-        return [float(value) * self._deviation + self._mean for value in logits[:, 0]]
-
-    def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
-        """None."""
-        return [{} for _ in logits]
-
-    def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
-        """Correlations and errors."""
-        return regression_scores(cast(Any, gold), cast(Any, predicted))
-
-    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
-        """Of the numbers in their own unit."""
-        sides = (gold, self.decoded(logits, classes))
-        return {self.protocol: NumberTally(*(np.array(side, dtype=np.float64) for side in sides))}
-
-    def plain(self, target: Target) -> float:
-        """The number."""
-        return cast(float, target)
-
-    def cells(self, prediction: Prediction) -> list[str]:
-        """The number."""
-        return [tables.cell(prediction.target)]
 
 
 def _texts_with(targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
