@@ -10,6 +10,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
     command_line.run("finetune")
     sys.exit()
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from pathlib import Path
 from bertinchamps.checks.finetuning import length_remarks, refuse_unusable
 from bertinchamps.console import tell
 from bertinchamps.errors import Stopped
-from bertinchamps.reporting.html.page import write_run_page
+from bertinchamps.reporting.html.page import page_lines, write_run_page
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.encoder_source import encoder_name, prepare_tokenizer
 from bertinchamps.tasks.examples import Examples, read_examples
@@ -65,7 +66,10 @@ def finetune(config: FinetuneConfig, more_hooks: Sequence[Hook] = ()) -> Path:
     if config.report.html:
         processes.from_first(lambda: write_run_page(run.folder, tell, config.report.show_text))
     results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
-    processes.tell(*score_lines(results, run.folder))
+    processes.tell(*score_lines(results, run.folder), *page_lines(run.folder))
+    processes.tell(
+        f"next       python -m bertinchamps.predict model={shlex.quote(str(run.folder))} input=TEXTS output=FOUND.jsonl"
+    )
     return run.folder
 
 

@@ -10,6 +10,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
     command_line.run("pretrain")
     sys.exit()
 
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.online import open_online
 from bertinchamps.data.preparation import prepare
 from bertinchamps.objectives import build_objective
-from bertinchamps.reporting.html.page import write_run_page
+from bertinchamps.reporting.html.page import page_lines, write_run_page
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
@@ -51,7 +52,9 @@ def pretrain(config: PretrainConfig) -> Path:
         else:
             train(config, corpus, run, processes)
     summary = processes.from_first(lambda: read_summary(run.folder))
-    processes.tell(*objective.summary_lines(summary, run.folder))
+    processes.tell(*objective.summary_lines(summary, run.folder), *page_lines(run.folder))
+    model = shlex.quote(str(run.folder / "model"))
+    processes.tell(f"next       python -m bertinchamps.finetune model={model} task=ner task.train=ANNOTATED")
     return run.folder
 
 

@@ -202,6 +202,26 @@ def test_words_of_report_without_a_key_name_runs() -> None:
     ]
 
 
+def test_a_plain_log_says_what_is_done_how_long_it_takes_and_what_comes_next(
+    runs: Path, tmp_path: Path
+) -> None:
+    words = [*TUNED, *brat_corpus(tmp_path / "corpus"), "run_dir=run", "report.intervals=50"]
+    result = command("bertinchamps.finetune", *words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    log = result.stderr
+    assert "\r" not in log + result.stdout
+    assert "\x1b" not in log + result.stdout
+    lines = {line.partition(" ")[0]: line for line in log.splitlines()}
+    assert re.fullmatch(r"budget +2 epochs \([\d,]+ updates of 8\)", lines["budget"])
+    assert lines["run"].endswith("run")
+    assert re.search(r"· about \d+ (s|min) left", log)
+    assert lines["report"] == "report     run/report.html"
+    assert (
+        lines["next"] == "next       python -m bertinchamps.predict model=run input=TEXTS output=FOUND.jsonl"
+    )
+    assert re.search(r"f1 [\d.]+ \[[\d.]+, [\d.]+\]", log)
+
+
 @needs_browser
 def test_a_browser_draws_the_curves_without_an_error_or_a_request(runs: Path, tmp_path: Path) -> None:
     report(ReportConfig(runs_dir=str(runs), output=str(tmp_path / "report")))

@@ -72,7 +72,7 @@ class TemperatureSearch:
             return 1.0
         at = int(self._losses.argmin())
         if at in (0, len(TEMPERATURES) - 1):
-            return TEMPERATURES[at]
+            return float(TEMPERATURES[at])
         before, here, after = self._losses[at - 1 : at + 2]
         bend = before - 2 * here + after
         shift = 0.5 * (before - after) / bend if bend > 0 else 0.0

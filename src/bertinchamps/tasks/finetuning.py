@@ -171,7 +171,6 @@ class FineTuning(Problem):
         scores, by_subtask = self._scores(training)
         started = read_facts(run.folder)
         settings = settings_but_the_seed(asdict(self._config))
-        selection = cast(Selection, training.scoring)
         return {
             "task": self.facts.title,
             "kind": self.facts.kind,
@@ -192,12 +191,7 @@ class FineTuning(Problem):
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
             "cost": self._cost(training),
-            "selection": {
-                "split": selection.split,
-                "metric": selection.metric,
-                **selection.best,
-                **self._settled,
-            },
+            "selection": self._selected(training),
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": list(self._examples.remarks),
             "pretraining_saw": self._seen,
@@ -207,6 +201,11 @@ class FineTuning(Problem):
             **self._of_teachers(),
             **self._of_folds(run.folder),
         }
+
+    def _selected(self, training: Training) -> dict[str, Any]:
+        """Which weights were chosen, and what was settled for them on dev."""
+        selection = cast(Selection, training.scoring)
+        return {"split": selection.split, "metric": selection.metric, **selection.best, **self._settled}
 
     def _of_folds(self, folder: Path) -> dict[str, Any]:
         """The results of cross-validation, where there was one."""

@@ -48,7 +48,7 @@ def folds_of(examples: Examples, count: int, dev_share: float) -> list[Examples]
     for number in range(count):
         left = [record for record in pool if of_text[record.text] != number]
         held = [record for record in pool if of_text[record.text] == number]
-        splits: Any = with_dev({"train": left}, dev_share, CARVING_SEED + number + 1)  # type: ignore[typeddict-item]
+        splits: Any = with_dev({"train": left}, dev_share, CARVING_SEED + number + 1)
         splits = {**splits, "test": held}
         if problems := examples.kind.example_problems(splits, examples.labels):
             raise UserError(f"selection.folds={count}: fold {number + 1}: {problems[0]}")

@@ -31,6 +31,11 @@ def write_run_page(run: Path, tell: Tell, show_text: bool = False) -> None:
         tell(f"note       no {FILE} could be written ({type(error).__name__}); the run itself is whole")
 
 
+def page_lines(run: Path) -> list[str]:
+    """The line that says where the page of a run is; none without a page."""
+    return [f"report     {run / FILE}"] if (run / FILE).is_file() else []
+
+
 def write_page(file: Path, template: str, values: dict[str, Any], private: bool = False) -> None:
     """Fill a template and write the page.
 
