@@ -10,22 +10,28 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
     command_line.run("finetune")
     sys.exit()
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bertinchamps.checks.finetuning import length_remarks, refuse_unusable
+from bertinchamps.console import tell
+from bertinchamps.errors import Stopped
+from bertinchamps.reporting.html.page import page_lines, write_run_page
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.encoder_source import encoder_name, prepare_tokenizer
 from bertinchamps.tasks.examples import Examples, read_examples
-from bertinchamps.tasks.finetuning import FineTuning, score_lines
+from bertinchamps.tasks.finetuning import FineTuning
+from bertinchamps.tasks.folds import config_of_fold, folds_of
+from bertinchamps.tasks.score_lines import score_lines
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
-from bertinchamps.training.run_files import read_summary
+from bertinchamps.training.run_files import FOLDS, read_facts, read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 
@@ -55,9 +61,15 @@ def finetune(config: FinetuneConfig, more_hooks: Sequence[Hook] = ()) -> Path:
         if run.finished:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its results:")
         else:
+            cross_validate(config, examples, run, processes)
             train(config, examples, run, processes, more_hooks)
+    if config.report.html:
+        processes.from_first(lambda: write_run_page(run.folder, tell, config.report.show_text))
     results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
-    processes.tell(*score_lines(results, run.folder))
+    processes.tell(*score_lines(results, run.folder), *page_lines(run.folder))
+    processes.tell(
+        f"next       python -m bertinchamps.predict model={shlex.quote(str(run.folder))} input=TEXTS output=FOUND.jsonl"
+    )
     return run.folder
 
 
@@ -76,6 +88,31 @@ def train(
     with assemble(config, problem, runtime, run, selection, processes, more_hooks) as training:
         training.fit()
         training.conclude()
+
+
+def cross_validate(config: FinetuneConfig, examples: Examples, run: Run, processes: Processes) -> None:
+    """Fine-tune once for each fold (`selection.folds`), one after another; finished ones are not done again."""
+    count = config.selection.folds
+    if count is None:
+        return
+    folds = processes.together(lambda: folds_of(examples, count, config.selection.dev_share))
+    processes.tell(f"folds      {count} fine-tunings in {run.folder / FOLDS}, then that of {run.folder.name}")
+    settled = {"encoder": str(read_facts(run.folder)["encoder"])}
+    for number, fold in enumerate(folds, start=1):
+        own = config_of_fold(config, run.folder, number)
+        label = fold.run_label(config.head, config.seed)
+        opened = open_shared_run("finetune", own, fold.fingerprint, label, processes, settled)
+        with opened.lock:
+            if opened.finished:
+                processes.tell(f"fold       {number} of {count} is finished")
+                continue
+            processes.tell(f"fold       {number} of {count}")
+            try:
+                train(own, fold, opened, processes)
+            except Stopped as error:
+                raise Stopped(
+                    f"stopped in fold {number} of {count}; the same command with resume={run.folder} goes on"
+                ) from error
 
 
 def score(config: FinetuneConfig) -> float:

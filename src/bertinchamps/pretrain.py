@@ -10,6 +10,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
     command_line.run("pretrain")
     sys.exit()
 
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.online import open_online
 from bertinchamps.data.preparation import prepare
 from bertinchamps.objectives import build_objective
+from bertinchamps.reporting.html.page import page_lines, write_run_page
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
@@ -50,7 +52,9 @@ def pretrain(config: PretrainConfig) -> Path:
         else:
             train(config, corpus, run, processes)
     summary = processes.from_first(lambda: read_summary(run.folder))
-    processes.tell(*objective.summary_lines(summary, run.folder))
+    processes.tell(*objective.summary_lines(summary, run.folder), *page_lines(run.folder))
+    model = shlex.quote(str(run.folder / "model"))
+    processes.tell(f"next       python -m bertinchamps.finetune model={model} task=ner task.train=ANNOTATED")
     return run.folder
 
 
@@ -63,6 +67,8 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
         training.fit()
         training.conclude()
     processes.from_first(lambda: draw_losses(run.folder))  # last, so that a figure that fails costs no run
+    if config.report.html:
+        processes.from_first(lambda: write_run_page(run.folder, tell))
 
 
 def open_corpus(config: PretrainConfig, processes: Processes) -> Corpus:

@@ -53,11 +53,14 @@ def study(config: StudyConfig) -> None:
     if len(failed) < len(cells):
         runs_dir = folder / "runs"
         gathered = gather(runs_dir)
-        page = write_report(gathered, runs_dir, folder / "report")
+        pages = write_report(gathered, runs_dir, folder / "report")
         files = plot_study(cells, gathered.finetuning, folder / "report")
         tell(
             "\n".join(
-                [f"report     {page}", *(f"figure     {file}" for file in files if file.suffix == ".png")]
+                [
+                    *(f"report     {page}" for page in pages),
+                    *(f"figure     {file}" for file in files if file.suffix == ".png"),
+                ]
             )
         )
     if failed:

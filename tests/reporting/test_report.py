@@ -370,7 +370,7 @@ def test_the_command_writes_page_tables_and_figure(tmp_path: Path) -> None:
     assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (folder / "scores.svg").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([^)]+)\)", page))
-    assert linked | {"scores.svg", "report.md"} == {file.name for file in folder.iterdir()}
+    assert linked | {"scores.svg", "report.md", "report.html"} == {file.name for file in folder.iterdir()}
     assert str(tmp_path) not in page
     refused = command("bertinchamps.report", "runs_dir=nowhere", cwd=tmp_path)
     assert refused.returncode == 2

@@ -112,6 +112,7 @@ def test_hundreds_of_rare_classes_and_texts_without_any(choice: str, tmp_path: P
         f"task.dev={records(tmp_path / 'dev.jsonl', 24, 300, unseen=True)}",
         f"task.test={records(tmp_path / 'test.jsonl', 12, 300)}", f"model={make_encoder('bert', tmp_path / 'bert')}",
         "max_length=32", "budget.epochs=1", f"selection.thresholds={choice}", "loss=balanced", f"run_dir={folder}",
+        "report.intervals=0",
     ]  # fmt: skip
     config = composed(*words, command="finetune")
     assert problems(config) == []

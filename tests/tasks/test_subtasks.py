@@ -96,6 +96,7 @@ def test_a_run_on_both_has_the_scores_of_each(
         "dropout=0",
         "selection.every_epochs=10",
         "head=nested",
+        "report.intervals=0",
     ]
     runs = {}
     for name, epochs in (("both", 40), ("emea", 1), ("medline", 1)):

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.finetune import finetune
+from bertinchamps.predict import predict
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.tagging.flat import Flat
 from bertinchamps.tasks.tagging.representations import Found
-from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds, threshold_for_recall
+from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds
 from bertinchamps.tasks.tagging.windows import Window
+from bertinchamps.tasks.thresholds import threshold_for_precision, threshold_for_recall
 from support import command, composed
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
@@ -116,3 +119,110 @@ def test_a_word_above_the_flat_heads_threshold_is_inside_of_an_entity() -> None:
         )
     }
     assert spans == {0.5: [(3, 5)], 0.12: [(3, 8)], 0.05: [(0, 2), (3, 8)]}
+
+
+def test_a_word_below_a_flat_threshold_above_one_half_is_outside() -> None:
+    likely, sure = np.log([0.3, 0.6, 0.1]), np.log([0.04, 0.9, 0.06])
+    window = Window(0, 0, ((0, 2), (3, 5)), (0,) * 4, (1, 2), (1, 2), (0, 2))
+    found = {
+        threshold: [
+            each.entity.start
+            for each in Flat(["NOM"], [threshold]).entities([window], [np.stack([likely, sure])])
+        ]
+        for threshold in (0.5, 0.8, 0.97)
+    }
+    assert found == {0.5: [0, 3], 0.8: [3], 0.97: []}
+
+
+@pytest.mark.parametrize(("wanted", "chosen"), [(0.4, 0.5), (0.77, 0.8), (0.95, 0.97), (0.999, 0.99)])
+def test_the_lowest_threshold_that_is_precise_enough_is_chosen(wanted: float, chosen: float) -> None:
+    def precision(threshold: float) -> float:
+        return 0.0 if threshold > 0.99 else threshold - 0.01
+
+    assert threshold_for_precision(wanted, precision) == chosen
+
+
+WANTED = [
+    "task=demo", "task.documents=60", "model=scratch", "arch=tiny", "tokenizer.vocab_size=200", "runtime=eager",
+    "runtime.threads=1", "max_length=48", "budget.epochs=3", "optim.learning_rate=3e-3", "report.intervals=50",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("head", ["flat", "nested"])
+def test_a_wanted_precision_is_reached_or_the_user_is_told(
+    head: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        *WANTED,
+        f"head={head}",
+        f"run_dir={tmp_path / 'run'}",
+        "selection.precision=0.9",
+        "selection.temperature=true",
+    ]
+    config = composed(*words, command="finetune")
+    assert problems(config) == []
+    run = finetune(config)
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    wanted, facts = results["selection"]["wanted"], read_facts(run / "model")
+    dev = results["scores"]["dev"]["strict" if head == "flat" else "nested_exact"]
+    assert wanted["reached"] == pytest.approx(dev["precision"])
+    assert set(facts.thresholds) == {wanted["threshold"]}
+    assert facts.temperature == results["selection"]["temperature"] != 1.0
+    said = capsys.readouterr().err
+    assert ("NOT reached on dev" in said) == (wanted["reached"] < 0.9)
+    assert f"temperature {facts.temperature:.3g}" in said
+    (tmp_path / "new.txt").write_text(composed_text(run), encoding="utf-8")
+    predict(
+        composed(
+            f"model={run}",
+            f"input={tmp_path / 'new.txt'}",
+            f"output={tmp_path / 'new.jsonl'}",
+            command="predict",
+        )
+    )
+    [again] = spans_jsonl.read(tmp_path / "new.jsonl")
+    first = spans_jsonl.read(run / "predictions" / "dev.jsonl")[0]
+    assert again.entities == first.entities
+    assert again.confidences == pytest.approx(first.confidences, abs=1e-3)
+
+
+def composed_text(run: Path) -> str:
+    """The first text of dev."""
+    return spans_jsonl.read(run / "predictions" / "dev.jsonl")[0].text
+
+
+def test_classes_have_temperature_and_thresholds_for_recall(tmp_path: Path) -> None:
+    lines = [
+        f"les mots {'alpha' if n % 2 else 'beta'} {'gamma' if n % 3 else ''} numéro {n}" for n in range(90)
+    ]
+    labels = [";".join(["A"] * (n % 2) + ["G"] * (n % 3 > 0) or ["Z"]) for n in range(90)]
+    rows = "\n".join(f"{text},{own}" for text, own in zip(lines, labels, strict=True))
+    (tmp_path / "texts.csv").write_text(f"text,label\n{rows}\n", encoding="utf-8")
+    words = [word for word in WANTED if not word.startswith("task")]
+    words += [
+        "task=classification",
+        f"task.train={tmp_path / 'texts.csv'}",
+        "task.target=multi",
+        "selection.dev_share=0.3",
+    ]
+    words += [f"run_dir={tmp_path / 'run'}", "selection.recall=0.97", "selection.temperature=true"]
+    config = composed(*words, command="finetune")
+    assert problems(config) == []
+    results = json.loads((finetune(config) / "results.json").read_text(encoding="utf-8"))
+    wanted = results["selection"]["wanted"]
+    assert wanted["reached"] >= 0.97
+    assert len(set(read_facts(tmp_path / "run" / "model").thresholds)) == 1
+    assert results["calibration"]["dev"]["decisions"] > 0
+
+
+def test_a_threshold_that_nothing_chooses_is_refused() -> None:
+    both = composed(
+        "task=demo", "model=scratch", "selection.recall=0.9", "selection.precision=0.9", command="finetune"
+    )
+    assert [line for line in problems(both) if "selection" in line] == [
+        "selection.recall, selection.precision: one threshold reaches one of them; leave the other out"
+    ]
+    wrong = composed("task=stsb_fr", "model=scratch", "selection.precision=1.5", command="finetune")
+    found = [line for line in problems(wrong) if "selection" in line]
+    assert found[0] == "selection.precision=1.5: this task has no threshold to choose; leave it out"
+    assert found[1].startswith("selection.precision=1.5: a share between 0 and 1")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,4 +76,100 @@ def test_mistakes_are_named() -> None:
     assert tracker_problems("wandb", {"mode": "onlin"}) == [
         "tracker.mode=onlin: one of offline, online, disabled"
     ]
-    assert set(trackers.names()) == {"none", "tensorboard", "wandb"}
+    assert set(trackers.names()) == {"none", "tensorboard", "wandb", "mlflow"}
+
+
+LOGGED = {1: {"train/loss": 2.5, "train/mfu": 0.25}, 2: {"train/loss": 2.0}, 4: {"held_out/loss": 1.5}}
+EXPECTED = {"train/loss": [(1, 2.5), (2, 2.0)], "train/mfu": [(1, 0.25)], "held_out/loss": [(4, 1.5)]}
+
+
+def of_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return {
+        name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.Tags()["scalars"]
+    }
+
+
+def of_wandb(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    [file] = (folder / "wandb").glob("offline-run-*/*.wandb")
+    found: dict[str, list[tuple[int, float]]] = {}
+    for data in records_of(file.read_bytes()):
+        record = Record()
+        record.ParseFromString(data)
+        items = record.history.item
+        values = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+        for name, value in values.items():
+            if not name.startswith("_"):
+                found.setdefault(name, []).append((values["_step"], value))
+    return found
+
+
+def records_of(data: bytes) -> Iterator[bytes]:
+    """The records of a log as LevelDB writes it: blocks of 32 KiB; checksum, length and type before each part."""
+    place, whole = 7, b""  # behind the file's own header
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+        size, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        whole += data[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):  # a whole record, or its last part
+            yield whole
+            whole = b""
+
+
+def of_mlflow(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder.parent / 'mlflow.db'}")
+    run = (folder / "mlflow.txt").read_text(encoding="utf-8").strip()
+    assert client.get_run(run).data.params["optim.learning_rate"] == "0.001"
+    assert client.get_run(run).info.run_name == folder.name
+    names = client.get_run(run).data.metrics
+    return {
+        name: [(each.step, each.value) for each in client.get_metric_history(run, name)] for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("tensorboard", of_tensorboard), ("wandb", of_wandb), ("mlflow", of_mlflow)]
+)
+def test_all_trackers_have_the_same_names_and_steps(
+    name: str, read: Callable[[Path], Any], tmp_path: Path, no_network: None
+) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed: pip install 'bertinchamps[{name}]'")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    tracker = trackers.build(name=name, run_dir=folder, settings={"optim": {"learning_rate": 0.001}})
+    for step, metrics in LOGGED.items():
+        tracker.log(step, metrics)
+    tracker.close()
+    assert read(folder) == EXPECTED
+
+
+def test_a_resumed_run_goes_on_in_its_run_of_mlflow(tmp_path: Path, no_network: None) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed: pip install 'bertinchamps[mlflow]'")
+    settings = {"optim": {"learning_rate": 0.001}}
+    for step in (1, 2):
+        tracker = trackers.build(
+            name="mlflow", run_dir=tmp_path, settings=settings, store=str(tmp_path / "own.db")
+        )
+        tracker.log(step, {"train/loss": 1.0 / step})
+        tracker.close()
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'own.db'}")
+    run = (tmp_path / "mlflow.txt").read_text(encoding="utf-8").strip()
+    assert [each.step for each in client.get_metric_history(run, "train/loss")] == [1, 2]
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert tracker_problems("mlflow", {}) == [
+        "tracker=mlflow: mlflow is not installed; run: pip install 'bertinchamps[mlflow]'"
+    ]

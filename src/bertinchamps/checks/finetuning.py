@@ -14,7 +14,7 @@ from bertinchamps.model.architecture import arch_problems
 from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
 from bertinchamps.model.heads.windows import pools
 from bertinchamps.registry import closest
-from bertinchamps.schemas import FinetuneConfig, named
+from bertinchamps.schemas import FinetuneConfig, SelectionConfig, named
 from bertinchamps.tasks.distillation import teacher_problems
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
 from bertinchamps.tasks.examples import Examples
@@ -50,13 +50,26 @@ def _task_problems(config: FinetuneConfig) -> list[str]:
     reader = readers.build(**config.task)
     kind = kinds.build(reader.kind)
     found = [*_metric_problems(kind.metrics, config.selection.metric), *_choice_problems(config, kind)]
-    recall = config.selection.recall
-    if recall is not None and not kind.has_heads:
-        found.append(f"selection.recall={recall}: this task finds no entities; leave it out")
+    found += _wanted_problems(config.selection, kind)
     try:
         reader.check()
     except UserError as error:
         found.append(str(error))
+    return found
+
+
+def _wanted_problems(choice: SelectionConfig, kind: Kind) -> list[str]:
+    """Mistakes in what thresholds are to reach."""
+    given = {name: value for name in ("recall", "precision") if (value := getattr(choice, name)) is not None}
+    found = [
+        f"selection.{name}={value}: this task has no threshold to choose; leave it out"
+        for name, value in given.items()
+        if name not in kind.wants
+    ]
+    if len(given) > 1:
+        found.append(
+            "selection.recall, selection.precision: one threshold reaches one of them; leave the other out"
+        )
     return found
 
 
@@ -155,6 +168,18 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
             choice.recall,
             choice.recall is None or 0 < choice.recall < 1,
             "a share between 0 and 1, such as 0.995; null: no threshold for recall",
+        ),
+        (
+            "selection.precision",
+            choice.precision,
+            choice.precision is None or 0 < choice.precision < 1,
+            "a share between 0 and 1, such as 0.95; null: no threshold for precision",
+        ),
+        (
+            "selection.folds",
+            choice.folds,
+            choice.folds is None or choice.folds >= 2,
+            "must be at least 2; null: no folds",
         ),
         ("selection.dev_share", choice.dev_share, 0 < choice.dev_share < 1, "a share between 0 and 1"),
     )

@@ -18,7 +18,18 @@ def readable(words: list[str], command: str) -> list[str]:
     """The command line of a command in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
     quoted = [part for word in words for part in _with_budget(_quoted(word), command)]
     settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
-    return [word for word in quoted if word not in settings] + in_folders(command, settings)
+    return [word for word in quoted if word not in settings] + _with_runs(
+        in_folders(command, settings), command
+    )
+
+
+def _with_runs(settings: list[str], command: str) -> list[str]:
+    """The settings of `report`, in which words that are no settings name runs."""
+    runs = [word for word in settings if "=" not in word and not word.startswith(("+", "~"))]
+    if command != "report" or not runs:
+        return settings
+    others = [word for word in settings if word not in runs]
+    return [*others, f"runs={json.dumps(runs, ensure_ascii=False)}"]
 
 
 def _with_budget(word: str, command: str) -> list[str]:

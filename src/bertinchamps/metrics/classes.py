@@ -8,6 +8,7 @@ from typing import Any
 from bertinchamps.metrics.class_rates import averages, by_class, check_lengths
 from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import LabelTally, tally_of_labels
 
 PROTOCOLS.register(
     "classes",
@@ -47,6 +48,14 @@ def class_scores(references: Sequence[str], predictions: Sequence[str]) -> dict[
         **averages(references, predictions, names, ("macro", "weighted")),
         "classes": by_class(references, predictions, names, names),
     }
+
+
+def class_tally(references: Sequence[str], predictions: Sequence[str]) -> LabelTally:
+    """The tally of these scores, a text each."""
+    places = range(len(references))
+    return tally_of_labels(
+        references, predictions, places, ("accuracy", "macro_f1", "weighted_f1"), "classes"
+    )
 
 
 register_evaluate_module(

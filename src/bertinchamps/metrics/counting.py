@@ -8,6 +8,7 @@ from typing import Any
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
+from bertinchamps.metrics.tallies import Counts, LabelTally, tally_of_counts
 from bertinchamps.spans import with_joined_fragments
 
 
@@ -23,6 +24,19 @@ def span_scores(tp: int, fp: int, fn: int) -> dict[str, Any]:
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     rates = {"precision": precision, "recall": recall, "f1": f1}
     return {**rates, "support": tp + fn, "predicted": tp + fp, "tp": tp, "fp": fp, "fn": fn}
+
+
+def report_of(counts: Sequence[Counts]) -> dict[str, Any]:
+    """`span_report` of documents with their right, spurious and missed labels."""
+    correct, spurious, missed = (
+        sum((document[side] for document in counts), Counter[str]()) for side in range(3)
+    )
+    return span_report(correct, spurious, missed)
+
+
+def span_tally(counts: Sequence[Counts]) -> LabelTally:
+    """The tally of the scores of `report_of`."""
+    return tally_of_counts(counts, ("precision", "recall", "f1"), "types")
 
 
 def span_report(correct: Counter[str], spurious: Counter[str], missed: Counter[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
@@ -71,6 +71,35 @@ def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedT
         missed=_examples(errors.missed, _gold_label),
         spurious=_examples(errors.spurious, _predicted_label),
     )
+
+
+def error_counts(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> dict[str, Any]:
+    """The counts of that page without its quotations, JSON-able.
+
+    Args:
+        gold, predicted: as for `error_analysis`.
+
+    Returns:
+        `columns`: titles, the first of them that of a type; `rows`: a type and its counts; `confusions`: lists of a
+        gold type, the type that was predicted on the same characters and how often, the commonest first.
+    """
+    errors = _errors(gold, predicted)
+    columns = _columns(errors)
+    labels = sorted({label for column in columns.values() for label in column})
+    confused = Counter((_gold_label(error), _predicted_label(error)) for error in errors.wrong_type)
+    return {
+        "columns": ["type", *columns],
+        "rows": [
+            *([label, *(column[label] for column in columns.values())] for label in labels),
+            ["all", *(column.total() for column in columns.values())],
+        ],
+        "confusions": [[*pair, count] for pair, count in by_frequency(confused)],
+    }
+
+
+def by_frequency(counts: Counter[Any]) -> list[tuple[Any, int]]:
+    """What was counted and how often, the commonest first, then by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> Errors:

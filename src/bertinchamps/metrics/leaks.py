@@ -19,6 +19,7 @@ from bertinchamps.metrics.evaluate_module import (
     register_evaluate_module,
 )
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import LabelTally, tally_of_ratios
 from bertinchamps.spans import is_unseen
 
 LEAKS = Protocol(
@@ -92,6 +93,22 @@ def leak_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText
         "documents": documents,
         "types": types,
     }
+
+
+def leak_tally(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> LabelTally:
+    """The tally of the scores of whole splits; arguments as for `leak_scores`."""
+    shares: dict[str, list[tuple[float, float]]] = {
+        name: [] for name in ("leaked_characters", "leaked_documents", "recall", "precision")
+    }
+    for gold_text, predicted_text in paired(gold, predicted):
+        found = _characters(gold_text.text, predicted_text.entities)
+        true = _characters(gold_text.text, gold_text.entities)
+        right, lost = len(true & found), len(true - found)
+        shares["leaked_characters"].append((lost, len(true)))
+        shares["leaked_documents"].append((lost > 0, bool(true)))
+        shares["recall"].append((right, len(true)))
+        shares["precision"].append((right, len(found)))
+    return tally_of_ratios(shares)
 
 
 def _rates(precision: float, recall: float) -> dict[str, float]:

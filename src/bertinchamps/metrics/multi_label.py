@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from bertinchamps.metrics.class_rates import averages, by_class, check_lengths
 from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import LabelTally, tally_of_counts
 
 PROTOCOLS.register(
     "multi_label",
@@ -54,6 +56,23 @@ def multi_label_scores(
         "exact_match": exact_match,
         "classes": by_class(true, given, columns, names),
     }
+
+
+def rates(references: Sequence[tuple[str, ...]], predictions: Sequence[tuple[str, ...]]) -> dict[str, float]:
+    """Micro-averaged precision and recall, 0 where there is nothing to share."""
+    right = sum(len({*true} & {*given}) for true, given in zip(references, predictions, strict=True))
+    found, wanted = (sum(map(len, side)) for side in (predictions, references))
+    return {"precision": right / max(1, found), "recall": right / max(1, wanted)}
+
+
+def multi_label_tally(
+    references: Sequence[tuple[str, ...]], predictions: Sequence[tuple[str, ...]]
+) -> LabelTally:
+    """The tally of these scores, a text each."""
+    sides = [(set(true), set(given)) for true, given in zip(references, predictions, strict=True)]
+    counts = [(Counter(true & given), Counter(given - true), Counter(true - given)) for true, given in sides]
+    exact = np.array([(true == given, 1) for true, given in sides], dtype=float).reshape(-1, 2)
+    return tally_of_counts(counts, ("micro_f1", "macro_f1"), "classes", {"exact_match": exact})
 
 
 register_evaluate_module(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bertinchamps.metrics.class_rates import check_lengths
 from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import LabelTally, tally_of_ratios
 
 PROTOCOLS.register(
     "multiple_choice",
@@ -43,6 +44,21 @@ def multiple_choice_scores(
         "exact_match": sum(true == given for true, given in sides) / max(1, len(sides)),
         "hamming": sum(shared) / max(1, len(sides)),
     }
+
+
+def multiple_choice_tally(
+    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
+) -> LabelTally:
+    """The tally of these scores, a question each."""
+    sides = [({*true}, {*given}) for true, given in zip(references, predictions, strict=True)]
+    return tally_of_ratios(
+        {
+            "exact_match": [(true == given, 1) for true, given in sides],
+            "hamming": [
+                (len(true & given) / len(true | given) if true | given else 1, 1) for true, given in sides
+            ],
+        }
+    )
 
 
 register_evaluate_module(

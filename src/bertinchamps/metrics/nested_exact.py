@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.metrics.counting import paired, span_report
+from bertinchamps.metrics.counting import paired, report_of
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
@@ -25,6 +25,7 @@ from bertinchamps.metrics.evaluate_module import (
     register_evaluate_module,
 )
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import Counts
 
 PROTOCOLS.register(
     "nested_exact",
@@ -89,13 +90,19 @@ def nested_exact_scores(gold: Sequence[AnnotatedText], predicted: Sequence[Annot
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
     """
-    correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
+    return report_of(nested_exact_counts(gold, predicted))
+
+
+def nested_exact_counts(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> list[Counts]:
+    """Right, spurious and missed types of each gold document; arguments as for `nested_exact_scores`."""
+    counts = []
     for gold_text, predicted_text in paired(gold, predicted):
-        matching = match(gold_text.entities, predicted_text.entities)
-        correct.update(entity.label for entity in matching.correct)
-        spurious.update(entity.label for entity in matching.spurious)
-        missed.update(entity.label for entity in matching.missed)
-    return span_report(correct, spurious, missed)
+        correct, missed, spurious = match(gold_text.entities, predicted_text.entities)
+        right, wrong, lost = (
+            Counter(entity.label for entity in side) for side in (correct, spurious, missed)
+        )
+        counts.append((right, wrong, lost))
+    return counts
 
 
 register_evaluate_module(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bertinchamps.metrics.class_rates import check_lengths
 from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import LabelTally, tally_of_ratios
 
 PLACES = (1, 5, 8)  # k
 
@@ -47,6 +48,21 @@ def precision_at_k(
         for k in PLACES
         if k <= most or k == 1
     }
+
+
+def precision_at_k_tally(
+    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
+) -> LabelTally:
+    """The tally of these scores, a text each."""
+    most = min(map(len, predictions), default=0)
+    pairs = list(zip(references, predictions, strict=True))
+    return tally_of_ratios(
+        {
+            f"precision_at_{k}": [(len({*ranked[:k]} & {*true}), k) for true, ranked in pairs]
+            for k in PLACES
+            if k <= most or k == 1
+        }
+    )
 
 
 register_evaluate_module(

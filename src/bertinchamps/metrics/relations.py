@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText, Entity, RelatedText, Relation
-from bertinchamps.metrics.counting import paired, span_report
+from bertinchamps.metrics.counting import paired, report_of
 from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import Counts
 
 GIVEN, END_TO_END = "relations", "relations_end_to_end"
 METRICS = {"precision": "precision", "recall": "recall", "f1": "F1"}
@@ -63,18 +64,22 @@ def relation_scores(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
     """
-    correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
+    return report_of(relation_counts(gold, predicted))
+
+
+def relation_counts(gold: Sequence[RelatedText], predicted: Sequence[RelatedText]) -> list[Counts]:
+    """Right, spurious and missed types of each gold document; arguments as for `relation_scores`."""
     paired(*([AnnotatedText(each.name, each.text, ()) for each in side] for side in (gold, predicted)))
     by_name = {document.name: document for document in predicted}
+    counts = []
     for document in gold:
         wanted, found = links_of(document), links_of(by_name[document.name])
-        for counts, links in (
-            (correct, wanted & found),
-            (spurious, found - wanted),
-            (missed, wanted - found),
-        ):
-            counts.update(label for label, _, _ in links.elements())
-    return span_report(correct, spurious, missed)
+        right, spurious, missed = (
+            Counter(label for label, _, _ in links.elements())
+            for links in (wanted & found, found - wanted, wanted - found)
+        )
+        counts.append((right, spurious, missed))
+    return counts
 
 
 def _from_record(record: dict[str, Any]) -> RelatedText:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.metrics.counting import paired, span_report
+from bertinchamps.metrics.counting import paired, report_of
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
@@ -21,6 +21,7 @@ from bertinchamps.metrics.evaluate_module import (
     register_evaluate_module,
 )
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import Counts
 from bertinchamps.spans import flat_entities
 
 PROTOCOLS.register(
@@ -48,13 +49,22 @@ def strict_scores(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedTe
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
     """
-    correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
+    return report_of(strict_counts(gold, predicted))
+
+
+def strict_counts(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> list[Counts]:
+    """Right, spurious and missed types of each gold document; arguments as for `strict_scores`."""
+    counts = []
     for gold_text, predicted_text in paired(gold, predicted):
         wanted, found = set(flat_entities(gold_text)), set(flat_entities(predicted_text))
-        correct.update(entity.label for entity in wanted & found)
-        spurious.update(entity.label for entity in found - wanted)
-        missed.update(entity.label for entity in wanted - found)
-    return span_report(correct, spurious, missed)
+        counts.append(
+            (
+                Counter(entity.label for entity in wanted & found),
+                Counter(entity.label for entity in found - wanted),
+                Counter(entity.label for entity in wanted - found),
+            )
+        )
+    return counts
 
 
 register_evaluate_module(

@@ -13,6 +13,7 @@ from typing import Any
 from bertinchamps.metrics.classes import class_scores
 from bertinchamps.metrics.evaluate_module import register_evaluate_module
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import LabelTally, tally_of_labels
 
 PROTOCOLS.register(
     "paper",
@@ -60,6 +61,15 @@ def token_label_scores(
         "labels": scores["classes"],
         "remark": REMARK,
     }
+
+
+def token_label_tally(
+    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], documents: Sequence[int]
+) -> LabelTally:
+    """The tally of these scores; `documents` are the numbers of the sequences' documents, from 0 on."""
+    places = [document for document, own in zip(documents, references, strict=True) for _ in own]
+    true, given = (list(chain.from_iterable(side)) for side in (references, predictions))
+    return tally_of_labels(true, given, places, ("accuracy", "macro_f1", "weighted_f1"), "labels")
 
 
 register_evaluate_module(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.metrics.counting import paired, span_report
+from bertinchamps.metrics.counting import paired, report_of
 from bertinchamps.metrics.evaluate_module import (
     DOCUMENT,
     DOCUMENTS_DESCRIPTION,
@@ -16,6 +16,7 @@ from bertinchamps.metrics.evaluate_module import (
     register_evaluate_module,
 )
 from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
+from bertinchamps.metrics.tallies import Counts
 from bertinchamps.spans import EntitiesByOffset, flat_entities
 
 PROTOCOLS.register(
@@ -45,15 +46,22 @@ def word_label_scores(gold: Sequence[AnnotatedText], predicted: Sequence[Annotat
     Raises:
         UserError: the documents of the two sides do not correspond (see `counting.paired`).
     """
-    correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
+    return report_of(word_label_counts(gold, predicted))
+
+
+def word_label_counts(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> list[Counts]:
+    """Right, spurious and missed labels of each gold document; arguments as for `word_label_scores`."""
+    counts = []
     for gold_text, predicted_text in paired(gold, predicted):
+        correct, spurious, missed = Counter[str](), Counter[str](), Counter[str]()
         for true, found in zip(_labels(gold_text), _labels(predicted_text), strict=True):
             if true == found:
                 correct[true] += true != ""
                 continue
             missed[true] += true != ""
             spurious[found] += found != ""
-    return span_report(+correct, +spurious, +missed)
+        counts.append((+correct, +spurious, +missed))
+    return counts
 
 
 def _labels(document: AnnotatedText) -> Iterator[str]:

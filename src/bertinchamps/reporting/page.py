@@ -1,4 +1,4 @@
-"""Writes the report's directory: report.md, a CSV file for each table, and the figure."""
+"""Writes the report's directory: report.html, report.md, a CSV file for each table, and the figure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from bertinchamps.pages import render
 from bertinchamps.reporting.costs import cost_table, pretraining_table
+from bertinchamps.reporting.differences import difference_tables
 from bertinchamps.reporting.efficiency import efficiency_table
 from bertinchamps.reporting.figure import plot_scores
+from bertinchamps.reporting.html.page import FILE, write_page
+from bertinchamps.reporting.html.several import values_of
 from bertinchamps.reporting.published import published
 from bertinchamps.reporting.runs import Gathered
 from bertinchamps.reporting.scores import score_tables
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> Path:
+def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> list[Path]:
     """Write the page, the tables and the figure, over those of an earlier report.
 
     Args:
@@ -30,13 +33,13 @@ def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> Path:
         output: the report's directory.
 
     Returns:
-        The page, report.md.
+        The pages, report.html and report.md.
     """
     output.mkdir(parents=True, exist_ok=True)
     found = sections(gathered.finetuning, published())
     if found:
         plot_scores(found, output / "scores")
-    tables = [score_tables(section) for section in found]
+    tables = [[*score_tables(section), *difference_tables(section)] for section in found]
     costs, efficiency = (cost_table(found), efficiency_table(found)) if found else (None, None)
     names = [_name(run.folder, runs_dir) for run in gathered.pretraining]
     pretraining = pretraining_table(gathered.pretraining, names) if names else None
@@ -61,7 +64,16 @@ def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> Path:
         name=lambda folder: _name(folder, runs_dir),
     )
     page.write_text(content, encoding="utf-8")
-    return page
+    titled = [(section.title, own) for section, own in zip(found, tables, strict=True)]
+    costs_of_all = [table for table in (costs, efficiency, pretraining) if table is not None]
+    values = values_of(
+        gathered,
+        [*titled, ("Cost", costs_of_all)],
+        output / "scores.svg" if found else None,
+        runs_dir,
+    )
+    write_page(output / FILE, "reporting/html/several.html.jinja", values)
+    return [output / FILE, page]
 
 
 def _file_name(table: Table) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from bertinchamps.reporting.required import (
     with_current_protocols,
 )
 from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.training.run_files import is_fold
 from bertinchamps.training.settings import settings_but_the_seed
 
 FINETUNING_KEYS = {
@@ -112,18 +114,28 @@ class _Unreadable(Exception):
     """A run's files lack what the report needs; the message names it."""
 
 
-def gather(runs_dir: Path) -> Gathered:
-    """Read every run below a directory, at any depth.
+def gather(*places: Path) -> Gathered:
+    """Read every run below some directories, at any depth.
 
     Raises:
-        UserError: there is no run at all, or none that is finished.
+        UserError: below one of them there is no run at all, or below all of them none that is finished.
     """
-    folders = sorted({file.parent for name in RUN_FILES for file in runs_dir.rglob(name)})
-    if not folders:
-        raise UserError(
-            f"runs_dir={runs_dir}: no runs in there (no results.json, summary.json or run.json at any depth); "
-            "make one with python -m bertinchamps.finetune, or name the directory that holds them"
-        )
+    by_place = [
+        {
+            file.parent
+            for name in RUN_FILES
+            for file in place.rglob(name)
+            if not is_fold(file.parent.resolve()) or file.parent == place
+        }
+        for place in places
+    ]
+    for place, found in zip(places, by_place, strict=True):
+        if not found:
+            raise UserError(
+                f"{place}: no runs in there (no results.json, summary.json or run.json at any depth); "
+                "make one with python -m bertinchamps.finetune, or name the directory that holds them"
+            )
+    folders = sorted(set().union(*by_place))
     gathered = Gathered()
     for folder in folders:
         try:
@@ -137,9 +149,14 @@ def gather(runs_dir: Path) -> Gathered:
             gathered.left_out.append(LeftOut(folder, str(error)))
     if not gathered.finetuning and not gathered.pretraining:
         reasons = "\n".join(f"{folder}: {reason}" for folder, reason in gathered.left_out)
-        raise UserError(f"runs_dir={runs_dir}: no finished run in there\n{reasons}")
+        raise UserError(f"{', '.join(map(str, places))}: no finished run in there\n{reasons}")
     _leave_out_repetitions(gathered)
     return gathered
+
+
+def above(folders: Sequence[Path]) -> Path:
+    """The closest directory that holds all of these."""
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
 
 
 def _leave_out_repetitions(gathered: Gathered) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from bertinchamps.data.pretraining_facts import in_a_cell
+from bertinchamps.metrics.intervals import INTERVALS
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol
 from bertinchamps.reporting.means import columns_of, over_seeds, with_deviation
 from bertinchamps.reporting.published import PublishedScore
@@ -16,6 +17,9 @@ from bertinchamps.reporting.tables import Table, identities
 ABSENT = "–"
 SAW = "test's text in pretraining"
 NOT_MEASURED = in_a_cell(None)
+IN_BRACKETS = (
+    "In brackets: the 95 % interval over samples of the test documents, of one run; docs/metrics.md says how."
+)
 SPLITS = ("test", "dev")  # in the CSV files; the page shows test alone
 
 
@@ -35,6 +39,7 @@ def _whole_table(section: Section, name: str) -> Table:
     settings = section.scored("test", name)
     cells = _cells(_whole_means(settings, "test", name), protocol).unstack("metric")
     shown = cells.reindex(columns=list(protocol.metrics))
+    _add_intervals(shown, settings, name)
     shown.columns = list(protocol.metrics.values())
     shown.insert(0, "model", [setting.label for setting in settings])
     shown.insert(1, "parameters", [_parameters(setting) for setting in settings])
@@ -48,6 +53,7 @@ def _whole_table(section: Section, name: str) -> Table:
         for scores in setting.scores("test", name)
         if scores.get("remark")
     ]
+    drawn = [IN_BRACKETS] if any(_intervals(setting, "test", name) for setting in settings) else []
     unit = "test, %" if protocol.percent else "test"
     return Table(
         file_stem=f"{section.file_stem}_{name}",
@@ -59,8 +65,25 @@ def _whole_table(section: Section, name: str) -> Table:
                 *(_published_record(score) for score in published),
             ]
         ),
-        notes=tuple(dict.fromkeys([*([protocol.remark] if protocol.remark else []), *remarks])),
+        notes=tuple(dict.fromkeys([*([protocol.remark] if protocol.remark else []), *remarks, *drawn])),
     )
+
+
+def _add_intervals(shown: pd.DataFrame, settings: Sequence[Setting], name: str) -> None:
+    """Write the 95 % interval behind each score of a setting of one run that has it."""
+    protocol = PROTOCOLS[name]
+    digits, scale = (".1f", 100) if protocol.percent else (".3f", 1)
+    for number, ends in enumerate(_intervals(setting, "test", name) for setting in settings):
+        for metric in protocol.metrics:
+            if metric in ends:
+                low, high = (format(scale * end, digits) for end in ends[metric])
+                shown.loc[number, metric] = f"{shown.loc[number, metric]} [{low}, {high}]"
+
+
+def _intervals(setting: Setting, split: str, name: str) -> Mapping[str, Sequence[float]]:
+    """Name of a score → its interval; none where several seeds are averaged."""
+    found = setting.scores(split, name)
+    return found[0].get(INTERVALS, {}) if len(found) == 1 else {}
 
 
 def _whole_means(settings: Sequence[Setting], split: str, name: str) -> pd.DataFrame:
@@ -82,7 +105,14 @@ def _whole_records(section: Section, split: str, name: str) -> pd.DataFrame | No
     if not settings:
         return None
     means = columns_of(_whole_means(settings, split, name), PROTOCOLS[name].metrics)
-    return identities(section, settings, split).join(means)
+    ends = [_intervals(setting, split, name) for setting in settings]
+    limits = {
+        f"{metric}_{side}": [own[metric][at] if metric in own else None for own in ends]
+        for metric in PROTOCOLS[name].metrics
+        for at, side in enumerate(("low", "high"))
+        if any(metric in own for own in ends)
+    }
+    return identities(section, settings, split).join(means).assign(**limits)
 
 
 def _published_row(score: PublishedScore, protocol: Protocol) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from bertinchamps.schemas.finetuning import (
     FewShotConfig,
     FinetuneBatchConfig,
     FinetuneConfig,
+    FinetuneReportConfig,
     LongTextsConfig,
     SelectionConfig,
 )
@@ -30,6 +31,7 @@ from bertinchamps.schemas.shared import (
     BudgetConfig,
     CheckpointConfig,
     CostConfig,
+    RunReportConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "FewShotConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
+    "FinetuneReportConfig",
     "LongTextsConfig",
     "MergeConfig",
     "Node",
@@ -81,6 +84,7 @@ __all__ = [
     "PrepareConfig",
     "PretrainConfig",
     "ReportConfig",
+    "RunReportConfig",
     "RuntimeConfig",
     "SelectionConfig",
     "StudyConfig",

@@ -11,6 +11,7 @@ from bertinchamps.schemas.shared import (
     BudgetConfig,
     CheckpointConfig,
     CostConfig,
+    RunReportConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -42,8 +43,21 @@ class SelectionConfig:
     )
     recall: float | None = knob(
         None,
-        "for entities, instead of thresholds: share of their characters to be found on dev, such as 0.995; the "
-        "highest probability that reaches it is chosen",
+        "instead of thresholds: share of the entities' characters (or of several classes) to be found on dev, such as "
+        "0.995; the highest probability that reaches it is chosen",
+    )
+    precision: float | None = knob(
+        None,
+        "instead of thresholds: share of the entities (or of several classes) found on dev that must be right, such as "
+        "0.95; the lowest probability that reaches it is chosen",
+    )
+    temperature: bool = knob(
+        False, "true: one number that divides all logits makes confidences true on dev; predict uses it"
+    )
+    folds: int | None = knob(
+        None,
+        "cross-validation: train and dev are divided into so many folds, each predicted by a model without it; then "
+        "the run goes on as without folds; null: none",
     )
     dev_share: float = knob(0.1, "share of train that becomes dev where the data have no dev split")
     score_test: bool = knob(True, "false: leave test alone, as long as settings are being chosen")
@@ -84,6 +98,19 @@ class FewShotConfig:
 
 
 @dataclass
+class FinetuneReportConfig(RunReportConfig):
+    """What a fine-tuning run reports of itself at its end."""
+
+    intervals: int = knob(
+        1000,
+        "samples of the documents of dev and test that give each score its 95 % interval; 0: no intervals",
+    )
+    show_text: bool = knob(
+        False, "report.html quotes the texts of dev and test, gold beside predicted: for nobody else's eyes"
+    )
+
+
+@dataclass
 class FinetuneConfig:
     """Settings of `python -m bertinchamps.finetune`."""
 
@@ -117,6 +144,7 @@ class FinetuneConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     cost: CostConfig = field(default_factory=CostConfig)
+    report: FinetuneReportConfig = field(default_factory=FinetuneReportConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
     hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides the head's initial weights, the order of examples and dropout")

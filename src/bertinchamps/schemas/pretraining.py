@@ -11,6 +11,7 @@ from bertinchamps.schemas.shared import (
     BudgetConfig,
     CheckpointConfig,
     CostConfig,
+    RunReportConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -80,6 +81,7 @@ class PretrainConfig(PrepareConfig):
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     cost: CostConfig = field(default_factory=CostConfig)
+    report: RunReportConfig = field(default_factory=RunReportConfig)
     tracker: Node = knob({}, "where metrics go besides metrics.jsonl: {name, **settings}")
     hooks: list[Node] = knob([], "additional hooks, called in order: [{name, **settings}]")
     seed: int = knob(0, "decides initial weights, data order, masks and dropout")

@@ -102,6 +102,13 @@ class CostConfig:
 
 
 @dataclass
+class RunReportConfig:
+    """What a run reports of itself at its end."""
+
+    html: bool = knob(True, "write report.html, a page without text of documents, into the run's directory")
+
+
+@dataclass
 class CheckpointConfig:
     """Checkpoints to resume from."""
 

@@ -144,4 +144,7 @@ class ReportConfig:
     """Settings of `python -m bertinchamps.report`."""
 
     runs_dir: str = knob("runs", "gather every run below this directory, at any depth")
-    output: str = knob("report", "directory for report.md, its CSV files and its figure")
+    runs: list[str] = knob(
+        [], "gather these runs alone, or what is below these directories; words without = mean the same"
+    )
+    output: str = knob("report", "directory for report.html, report.md, its CSV files and its figure")

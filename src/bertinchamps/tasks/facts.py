@@ -28,6 +28,7 @@ class TaskFacts:
         deviation: standard deviation of train's targets, for regression.
         thresholds: for each label, the probability above which a span is an entity (head=nested), a word belongs to one
             (head=flat, one for all labels), or a class is predicted; none: 0.5, and of tags the best sequence.
+        temperature: what divides all logits before probabilities are computed, so that confidences are true on dev.
         threshold_choice: how they were chosen on dev: fixed (0.5), overall, or by_label.
         pairs: whether an example is a pair of texts.
         loss: what was minimised, {name, **settings} (`tasks/texts/losses.py`); empty: plain.
@@ -46,6 +47,7 @@ class TaskFacts:
     pairs: bool = False
     thresholds: tuple[float, ...] = ()
     threshold_choice: str = "fixed"
+    temperature: float = 1.0
     loss: dict[str, Any] = field(default_factory=dict)
     long_texts: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bertinchamps.contract import Batch, Output
 from bertinchamps.data import pretraining_facts
 from bertinchamps.data.pretraining_facts import NO_PRETRAINING, in_a_sentence, seen
+from bertinchamps.metrics.calibration import calibration
 from bertinchamps.model.adapters import Adapter, adapters
 from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.flops import downstream_flops_per_token
@@ -24,13 +25,13 @@ from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.distillation import Teachers, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
+from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
-from bertinchamps.tasks.kinds import SettlesForRecall
+from bertinchamps.tasks.folds import write_results as folds_results
+from bertinchamps.tasks.kinds import HasConfidences
 from bertinchamps.tasks.splits import label_lines
-from bertinchamps.tasks.thresholds import FIXED
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
-from bertinchamps.training.costs import cost_line
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import read_facts
@@ -53,6 +54,7 @@ class FineTuning(Problem):
 
     def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, runtime: Runtime) -> None:
         self._began, self._predicted_texts, self._predicting_seconds = time.perf_counter(), 0, 0.0
+        self._settled: dict[str, Any] = {}
         self._config, self._examples, self._kind = config, examples, examples.kind
         self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
         self._adapter: Adapter = adapters.build(**config.adapter)
@@ -65,6 +67,7 @@ class FineTuning(Problem):
             self._teachers = Teachers(config.distillation, evaluated, runtime)
             lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
         self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
+        self._evaluated = Evaluated(self._task, config.report)
         self._special = torch.tensor(self._tokenizer.all_special_ids, device=runtime.device)
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
@@ -106,11 +109,15 @@ class FineTuning(Problem):
 
     def settle(self, model: nn.Module) -> None:
         """Choose on dev what the kind chooses for the final weights; `facts` has it from then on."""
-        choice = self._config.selection
-        if choice.recall is not None and isinstance(self._task, SettlesForRecall):
-            self.facts = self._task.settled_for_recall(model, self.facts, choice.recall)
-        elif choice.thresholds != FIXED:
-            self.facts = self._task.settled(model, self.facts)
+        choice, task = self._config.selection, self._task
+        if choice.temperature and isinstance(task, HasConfidences):
+            before = calibration(task.decisions("dev", task.predict(model, "dev")))
+            self.facts = replace(self.facts, temperature=task.fit_temperature(model))
+            self._settled = {"temperature": self.facts.temperature, "dev_ece_before": before.get("ece")}
+        settled = task.settled(model, self.facts, choice)
+        self.facts = settled.facts
+        if settled.wanted:
+            self._settled["wanted"] = settled.wanted
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The encoder with the kind's head; `open_encoder` was given `resumed_from` already."""
@@ -164,7 +171,6 @@ class FineTuning(Problem):
         scores, by_subtask = self._scores(training)
         started = read_facts(run.folder)
         settings = settings_but_the_seed(asdict(self._config))
-        selection = cast(Selection, training.scoring)
         return {
             "task": self.facts.title,
             "kind": self.facts.kind,
@@ -185,14 +191,26 @@ class FineTuning(Problem):
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "hardware": f"{trainer.runtime.describe()}; {platform.platform()}",
             "cost": self._cost(training),
-            "selection": {"split": selection.split, "metric": selection.metric, **selection.best},
+            "selection": self._selected(training),
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": list(self._examples.remarks),
             "pretraining_saw": self._seen,
             "scores": scores,
+            **self._evaluated.results(),
             "subtasks": by_subtask,
             **self._of_teachers(),
+            **self._of_folds(run.folder),
         }
+
+    def _selected(self, training: Training) -> dict[str, Any]:
+        """Which weights were chosen, and what was settled for them on dev."""
+        selection = cast(Selection, training.scoring)
+        return {"split": selection.split, "metric": selection.metric, **selection.best, **self._settled}
+
+    def _of_folds(self, folder: Path) -> dict[str, Any]:
+        """The results of cross-validation, where there was one."""
+        folds = self._config.selection.folds
+        return {} if folds is None else folds_results(folder, folds, self._config.report.intervals)
 
     def _cost(self, training: Training) -> dict[str, Any]:
         """Of the run: reading and predictions included; of training; and of the predictions."""
@@ -247,11 +265,12 @@ class FineTuning(Problem):
             self._kind.write_split(folder, self._task, split, predicted)
             if split == "train":
                 continue
-            scores[split] = self._task.scores(split, predicted)
+            scores[split] = self._evaluated.add(folder, split, predicted)
             for subtask in self._examples.subtasks:
                 if places := subtask.places.get(split):
-                    own = self._task.scores(split, predicted, places)
-                    by_subtask[subtask.title]["scores"][split] = own
+                    by_subtask[subtask.title]["scores"][split] = self._evaluated.scores(
+                        split, predicted, places
+                    )
         return scores, by_subtask
 
     def _model_label(self, encoder: str) -> str:
@@ -259,32 +278,6 @@ class FineTuning(Problem):
         if encoder == SCRATCH:
             return f"scratch {arch.num_hidden_layers}x{arch.hidden_size}"
         return name.parent.name if name.name == "model" else str(name)
-
-
-def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
-    """The lines that are printed of a finished run: scores and paths.
-
-    Args:
-        results: the content of results.json.
-        folder: the run's directory.
-    """
-    yield from _scores_of("", results["scores"])
-    for title, of_subtask in results.get("subtasks", {}).items():  # results of earlier versions have none
-        yield from _scores_of(f" ({title})", of_subtask["scores"])
-    if "teachers" in results:
-        yield from _scores_of(" (the teachers together)", results["teachers"]["scores"])
-    if "energy_kwh" in results["cost"]:  # earlier versions did not count it
-        yield cost_line(results["cost"])
-    yield f"results    {folder / 'results.json'}"
-    yield f"predicted  {folder / 'predictions'}"
-    yield f"model      {folder / 'model'}"
-
-
-def _scores_of(of_task: str, by_split: Mapping[str, Any]) -> Iterator[str]:
-    for split, protocols in by_split.items():
-        for protocol, scores in protocols.items():
-            shown = [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
-            yield f"{split:<5} {protocol:<13} {', '.join(shown)}{of_task}"
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

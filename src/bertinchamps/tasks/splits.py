@@ -69,12 +69,12 @@ def _chosen(train: Sequence[Record], share: float, seed: int) -> set[str]:
         labels[record.text] |= labels_of(record)
     left = Counter(label for own in labels.values() for label in own)  # label → texts of train that have it
     strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for text, classes in _classes(train).items():
+    for text, classes in classes_of_texts(train).items():
         strata[classes].append(text)
     chosen = set()
     for texts in strata.values():
         wanted = round(share * sum(copies[text] for text in texts))
-        for text in sorted(texts, key=lambda text: _hash(text, seed))[
+        for text in sorted(texts, key=lambda text: hash_of(text, seed))[
             :-1
         ]:  # train keeps some of each stratum
             if wanted <= 0:
@@ -86,7 +86,7 @@ def _chosen(train: Sequence[Record], share: float, seed: int) -> set[str]:
     return chosen
 
 
-def _classes(train: Sequence[Record]) -> dict[str, tuple[str, ...]]:
+def classes_of_texts(train: Sequence[Record]) -> dict[str, tuple[str, ...]]:
     """Text → the classes of its examples; no classes unless every example has exactly one class."""
     classes: dict[str, set[str]] = defaultdict(set)
     single = _have_one_class(train)
@@ -95,7 +95,8 @@ def _classes(train: Sequence[Record]) -> dict[str, tuple[str, ...]]:
     return {text: tuple(sorted(names)) for text, names in classes.items()}
 
 
-def _hash(text: str, seed: int) -> bytes:
+def hash_of(text: str, seed: int) -> bytes:
+    """Orders texts by chance, whatever their order and the process."""
     return hashlib.blake2b(f"{seed} {text}".encode(), digest_size=16).digest()
 
 

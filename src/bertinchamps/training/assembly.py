@@ -27,6 +27,7 @@ from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.hook import hooks as registered_hooks
 from bertinchamps.training.optim import optimizers
+from bertinchamps.training.plan import plan_lines
 from bertinchamps.training.run import Run, finish
 from bertinchamps.training.run_records import Recorded, Records, Scores
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
@@ -221,7 +222,7 @@ def assemble(
         scaling=run.state.get("scaling"),
         processes=processes,
     )
-    lines = [*problem.describe(parameters, clock.flops_per_token), *_idle(config.batch, processes)]
+    lines = [*problem.describe(parameters, clock.flops_per_token), *_plan(config.batch, clock, processes)]
     processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
     return Training(problem, run, trainer, parameters, records)
 
@@ -257,6 +258,11 @@ def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock
     tokens = problem.tokens_per_position
     sizes = (config.batch.size * tokens, clock.epoch_length * tokens)
     return runtime.for_run(most_flops(config.budget, CPU_FLOPS, clock.flops_per_token, *sizes))
+
+
+def _plan(batch: BatchConfig, clock: Clock, processes: Processes) -> list[str]:
+    """What is said before the first update, beside the problem's own lines."""
+    return [*_idle(batch, processes), *plan_lines(clock, batch)]
 
 
 def _idle(batch: BatchConfig, processes: Processes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ SUMMARY_KEYS = {
     ),
     "finetune": ("scores", "selection.value"),
 }  # fmt: skip
+FOLDS = "folds"  # in a run's directory: the runs of its cross-validation, which belong to it
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
 
 
@@ -31,6 +33,11 @@ def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     return with_current_keys(read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command]))
+
+
+def is_fold(folder: Path) -> bool:
+    """Whether a run is a fold of another one, not a run by itself."""
+    return folder.parent.name == FOLDS and (folder.parent.parent / "run.json").is_file()
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -46,7 +53,11 @@ def last_finished(runs_dir: str, command: str) -> Path | None:
     """The run of a command that was finished last, at any depth below a folder; None where there is none."""
     found = Path(runs_dir).expanduser().rglob(SUMMARIES[command])
     runs = [
-        file for file in found if (file.parent / "model").is_dir() and (file.parent / "run.json").is_file()
+        file
+        for file in found
+        if (file.parent / "model").is_dir()
+        and (file.parent / "run.json").is_file()
+        and not is_fold(file.parent)
     ]
     return max(runs, key=lambda file: file.stat().st_mtime).parent if runs else None
 
@@ -60,7 +71,20 @@ def facts_of(command: str, data_fingerprint: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
     }
+
+
+def _commit() -> str | None:
+    """The commit of these sources, with -dirty where files were changed; None where they are no checkout of git."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists() or not (root / "src" / "bertinchamps").is_dir():
+        return None
+    words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _version(package: str) -> str:

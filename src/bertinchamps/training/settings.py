@@ -9,8 +9,8 @@ from typing import Any
 # Settings that may differ when a run is resumed: where things are and how they are computed. Another precision,
 # device or number of threads changes losses by rounding.
 FREE_TO_CHANGE = (
-    "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "cost", "runtime", "blocks.cache_dir", "blocks.workers",
-    "label", "task.title",
+    "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "cost", "report", "runtime", "blocks.cache_dir",
+    "blocks.workers", "label", "task.title",
 )  # fmt: skip
 # Settings that a corpus' fingerprint covers: a run on an exported corpus may be resumed on the original one, and the
 # other way round.

@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+from bertinchamps.training.mlflow_tracker import MlflowRun
 
 
 class Tracker(Protocol):
@@ -22,6 +24,13 @@ class Tracker(Protocol):
     def close(self) -> None:
         """The run is over."""
 
+
+# name of a tracker → the modules that it needs
+PACKAGES = {
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+}
 
 trackers: Registry[Tracker] = Registry("tracker", "tracker")
 
@@ -85,10 +94,34 @@ class WeightsAndBiases:
         self._run.finish()
 
 
+@trackers.register("mlflow")
+class Mlflow:
+    """MLflow, in a database of SQLite beside the runs; nothing is sent anywhere.
+
+    Args:
+        store: the database; None: mlflow.db in the folder of the run's directory.
+    """
+
+    def __init__(self, run_dir: Path, settings: Mapping[str, Any], store: str | None = None) -> None:
+        place = Path(store).expanduser() if store else run_dir.absolute().parent / "mlflow.db"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._run = MlflowRun(run_dir, settings, place, partial(_imported, extra="mlflow"))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._run.log(step, metrics)
+
+    def close(self) -> None:
+        self._run.close()
+
+
 def tracker_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
     """Mistakes in the tracker's settings, and a missing package, in the user's key names."""
     problems = trackers.problems(name, settings, given=("run_dir", "settings"))
-    if not problems and name in ("tensorboard", "wandb") and importlib.util.find_spec(name) is None:
+    if (
+        not problems
+        and name in PACKAGES
+        and any(importlib.util.find_spec(each) is None for each in PACKAGES[name])
+    ):
         problems.append(f"tracker={name}: {_remedy(name)}")
     if settings.get("mode", "offline") not in ("offline", "online", "disabled"):
         problems.append(f"tracker.mode={settings['mode']}: one of offline, online, disabled")

@@ -15,13 +15,15 @@ import torch
 from torch import nn
 
 from bertinchamps.contract import AnnotatedText, Task
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.model.encoders import EncoderSource
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.registry import Registry
-from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
+from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.tagging.lessons import Lessons
+from bertinchamps.tasks.thresholds import Settled
 
 BySplit = Mapping[str, list[Any]]  # by split; all of one record type
 
@@ -73,19 +75,41 @@ class KindTask(Task, Protocol):
             places: of the examples to score, in the split; None for all.
         """
 
-    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
-        """The facts with what is chosen on dev for the final weights, such as thresholds; predictions use it."""
+    def tallies(self, split: str, predicted: Any, places: Sequence[int] | None = None) -> dict[str, Tally]:
+        """What the scores are computed from, document by document, by protocol; arguments as for `scores`."""
+
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        """What is chosen on dev for the final weights, such as thresholds; predictions use it from now on."""
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts of a split for the results."""
 
 
 @runtime_checkable
-class SettlesForRecall(Protocol):
-    """A task with a threshold that trades precision for recall."""
+class HasConfidences(Protocol):
+    """A task whose predictions have confidences, which a temperature can make true."""
 
-    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
-        """The facts with the threshold that reaches a recall on dev, for the final weights; predictions use it."""
+    def decisions(self, split: str, predicted: Any) -> list[tuple[float, bool]]:
+        """Of each prediction for a split its confidence, and whether it is right."""
+
+    def fit_temperature(self, model: nn.Module) -> float:
+        """The temperature that is best on dev; predictions use it from now on."""
+
+
+@runtime_checkable
+class ComparesTexts(Protocol):
+    """A task that compares its predictions with gold, text by text."""
+
+    def errors(self, split: str, predicted: Any) -> dict[str, Any]:
+        """Counts of errors without text, JSON-able; empty where nothing can be counted.
+
+        Returns:
+            `columns`: titles, the first of them that of a label; `rows`: a label and its counts; `confusions`: lists of
+            a gold label, the predicted one and how often, the commonest first.
+        """
+
+    def compared(self, split: str, predicted: Any) -> Iterator[dict[str, Any]]:
+        """Each text as `tasks.comparing` describes it, for the user's own eyes."""
 
 
 @runtime_checkable
@@ -107,6 +131,7 @@ class Kind(Protocol):
         reads_words: whether `predict` reads CoNLL files and may name a file after each text.
         reads_entities: whether `predict` needs the entities of each text, from its file or from another model (`ner=`).
         keeps_text: whether a table of predictions keeps the column of the text.
+        wants: which of `selection.recall` and `selection.precision` choose a threshold.
     """
 
     name: str
@@ -116,6 +141,7 @@ class Kind(Protocol):
     reads_words: bool
     reads_entities: bool
     keeps_text: bool
+    wants: tuple[str, ...]
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         """Why these examples cannot train or select a model, in the user's key names."""
@@ -174,12 +200,13 @@ kinds: Registry[Kind] = Registry("kind of task", "kind", package=__name__)
 
 __all__ = [
     "BySplit",
+    "ComparesTexts",
     "Doubts",
     "FindsEntities",
+    "HasConfidences",
     "Kind",
     "KindTask",
     "Predictor",
     "ReadsWholeTexts",
-    "SettlesForRecall",
     "kinds",
 ]

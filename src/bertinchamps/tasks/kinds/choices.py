@@ -55,6 +55,5 @@ class MultipleChoice(TextKind):
     def build_predictor(
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
     ) -> ChoicePredictor:
-        return ChoicePredictor(
-            self.target_type(facts), facts.labels, tokenizer, facts.max_length, batch, device
-        )
+        target_type, length = self.target_type(facts), facts.max_length
+        return ChoicePredictor(target_type, facts.labels, tokenizer, length, batch, device, facts.temperature)

@@ -20,13 +20,13 @@ from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.texts.classification import TextClassification
 from bertinchamps.tasks.texts.losses import PLAIN, Loss, losses
+from bertinchamps.tasks.texts.numbers import Regression
 from bertinchamps.tasks.texts.predictor import TextPredictor, Windows
 from bertinchamps.tasks.texts.targets import (
     PREDICTED,
     PROBABILITIES,
     MultiLabel,
     Prediction,
-    Regression,
     SingleLabel,
     TargetType,
 )
@@ -52,6 +52,7 @@ class TextKind:
     reads_words = False
     reads_entities = False
     keeps_text = True
+    wants: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -90,7 +91,9 @@ class TextKind:
     ) -> TextPredictor:
         target_type, long_texts = self.target_type(facts), facts.long_texts
         windows = Windows(long_texts["overlap"], long_texts["most"]) if long_texts else None
-        return TextPredictor(target_type, facts.labels, tokenizer, facts.max_length, batch, device, windows)
+        return TextPredictor(
+            target_type, facts.labels, tokenizer, facts.max_length, batch, device, windows, facts.temperature
+        )
 
     def build_task(
         self,
@@ -148,6 +151,7 @@ class ManyClasses(TextKind):
 
     name, protocol = "multi_label", MultiLabel.protocol
     threshold_choices = CHOICES
+    wants = ("recall", "precision")
 
     def target_type(self, facts: TaskFacts) -> MultiLabel:
         return MultiLabel(loss_of(facts), facts.thresholds)

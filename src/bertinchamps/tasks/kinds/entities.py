@@ -43,6 +43,7 @@ class Entities:
     reads_words = True
     reads_entities = False
     keeps_text = False  # a text has a row for each of its entities
+    wants = ("recall", "precision")
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         found = brat.label_problems(labels)
@@ -66,7 +67,8 @@ class Entities:
         self, facts: TaskFacts, tokenizer: Any, batch: int, device: torch.device
     ) -> EntityPredictor:
         subwords = SubwordTokenizer(tokenizer, facts.max_length)
-        return EntityPredictor(_representation(facts), subwords, tokenizer.pad_token_id, batch, device)
+        padding = tokenizer.pad_token_id
+        return EntityPredictor(_representation(facts), subwords, padding, batch, device, facts.temperature)
 
     def build_task(
         self,

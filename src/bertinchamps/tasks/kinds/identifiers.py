@@ -8,9 +8,11 @@ from typing import Any
 from torch import nn
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.metrics.leaks import leak_scores
-from bertinchamps.metrics.word_labels import word_label_scores
-from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.metrics.counting import span_tally
+from bertinchamps.metrics.leaks import leak_scores, leak_tally
+from bertinchamps.metrics.tallies import Tally
+from bertinchamps.metrics.word_labels import word_label_counts, word_label_scores
+from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.kinds.entities import Entities
@@ -18,6 +20,7 @@ from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
 from bertinchamps.tasks.tagging.recognition import EntityRecognition
 from bertinchamps.tasks.tagging.representations import Representation
+from bertinchamps.tasks.thresholds import Settled
 
 
 class IdentifierRecognition(EntityRecognition):
@@ -26,9 +29,10 @@ class IdentifierRecognition(EntityRecognition):
     _untuned: Representation | None = None
     _at_half: Mapping[str, list[AnnotatedText]] = {}
 
-    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
-        self._untuned, self._at_half = self.representation, {}
-        return super().settled_for_recall(model, facts, wanted)
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        if choice.recall is not None:
+            self._untuned, self._at_half = self.representation, {}
+        return super().settled(model, facts, choice)
 
     def predict(self, model: nn.Module, split: str) -> list[AnnotatedText]:
         answers = self.predictor.window_logits(model, self.windows[split])
@@ -54,6 +58,21 @@ class IdentifierRecognition(EntityRecognition):
             untuned = [self._at_half[split][at] for at in chosen]
             scores["leaks_at_half"] = leak_scores(gold, untuned)
         return scores
+
+    def tallies(
+        self, split: str, predicted: Sequence[AnnotatedText], places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, document by document."""
+        chosen = range(len(predicted)) if places is None else places
+        gold, found = ([documents[at] for at in chosen] for documents in (self.splits[split], predicted))
+        tallies: dict[str, Tally] = {
+            **super().tallies(split, predicted, places),
+            "tokens": span_tally(word_label_counts(gold, found)),
+            "leaks": leak_tally(gold, found),
+        }
+        if split in self._at_half:
+            tallies["leaks_at_half"] = leak_tally(gold, [self._at_half[split][at] for at in chosen])
+        return tallies
 
 
 @kinds.register("identifiers")

@@ -49,6 +49,7 @@ class Relations:
     reads_words = True  # files of brat are named after the texts
     reads_entities = True
     keeps_text = False  # a text has a row for each of its relations
+    wants: tuple[str, ...] = ()
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         types = {entity.label for split in splits.values() for text in split for entity in text.entities}
@@ -74,7 +75,8 @@ class Relations:
     ) -> RelationPredictor:
         settings = of_details(facts.details)
         maker = PairMaker(SubwordTokenizer(tokenizer, facts.max_length), settings, unknown_id(tokenizer))
-        return RelationPredictor(maker, settings, facts.labels, tokenizer.pad_token_id, batch, device)
+        padding = tokenizer.pad_token_id
+        return RelationPredictor(maker, settings, facts.labels, padding, batch, device, facts.temperature)
 
     def build_task(
         self,

@@ -13,13 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Output, RelatedText
-from bertinchamps.metrics.relations import END_TO_END, GIVEN, relation_scores
-from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.metrics.calibration import TemperatureSearch
+from bertinchamps.metrics.counting import span_tally
+from bertinchamps.metrics.relations import END_TO_END, GIVEN, links_of, relation_counts, relation_scores
+from bertinchamps.metrics.tallies import Tally
+from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.comparing import MISSED, RIGHT, SPURIOUS
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.relations.nearest import labels_of, nearest
 from bertinchamps.tasks.relations.pairs import Pair
 from bertinchamps.tasks.relations.predictor import Array, RelationPredictor, read
+from bertinchamps.tasks.thresholds import Settled
 
 Finder = Callable[[Sequence[RelatedText]], list[AnnotatedText]]  # finds entities in texts
 NEW_TYPE = "of a type that train has not"
@@ -158,10 +163,78 @@ class RelationExtraction:
             scores[END_TO_END] = relation_scores(gold, [predicted.end_to_end[at] for at in chosen])
         return scores
 
-    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
+    def tallies(
+        self, split: str, predicted: Predicted, places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, document by document."""
+        chosen = range(len(predicted.given)) if places is None else places
+        gold = [self.splits[split][at] for at in chosen]
+        sides = {GIVEN: predicted.given, END_TO_END: predicted.end_to_end}
+        return {
+            name: span_tally(relation_counts(gold, [found[at] for at in chosen]))
+            for name, found in sides.items()
+            if found is not None
+        }
+
+    def errors(self, split: str, predicted: Predicted) -> dict[str, Any]:
+        """Counts of right, missed and spurious relations between the given entities."""
+        sides = zip(self.splits[split], predicted.given, strict=True)
+        counts = [(links_of(true), links_of(found)) for true, found in sides]
+        columns = [
+            Counter(link[0] for own in each for link in own.elements())
+            for each in (
+                [true & found for true, found in counts],
+                [true - found for true, found in counts],
+                [found - true for true, found in counts],
+            )
+        ]
+        labels = sorted({label for column in columns for label in column})
+        rows = [[label, *(column[label] for column in columns)] for label in labels]
+        rows.append(["all", *(column.total() for column in columns)])
+        return {"columns": ["type", "right", "missed", "spurious"], "rows": rows, "confusions": []}
+
+    def compared(self, split: str, predicted: Predicted) -> Iterator[dict[str, Any]]:
+        """The documents with true and predicted relations between the given entities."""
+        for true, found in zip(self.splits[split], predicted.given, strict=True):
+            confidences = dict(zip(found.relations, found.confidences or (), strict=False))
+            marks = [
+                {
+                    "label": relation.label,
+                    "state": RIGHT
+                    if relation in true.relations and relation in found.relations
+                    else MISSED
+                    if relation in true.relations
+                    else SPURIOUS,
+                    "fragments": [
+                        *true.entities[relation.head].fragments,
+                        *true.entities[relation.tail].fragments,
+                    ],
+                    **({"confidence": round(confidences[relation], 4)} if relation in confidences else {}),
+                }
+                for relation in sorted({*true.relations, *found.relations})
+            ]
+            yield {"text": true.text, "marks": marks}
+
+    def decisions(self, split: str, predicted: Predicted) -> list[tuple[float, bool]]:
+        """Of each relation between given entities its probability, and whether it is there."""
+        return [
+            (confidence, relation in true.relations)
+            for true, found in zip(self.splits[split], predicted.given, strict=True)
+            for relation, confidence in zip(found.relations, found.confidences or (), strict=True)
+        ]
+
+    def fit_temperature(self, model: nn.Module) -> float:
+        """By the cross-entropy of dev's pairs."""
+        self.predictor.temperature, search = 1.0, TemperatureSearch()
+        logits = torch.from_numpy(self.predictor.logits(model, self.pairs["dev"]))
+        search.add(lambda t: float(F.cross_entropy(logits / t, self._dev_targets, reduction="sum")))
+        self.predictor.temperature = search.best()
+        return self.predictor.temperature
+
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
         """The facts as they are: the likeliest class is predicted."""
-        del model
-        return facts
+        del model, choice
+        return Settled(facts)
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts for the results: documents, entities, relations, pairs, and relations that no pair can give."""

@@ -33,6 +33,7 @@ class RelationPredictor:
         padding: id that fills short pairs up.
         batch: pairs that go through the model at once, at most.
         device: where the model is.
+        temperature: divides the logits.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class RelationPredictor:
         padding: int,
         batch: int,
         device: torch.device,
+        temperature: float = 1.0,
     ) -> None:
+        self.temperature = temperature
         self.maker, self.settings, self.labels, self.padding = maker, settings, tuple(labels), padding
         self.batch, self.device = batch, device
 
@@ -107,7 +110,7 @@ class RelationPredictor:
         for indices in in_length_order([len(pair.subwords) for pair in pairs], self.batch):
             inputs = self.inputs([pairs[index] for index in indices])
             moved = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-            logits[indices] = read(model, moved).float().cpu().numpy()
+            logits[indices] = (read(model, moved).float() / self.temperature).cpu().numpy()
         return logits
 
 

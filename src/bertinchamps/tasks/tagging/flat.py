@@ -37,7 +37,7 @@ class Flat:
     Args:
         labels: types of entities, in a stable order.
         thresholds: the same for each label: a word whose probability of an inside tag, 1 - P(O), is above it is inside
-            of an entity; none: the best sequence of tags decides.
+            of an entity, and above 0.5 only such words are; none: the best sequence of tags decides.
     """
 
     metric = "strict_f1"
@@ -105,7 +105,7 @@ class Flat:
                 words += window.words[first:last]
                 owned.append(answer)
             logits = np.concatenate(owned)
-            path = _viterbi(self._without_outside(logits), self._allowed)
+            path = _viterbi(self._decided(logits), self._allowed)
             probabilities = _softmax(logits)[np.arange(len(path)), path]
             for label, first, last in _spans_of([self.classes[index] for index in path]):
                 entity = Entity(label, ((words[first][0], words[last][1]),))
@@ -118,12 +118,16 @@ class Flat:
         shares = logits.float().log_softmax(-1)
         return -(shares.exp() * shares).sum(-1)
 
-    def _without_outside(self, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Logits [W, C] that forbid O to words above the threshold."""
+    def _decided(self, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Logits [W, C] that forbid O to words above the threshold; one above 0.5 forbids all but O to the others."""
         if self._threshold is None:
             return logits
         inside = 1 - _softmax(logits)[:, 0] > self._threshold
-        return np.where(inside[:, None] & (np.arange(logits.shape[1]) == 0), FORBIDDEN, logits)
+        is_outside = np.arange(logits.shape[1]) == 0
+        forbidden = inside[:, None] & is_outside
+        if self._threshold > 0.5:
+            forbidden |= ~inside[:, None] & ~is_outside
+        return np.where(forbidden, FORBIDDEN, logits)
 
 
 def _transitions(classes: Sequence[str]) -> np.ndarray[Any, Any]:

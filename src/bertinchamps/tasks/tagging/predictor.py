@@ -34,6 +34,7 @@ class EntityPredictor:
         padding: id that fills short windows up.
         batch: windows that go through the model at once, at most.
         device: where the model is.
+        temperature: divides the logits that entities are decoded from.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class EntityPredictor:
         padding: int,
         batch: int,
         device: torch.device,
+        temperature: float = 1.0,
     ) -> None:
         self.representation, self.subwords, self.padding = representation, subwords, padding
-        self.batch, self._device = batch, device
+        self.batch, self._device, self.temperature = batch, device, temperature
 
     def predict(self, model: nn.Module, texts: Sequence[Input], cut: Counter[str]) -> list[AnnotatedText]:
         """The texts with the entities that the model finds; long sentences are windowed, so none is cut."""
@@ -144,7 +146,8 @@ class EntityPredictor:
             logits = read(model, moved)
             if watch is not None:
                 watch(indices, moved, logits)
-            for index, own in zip(indices, logits.float().cpu().numpy(), strict=True):
+            tempered = (logits.float() / self.temperature).cpu().numpy()
+            for index, own in zip(indices, tempered, strict=True):
                 answers[index] = self.representation.reduced_logits(own, windows[index])
         return answers
 

@@ -11,12 +11,12 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
+from bertinchamps.metrics.calibration import TemperatureSearch
 from bertinchamps.metrics.leaks import leak_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
-from bertinchamps.metrics.token_labels import token_label_scores
-from bertinchamps.schemas import FinetuneBatchConfig
-from bertinchamps.spans import EntitiesByOffset, flat_entities, without_edges
+from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
+from bertinchamps.spans import EntitiesByOffset, without_edges
 from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.tagging.lessons import Lessons, mixed
@@ -26,16 +26,17 @@ from bertinchamps.tasks.tagging.representations import (
     Representation,
     SoftRepresentation,
     representations,
-    word_tags,
 )
-from bertinchamps.tasks.tagging.thresholds import GRID, LEVELS, best_thresholds, threshold_for_recall
+from bertinchamps.tasks.tagging.scoring import EntityScores
+from bertinchamps.tasks.tagging.thresholds import GRID, best_thresholds
 from bertinchamps.tasks.tagging.windows import Window, windows_of
+from bertinchamps.tasks.thresholds import FIXED, HIGH_LEVELS, LEVELS, Settled, for_wanted
 
 # Dev scores that may select the weights, higher is better; the default is the metric of the head's representation.
 METRICS = ("strict_f1", "strict_precision", "strict_recall", "nested_exact_f1")
 
 
-class EntityRecognition:
+class EntityRecognition(EntityScores):
     """The `Task` that the trainer trains.
 
     Args:
@@ -151,10 +152,9 @@ class EntityRecognition:
 
         def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
             nonlocal loss, words
-            targets = [self._targets["dev"][index] for index in indices]
-            padded = self.representation.padded(targets, inputs["first_subwords"].shape[1]).to(logits.device)
+            padded = self._padded("dev", indices, inputs).to(logits.device)
             loss += float(self.representation.loss(logits, padded, inputs["words"]))
-            words += sum(self.representation.count(row) for row in targets)
+            words += sum(self.representation.count(self._targets["dev"][index]) for index in indices)
 
         predicted = self.decoded("dev", self.predictor.window_logits(model, self.windows["dev"], add))
         strict, nested = (
@@ -169,37 +169,59 @@ class EntityRecognition:
             "nested_exact_f1": nested["f1"],
         }
 
-    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
-        """The facts with the thresholds that are best on dev, where the representation has thresholds."""
-        if not isinstance(self.representation, SoftRepresentation):
-            return facts
+    def _padded(self, split: str, indices: Sequence[int], inputs: Mapping[str, Tensor]) -> Tensor:
+        """The targets of some windows of a split, whose inputs are these."""
+        targets = [self._targets[split][index] for index in indices]
+        return self.representation.padded(targets, inputs["first_subwords"].shape[1])
+
+    def fit_temperature(self, model: nn.Module) -> float:
+        """By the loss of dev."""
+        search = TemperatureSearch()
+
+        def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
+            padded = self._padded("dev", indices, inputs).to(logits.device)
+            search.add(lambda t: float(self.representation.loss(logits.float() / t, padded, inputs["words"])))
+
+        self.predictor.window_logits(model, self.windows["dev"], add)
+        self.predictor.temperature = search.best()
+        return self.predictor.temperature
+
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        """The facts with the thresholds that are wanted.
+
+        `recall` counts the visible characters of dev's entities, whatever the label; `precision` counts entities, by
+        the protocol that the head's dev score belongs to.
+        """
+        if choice.recall is not None or choice.precision is not None:
+            return self._settled_for(model, facts, choice)
+        if choice.thresholds == FIXED or not isinstance(self.representation, SoftRepresentation):
+            return Settled(facts)
         lowest = cast(SoftRepresentation, self._with(facts, (GRID[0],) * len(facts.labels)))
         answers = self.predictor.window_logits(model, self.windows["dev"])
         spans = self.predictor.entities(self.windows["dev"], answers, lowest.spans)
         documents = self.splits["dev"]
         found = [spans.get(at, []) for at in range(len(documents))]
-        chosen = best_thresholds(documents, found, facts.labels, facts.threshold_choice)
+        chosen = best_thresholds(documents, found, facts.labels, choice.thresholds)
         self._with(facts, chosen)
-        return replace(facts, thresholds=chosen)
+        return Settled(replace(facts, thresholds=chosen))
 
-    def settled_for_recall(self, model: nn.Module, facts: TaskFacts, wanted: float) -> TaskFacts:
-        """The facts with one threshold for all labels: the highest that finds enough on dev.
+    def _settled_for(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        """With one threshold for all labels."""
+        lowest = LEVELS[-1] if choice.recall is not None else HIGH_LEVELS[0]
+        self._with(facts, (lowest,) * len(facts.labels))
+        answers, gold = self.predictor.window_logits(model, self.windows["dev"]), self.splits["dev"]
+        precision = strict_scores if self.metric.startswith("strict") else nested_exact_scores
 
-        Args:
-            model: with its final weights.
-            facts: of the model.
-            wanted: share of the visible characters of dev's entities to be found, whatever the label.
-        """
-        self._with(facts, (LEVELS[-1],) * len(facts.labels))
-        answers = self.predictor.window_logits(model, self.windows["dev"])
-
-        def recall(threshold: float) -> float:
+        def score(threshold: float) -> float:
             self._with(facts, (threshold,) * len(facts.labels))
-            return float(leak_scores(self.splits["dev"], self.decoded("dev", answers))["recall"])
+            found = self.decoded("dev", answers)
+            scores = leak_scores(gold, found) if choice.recall is not None else precision(gold, found)
+            return float(scores["recall" if choice.recall is not None else "precision"])
 
-        chosen = (threshold_for_recall(wanted, recall),) * len(facts.labels)
+        threshold, wanted = for_wanted(choice, score)
+        chosen = (threshold,) * len(facts.labels)
         self._with(facts, chosen)
-        return replace(facts, thresholds=chosen)
+        return Settled(replace(facts, thresholds=chosen), wanted)
 
     def _with(self, facts: TaskFacts, thresholds: Sequence[float]) -> Representation:
         """Decode with these thresholds from now on."""
@@ -218,48 +240,6 @@ class EntityRecognition:
             with_entities(document, found.get(index, ())) for index, document in enumerate(self.splits[split])
         ]
 
-    def scores(
-        self, split: str, predicted: Sequence[AnnotatedText], places: Sequence[int] | None = None
-    ) -> dict[str, dict[str, Any]]:
-        """The three protocols, each under its name, of all documents of a split or of those at some places."""
-        chosen = range(len(predicted)) if places is None else places
-        sides = [[documents[at] for at in chosen] for documents in (self.splits[split], predicted)]
-        return {
-            "strict": strict_scores(*sides),
-            "nested_exact": nested_exact_scores(*sides),
-            "paper": token_label_scores(*(self._subword_tags(split, chosen, side) for side in sides)),
-        }
-
-    def _subword_tags(
-        self, split: str, places: Sequence[int], documents: Sequence[AnnotatedText]
-    ) -> list[list[str]]:
-        """IOB2 tags of the subwords that each window owns; of nested entities the longest counts.
-
-        Args:
-            split: of the documents.
-            places: of the documents in the split.
-            documents: with the entities to write as tags.
-        """
-        flat = {
-            at: EntitiesByOffset(flat_entities(document))
-            for at, document in zip(places, documents, strict=True)
-        }
-        rows = []
-        for window in self.windows[split]:
-            if window.document not in flat:
-                continue
-            tags = word_tags(window.words, flat[window.document])
-            after = len(window.subwords) - len(self.predictor.subwords.after)
-            bounds = (*window.first_subwords, after)
-            rows.append(
-                [
-                    tag
-                    for index in range(*window.owned)
-                    for tag in _spread(tags[index], bounds[index + 1] - bounds[index])
-                ]
-            )
-        return rows
-
     def facts(self, split: str) -> dict[str, Any]:
         """Counts for the results: documents, windows, words, and entities that the representation cannot hold."""
         documents, windows = self.splits[split], self.windows[split]
@@ -272,9 +252,3 @@ class EntityRecognition:
             "entities": sum(len(document.entities) for document in documents),
             "not_representable": dict(sorted(self.lost[split].items())),
         }
-
-
-def _spread(tag: str, subwords: int) -> Iterator[str]:
-    """A word's tag on its subwords: only the first subword begins an entity."""
-    for place in range(subwords):
-        yield f"I{tag[1:]}" if place and tag.startswith("B-") else tag

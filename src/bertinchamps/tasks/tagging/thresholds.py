@@ -1,9 +1,8 @@
-"""Which probability makes a span an entity: for each label the best one on dev, or one that finds enough on dev."""
+"""Which probability makes a span an entity: for each label the best one on dev."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,10 +14,6 @@ from bertinchamps.tasks.thresholds import BY_LABEL, OVERALL, best_place, best_pl
 GRID = tuple(
     round(0.2 + 0.05 * step, 2) for step in range(9)
 )  # 0.2 to 0.6: wider ones fit chance where dev is small
-# For recall.
-LEVELS = (
-    0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001,
-)  # fmt: skip
 
 
 def best_thresholds(
@@ -49,13 +44,3 @@ def best_thresholds(
     if choice == OVERALL:
         return (GRID[best_place(right, every, gold, half)],) * len(labels)
     return tuple(GRID[place] for place in best_places(right, every, gold, np.full(len(labels), half)))
-
-
-def threshold_for_recall(wanted: float, recall: Callable[[float], float]) -> float:
-    """The highest of LEVELS that reaches a recall; the lowest where none does.
-
-    Args:
-        wanted: the recall to reach.
-        recall: the recall at a threshold; it falls as thresholds rise.
-    """
-    return LEVELS[min(bisect_left(LEVELS, True, key=lambda level: recall(level) >= wanted), len(LEVELS) - 1)]

@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from bertinchamps.metrics.multiple_choice import multiple_choice_scores
+from bertinchamps.metrics.multiple_choice import multiple_choice_scores, multiple_choice_tally
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.model.heads.choices import NO_ANSWER
 from bertinchamps.tasks.texts.predictor import FIRST, Encoded, TextPredictor
 from bertinchamps.tasks.texts.targets import Logits, MultiLabel, Target
@@ -55,6 +56,12 @@ class Choices(MultiLabel):
         """None."""
         return {}
 
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the answers given."""
+        return {
+            self.protocol: multiple_choice_tally(cast(Any, gold), cast(Any, self.decoded(logits, classes)))
+        }
+
     def thresholds(
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
     ) -> tuple[float, ...]:
@@ -82,8 +89,9 @@ class ChoicePredictor(TextPredictor):
         longest: int,
         batch: int,
         device: torch.device,
+        temperature: float = 1.0,
     ) -> None:
-        super().__init__(target_type, classes, tokenizer, longest, batch, device, FIRST)
+        super().__init__(target_type, classes, tokenizer, longest, batch, device, FIRST, temperature)
         self.row_columns = len(classes)
 
     def _encoded(self, texts: Sequence[tuple[str, str | None]]) -> Iterator[Encoded]:

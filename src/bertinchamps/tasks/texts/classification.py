@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, LabelledText, Output
+from bertinchamps.metrics.calibration import TemperatureSearch
+from bertinchamps.metrics.multi_label import rates
 from bertinchamps.metrics.protocols import PROTOCOLS
-from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.metrics.tallies import Tally
+from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.batching import batches_of
+from bertinchamps.tasks.comparing import compared_labels, label_errors
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.texts.predictor import TextPredictor
+from bertinchamps.tasks.texts.targets import Target
+from bertinchamps.tasks.thresholds import FIXED, Settled, for_wanted
 
 
 class TextClassification:
@@ -105,15 +111,80 @@ class TextClassification:
         more = target_type.more_scores(gold, predicted[chosen], classes)
         return {target_type.protocol: target_type.scores(gold, found), **more}
 
-    def settled(self, model: nn.Module, facts: TaskFacts) -> TaskFacts:
-        """The facts with the thresholds that are best on dev, where the type of target has thresholds."""
+    def tallies(
+        self, split: str, predicted: np.ndarray[Any, Any], places: Sequence[int] | None = None
+    ) -> dict[str, Tally]:
+        """What these scores are computed from, text by text."""
+        target_type, classes = self.predictor.target_type, self.predictor.classes
+        chosen = list(range(len(predicted)) if places is None else places)
+        gold = [self.splits[split][at].target for at in chosen]
+        return dict(target_type.tallies(gold, predicted[chosen], classes))
+
+    def errors(self, split: str, predicted: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Counts of right and wrong classes; of numbers, none."""
+        if any(isinstance(example.target, float) for example in self.splits[split]):
+            return {}
+        gold, found = self._both_sides(split, predicted)
+        return label_errors("class", gold, found)
+
+    def compared(self, split: str, predicted: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
+        """The texts with true and predicted classes or numbers."""
+        texts = ("\n".join(filter(None, (each.text, each.pair))) for each in self.splits[split])
+        return compared_labels(texts, *self._both_sides(split, predicted))
+
+    def _both_sides(
+        self, split: str, predicted: np.ndarray[Any, Any]
+    ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+        """True and predicted classes of a split, as many as texts."""
+        found = self.predictor.target_type.decoded(predicted, self.predictor.classes)
+        return [_named(each.target) for each in self.splits[split]], [_named(each) for each in found]
+
+    def decisions(self, split: str, predicted: np.ndarray[Any, Any]) -> list[tuple[float, bool]]:
+        """Of each predicted class its probability, and whether it is right; of numbers, none."""
+        target_type, classes = self.predictor.target_type, self.predictor.classes
+        shares = target_type.probabilities(predicted, classes)
+        gold, found = self._both_sides(split, predicted)
+        return [
+            (own[label], label in true)
+            for own, true, labels in zip(shares, gold, found, strict=True)
+            for label in labels
+            if label in own
+        ]
+
+    def fit_temperature(self, model: nn.Module) -> float:
+        """By the likelihood of the true classes of dev; 1 for numbers."""
+        self.predictor.temperature, search = 1.0, TemperatureSearch()
+        known = [index for index, example in enumerate(self.splits["dev"]) if self._knows(example)]
+        logits = torch.from_numpy(self.predict(model, "dev")[known])
+        targets = self._targets_of([self.splits["dev"][index] for index in known])
+        target_type = self.predictor.target_type
+        search.add(lambda t: target_type.unlikelihood(logits / t, targets))
+        self.predictor.temperature = search.best()
+        return self.predictor.temperature
+
+    def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:
+        """The facts with the thresholds that are wanted, where the type of target has thresholds."""
         gold = [example.target for example in self.splits["dev"]]
-        logits, target_type = self.predict(model, "dev"), self.predictor.target_type
-        chosen = target_type.thresholds(gold, logits, self.predictor.classes, facts.threshold_choice)
+        target_type, classes = self.predictor.target_type, self.predictor.classes
+        wanted: dict[str, Any] = {}
+        if choice.recall is not None or choice.precision is not None:
+            logits = self.predict(model, "dev")
+            name = "recall" if choice.recall is not None else "precision"
+
+            def score(threshold: float) -> float:
+                decided = target_type.decides_at((threshold,) * len(classes)).decoded(logits, classes)
+                return rates(cast(Any, gold), cast(Any, decided))[name]
+
+            threshold, wanted = for_wanted(choice, score)
+            chosen: tuple[float, ...] = (threshold,) * len(classes)
+        elif choice.thresholds == FIXED:
+            return Settled(facts)
+        else:
+            chosen = target_type.thresholds(gold, self.predict(model, "dev"), classes, choice.thresholds)
         if not chosen:
-            return facts
+            return Settled(facts)
         self.predictor.target_type = target_type.decides_at(chosen)
-        return replace(facts, thresholds=chosen)
+        return Settled(replace(facts, thresholds=chosen), wanted)
 
     def facts(self, split: str) -> dict[str, Any]:
         """Counts for the results."""
@@ -127,3 +198,8 @@ class TextClassification:
         if rows == len(encoded):
             return counts
         return {**counts, "rows": rows, "rows_left_out": sum(example.left_out for example in encoded)}
+
+
+def _named(target: Target) -> tuple[str, ...]:
+    """Classes, or a number as text."""
+    return (f"{target:.4g}",) if isinstance(target, float) else target

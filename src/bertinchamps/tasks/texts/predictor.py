@@ -71,6 +71,7 @@ class TextPredictor:
         batch: texts that go through the model at once.
         device: where the model is.
         windows: how longer texts are read; None: they are cut, and the model gets a row for each text.
+        temperature: divides the logits.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class TextPredictor:
         batch: int,
         device: torch.device,
         windows: Windows | None = None,
+        temperature: float = 1.0,
     ) -> None:
+        self.temperature = temperature
         self.target_type, self.classes = target_type, tuple(classes)
         self._tokenizer, self._longest, self._batch, self._device = tokenizer, longest, batch, device
         self._windows, self._by_rows = windows or FIRST, windows is not None
@@ -146,7 +149,7 @@ class TextPredictor:
         for indices in self._batches(examples):
             inputs = self.inputs([examples[index] for index in indices])
             output = model({name: tensor.to(self._device) for name, tensor in inputs.items()})
-            logits[indices] = output.float().cpu().numpy()
+            logits[indices] = (output.float() / self.temperature).cpu().numpy()
         return logits
 
     def _batches(self, examples: Sequence[Encoded]) -> Iterator[list[int]]:

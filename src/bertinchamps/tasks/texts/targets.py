@@ -1,4 +1,4 @@
-"""What is predicted of a text: one class, any number of classes, or a number. N examples, C classes."""
+"""What is predicted of a text: one class or any number of classes; a number is in numbers.py. N examples, C classes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from bertinchamps.metrics.classes import class_scores
-from bertinchamps.metrics.multi_label import multi_label_scores
-from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k
-from bertinchamps.metrics.regression import regression_scores
+from bertinchamps.metrics.classes import class_scores, class_tally
+from bertinchamps.metrics.multi_label import multi_label_scores, multi_label_tally
+from bertinchamps.metrics.precision_at_k import PLACES, precision_at_k, precision_at_k_tally
+from bertinchamps.metrics.tallies import Tally
 from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.texts.losses import Loss, Plain
 from bertinchamps.tasks.texts.thresholds import best_thresholds
@@ -54,6 +53,9 @@ class TargetType(Protocol):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Summed over examples; logits are [N, C], float32."""
 
+    def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
+        """Minus the logarithm of the likelihood of targets as `encoded` gives them, whatever the loss; 0: no such."""
+
     def decoded(self, logits: Logits, classes: Sequence[str]) -> Sequence[Target]:
         """The predicted targets of logits [N, C]."""
 
@@ -67,6 +69,9 @@ class TargetType(Protocol):
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """The scores of further protocols, by protocol."""
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> Mapping[str, Tally]:
+        """What the scores of all these protocols are computed from, text by text, by protocol."""
 
     def thresholds(
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
@@ -83,7 +88,7 @@ class TargetType(Protocol):
         """A prediction as the cells of `columns`."""
 
 
-class _WithoutThresholds:
+class WithoutThresholds:
     """What types of target have in common of which nothing is chosen on dev."""
 
     def more_scores(
@@ -103,7 +108,7 @@ class _WithoutThresholds:
         return self
 
 
-class SingleLabel(_WithoutThresholds):
+class SingleLabel(WithoutThresholds):
     """Exactly one class: softmax and cross-entropy.
 
     Args:
@@ -130,6 +135,10 @@ class SingleLabel(_WithoutThresholds):
         """Cross-entropy, or what stands for it."""
         return self._loss.single(logits, targets)
 
+    def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
+        """Of one class."""
+        return float(Plain().single(logits, targets))
+
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
         """The class with the highest logit."""
         return [(classes[index],) for index in logits.argmax(1)]
@@ -143,6 +152,11 @@ class SingleLabel(_WithoutThresholds):
         return class_scores(
             *([cast(tuple[str, ...], each)[0] for each in side] for side in (gold, predicted))
         )
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the predicted classes."""
+        sides = (gold, self.decoded(logits, classes))
+        return {self.protocol: class_tally(*([cast(Any, each)[0] for each in side] for side in sides))}
 
     def plain(self, target: Target) -> str:
         """The class."""
@@ -187,6 +201,10 @@ class MultiLabel:
         """Binary cross-entropy, or what stands for it, averaged over classes."""
         return self._loss.multi(logits, targets) / logits.shape[1]
 
+    def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
+        """Of each class."""
+        return float(Plain().multi(logits, targets))
+
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
         """The classes above their thresholds."""
         names = np.array(classes)
@@ -204,8 +222,20 @@ class MultiLabel:
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """Precision at k."""
-        ranked = np.array(classes)[np.argsort(-logits, axis=1, kind="stable")[:, :MOST_RANKED]].tolist()
-        return {"precision_at_k": precision_at_k(cast(Any, gold), ranked)}
+        return {"precision_at_k": precision_at_k(cast(Any, gold), self._ranked(logits, classes))}
+
+    def _ranked(self, logits: Logits, classes: Sequence[str]) -> list[list[str]]:
+        """The likeliest classes of each text in their order."""
+        order = np.argsort(-logits, axis=1, kind="stable")[:, :MOST_RANKED]
+        return np.array(classes)[order].tolist()  # type: ignore[no-any-return]
+
+    def tallies(self, gold: Sequence[Target], logits: Logits, classes: Sequence[str]) -> dict[str, Tally]:
+        """Of the predicted and of the ranked classes."""
+        ranked = self._ranked(logits, classes)
+        return {
+            self.protocol: multi_label_tally(cast(Any, gold), cast(Any, self.decoded(logits, classes))),
+            "precision_at_k": precision_at_k_tally(cast(Any, gold), ranked),
+        }
 
     def thresholds(
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
@@ -225,54 +255,6 @@ class MultiLabel:
         """The classes, and the probability of each class as JSON."""
         names = tuple(cast(list[str], prediction.target))
         return [tables.joined(names), tables.cell(dict(prediction.probabilities))]
-
-
-class Regression(_WithoutThresholds):
-    """A number: squared error of standardised numbers.
-
-    Args:
-        mean: of train's targets.
-        deviation: standard deviation of train's targets.
-    """
-
-    problem_type = "regression"
-    protocol = "regression"
-    columns: tuple[str, ...] = (PREDICTED,)
-
-    def __init__(self, mean: float, deviation: float) -> None:
-        self._mean, self._deviation = mean, deviation
-
-    def encoded(self, targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
-        """Standardised, [N]."""
-        numbers = np.array(targets, dtype=np.float64)  # float32 has no digits left for years or amounts
-        return torch.from_numpy((numbers - self._mean) / self._deviation).float()
-
-    def learn(self, targets: Sequence[Target], classes: Sequence[str]) -> None:
-        """Nothing."""
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Squared error."""
-        return F.mse_loss(logits[:, 0], targets, reduction="sum")
-
-    def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
-        """The numbers in their own unit."""
-        return [float(value) * self._deviation + self._mean for value in logits[:, 0]]
-
-    def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
-        """None."""
-        return [{} for _ in logits]
-
-    def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
-        """Correlations and errors."""
-        return regression_scores(cast(Any, gold), cast(Any, predicted))
-
-    def plain(self, target: Target) -> float:
-        """The number."""
-        return cast(float, target)
-
-    def cells(self, prediction: Prediction) -> list[str]:
-        """The number."""
-        return [tables.cell(prediction.target)]
 
 
 def _texts_with(targets: Sequence[Target], classes: Sequence[str]) -> Tensor:

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from bertinchamps.training.plan import length
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import Update
 
@@ -52,7 +53,7 @@ class BudgetBar:
             self._bar.update(self._task, completed=progress, amount=amount)
             self._status.plain = status
         elif progress >= self._next_line:
-            self.print(f"{progress:>6.1%} {amount} · {status}")
+            self.print(f"{progress:>6.1%} {amount} · {status}{_left(update)}")
             self._next_line = math.floor(progress / self.print_every + 1) * self.print_every
 
     def print(self, message: str) -> None:
@@ -63,6 +64,13 @@ class BudgetBar:
     def stop(self) -> None:
         with contextlib.suppress(OSError):
             self._live.stop()
+
+
+def _left(update: Update) -> str:
+    """About how long it takes until the budget ends, where nobody sees the bar."""
+    if not 0 < update.progress < 1:
+        return ""
+    return f" · about {length(update.spent.seconds * (1 - update.progress) / update.progress)} left"
 
 
 def _amount(limit: str, value: float) -> str:

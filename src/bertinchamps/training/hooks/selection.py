@@ -86,7 +86,8 @@ class Selection(Scoring):
         if not self._score(trainer):
             return
         if isinstance(trainer.task, Settles):
-            trainer.reserve_time("settling", self.seconds[-1])
+            passes = 3 if self._config.temperature else 1  # over dev
+            trainer.reserve_time("settling", passes * self.seconds[-1])
         value = self.scores[self.metric]
         better = not self._weights or value > self.best["value"]
         if better:
