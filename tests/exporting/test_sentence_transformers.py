@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_models import finetuned, pretrained, source_of
 
 from bertinchamps.errors import UserError
 from bertinchamps.exporting import exporters
 from bertinchamps.exporting.sentence_transformers import SentenceTransformers
 from real import real
-from small_models import finetuned, pretrained, source_of
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`format=sentence-transformers`: the encoder with a mean over its tokens, a vector for each text.
 
-    DIR/config.json model.safetensors tokenizer.json …    the encoder, as `format=hf` writes it
-    DIR/modules.json 1_Pooling/config.json …              what the library sentence-transformers reads beside it
+DIR/config.json model.safetensors tokenizer.json …    the encoder, as `format=hf` writes it
+DIR/modules.json 1_Pooling/config.json …              what the library sentence-transformers reads beside it
 """
 
 from __future__ import annotations
@@ -90,12 +90,14 @@ class SentenceTransformers:
     def _longest(self, form: Form, source: Source) -> int:
         """Tokens of a text: as asked, as fine-tuned, or as the encoder's configuration says."""
         config = form.original.config
-        limit = min(longest_input(config), getattr(config, "max_position_embeddings", None) or DEFAULT_LONGEST)
+        limit = min(
+            longest_input(config), getattr(config, "max_position_embeddings", None) or DEFAULT_LONGEST
+        )
         made_for = limit if source.facts is None else source.facts.max_length
         return min(self._max_length or made_for, limit)
 
     def _vectors(self, form: Form, place: Path, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """What the library computes, if it is installed and need not trust code; otherwise the mean of what lies there."""
+        """What the library computes, if it is installed and need not trust code; otherwise the mean, as it has it."""
         if form.classes or find_spec("sentence_transformers") is None:
             return _means(form.read(place), inputs)
         from sentence_transformers import SentenceTransformer

@@ -90,6 +90,10 @@ class ExportConfig:
     )
     output: str = knob("exported", "a new directory")
     format: Node = knob({}, "which program opens the result: {name, **settings}")
+    license: str | None = knob(
+        None,
+        "of the model, for its card, as the Hub writes it (apache-2.0); null: the card says that none was chosen",
+    )
     base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
     runs_dir: str = knob("runs", "where model=last looks")
 
