@@ -21,7 +21,7 @@ LEVELS = {
     "exporting": 3,
     "command_line": 4, "checks": 4,
     "prepare": 5, "pretrain": 5, "finetune": 5, "predict": 5, "study": 5, "tune": 5, "merge": 5, "export": 5,
-    "report": 5,
+    "publish": 5, "report": 5,
     "demo": 6, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 
@@ -134,7 +134,8 @@ def test_the_engine_does_not_know_hydra() -> None:
 
 HELP = """
 import contextlib, runpy, sys
-for command in ("pretrain", "prepare", "finetune", "predict", "study", "tune", "merge", "export", "report", "demo"):
+commands = "pretrain prepare finetune predict study tune merge export publish report demo"
+for command in commands.split():
     sys.argv[1:] = ["--help"]
     with contextlib.suppress(SystemExit):
         runpy.run_module(f"bertinchamps.{command}", run_name="__main__", alter_sys=True)

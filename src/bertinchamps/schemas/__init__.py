@@ -37,6 +37,7 @@ from bertinchamps.schemas.using import (
     ExportConfig,
     MergeConfig,
     PredictConfig,
+    PublishConfig,
     ReportConfig,
     StudyConfig,
     TuneConfig,
@@ -51,6 +52,7 @@ COMMANDS: dict[str, type] = {
     "tune": TuneConfig,
     "merge": MergeConfig,
     "export": ExportConfig,
+    "publish": PublishConfig,
     "report": ReportConfig,
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "PrepareCommandConfig",
     "PrepareConfig",
     "PretrainConfig",
+    "PublishConfig",
     "ReportConfig",
     "RuntimeConfig",
     "SelectionConfig",

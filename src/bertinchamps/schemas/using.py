@@ -99,6 +99,16 @@ class ExportConfig:
 
 
 @dataclass
+class PublishConfig:
+    """Settings of `python -m bertinchamps.publish`."""
+
+    model: str = knob("exported", "a directory that `python -m bertinchamps.export` wrote, and nothing else")
+    repo: str = knob("???", "owner/name of the repository; it is made where there is none")
+    private: bool = knob(True, "true: nobody else sees a new repository, and a public one is refused")
+    dry_run: bool = knob(False, "true: say what would be sent, and send nothing")
+
+
+@dataclass
 class ReportConfig:
     """Settings of `python -m bertinchamps.report`."""
 
