@@ -18,7 +18,8 @@ SWITCHED_ON = {"experiment", "ablation", "budget"}
 FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
-    if file.parent.name not in ("adapter", "cluster", "data", "deidentify", "loss", "recipe", "task")
+    if file.parent.name
+    not in ("adapter", "cluster", "data", "deidentify", "format", "loss", "recipe", "task")
 )
 
 
@@ -72,6 +73,14 @@ def test_every_loss_composes_and_its_settings_are_right(name: str) -> None:
 
     settings = composed("task=demo", f"loss={name}", command="finetune").loss
     assert losses.problems(**{"name": settings.pop("name"), "arguments": settings}) == []
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "format").glob("*.yaml")))
+def test_every_format_composes_and_its_settings_are_right(name: str) -> None:
+    from bertinchamps.exporting import exporters
+
+    settings = composed(f"format={name}", command="export").format
+    assert exporters.problems(**{"name": settings.pop("name"), "arguments": settings}) == []
 
 
 @pytest.mark.parametrize("corpus", ["emea", "medline", "both"])

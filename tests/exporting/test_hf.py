@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from small_models import FACTS, finetuned, pretrained, source_of
 
 import warm
+from bertinchamps.data import pretraining_facts
+from bertinchamps.data.line_sets import digest_of, lines_of
 from bertinchamps.errors import UserError
 from bertinchamps.exporting import exporters
 from bertinchamps.exporting.parity import compared, random_inputs, random_words
@@ -160,6 +163,29 @@ def test_nothing_in_an_exported_directory_names_a_place(elsewhere: Any, place: P
         for file in folder.iterdir():
             if file.suffix != ".safetensors":
                 assert str(place) not in file.read_text(encoding="utf-8"), file
+
+
+def test_what_pretraining_saw_is_remembered_without_names_of_files(tmp_path: Path, model_at: Any) -> None:
+    folder, place = tmp_path / "model", tmp_path / "exported"
+    shutil.copytree(model_at("modern", None), folder)
+    place.mkdir()
+    texts = ["Le patient tousse depuis trois semaines et ne dort plus."]
+    sets = [
+        {"name": "secret/file.txt", "digest": digest_of(lines_of(texts)), "lines": 1, "short_lines": 0}
+        | {"lines_found": 1, "lines_whole": 1, "lines_left": 0}
+    ]
+    facts = {
+        "format": 1,
+        "corpus": "abc",
+        "objective": "mlm",
+        "spent": {},
+        "overlap": [{"action": "cut", "sets": sets}],
+    }
+    pretraining_facts.write_facts(facts, folder)
+    exporters.build("hf").export(source_of(folder), place)
+    assert "secret" not in (place / pretraining_facts.FILE).read_text(encoding="utf-8")
+    seen = pretraining_facts.seen(pretraining_facts.read_facts(str(place)), texts)
+    assert (seen["measured"], seen["found"], seen["left"]) == (True, 1, 0)
 
 
 @pytest.mark.parametrize(

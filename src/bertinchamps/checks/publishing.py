@@ -17,7 +17,7 @@ def problems(config: PublishConfig) -> list[str]:
 
 def _of_repository(config: PublishConfig) -> list[str]:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(config.repo)

@@ -195,12 +195,12 @@ def _spans(model: NestedTagger, facts: TaskFacts) -> SpanClassifier:
         id2label=dict(enumerate(facts.labels)),
         label2id={label: index for index, label in enumerate(facts.labels)},
     )
-    spans = SpanClassifier(config).eval()
+    spans: Any = SpanClassifier(config)
     weights = {"encoder": model.model.state_dict(), "head": model.head.state_dict()}
     spans.load_state_dict(
         {f"{part}.{name}": each for part, own in weights.items() for name, each in own.items()}
     )
-    return spans
+    return cast(SpanClassifier, spans.eval())
 
 
 def _definition(defined: type) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel
 
+from bertinchamps.data import pretraining_facts
 from bertinchamps.exporting import exporters
 from bertinchamps.exporting.forms import Form, form_of, not_stock
 from bertinchamps.exporting.parity import compared, random_inputs
@@ -79,6 +80,7 @@ class HuggingFace:
             original = in_the_targets_unit(form.model, source.facts, original)
         form.write(place)
         copy_tokenizer(source.folder, place, longest_input(form.model.config))
+        copy_pretraining(source.folder, place)
         line = compared(original, form.outputs(form.read(place), inputs))
         self._use = _use_of(form, source.facts)
         trusted = ", trust_remote_code=True" if form.classes else ""
@@ -110,6 +112,18 @@ def copy_tokenizer(folder: Path, place: Path, longest: int) -> None:
     settings["tokenizer_class"] = CLASS_NAMES.get(name := settings.get("tokenizer_class", FAST), name)
     settings["model_max_length"] = min(longest, settings.get("model_max_length", longest))
     file.write_text(json.dumps(settings, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def copy_pretraining(folder: Path, place: Path) -> None:
+    """Copy what a model remembers of its pretraining, with test sets by digest alone: file names may tell something."""
+    facts = pretraining_facts.read_facts(str(folder))
+    if facts is None:
+        return
+    steps = [
+        {**step, "sets": [{**one, "name": one.get("digest")} for one in step.get("sets", ())]}
+        for step in facts["overlap"]
+    ]
+    pretraining_facts.write_facts({**facts, "overlap": steps}, place)
 
 
 def in_the_targets_unit(model: PreTrainedModel, facts: TaskFacts, logits: torch.Tensor) -> torch.Tensor:

@@ -66,7 +66,7 @@ class SpanClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
     def __init__(self, config: SpanConfig) -> None:
         super().__init__(config)
         self.encoder = _encoder(dict(config.encoder or {}))
-        self.head = SpanScorer(self.encoder.config.hidden_size, config.num_labels, dropout=0.0)
+        self.head = SpanScorer(self.encoder.config.hidden_size, cast(int, config.num_labels), dropout=0.0)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: torch.nn.Module) -> None:
