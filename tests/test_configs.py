@@ -75,6 +75,14 @@ def test_every_loss_composes_and_its_settings_are_right(name: str) -> None:
     assert losses.problems(**{"name": settings.pop("name"), "arguments": settings}) == []
 
 
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "format").glob("*.yaml")))
+def test_every_format_composes_and_its_settings_are_right(name: str) -> None:
+    from bertinchamps.exporting import exporters
+
+    settings = composed(f"format={name}", command="export").format
+    assert exporters.problems(**{"name": settings.pop("name"), "arguments": settings}) == []
+
+
 @pytest.mark.parametrize("corpus", ["emea", "medline", "both"])
 def test_quaero_has_what_scored_best_and_the_papers_recipe_beside_it(corpus: str) -> None:
     words = f"task=quaero_{corpus}"

@@ -119,6 +119,20 @@ def adapter(runs: Path) -> Path:
     return runs / "runs" / "lora"
 
 
+@pytest.fixture(scope="module")
+def modern(runs: Path) -> Path:
+    """A folder with runs/modern, a pretrained model that a stock class can hold, and `exported` from it."""
+    words = [word for word in QUICK if not word.startswith("arch")] + ["arch=modern", "budget.steps=1"]
+    words += ["arch.num_hidden_layers=1", "arch.hidden_size=32", "arch.num_attention_heads=2"]
+    folder = runs / "modern"
+    folder.mkdir()
+    words += ["arch.intermediate_size=64", "run_dir=runs/modern"]
+    for line in (["pretrain", *words], ["export", "model=runs/modern", "output=exported"]):
+        made = command(f"bertinchamps.{line[0]}", *line[1:], cwd=folder)
+        assert made.returncode == 0, made.stderr
+    return folder
+
+
 def annotated_files(folder: Path, runs: Path) -> None:
     """The annotated files and the runs that the docs' commands name."""
     brat_corpus(folder / "brat")
@@ -205,10 +219,19 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         write_plans(tmp_path)
     if module.endswith("finetune"):
         exports_of_tools(tmp_path)
-    if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report")):
+    if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report", "serve")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
+    if {"model=runs/modern", "model=exported", "model=runs/classes"} & set(settings):
+        made = request.getfixturevalue("modern")
+        shutil.copytree(made / "runs" / "modern", tmp_path / "runs" / "modern")
+        if "output=exported" not in settings:
+            shutil.copytree(made / "exported", tmp_path / "exported")
+    if "model=runs/classes" in settings:
+        given = ["task=classification", "task.train=records.csv", "task.label=codes", "model=exported"]
+        tuned = command("bertinchamps.finetune", *given, *FINETUNING, "run_dir=runs/classes", cwd=tmp_path)
+        assert tuned.returncode == 0, tuned.stderr
     if "distillation.teachers" in line:
         for number in range(3):
             shutil.copytree(request.getfixturevalue("teacher"), tmp_path / "teachers" / str(number))
@@ -218,7 +241,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []
         smaller += ["task.documents=60"] if "task=deidentification" in line else []
-    elif module.endswith(("predict", "suggest", "study", "tune", "merge", "export", "report")):
+    elif not module.endswith("pretrain"):
         smaller = ["runtime=eager"] if module.endswith(("predict", "suggest")) else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
@@ -234,7 +257,12 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     streams_the_hub = (
         module.endswith("pretrain") and "data=" not in line and not {"--help", "--cfg"} & set(words)
     )
-    if streams_the_hub:
+    if module.endswith("publish") and "dry_run=true" not in settings:
+        assert result.returncode == 2
+        assert (
+            "no token" in result.stderr or "did not answer" in result.stderr
+        )  # where somebody has logged in
+    elif streams_the_hub:
         assert result.returncode == 2
         assert "did not answer" in result.stderr
     else:
@@ -254,6 +282,8 @@ def test_every_python_example_runs(
         code = f"import bertinchamps.spacy_components\n{code}"
     if "import edsnlp" in code:
         pytest.importorskip("edsnlp", reason="EDS-NLP is not installed (extra peers)")
+    if '"exported"' in code:
+        shutil.copytree(request.getfixturevalue("modern") / "exported", tmp_path / "exported")
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
     result = command("example", cwd=tmp_path, PYTHONPATH=path)

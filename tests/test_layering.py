@@ -22,7 +22,7 @@ LEVELS = {
     "exporting": 3,
     "command_line": 4, "checks": 4,
     "prepare": 5, "pretrain": 5, "finetune": 5, "predict": 5, "study": 5, "tune": 5, "merge": 5, "export": 5,
-    "report": 5, "demo_notes": 5, "api": 5, "suggest": 5,
+    "report": 5, "demo_notes": 5, "api": 5, "suggest": 5, "publish": 5,
     "demo": 6, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 

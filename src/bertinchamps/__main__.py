@@ -21,6 +21,7 @@ ABOUT = {
     "tune": "settings of fine-tuning, searched on dev",
     "merge": "an adapter and its base → one whole model",
     "export": "a model → the files of other programs",
+    "publish": "an exported model → a repository on a hub",
     "report": "finished runs → tables",
 }
 

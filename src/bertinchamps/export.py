@@ -16,7 +16,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.console import tell
 from bertinchamps.exporting import exporters
+from bertinchamps.exporting.card import FILE as CARD
+from bertinchamps.exporting.card import write_card
+from bertinchamps.exporting.marker import write_marker
 from bertinchamps.exporting.source import open_source
+from bertinchamps.exporting.use import SaysUse
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.checkpoint import refuse_damaged, write_directory
 
@@ -33,7 +37,15 @@ def export(config: ExportConfig) -> None:
     exporter = exporters.build(**config.format)
     output = Path(config.output).expanduser()
     lines: list[str] = []
-    write_directory(output, lambda place: lines.extend(exporter.export(source, place)))
+
+    def fill(place: Path) -> None:
+        lines.extend(exporter.export(source, place))
+        use = exporter.use() if isinstance(exporter, SaysUse) else None
+        if write_card(source, use, place, config.license):
+            lines.append(f"card       {output / CARD}")
+        write_marker(place, config.format)
+
+    write_directory(output, fill)
     for line in lines:
         tell(line)
     tell(f"exported   {source.folder} → {output}")

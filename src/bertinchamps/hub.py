@@ -44,12 +44,43 @@ def reporting(key: str, repository: str, refusal: Callable[[str], UserError]) ->
         raise refusal(found) from error
 
 
-def meaning(error: BaseException, page: str) -> str | None:
+@contextmanager
+def writing(key: str, repository: str) -> Iterator[None]:
+    """Report to the user why a hub does not take a model.
+
+    Args:
+        key: the user's setting that names the repository.
+        repository: owner/name of the repository.
+
+    Raises:
+        UserError: instead of the library's error. Errors that have another cause stay what they are.
+    """
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        for link in _chain(error):
+            if isinstance(link, errors.HfHubHTTPError) and link.response.status_code in (401, 403):
+                raise UserError(
+                    f"{key}={repository}: {constants.ENDPOINT} refused the token ({link.response.status_code}): it "
+                    "must be allowed to write there; run: hf auth login, with a token of the role write"
+                ) from error
+        found = meaning(error, page_of(repository, kind=""), "cannot be written")
+        if found is None:
+            raise
+        raise UserError(f"{key}={repository}: {found}") from error
+
+
+def meaning(error: BaseException, page: str, failed: str = "cannot be read") -> str | None:
     """A predicate whose subject is the repository, such as "is gated: …"; None where the Hub is not the reason.
 
     Args:
         error: raised by huggingface_hub, or by a library that called it and gives its error as the cause.
         page: of the repository.
+        failed: what could not be done with the repository.
     """
     import httpx
     from huggingface_hub import constants, errors
@@ -59,16 +90,16 @@ def meaning(error: BaseException, page: str) -> str | None:
         (errors.HFValidationError, NO_NAME),
         (errors.GatedRepoError, f"is gated: accept its terms at {page}, then run: hf auth login"),
         (errors.RepositoryNotFoundError, f"was not found on {hub}, or is private"),
-        (errors.OfflineModeIsEnabled, "cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked"),
+        (errors.OfflineModeIsEnabled, f"{failed}: HF_HUB_OFFLINE is set, so the Hub is not asked"),
     ):
         if any(isinstance(link, kind) for link in chain):
             return message
     for link in chain:
         if isinstance(link, errors.HfHubHTTPError) and not isinstance(link, errors.EntryNotFoundError):
-            return f"cannot be read: {hub} answered {link.response.status_code}"
+            return f"{failed}: {hub} answered {link.response.status_code}"
     for link in chain:
         if isinstance(link, httpx.HTTPError | ConnectionError | TimeoutError):
-            return f"cannot be read: {hub} did not answer ({type(link).__name__})"
+            return f"{failed}: {hub} did not answer ({type(link).__name__})"
     return None
 
 

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
 from bertinchamps.model.stock.bert import bert_config, from_bert, to_bert
 from bertinchamps.model.stock.modernbert import from_modernbert, to_modernbert
 from bertinchamps.model.stock.requirements import stock_problems
+from bertinchamps.model.stock.twins import stock_twin
 
 TWINS = {
     "modern": (to_modernbert, from_modernbert),
@@ -66,6 +69,34 @@ def test_every_bias_of_modernbert_has_its_place(small, random_model, ids):
     biases = dict.fromkeys(("norm_bias", "attention_bias", "feed_forward_bias", "head_bias"), True)
     model = random_model(small("modern", rotary_theta=500.0, **biases))
     torch.testing.assert_close(model(ids).logits, to_modernbert(model)(ids).logits, **tolerance)
+
+
+@pytest.mark.parametrize(("name", "biases"), [("modern", False), ("modern", True), ("bert_base", True)])
+def test_a_tagger_and_its_encoder_have_stock_twins(small, ids, padding, name, biases):
+    switched = dict.fromkeys(("norm_bias", "attention_bias", "feed_forward_bias", "head_bias"), biases)
+    config = small(name, **switched)
+    config.num_labels, config.dropout = 5, 0.1  # fine-tuning leaves its rate there
+    torch.manual_seed(0)
+    model = BertinchampsForTokenClassification(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    real = padding.bool()
+    twin = stock_twin(model)
+    assert twin.config.num_labels == 5
+    assert model.config.dropout == 0.1
+    theirs, ours = (each(input_ids=ids, attention_mask=padding).logits[real] for each in (twin, model))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    encoder = stock_twin(model.encoder)
+    theirs, ours = (
+        each(input_ids=ids, attention_mask=padding).last_hidden_state[real]
+        for each in (encoder, model.encoder)
+    )
+    torch.testing.assert_close(ours, theirs, **tolerance)
+
+
+def test_a_classifier_of_ours_has_no_stock_twin(small):
+    assert stock_twin(BertinchampsForSequenceClassification(small("modern"))) is None
 
 
 def test_the_twin_keeps_dtype_and_mode(small, random_model):

@@ -68,6 +68,7 @@ JOBS = {
     "tune": Command("bertinchamps.tune:tune", "bertinchamps.checks.tuning:problems"),
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
     "export": Command("bertinchamps.export:export", "bertinchamps.checks.exporting:problems"),
+    "publish": Command("bertinchamps.publish:publish", "bertinchamps.checks.publishing:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
     "demo_notes": Command("bertinchamps.demo_notes:demo_notes", "bertinchamps.checks.demo_notes:problems"),
 }

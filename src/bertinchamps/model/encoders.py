@@ -186,14 +186,19 @@ def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:
 
 def _draw_head(model: Any) -> None:
     """Draw the weights of the last linear map: those of another task's classes mean nothing here."""
-    last = [
+    last = last_linear(model)
+    nn.init.normal_(last.weight, std=getattr(model.config, "initializer_range", 0.02))
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
+
+
+def last_linear(model: Any) -> nn.Linear:
+    """The linear map that gives the logits of a model of transformers with a head."""
+    return [
         module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and not name.startswith(f"{model.base_model_prefix}.")
     ][-1]
-    nn.init.normal_(last.weight, std=getattr(model.config, "initializer_range", 0.02))
-    if last.bias is not None:
-        nn.init.zeros_(last.bias)
 
 
 @contextmanager

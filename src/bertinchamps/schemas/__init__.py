@@ -40,6 +40,7 @@ from bertinchamps.schemas.using import (
     ExportConfig,
     MergeConfig,
     PredictConfig,
+    PublishConfig,
     ReportConfig,
     StudyConfig,
     SuggestConfig,
@@ -56,6 +57,7 @@ COMMANDS: dict[str, type] = {
     "tune": TuneConfig,
     "merge": MergeConfig,
     "export": ExportConfig,
+    "publish": PublishConfig,
     "report": ReportConfig,
     "demo_notes": DemoNotesConfig,
 }
@@ -83,6 +85,7 @@ __all__ = [
     "PrepareCommandConfig",
     "PrepareConfig",
     "PretrainConfig",
+    "PublishConfig",
     "ReportConfig",
     "RunReportConfig",
     "RuntimeConfig",

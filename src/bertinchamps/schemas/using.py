@@ -124,6 +124,10 @@ class ExportConfig:
     )
     output: str = knob("exported", "a new directory")
     format: Node = knob({}, "which program opens the result: {name, **settings}")
+    license: str | None = knob(
+        None,
+        "of the model, for its card, as the Hub writes it (apache-2.0); null: the card says that none was chosen",
+    )
     base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
     runs_dir: str = knob("runs", "where model=last looks")
 
@@ -137,6 +141,16 @@ class DemoNotesConfig:
     annotated: int = knob(200, "annotated notes: eight tenths in train, one in dev, one in test")
     letters: int = knob(12, "letters with names, dates and numbers")
     seed: int = knob(0, "another seed writes other notes of the same kind")
+
+
+@dataclass
+class PublishConfig:
+    """Settings of `python -m bertinchamps.publish`."""
+
+    model: str = knob("exported", "a directory that `python -m bertinchamps.export` wrote, and nothing else")
+    repo: str = knob("???", "owner/name of the repository; it is made where there is none")
+    private: bool = knob(True, "true: nobody else sees a new repository, and a public one is refused")
+    dry_run: bool = knob(False, "true: say what would be sent, and send nothing")
 
 
 @dataclass

@@ -13,12 +13,12 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
-from bertinchamps.model import losses
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.model.losses import of_texts
 
 
 class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -51,12 +51,12 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
         """Logits of each text; with labels also the mean loss."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.encoder(*inputs, return_dict=True, **options)
-        pooled = _mean(encoded.last_hidden_state, attention_mask)
+        pooled = mean_of_tokens(encoded.last_hidden_state, attention_mask)
         logits = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
         loss = None
         if labels is not None:
             problem, targets = self.config.problem_type, options.get("num_items_in_batch")
-            loss = losses.of_texts(logits, labels, problem, targets)
+            loss = of_texts(logits, labels, problem, targets)
         return SequenceClassifierOutput(
             loss=loss,  # type: ignore[arg-type]
             logits=logits,
@@ -65,7 +65,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
         )
 
 
-def _mean(
+def mean_of_tokens(
     hidden: torch.Tensor,  # [B, S, H]
     attention_mask: torch.Tensor | None,  # [B, S]
 ) -> torch.Tensor:  # [B, H]

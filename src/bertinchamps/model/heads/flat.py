@@ -13,12 +13,12 @@ from torch import nn
 from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
-from bertinchamps.model import losses
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads import DownstreamModel, WordSubwords, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.model.losses import of_classes
 
 
 class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -49,7 +49,7 @@ class BertinchampsForTokenClassification(BertinchampsPreTrainedModel):  # type: 
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         targets = options.get("num_items_in_batch")
         return TokenClassifierOutput(
-            loss=None if labels is None else losses.of_classes(logits, labels, targets),  # type: ignore[arg-type]
+            loss=None if labels is None else of_classes(logits, labels, targets),  # type: ignore[arg-type]
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,

@@ -14,10 +14,10 @@ from transformers.modeling_outputs import MaskedLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from bertinchamps.errors import UserError
-from bertinchamps.model import losses
 from bertinchamps.model.activations import ACTIVATIONS
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.model.losses import of_classes
 from bertinchamps.model.norms import build_norm
 
 
@@ -85,7 +85,7 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         logits = self.head(encoded.last_hidden_state)
         targets = options.get("num_items_in_batch")
         return MaskedLMOutput(
-            loss=None if labels is None else losses.of_classes(logits, labels, targets),  # type: ignore[arg-type]
+            loss=None if labels is None else of_classes(logits, labels, targets),  # type: ignore[arg-type]
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,

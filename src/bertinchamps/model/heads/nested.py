@@ -107,9 +107,9 @@ class NestedTagger(DownstreamModel):
         self.model.config.id2label, self.model.config.label2id = {0: NOTICE}, {NOTICE: 0}
         dropout = 0.0 if source.dropout is None else source.dropout
         self.head = SpanScorer(self.model.config.hidden_size, len(classes), dropout)
-        self._mark: str | None = "mean"
+        self.mark: str | None = "mean"
         if source.with_head:
-            weights, self._mark = _head_of(Path(source.name) / HEAD_FILE)
+            weights, self.mark = _head_of(Path(source.name) / HEAD_FILE)
             self.head.load_state_dict(weights)
 
     def forward(
@@ -119,11 +119,11 @@ class NestedTagger(DownstreamModel):
     ) -> torch.Tensor:  # [B, W, W, L]
         """Scores of each span from word i to word j, both included."""
         hidden = self.model(**inputs).last_hidden_state
-        return cast(torch.Tensor, self.head(WORD_VECTORS[self._mark](hidden, words)))
+        return cast(torch.Tensor, self.head(WORD_VECTORS[self.mark](hidden, words)))
 
     def save_head(self, folder: Path) -> None:
         """Write the head beside the encoder; NOTICE is the class in config.json."""
-        metadata = None if self._mark is None else {MARK: self._mark}
+        metadata = None if self.mark is None else {MARK: self.mark}
         save_file(self.head.state_dict(), folder / HEAD_FILE, metadata)
 
 

@@ -5,12 +5,25 @@ Shapes: H hidden.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, BertForTokenClassification, BertModel, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.model.stock.renaming import State, filled, inverse, renamed, shared
+from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.model.stock.renaming import (
+    State,
+    filled,
+    inverse,
+    named_classes,
+    renamed,
+    shared,
+    with_prefix,
+    without_prefix,
+)
 from bertinchamps.model.stock.requirements import (
     ACTIVATION_NAMES,
     REQUIRED,
@@ -32,6 +45,7 @@ PREFIXES = {
     "head.transform.dense": "cls.predictions.transform.dense",
     "head.transform.norm": "cls.predictions.transform.LayerNorm",
     "head.decoder": "cls.predictions.decoder",
+    "classifier": "classifier",
 }
 # Their three projections, in the order in which ours are fused.
 FUSED = ("query", "key", "value")
@@ -66,17 +80,54 @@ def to_bert(model: BertinchampsForMaskedLM) -> BertForMaskedLM:
         UserError: not representable.
     """
     twin = BertForMaskedLM(bert_config(model.config))  # type: ignore[no-untyped-call]
-    state, layers = dict(model.state_dict()), model.config.num_hidden_layers
-    extra: State = {
-        BIAS_AGAIN: state["head.decoder.bias"],
-        TOKEN_TYPES: torch.zeros_like(twin.state_dict()[TOKEN_TYPES]),
-    }
+    again = {BIAS_AGAIN: model.state_dict()["head.decoder.bias"]}
+    return filled(twin, _weights(model) | again, like=model)
+
+
+def to_bert_tagger(model: BertinchampsForTokenClassification) -> BertForTokenClassification:
+    """A stock token classifier with a copy of the weights.
+
+    Raises:
+        UserError: not representable.
+    """
+    config = named_classes(bert_config(model.config), model.config)
+    twin = BertForTokenClassification(config)  # type: ignore[no-untyped-call]
+    return filled(twin, _weights(model), like=model)
+
+
+def to_bert_encoder(model: BertinchampsModel) -> BertModel:
+    """A stock encoder with a copy of the weights, without a pooler.
+
+    Raises:
+        UserError: not representable.
+    """
+    twin = BertModel(bert_config(model.config), add_pooling_layer=False)  # type: ignore[no-untyped-call]
+    return filled(twin, without_prefix(_weights(model, "encoder."), "bert."), like=model)
+
+
+TWINS: dict[type[BertinchampsPreTrainedModel], Any] = {
+    BertinchampsForMaskedLM: to_bert,
+    BertinchampsForTokenClassification: to_bert_tagger,
+    BertinchampsModel: to_bert_encoder,
+}
+
+
+def _weights(model: PreTrainedModel, prefix: str = "") -> State:
+    """The weights of one of our models under the names that BERT has for them.
+
+    Args:
+        model: an encoder, with or without a head.
+        prefix: to put before our names.
+    """
+    state, layers = with_prefix(model.state_dict(), prefix), model.config.num_hidden_layers
+    tokens = state["encoder.embeddings.tokens.weight"]
+    extra: State = {TOKEN_TYPES: tokens.new_zeros(BertConfig().type_vocab_size, tokens.shape[1])}
     for layer in range(layers):
         for kind in ("weight", "bias"):
             fused = state.pop(f"encoder.layers.{layer}.attention.query_key_value.{kind}")  # [3H, H] or [3H]
             for name, part in zip(FUSED, fused.chunk(3), strict=True):
                 extra[f"bert.encoder.layer.{layer}.attention.self.{name}.{kind}"] = part
-    return filled(twin, extra | renamed(state, PREFIXES, layers), like=model)
+    return extra | renamed(state, PREFIXES, layers)
 
 
 def from_bert(stock: BertForMaskedLM) -> BertinchampsForMaskedLM:

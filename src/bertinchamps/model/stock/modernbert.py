@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from transformers import ModernBertConfig, ModernBertForMaskedLM
+from typing import Any
+
+import torch
+from transformers import (
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    ModernBertForTokenClassification,
+    ModernBertModel,
+)
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.model.stock.renaming import filled, inverse, renamed, shared
+from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.model.stock.renaming import (
+    filled,
+    inverse,
+    named_classes,
+    renamed,
+    shared,
+    with_prefix,
+    without_prefix,
+)
 from bertinchamps.model.stock.requirements import (
     ACTIVATION_NAMES,
     REQUIRED,
@@ -29,6 +47,7 @@ PREFIXES = {
     "head.transform.dense": "head.dense",
     "head.transform.norm": "head.norm",
     "head.decoder": "decoder",
+    "classifier": "classifier",
 }
 
 
@@ -67,6 +86,48 @@ def to_modernbert(model: BertinchampsForMaskedLM) -> ModernBertForMaskedLM:
     twin = ModernBertForMaskedLM(modernbert_config(model.config))
     state = renamed(model.state_dict(), PREFIXES, model.config.num_hidden_layers)
     return filled(twin, state, like=model)
+
+
+def to_modernbert_tagger(model: BertinchampsForTokenClassification) -> ModernBertForTokenClassification:
+    """A stock token classifier that gives the same logits.
+
+    ModernBERT has dense → activation → norm between the encoder and the classifier; ours has nothing there. The norm of
+    a norm is that norm: so the encoder's last norm gets the gain 1, the dense map is the identity, the activation is
+    linear, and the norm behind them has the gain and the bias of our last one. Hidden states, which `AutoModel` gives,
+    are without that gain.
+
+    Raises:
+        UserError: not representable.
+    """
+    config = named_classes(modernbert_config(model.config), model.config)
+    config.classifier_activation = "linear"
+    twin = ModernBertForTokenClassification(config)
+    state = renamed(model.state_dict(), PREFIXES, model.config.num_hidden_layers)
+    for kind, nothing in (("weight", torch.ones_like), ("bias", torch.zeros_like)):
+        if (last := f"model.final_norm.{kind}") in state:
+            state[f"head.norm.{kind}"], state[last] = state[last], nothing(state[last])
+    state["head.dense.weight"] = torch.eye(config.hidden_size)
+    if config.classifier_bias:
+        state["head.dense.bias"] = torch.zeros(config.hidden_size)
+    return filled(twin, state, like=model)
+
+
+def to_modernbert_encoder(model: BertinchampsModel) -> ModernBertModel:
+    """A stock encoder with a copy of the weights.
+
+    Raises:
+        UserError: not representable.
+    """
+    twin = ModernBertModel(modernbert_config(model.config))
+    state = renamed(with_prefix(model.state_dict(), "encoder."), PREFIXES, model.config.num_hidden_layers)
+    return filled(twin, without_prefix(state, "model."), like=model)
+
+
+TWINS: dict[type[BertinchampsPreTrainedModel], Any] = {
+    BertinchampsForMaskedLM: to_modernbert,
+    BertinchampsForTokenClassification: to_modernbert_tagger,
+    BertinchampsModel: to_modernbert_encoder,
+}
 
 
 def from_modernbert(stock: ModernBertForMaskedLM) -> BertinchampsForMaskedLM:

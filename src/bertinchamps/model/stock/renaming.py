@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -9,10 +10,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from bertinchamps.model.configuration import VOCABULARY_FIELDS
+from bertinchamps.model.configuration import VOCABULARY_FIELDS, BertinchampsConfig
 
 State = dict[str, torch.Tensor]
 Twin = TypeVar("Twin", bound=PreTrainedModel)
+Config = TypeVar("Config", bound=PreTrainedConfig)
 
 SHARED_FIELDS = (
     *VOCABULARY_FIELDS,
@@ -47,6 +49,22 @@ def renamed(state: Mapping[str, torch.Tensor], prefixes: Mapping[str, str], laye
         old.format(layer): new.format(layer) for old, new in prefixes.items() for layer in range(layers)
     }
     return {f"{modules[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": state[name] for name in state}
+
+
+def with_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> State:
+    """The tensors with a prefix before their names."""
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def without_prefix(state: Mapping[str, torch.Tensor], prefix: str) -> State:
+    """The tensors with a prefix of all their names left out."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def named_classes(theirs: Config, ours: BertinchampsConfig) -> Config:
+    """A stock config with the classes of one of ours."""
+    theirs.id2label, theirs.label2id = copy.copy(ours.id2label), copy.copy(ours.label2id)
+    return theirs
 
 
 def filled(twin: Twin, state: State, like: PreTrainedModel) -> Twin:
