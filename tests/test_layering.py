@@ -18,9 +18,10 @@ LEVELS = {
     "spans": 0, "pages": 0, "records": 0, "textfiles": 0, "hub": 0,
     "data": 1, "model": 1, "training": 1, "metrics": 1,
     "composing": 2, "objectives": 2, "tasks": 2, "reporting": 2,
-    "exporting": 3,
+    "exporting": 3, "serving": 3,
     "command_line": 4, "checks": 4,
     "prepare": 5, "pretrain": 5, "finetune": 5, "predict": 5, "study": 5, "tune": 5, "merge": 5, "export": 5,
+    "serve": 5,
     "report": 5,
     "demo": 6, "__main__": 6, "__init__": 6,
 }  # fmt: skip
@@ -134,7 +135,8 @@ def test_the_engine_does_not_know_hydra() -> None:
 
 HELP = """
 import contextlib, runpy, sys
-for command in ("pretrain", "prepare", "finetune", "predict", "study", "tune", "merge", "export", "report", "demo"):
+COMMANDS = "pretrain prepare finetune predict study tune merge export serve report demo"
+for command in COMMANDS.split():
     sys.argv[1:] = ["--help"]
     with contextlib.suppress(SystemExit):
         runpy.run_module(f"bertinchamps.{command}", run_name="__main__", alter_sys=True)

@@ -19,6 +19,7 @@ ABOUT = {
     "tune": "settings of fine-tuning, searched on dev",
     "merge": "an adapter and its base → one whole model",
     "export": "a model → the files of other programs",
+    "serve": "a model → an HTTP service on this machine, with a page",
     "report": "finished runs → tables",
 }
 

@@ -67,6 +67,7 @@ JOBS = {
     "tune": Command("bertinchamps.tune:tune", "bertinchamps.checks.tuning:problems"),
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
     "export": Command("bertinchamps.export:export", "bertinchamps.checks.exporting:problems"),
+    "serve": Command("bertinchamps.serve:serve", "bertinchamps.checks.serving:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
 }
 

@@ -24,12 +24,14 @@ from bertinchamps.schemas.pretraining import (
     PrepareConfig,
     PretrainConfig,
 )
+from bertinchamps.schemas.serving import CollectingConfig, LimitsConfig, ServeConfig, TokenConfig
 from bertinchamps.schemas.shared import (
     ArchConfig,
     BatchConfig,
     BudgetConfig,
     CheckpointConfig,
     CostConfig,
+    EngineConfig,
     RuntimeConfig,
     TokenizerConfig,
 )
@@ -51,6 +53,7 @@ COMMANDS: dict[str, type] = {
     "tune": TuneConfig,
     "merge": MergeConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
     "report": ReportConfig,
 }
 
@@ -61,13 +64,16 @@ __all__ = [
     "BlocksConfig",
     "BudgetConfig",
     "CheckpointConfig",
+    "CollectingConfig",
     "CostConfig",
     "DistillationConfig",
+    "EngineConfig",
     "EvaluationConfig",
     "ExportConfig",
     "FewShotConfig",
     "FinetuneBatchConfig",
     "FinetuneConfig",
+    "LimitsConfig",
     "LongTextsConfig",
     "MergeConfig",
     "Node",
@@ -78,7 +84,9 @@ __all__ = [
     "ReportConfig",
     "RuntimeConfig",
     "SelectionConfig",
+    "ServeConfig",
     "StudyConfig",
+    "TokenConfig",
     "TokenizerConfig",
     "TuneConfig",
     "knob",
