@@ -29,6 +29,9 @@ class Figures:
             buckets=SECONDS,
             registry=own,
         )
+        self._in_hand = Gauge(
+            f"{prefix}_requests_in_hand", "requests without an answer yet", ("path",), registry=own
+        )
         self._texts = Counter(f"{prefix}_texts", "texts that went through a model", registry=own)
         self._batches = Histogram(
             f"{prefix}_batch_texts", "texts that went through a model together", buckets=TEXTS, registry=own
@@ -43,8 +46,13 @@ class Figures:
         """Ask this function how many texts wait."""
         self._waiting.set_function(waiting)
 
+    def asked(self, path: str) -> None:
+        """A request came."""
+        self._in_hand.labels(path).inc()
+
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """A request got its answer."""
+        """A request got its answer; status 0: its sender left."""
+        self._in_hand.labels(path).dec()
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 

@@ -62,14 +62,16 @@ class Gate:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        began, answer = time.perf_counter(), _Answer(send)
+        began, answer, path = time.perf_counter(), _Answer(send), self._path(scope)
+        self._figures.asked(path)
         try:
             await self._answer(scope, receive, answer)
         except Exception as error:
-            tell(f"error in {self._path(scope)}: {type(error).__name__}")  # the message may hold text
+            tell(f"error in {path}: {type(error).__name__}")  # the message may hold text
             if not answer.status:
                 await answer.refuse(500, f"the service failed ({type(error).__name__})")
-        self._figures.answered(self._path(scope), answer.status, time.perf_counter() - began)
+        finally:
+            self._figures.answered(path, answer.status, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
