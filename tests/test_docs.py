@@ -184,7 +184,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         request.getfixturevalue("linker")
     if module.endswith(("study", "tune")):
         write_plans(tmp_path)
-    if module.endswith(("finetune", "predict", "study", "tune", "report")):
+    if module.endswith(("finetune", "predict", "study", "tune", "export", "report")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
@@ -195,7 +195,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
-    elif module.endswith(("predict", "study", "tune", "merge", "report")):
+    elif module.endswith(("predict", "study", "tune", "merge", "export", "report")):
         smaller = ["runtime=eager"] if module.endswith("predict") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
