@@ -29,10 +29,12 @@ BENCHMARKS = {
     "finetuning": "seconds of fine-tuning, beside transformers.Trainer",
     "prediction": "seconds from new text to entities",
 }
-# Not among `all`: it needs a pretrained model, a corpus, and the packages of the extra `peers`.
+# Not among `all`: they need models or corpora of one's own, or packages of an extra.
 BY_HAND = {
     "peers": "F1 and minutes of recognising entities, beside EDS-NLP and spaCy",
     "suggesting": "F1 after k annotated documents, chosen by each method of bertinchamps.suggest",
+    "onnx": "texts a second of PyTorch, onnxruntime, and onnxruntime with weights of 8 bits",
+    "serving": "requests a second and latencies of the service, by the number of clients",
 }
 LINES_OF_A_FAILURE = 5
 

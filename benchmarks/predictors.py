@@ -132,9 +132,11 @@ def open_models(
     return Models(tagger, masked, texts, batch, {name: build_runtime(own) for name, own in configs.items()})
 
 
-def save_untrained_tagger(encoder: Path, labels: tuple[str, ...], longest: int, folder: Path) -> None:
+def save_untrained_tagger(
+    encoder: Path, labels: tuple[str, ...], longest: int, folder: Path, head: str = "flat"
+) -> None:
     """Write a tagger with a random head over an encoder, as finetune would."""
-    facts = TaskFacts("own sentences", "ner", "flat", labels, longest)
+    facts = TaskFacts("own sentences", "ner", head, labels, longest)
     torch.manual_seed(0)
     model: Any = kinds.build(facts.kind).build_model(facts, EncoderSource(str(encoder)))
     folder.mkdir()

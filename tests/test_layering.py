@@ -18,11 +18,7 @@ LEVELS = {
     "spans": 0, "pages": 0, "records": 0, "textfiles": 0, "hub": 0,
     "data": 1, "model": 1, "training": 1, "metrics": 1,
     "composing": 2, "objectives": 2, "tasks": 2, "reporting": 2,
-    "spacy_components": 2.5,  # an exporter writes pipelines of them
-    "exporting": 3,
-    "command_line": 4, "checks": 4,
-    "prepare": 5, "pretrain": 5, "finetune": 5, "predict": 5, "study": 5, "tune": 5, "merge": 5, "export": 5,
-    "report": 5, "demo_notes": 5, "api": 5, "suggest": 5, "publish": 5,
+    "spacy_components": 2, "exporting": 3, "command_line": 4, "checks": 4, "prepare": 5, "pretrain": 5, "finetune": 5, "predict": 5, "study": 5, "tune": 5, "merge": 5, "export": 5, "report": 5, "demo_notes": 5, "api": 5, "suggest": 5, "publish": 5, "serving": 3, "serve": 5,
     "demo": 6, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 

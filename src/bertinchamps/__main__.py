@@ -22,6 +22,7 @@ ABOUT = {
     "merge": "an adapter and its base → one whole model",
     "export": "a model → the files of other programs",
     "publish": "an exported model → a repository on a hub",
+    "serve": "a model → an HTTP service on this machine, with a page",
     "report": "finished runs → tables",
 }
 

@@ -24,10 +24,15 @@ from bertinchamps.tasks.hiding import open_hiding
 from bertinchamps.tasks.inputs import STREAM, Input, Inputs, open_inputs, survey
 from bertinchamps.tasks.kinds import Kind, kinds
 from bertinchamps.tasks.outputs import format_of, open_output
-from bertinchamps.tasks.saved_model import SavedModel, model_folder, open_model, refuse_useless_ner
+from bertinchamps.tasks.saved_model import (
+    SavedModel,
+    engine_runtime,
+    model_folder,
+    open_model,
+    refuse_useless_ner,
+)
 from bertinchamps.tasks.writing import checker, write
 from bertinchamps.training.checkpoint import refuse_damaged
-from bertinchamps.training.runtime import build_runtime
 
 TELL_EVERY = 60.0  # seconds
 
@@ -57,8 +62,8 @@ def predict(config: PredictConfig) -> None:
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     with open_output(config, form) as place:
-        runtime = build_runtime(config.runtime)
-        model = open_model(folder, facts, config.batch, runtime, config.base, ner=config.ner)
+        runtime, engine = engine_runtime(config.runtime), config.runtime.engine
+        model = open_model(folder, facts, config.batch, runtime, config.base, ner=config.ner, engine=engine)
         with model.reading():
             pairs = labelled(model, inputs, found.texts, cut)
             if hiding:

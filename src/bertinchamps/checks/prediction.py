@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bertinchamps.checks.engine import engine_problems
 from bertinchamps.checks.rules import broken, taken, unwritable
 from bertinchamps.durable import unfinished
 from bertinchamps.errors import UserError
@@ -13,12 +14,11 @@ from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
 from bertinchamps.tasks.saved_model import folder_of, model_folder
 from bertinchamps.tasks.writing import ROWS
-from bertinchamps.training.runtime import runtime_problems
 
 
 def problems(config: PredictConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
-    found = runtime_problems(config.runtime)
+    found = engine_problems(config.runtime)
     if config.format not in ("auto", *FORMATS):
         found.append(f"format={config.format}: one of auto, {', '.join(FORMATS)}")
     elif config.output == STREAM and config.format not in ("auto", *ROWS):

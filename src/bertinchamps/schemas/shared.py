@@ -88,6 +88,15 @@ class RuntimeConfig:
 
 
 @dataclass
+class EngineConfig(RuntimeConfig):
+    """Where and how predictions are computed."""
+
+    engine: str = knob(
+        "torch", "torch, or with a model of `export format=onnx`: onnx, or onnx_int8 (on the processor)"
+    )
+
+
+@dataclass
 class CostConfig:
     """What turns seconds into money and energy into CO2 (docs/costs.md has the sources of the defaults)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bertinchamps.schemas.knobs import Node, knob
-from bertinchamps.schemas.shared import RuntimeConfig
+from bertinchamps.schemas.shared import EngineConfig
 
 
 @dataclass
@@ -39,7 +39,7 @@ class PredictConfig:
     )
     deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
     batch: int = knob(64, "examples scored at once")
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    runtime: EngineConfig = field(default_factory=EngineConfig)
     runs_dir: str = knob("runs", "where model=last looks")
 
 

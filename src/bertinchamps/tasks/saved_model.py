@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import SharedBases
 from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.encoders import open_tokenizer
-from bertinchamps.schemas import MergeConfig, PredictConfig
+from bertinchamps.model.onnx_model import TORCH, open_graph, refuse_bare_graph
+from bertinchamps.schemas import EngineConfig, MergeConfig, PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.kinds import Kind, Predictor, kinds
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.training.run_files import last_finished
-from bertinchamps.training.runtime import Runtime
+from bertinchamps.training.runtime import Runtime, build_runtime
 
 Finder = Callable[[Sequence[Any]], list[AnnotatedText]]  # of the entities of records with a name and a text
 
@@ -62,20 +63,28 @@ class SavedModel:
         return self.predictor.predict(self.model, texts, cut)
 
 
-def entity_finder(name: str, batch: int, device: torch.device) -> Finder:
+def engine_runtime(config: EngineConfig) -> Runtime:
+    """The runtime of predictions; onnxruntime computes in float32 on the processor."""
+    if config.engine == TORCH:
+        return build_runtime(config)
+    return build_runtime(replace(config, device="cpu", precision="fp32", compile="off"))
+
+
+def entity_finder(name: str, batch: int, device: torch.device, engine: str = TORCH) -> Finder:
     """A function that finds the entities of records with a name and a text, with a fine-tuned model.
 
     Args:
         name: the model's directory, or that of its run.
         batch: windows that go through the model at once.
         device: of the model.
+        engine: what computes, one of `model.onnx_model.ENGINES`.
 
     Raises:
         UserError: no model that finds entities is there, or it cannot be read.
     """
     folder = folder_of(name)
     facts = read_facts(folder)
-    model, predictor = _opened(folder, facts, batch, device)
+    model, predictor = _opened(folder, facts, batch, device, engine=engine)
     if not isinstance(predictor, EntityPredictor):
         raise UserError(f"{name}: this model does not find entities; give one of task=ner or the like")
 
@@ -93,9 +102,15 @@ def _opened(
     device: torch.device,
     base: str | None = None,
     shared: SharedBases | None = None,
+    engine: str = TORCH,
 ) -> tuple[nn.Module, Predictor]:
     kind = kinds.build(facts.kind)
-    model, _ = open_saved(folder, partial(kind.build_model, facts), base, shared=shared)
+    model: nn.Module
+    if engine == TORCH:
+        refuse_bare_graph(folder)
+        model, _ = open_saved(folder, partial(kind.build_model, facts), base, shared=shared)
+    else:
+        model = open_graph(folder, engine)
     predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
     return model.to(device).eval(), predictor
 
@@ -108,6 +123,7 @@ def open_model(
     base: str | None = None,
     shared: SharedBases | None = None,
     ner: str | None = None,
+    engine: str = TORCH,
 ) -> SavedModel:
     """Open a fine-tuned model.
 
@@ -119,12 +135,14 @@ def open_model(
         base: of an adapter: the encoder that it was trained on; None: where the adapter remembers it.
         shared: bases of adapters in memory: models that are opened with the same one share their base's weights.
         ner: a model that finds the entities of the texts first; None: the texts have what the model needs.
+        engine: what computes, one of `model.onnx_model.ENGINES`; of both models.
 
     Raises:
-        UserError: the model, or the base of an adapter, cannot be read.
+        UserError: the model, or the base of an adapter, cannot be read, or was not exported for the engine.
     """
-    finder = None if ner is None else entity_finder(ner, batch, runtime.device)
-    return SavedModel(*_opened(folder, facts, batch, runtime.device, base, shared), runtime, finder)
+    finder = None if ner is None else entity_finder(ner, batch, runtime.device, engine)
+    opened = _opened(folder, facts, batch, runtime.device, base, shared, engine)
+    return SavedModel(*opened, runtime, finder)
 
 
 def model_folder(config: PredictConfig | MergeConfig) -> Path:

@@ -9,10 +9,14 @@ A downstream head is a `torch.nn.Module` that is built on an `EncoderSource` by 
     heads.build("choices", source=source)                                  right answers to a question
 
 `save(folder)` writes a folder; `EncoderSource(folder, with_head=True)` loads encoder and head from it, strictly.
+
+A head that can be exported has two parts: `graph` is a function of named tensors alone, and `through` does what comes
+before and behind the graph. `forward` is both, and so is a model whose graph another program runs (`onnx_model.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,14 +39,33 @@ class WordSubwords(NamedTuple):
     last: torch.Tensor
 
 
+Graph = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
+
+
 class DownstreamModel(nn.Module):
     """An encoder with a head.
 
     Attributes:
         model: of transformers: the encoder, with its head where the head is a stock one.
+        output: the name of what `graph` computes, in an exported file.
     """
 
     model: Any
+    output = "logits"
+
+    def graph(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What is exported: a function of named tensors, without a loop over their content.
+
+        Raises:
+            NotImplementedError: this head cannot be exported.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no graph")
+
+    @staticmethod
+    def through(graph: Graph, *given: Any) -> torch.Tensor:
+        """What `forward` returns for the arguments `given`, with this graph."""
+        (tensors,) = given
+        return graph(tensors)
 
     def save(self, folder: Path) -> None:
         """Write what the Auto class of `model` opens, and the head where that class has no place for it."""

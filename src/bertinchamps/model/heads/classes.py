@@ -93,4 +93,8 @@ class TextClassifier(DownstreamModel):
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
         """Logits of each text."""
-        return cast(torch.Tensor, self.model(**inputs).logits)
+        return self.through(self.graph, inputs)
+
+    def graph(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
+        """Logits of each text."""
+        return cast(torch.Tensor, self.model(**tensors).logits)

@@ -15,7 +15,7 @@ from transformers.utils.generic import can_return_tuple
 
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import DownstreamModel, WordSubwords, heads
+from bertinchamps.model.heads import DownstreamModel, Graph, WordSubwords, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 from bertinchamps.model.losses import of_classes
@@ -70,5 +70,15 @@ class FlatTagger(DownstreamModel):
         words: WordSubwords,
     ) -> torch.Tensor:  # [B, W, C]
         """Logits of each word."""
-        logits = self.model(**inputs).logits
-        return logits.gather(1, words.first[:, :, None].expand(-1, -1, logits.shape[-1]))  # type: ignore[no-any-return]
+        return self.through(self.graph, inputs, words)
+
+    def graph(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, S, C]
+        """Logits of each token."""
+        return cast(torch.Tensor, self.model(**tensors).logits)
+
+    @staticmethod
+    def through(graph: Graph, *given: Any) -> torch.Tensor:  # [B, W, C]
+        """The logits at each word's first subword."""
+        inputs, words = given
+        logits = graph(inputs)
+        return logits.gather(1, words.first[:, :, None].expand(-1, -1, logits.shape[-1]))

@@ -17,7 +17,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_model
-from bertinchamps.model.heads import DownstreamModel, WordSubwords, heads
+from bertinchamps.model.heads import DownstreamModel, Graph, WordSubwords, heads
 
 HEAD_FILE = "head.safetensors"
 ROLE_SIZE = 128  # D
@@ -118,8 +118,20 @@ class NestedTagger(DownstreamModel):
         words: WordSubwords,
     ) -> torch.Tensor:  # [B, W, W, L]
         """Scores of each span from word i to word j, both included."""
+        return self.through(self.graph, inputs, words)
+
+    def graph(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, W, W, L]
+        """Scores of each span, from `input_ids` and what goes with them, `first_subwords` and `last_subwords`."""
+        inputs = dict(tensors)
+        words = WordSubwords(inputs.pop("first_subwords"), inputs.pop("last_subwords"))
         hidden = self.model(**inputs).last_hidden_state
         return cast(torch.Tensor, self.head(WORD_VECTORS[self.mark](hidden, words)))
+
+    @staticmethod
+    def through(graph: Graph, *given: Any) -> torch.Tensor:  # [B, W, W, L]
+        """The graph, with the places of words among its tensors."""
+        inputs, words = given
+        return graph({**inputs, "first_subwords": words.first, "last_subwords": words.last})
 
     def save_head(self, folder: Path) -> None:
         """Write the head beside the encoder; NOTICE is the class in config.json."""

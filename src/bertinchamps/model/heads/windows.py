@@ -135,6 +135,14 @@ class WindowsClassifier(DownstreamModel):
         real = given.get("attention_mask", torch.ones_like(ids)).to(hidden.dtype)
         return cast(torch.Tensor, self.head(hidden, real, rows))
 
+    def graph(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [B, C]
+        """What `forward` returns, from all windows at once."""
+        given = dict(tensors)
+        rows, ids = given.pop("rows"), given["input_ids"]
+        hidden = self.model(**given).last_hidden_state
+        real = given.get("attention_mask", torch.ones_like(ids)).to(hidden.dtype)
+        return cast(torch.Tensor, self.head(hidden, real, rows))
+
     def _hidden(self, given: Mapping[str, torch.Tensor]) -> torch.Tensor:  # [R, S, H]
         def encoded(part: dict[str, torch.Tensor]) -> torch.Tensor:
             return cast(torch.Tensor, self.model(**part).last_hidden_state)
