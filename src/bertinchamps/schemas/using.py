@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bertinchamps.schemas.knobs import Node, knob
-from bertinchamps.schemas.shared import EngineConfig
+from bertinchamps.schemas.shared import EngineConfig, RuntimeConfig
 
 
 @dataclass
