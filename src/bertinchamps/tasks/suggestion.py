@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
-from bertinchamps.schemas import PredictConfig, SuggestConfig
+from bertinchamps.schemas import EngineConfig, PredictConfig, SuggestConfig
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import Doubts
 from bertinchamps.tasks.saved_model import SavedModel
@@ -161,7 +161,7 @@ def as_prediction(config: SuggestConfig, source: str | None = None) -> PredictCo
         id_field=config.id_field,
         base=config.base,
         batch=config.batch,
-        runtime=config.runtime,
+        runtime=EngineConfig(**vars(config.runtime)),
         runs_dir=config.runs_dir,
     )
 
