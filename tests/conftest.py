@@ -73,6 +73,17 @@ def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTINCHAMPS_CACHE", str(cache))
 
 
+@pytest.fixture(scope="session")
+def knows_by_heart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fine-tuned run with the nested head that knows the first ten `tiny_corpora.documents` by heart."""
+    from bertinchamps.finetune import finetune
+    from test_finetune import QUICK, by_heart
+
+    folder = tmp_path_factory.mktemp("by_heart")
+    words = [*QUICK, *by_heart(folder), "head=nested", "budget.epochs=40", f"run_dir={folder / 'run'}"]
+    return finetune(composed(*words, command="finetune"))
+
+
 @pytest.fixture
 def quick_run(tmp_path: Path) -> Callable[..., Path]:
     """Pretrain in this process with small settings; returns the run's directory."""

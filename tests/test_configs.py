@@ -226,3 +226,18 @@ def test_every_way_to_deidentify_composes_and_its_settings_are_right(name: str) 
 
     (missing,) = problems(composed(f"deidentify={name}", "model=missing", command="predict"))
     assert missing.startswith("model=missing")
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "exporting").glob("*.yaml")))
+def test_every_format_of_export_composes_under_the_key_format(name: str) -> None:
+    from bertinchamps.command_line.mistakes import mistakes
+
+    assert composed(f"format={name}", command="export").format["name"] == name
+    assert mistakes("export", [f"exporting={name}x"])[0].startswith(
+        f"format={name}x: no such choice; did you mean"
+    )
+
+
+def test_format_is_a_plain_key_of_other_commands() -> None:
+    for name in ("predict", "suggest"):
+        assert composed("format=csv", "input=notes", command=name).format == "csv"

@@ -28,7 +28,7 @@ from bertinchamps.tasks.texts.doubts import doubts
 from bertinchamps.tasks.texts.targets import MultiLabel, Regression, SingleLabel
 from bertinchamps.training.runtime import build_runtime
 from support import composed
-from test_finetune import QUICK, SCRATCH, by_heart
+from test_finetune import QUICK, SCRATCH
 from tiny_corpora import documents, opinions
 
 SECRET = "Madame Confidentielle"
@@ -88,11 +88,9 @@ def test_doubts_of_classes() -> None:
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that knows ten sentences by heart."""
-    folder = tmp_path_factory.mktemp("tagger")
-    words = [*QUICK, *by_heart(folder), "head=nested", "budget.epochs=40", f"run_dir={folder / 'run'}"]
-    return finetune(composed(*words, command="finetune"))
+def tagger(knows_by_heart: Path) -> Path:
+    """A run that knows ten sentences with nested entities by heart."""
+    return knows_by_heart
 
 
 @pytest.fixture(scope="module")

@@ -17,18 +17,16 @@ from bertinchamps.export import export
 from bertinchamps.finetune import finetune
 from bertinchamps.tasks.formats import spans_jsonl
 from support import composed
-from test_finetune import QUICK, SCRATCH, by_heart
+from test_finetune import QUICK, SCRATCH
 from tiny_corpora import documents, opinions
 
 SECRET = "Madame Confidentielle"
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tagger(knows_by_heart: Path) -> Path:
     """A run that knows ten sentences with nested entities by heart."""
-    folder = tmp_path_factory.mktemp("tagger")
-    words = [*QUICK, *by_heart(folder), "head=nested", "budget.epochs=40", f"run_dir={folder / 'run'}"]
-    return finetune(composed(*words, command="finetune"))
+    return knows_by_heart
 
 
 @pytest.fixture(scope="module")
