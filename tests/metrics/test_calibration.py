@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bertinchamps.metrics.calibration import TemperatureSearch, calibration
+from bertinchamps.metrics.calibration import best_temperature, calibration, unlikelihood
 
 
 def test_the_error_is_the_mean_distance_of_confidence_and_truth() -> None:
@@ -30,9 +30,14 @@ def test_the_temperature_is_found_that_blew_the_logits_up(true: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(20_000, 5, generator=generator)
     targets = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
-    search = TemperatureSearch()
-    for start in (0, 10_000):
-        part, gold = true * logits[start : start + 10_000], targets[start : start + 10_000]
-        search.add(lambda t, part=part, gold=gold: float(F.cross_entropy(part / t, gold, reduction="sum")))
-    assert search.best() == pytest.approx(true, rel=0.03)
-    assert TemperatureSearch().best() == 1.0
+    found = best_temperature(lambda t: float(F.cross_entropy(true * logits / t, targets, reduction="sum")))
+    assert found == pytest.approx(true, rel=0.03)
+
+
+def test_without_anything_to_learn_from_the_temperature_is_one() -> None:
+    assert best_temperature(lambda t: 0.0) == 1.0
+
+
+def test_confidences_of_decisions_give_their_likelihood() -> None:
+    assert unlikelihood([(0.8, True), (0.9, False), (1.0, True)]) == pytest.approx(-np.log(0.8 * 0.1))
+    assert unlikelihood([(1.0, False)]) < 50

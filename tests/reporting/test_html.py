@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 import re
@@ -38,8 +39,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with two fine-tuning runs, one of which shows its texts, and a pretraining run."""
     folder = tmp_path_factory.mktemp("seen")
     corpus = brat_corpus(folder / "corpus")
-    for name, more in (("plain", []), ("quoting", ["report.show_text=true", "seed=1"])):
-        finetune(composed(*TUNED, *corpus, f"run_dir={folder / 'runs' / name}", *more, command="finetune"))
+    result = command("bertinchamps.finetune", *TUNED, *corpus, "run_dir=runs/plain", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "plain.log").write_text(result.stdout + result.stderr, encoding="utf-8")
+    quoting = [*TUNED, *corpus, f"run_dir={folder / 'runs' / 'quoting'}", "report.show_text=true", "seed=1"]
+    finetune(composed(*quoting, command="finetune"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BERTINCHAMPS_CACHE", str(folder / "cache"))
         pretrain(composed(*QUICK, "budget.steps=4", f"run_dir={folder / 'runs' / 'pretrained'}"))
@@ -178,17 +182,29 @@ def test_paths_lose_homes_and_names_of_users(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_several_runs_are_compared_on_one_page(runs: Path, tmp_path: Path) -> None:
-    words = [str(runs / "plain"), str(runs / "pretrained"), f"output={tmp_path / 'report'}"]
+    words = [str(runs / "plain"), str(runs / "quoting"), f"output={tmp_path / 'report'}"]
     result = command("bertinchamps.report", *words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "1 fine-tuning, 1 pretraining" in result.stderr
+    assert "2 fine-tuning, 0 pretraining" in result.stderr
     page = page_of(tmp_path / "report")
     data = json.loads(
         re.findall(r"<script type=\"application/json\" id=\"data\">(.*?)</script>", page, re.S)[0]
     )
-    assert [run["name"] for run in data["runs"]] == ["plain", "pretrained"]
+    assert [run["name"] for run in data["runs"]] == ["plain", "quoting"]
     assert "entities, strict" in text_of(page)
-    assert "quoting" not in text_of(page)
+    assert "pretrained" not in text_of(page)
+    [file] = (tmp_path / "report").glob("*_differences.csv")
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = {row["protocol"]: row for row in csv.DictReader(stream)}
+    f1 = [
+        json.loads((runs / name / "results.json").read_text(encoding="utf-8"))["scores"]["test"]
+        for name in ("plain", "quoting")
+    ]
+    for protocol, headline in (("strict", "f1"), ("nested_exact", "f1"), ("paper", "weighted_f1")):
+        difference = f1[0][protocol][headline] - f1[1][protocol][headline]
+        assert float(rows[protocol]["value"]) == pytest.approx(difference)
+        assert 0 < float(rows[protocol]["p"]) <= 1
+    assert "approximate randomisation" in text_of(page)
 
 
 def test_words_of_report_without_a_key_name_runs() -> None:
@@ -202,22 +218,18 @@ def test_words_of_report_without_a_key_name_runs() -> None:
     ]
 
 
-def test_a_plain_log_says_what_is_done_how_long_it_takes_and_what_comes_next(
-    runs: Path, tmp_path: Path
-) -> None:
-    words = [*TUNED, *brat_corpus(tmp_path / "corpus"), "run_dir=run", "report.intervals=50"]
-    result = command("bertinchamps.finetune", *words, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    log = result.stderr
-    assert "\r" not in log + result.stdout
-    assert "\x1b" not in log + result.stdout
+def test_a_plain_log_says_what_is_done_how_long_it_takes_and_what_comes_next(runs: Path) -> None:
+    log = (runs.parent / "plain.log").read_text(encoding="utf-8")
+    assert "\r" not in log
+    assert "\x1b" not in log
     lines = {line.partition(" ")[0]: line for line in log.splitlines()}
     assert re.fullmatch(r"budget +2 epochs \([\d,]+ updates of 8\)", lines["budget"])
-    assert lines["run"].endswith("run")
+    assert lines["run"] == "run        runs/plain"
     assert re.search(r"· about \d+ (s|min) left", log)
-    assert lines["report"] == "report     run/report.html"
+    assert lines["report"] == "report     runs/plain/report.html"
     assert (
-        lines["next"] == "next       python -m bertinchamps.predict model=run input=TEXTS output=FOUND.jsonl"
+        lines["next"]
+        == "next       python -m bertinchamps.predict model=runs/plain input=TEXTS output=FOUND.jsonl"
     )
     assert re.search(r"f1 [\d.]+ \[[\d.]+, [\d.]+\]", log)
 
@@ -230,3 +242,9 @@ def test_a_browser_draws_the_curves_without_an_error_or_a_request(runs: Path, tm
         assert seen.requests == ["/report.html"]
         assert seen.console == []
         assert seen.document.count("<polyline") >= 5
+    assert "Confidence and truth, test" in text_of(page_of(runs / "plain")) or not calibrated(runs / "plain")
+
+
+def calibrated(run: Path) -> bool:
+    """Whether a run has predicted anything."""
+    return "test" in json.loads((run / "results.json").read_text(encoding="utf-8"))["calibration"]

@@ -66,18 +66,18 @@ def test_a_run_with_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     words = [
         *QUICK,
         *brat_corpus(tmp_path / "corpus"),
-        "selection.folds=3",
+        "selection.folds=2",
         f"run_dir={tmp_path / 'runs' / 'run'}",
     ]
     run = finetune(composed(*words, command="finetune"))
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     found = results["cross_validation"]
     by_fold: list[dict[str, Any]] = [
-        json.loads((run / "folds" / str(n) / "results.json").read_text(encoding="utf-8")) for n in (1, 2, 3)
+        json.loads((run / "folds" / str(n) / "results.json").read_text(encoding="utf-8")) for n in (1, 2)
     ]
     f1 = [own["scores"]["test"]["nested_exact"]["f1"] for own in by_fold]
     assert found["scores"]["nested_exact"]["f1"]["by_fold"] == f1
-    assert found["scores"]["nested_exact"]["f1"]["mean"] == pytest.approx(sum(f1) / 3)
+    assert found["scores"]["nested_exact"]["f1"]["mean"] == pytest.approx(sum(f1) / 2)
     counts = [
         sum(own["scores"]["test"]["nested_exact"][key] for own in by_fold) for key in ("tp", "fp", "fn")
     ]
@@ -88,17 +88,17 @@ def test_a_run_with_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(lines) == len({json.loads(line)["id"] for line in lines}) == documents == found["documents"]
     assert "test" in results["scores"]  # scored once, by the run's own model
     said = capsys.readouterr().err
-    assert "(3 folds)" in said
+    assert "(2 folds)" in said
     assert "Cross-validation" in (run / "report.html").read_text(encoding="utf-8")
     assert [own.folder for own in gather(run.parent).finetuning] == [run]
     assert last_finished(str(run.parent), "finetune") == run
     # a run that was interrupted in its last fold: finished folds are kept as they are
     (run / "results.json").unlink()
-    shutil.rmtree(run / "folds" / "3")
+    shutil.rmtree(run / "folds" / "2")
     before = (run / "folds" / "1" / "results.json").stat().st_mtime_ns
     finetune(composed(*words, "resume=auto", command="finetune"))
     assert (run / "folds" / "1" / "results.json").stat().st_mtime_ns == before
     said = capsys.readouterr().err
-    assert "fold       2 of 3 is finished" in said
+    assert "fold       1 of 2 is finished" in said
     again = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert again["cross_validation"]["scores"] == found["scores"]

@@ -23,6 +23,7 @@ from bertinchamps.model.heads import heads
 from bertinchamps.model.heads.relations import HEAD_BEGINS, HEAD_ENDS, TAIL_BEGINS, TAIL_ENDS
 from bertinchamps.predict import predict
 from bertinchamps.tasks.examples import read_examples
+from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import brat_relations, relations_jsonl
 from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.relations import pairs as made_pairs
@@ -63,7 +64,8 @@ def tagger(corpus: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(corpus: Path, tagger: Path) -> Path:
-    words = [*words_for(corpus), *QUICK, *SCRATCH, *LEARN, "budget.epochs=30", f"task.ner={tagger}"]
+    words = [*words_for(corpus), *QUICK, *SCRATCH, *LEARN, "budget.epochs=30", "selection.temperature=true"]
+    words.append(f"task.ner={tagger}")
     return finetune(composed(*words, f"run_dir={corpus / 'run'}", command="finetune"))
 
 
@@ -88,6 +90,7 @@ def test_a_run_learns_relations_and_leaves_brat_and_json_lines(run: Path, corpus
     assert scores["relations"]["f1"] > 0.7
     assert scores["relations"]["nearest_f1"] == 1.0 or "without a model" in scores["relations"]["remark"]
     assert results["selection"]["metric"] == "f1"
+    assert read_facts(run / "model").temperature == results["selection"]["temperature"] > 0
     assert results["data"]["test"]["pairs"] == 16
     folder = run / "predictions"
     assert brat_relations.read_folder(folder / "test" / "gold") == brat_relations.read_folder(corpus / "test")

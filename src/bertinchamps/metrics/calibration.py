@@ -6,13 +6,15 @@ ICML, and their remedy: one temperature that divides all logits, chosen on dev. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 BINS = 10  # of equal width
-TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-24, 25))  # 1/8 to 8
+POWERS = (-3.0, 3.0)  # of 2: the temperatures that are tried
+NEVER = 1e-9  # the smallest probability whose logarithm is taken
 
 
 def calibration(decisions: Iterable[tuple[float, bool]]) -> dict[str, Any]:
@@ -53,27 +55,24 @@ def calibration(decisions: Iterable[tuple[float, bool]]) -> dict[str, Any]:
     }
 
 
-class TemperatureSearch:
-    """Adds up losses of one set of logits at many temperatures, and finds the best one.
+def unlikelihood(decisions: Iterable[tuple[float, bool]]) -> float:
+    """Minus the logarithm of the likelihood that confidences give to what is right and what is not."""
+    shares = (
+        min(max(confidence, NEVER), 1 - NEVER) if right else 1 - confidence for confidence, right in decisions
+    )
+    return -math.fsum(math.log(max(share, NEVER)) for share in shares)
 
-    The loss is the negative log-likelihood of what is true.
+
+def best_temperature(loss: Callable[[float], float]) -> float:
+    """The temperature with the smallest loss, between 1/8 and 8; 1 where no temperature changes the loss.
+
+    Args:
+        loss: minus the logarithm of the likelihood of what is true, with logits divided by a temperature; it is called
+            about a dozen times.
     """
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
-    def __init__(self) -> None:
-        self._losses = np.zeros(len(TEMPERATURES))
-
-    def add(self, loss: Callable[[float], float]) -> None:
-        """Add the loss of some more logits, given as a function of what divides them."""
-        self._losses += [loss(temperature) for temperature in TEMPERATURES]
-
-    def best(self) -> float:
-        """The temperature of the smallest loss, by a parabola between those that were tried; 1: nothing was added."""
-        if not self._losses.any():
-            return 1.0
-        at = int(self._losses.argmin())
-        if at in (0, len(TEMPERATURES) - 1):
-            return float(TEMPERATURES[at])
-        before, here, after = self._losses[at - 1 : at + 2]
-        bend = before - 2 * here + after
-        shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
-        return float(TEMPERATURES[at] * 2 ** (shift / 8))
+    found = minimize_scalar(
+        lambda power: loss(2.0**power), bounds=POWERS, method="bounded", options={"xatol": 0.01}
+    )
+    return float(2.0**found.x) if found.fun < loss(1.0) else 1.0

@@ -113,7 +113,9 @@ class FineTuning(Problem):
         if choice.temperature and isinstance(task, HasConfidences):
             before = calibration(task.decisions("dev", task.predict(model, "dev")))
             self.facts = replace(self.facts, temperature=task.fit_temperature(model))
-            self._settled = {"temperature": self.facts.temperature, "dev_ece_before": before.get("ece")}
+            after = calibration(task.decisions("dev", task.predict(model, "dev")))
+            errors = {"dev_ece_before": before.get("ece"), "dev_ece_after": after.get("ece")}
+            self._settled = {"temperature": self.facts.temperature, **errors}
         settled = task.settled(model, self.facts, choice)
         self.facts = settled.facts
         if settled.wanted:
@@ -238,7 +240,7 @@ class FineTuning(Problem):
             return {}
         splits = {split: self._examples.splits[split] for split in self._predicted_splits()}
         labelled = self._teachers.label(splits, self._config.selection.thresholds)
-        scores = {split: self._task.scores(split, documents) for split, documents in labelled.items()}
+        scores = {split: self._evaluated.scores(split, found) for split, found in labelled.items()}
         return {"teachers": {"models": [str(folder) for folder in self._teachers.folders], "scores": scores}}
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

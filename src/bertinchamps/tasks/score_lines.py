@@ -37,11 +37,13 @@ def _settled_lines(results: Mapping[str, Any]) -> Iterator[str]:
     errors = {split: own["ece"] for split, own in results.get("calibration", {}).items()}
     if errors:
         shown = ", ".join(f"{split} {error:.3f}" for split, error in errors.items())
-        temperature = results["selection"].get("temperature")
-        made = (
-            "" if temperature is None else f" with temperature {temperature:.3g} (before: {_before(results)})"
+        yield f"confidence calibration error: {shown}"
+    if (temperature := results["selection"].get("temperature")) is not None:
+        steps = [results["selection"][f"dev_ece_{when}"] for when in ("before", "after")]
+        known = (
+            "" if None in steps else f": calibration error of dev {steps[0]:.3f} before, {steps[1]:.3f} after"
         )
-        yield f"confidence calibration error {shown}{made}"
+        yield f"temperature {temperature:.3g}{known}"
     if wanted := results["selection"].get("wanted"):
         name, reached = wanted["score"], wanted["reached"]
         at = f"selection.{name}={wanted['wanted']:g}"
@@ -52,11 +54,6 @@ def _settled_lines(results: Mapping[str, Any]) -> Iterator[str]:
                 f"WARNING    {at} was NOT reached on dev: {name} is {reached:.4f} with the best threshold, "
                 f"{wanted['threshold']:g}"
             )
-
-
-def _before(results: Mapping[str, Any]) -> str:
-    before = results["selection"].get("dev_ece_before")
-    return "none" if before is None else f"dev {before:.3f}"
 
 
 def _scores_of(of_task: str, by_split: Mapping[str, Any]) -> Iterator[str]:

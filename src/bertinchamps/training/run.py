@@ -10,6 +10,7 @@ RUN/
     summary.json      scores and cost (of pretraining; results.json of fine-tuning): its presence marks the run as
                       finished
     loss.png loss.svg
+    report.html       all of it as a page
 """
 
 from __future__ import annotations

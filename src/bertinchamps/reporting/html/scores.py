@@ -11,7 +11,7 @@ from bertinchamps.metrics.protocols import PROTOCOLS, Protocol
 
 SPLITS = ("test", "dev")
 LONGEST_LABEL = 40  # characters; a longer one may be the text of a document
-MOST_CONFUSIONS = 30
+MOST_CONFUSIONS = 12
 INTERVALS = "intervals"
 
 
@@ -122,7 +122,7 @@ def _parts(
 
 def errors_of(results: Mapping[str, Any]) -> Iterator[Grid]:
     """Counts of errors by type, and the commonest confusions; without text."""
-    for split, own in results.get("errors", {}).items():
+    for split, own in _in_order(results.get("errors", {})):
         rows = [[label_of(str(row[0])), *(f"{count:,}" for count in row[1:])] for row in own["rows"]]
         yield Grid(f"Errors in {split}", own["columns"], rows, notes=own.get("notes", ()))
         if confusions := own.get("confusions"):
@@ -169,23 +169,25 @@ class Reliability(NamedTuple):
 
     Attributes:
         title: its heading.
-        bars: left end, width, height and what is said of each bin.
+        bars: of each bin left end, width, height, opacity (the more predictions, the higher) and words.
         words: the diagram in a sentence.
     """
 
     title: str
-    bars: list[tuple[float, float, float, str]]
+    bars: list[tuple[float, float, float, float, str]]
     words: str
 
 
 def calibration_of(results: Mapping[str, Any]) -> Iterator[Reliability]:
     """The diagrams of dev and test."""
-    for split, own in results.get("calibration", {}).items():
+    for split, own in _in_order(results.get("calibration", {})):
+        most = max(each["decisions"] for each in own["bins"])
         bars = [
             (
                 100 * each["from"],
                 100 * (each["to"] - each["from"]),
                 100 * each["right"],
+                round(0.3 + 0.7 * each["decisions"] / most, 2),
                 f"confidence {100 * each['from']:.0f} to {100 * each['to']:.0f} %: {100 * each['right']:.1f} % of "
                 f"{each['decisions']:,} right",
             )
@@ -196,6 +198,11 @@ def calibration_of(results: Mapping[str, Any]) -> Iterator[Reliability]:
             f"{100 * own['right']:.1f} %; expected calibration error {100 * own['ece']:.1f} points."
         )
         yield Reliability(f"Confidence and truth, {split}", bars, words)
+
+
+def _in_order(by_split: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Test before dev."""
+    return ((split, by_split[split]) for split in SPLITS if split in by_split)
 
 
 def cell(value: float, protocol: Protocol) -> str:

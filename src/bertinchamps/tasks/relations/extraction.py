@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Output, RelatedText
-from bertinchamps.metrics.calibration import TemperatureSearch
+from bertinchamps.metrics.calibration import best_temperature, unlikelihood
 from bertinchamps.metrics.counting import span_tally
-from bertinchamps.metrics.relations import END_TO_END, GIVEN, links_of, relation_counts, relation_scores
+from bertinchamps.metrics.relation_errors import relation_error_counts
+from bertinchamps.metrics.relations import END_TO_END, GIVEN, relation_counts, relation_scores
 from bertinchamps.metrics.tallies import Tally
 from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.batching import batches_of
@@ -177,21 +178,8 @@ class RelationExtraction:
         }
 
     def errors(self, split: str, predicted: Predicted) -> dict[str, Any]:
-        """Counts of right, missed and spurious relations between the given entities."""
-        sides = zip(self.splits[split], predicted.given, strict=True)
-        counts = [(links_of(true), links_of(found)) for true, found in sides]
-        columns = [
-            Counter(link[0] for own in each for link in own.elements())
-            for each in (
-                [true & found for true, found in counts],
-                [true - found for true, found in counts],
-                [found - true for true, found in counts],
-            )
-        ]
-        labels = sorted({label for column in columns for label in column})
-        rows = [[label, *(column[label] for column in columns)] for label in labels]
-        rows.append(["all", *(column.total() for column in columns)])
-        return {"columns": ["type", "right", "missed", "spurious"], "rows": rows, "confusions": []}
+        """Counts of errors by type and kind of error, of relations between the given entities."""
+        return relation_error_counts(self.splits[split], predicted.given)
 
     def compared(self, split: str, predicted: Predicted) -> Iterator[dict[str, Any]]:
         """The documents with true and predicted relations between the given entities."""
@@ -224,11 +212,15 @@ class RelationExtraction:
         ]
 
     def fit_temperature(self, model: nn.Module) -> float:
-        """By the cross-entropy of dev's pairs."""
-        self.predictor.temperature, search = 1.0, TemperatureSearch()
-        logits = torch.from_numpy(self.predictor.logits(model, self.pairs["dev"]))
-        search.add(lambda t: float(F.cross_entropy(logits / t, self._dev_targets, reduction="sum")))
-        self.predictor.temperature = search.best()
+        """By the probabilities of the relations that are predicted on dev, which are the same at any temperature."""
+        self.predictor.temperature = 1.0
+        logits = self.predictor.logits(model, self.pairs["dev"])
+
+        def loss(temperature: float) -> float:
+            documents = self._decoded("dev", logits / temperature)
+            return unlikelihood(self.decisions("dev", Predicted(documents, None)))
+
+        self.predictor.temperature = best_temperature(loss)
         return self.predictor.temperature
 
     def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:

@@ -90,6 +90,10 @@ class Flat:
         first, last = window.owned
         return logits[first:last].copy()
 
+    def tempered(self, answer: np.ndarray[Any, Any], temperature: float) -> np.ndarray[Any, Any]:
+        """All of it."""
+        return answer / temperature
+
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """The best allowed sequence of tags of each sentence (Viterbi), as spans.
 

@@ -103,6 +103,10 @@ class Nested:
         columns = np.stack([first, last, label, scores[first, last, label]], axis=1)
         return columns[owned].astype(np.float64)
 
+    def tempered(self, answer: np.ndarray[Any, Any], temperature: float) -> np.ndarray[Any, Any]:
+        """The last column."""
+        return answer / np.array([1.0, 1.0, 1.0, temperature])
+
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """Every span above its label's threshold, the likeliest first, unless the span crosses one already taken.
 

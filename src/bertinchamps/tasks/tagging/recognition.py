@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from bertinchamps.contract import AnnotatedText, Batch, Entity, Output
-from bertinchamps.metrics.calibration import TemperatureSearch
+from bertinchamps.metrics.calibration import best_temperature, unlikelihood
 from bertinchamps.metrics.leaks import leak_scores
 from bertinchamps.metrics.nested_exact import nested_exact_scores
 from bertinchamps.metrics.strict_spans import strict_scores
@@ -175,15 +175,15 @@ class EntityRecognition(EntityScores):
         return self.representation.padded(targets, inputs["first_subwords"].shape[1])
 
     def fit_temperature(self, model: nn.Module) -> float:
-        """By the loss of dev."""
-        search = TemperatureSearch()
+        """By the confidences of the entities that are found on dev, which are the same at any temperature."""
+        self.predictor.temperature = 1.0
+        answers = self.predictor.window_logits(model, self.windows["dev"])
 
-        def add(indices: Sequence[int], inputs: Mapping[str, Tensor], logits: Tensor) -> None:
-            padded = self._padded("dev", indices, inputs).to(logits.device)
-            search.add(lambda t: float(self.representation.loss(logits.float() / t, padded, inputs["words"])))
+        def loss(temperature: float) -> float:
+            tempered = [self.representation.tempered(answer, temperature) for answer in answers]
+            return unlikelihood(self.decisions("dev", self.decoded("dev", tempered)))
 
-        self.predictor.window_logits(model, self.windows["dev"], add)
-        self.predictor.temperature = search.best()
+        self.predictor.temperature = best_temperature(loss)
         return self.predictor.temperature
 
     def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:

@@ -68,6 +68,9 @@ class Representation(Protocol):
     def reduced_logits(self, logits: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, Any]:
         """The part of a window's logits that `entities` needs: a copy, as small as possible."""
 
+    def tempered(self, answer: np.ndarray[Any, Any], temperature: float) -> np.ndarray[Any, Any]:
+        """What `reduced_logits` gave, with logits divided by a temperature."""
+
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """The entities of one document, from the `answer` of each of its windows in order."""
 

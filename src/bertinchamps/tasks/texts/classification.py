@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, LabelledText, Output
-from bertinchamps.metrics.calibration import TemperatureSearch
+from bertinchamps.metrics.calibration import best_temperature
 from bertinchamps.metrics.multi_label import rates
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.metrics.tallies import Tally
@@ -153,13 +153,12 @@ class TextClassification:
 
     def fit_temperature(self, model: nn.Module) -> float:
         """By the likelihood of the true classes of dev; 1 for numbers."""
-        self.predictor.temperature, search = 1.0, TemperatureSearch()
+        self.predictor.temperature = 1.0
         known = [index for index, example in enumerate(self.splits["dev"]) if self._knows(example)]
         logits = torch.from_numpy(self.predict(model, "dev")[known])
         targets = self._targets_of([self.splits["dev"][index] for index in known])
         target_type = self.predictor.target_type
-        search.add(lambda t: target_type.unlikelihood(logits / t, targets))
-        self.predictor.temperature = search.best()
+        self.predictor.temperature = best_temperature(lambda t: target_type.unlikelihood(logits / t, targets))
         return self.predictor.temperature
 
     def settled(self, model: nn.Module, facts: TaskFacts, choice: SelectionConfig) -> Settled:

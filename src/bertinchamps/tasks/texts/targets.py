@@ -202,8 +202,9 @@ class MultiLabel:
         return self._loss.multi(logits, targets) / logits.shape[1]
 
     def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
-        """Of each class."""
-        return float(Plain().multi(logits, targets))
+        """Of the classes that are predicted above one half: the others are too many, and surely absent."""
+        found = logits > 0
+        return float(Plain().multi(logits[found], targets[found]))
 
     def decoded(self, logits: Logits, classes: Sequence[str]) -> list[Target]:
         """The classes above their thresholds."""
