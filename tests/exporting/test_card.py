@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
-from bertinchamps.exporting import card_words
+from bertinchamps.exporting import Source, card_words
+from bertinchamps.exporting.card_run import told_of
 from bertinchamps.exporting.marker import read_marker
+from bertinchamps.tasks.facts import read_facts as read_task
 from support import QUICK, command
 from tiny_corpora import brat_corpus
 
@@ -109,6 +112,39 @@ def test_no_word_of_the_documents_and_no_place_is_in_what_is_exported(exported: 
         if file.name not in ("tokenizer.json", "model.safetensors"):  # which docs/privacy.md tells of
             content = file.read_text(encoding="utf-8")
             assert [needle for needle in needles if needle in content] == [], file
+
+
+def test_scores_of_subtasks_are_told_with_what_pretraining_saw_of_each(
+    exported: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "both"
+    shutil.copytree(exported / "runs/tagger", run)
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    fact = {
+        "measured": True,
+        "lines": 4,
+        "short_lines": 0,
+        "found": 3,
+        "whole": 2,
+        "left": 1,
+        "actions": ["cut"],
+    }
+    part = {"data_fingerprint": "x", "pretraining_saw": {"test": fact}}
+    part["scores"] = {"test": {"strict": {"precision": 0.25, "recall": 0.5, "f1": 1 / 3}}}
+    (run / "results.json").write_text(
+        json.dumps({**results, "subtasks": {"quaero_emea": part}}), encoding="utf-8"
+    )
+    told = told_of(Source(run / "model", run, read_task(run / "model")), run)
+    assert told is not None
+    assert {score.shown for score in told.scores if score.split == "test of quaero_emea"} == {
+        "25.0 %", "50.0 %", "33.3 %",
+    }  # fmt: skip
+    assert any(
+        sentence.startswith("pretraining saw 1 of 4 lines of test of quaero_emea")
+        for sentence in told.overlap
+    )
+    (run / "results.json").unlink()
+    assert told_of(Source(run / "model", run, None), run) is None  # not finished
 
 
 def test_a_command_is_told_without_what_its_user_named() -> None:

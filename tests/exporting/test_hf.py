@@ -50,7 +50,7 @@ CASES = [(*case, False) for case in STOCK] + [(*case, True) for case in REMOTE]
 
 # Reads cases, writes what the models give; whatever asks for bertinchamps fails.
 PROGRAM = """
-import importlib.abc, json, sys
+import contextlib, importlib.abc, io, json, sys
 class Refused(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "bertinchamps":
@@ -60,8 +60,7 @@ sys.meta_path.insert(0, Refused())
 import torch, transformers
 from safetensors.torch import load_file, save_file
 transformers.dynamic_module_utils.HF_MODULES_CACHE = sys.argv[2]
-found = {}
-for number, (folder, auto, remote) in enumerate(json.load(open(sys.argv[1]))):
+for folder, auto, remote, code in json.load(open(sys.argv[1])):
     inputs = load_file(f"{folder}.inputs")
     model = getattr(transformers, auto).from_pretrained(folder, trust_remote_code=remote).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=remote)
@@ -70,6 +69,11 @@ for number, (folder, auto, remote) in enumerate(json.load(open(sys.argv[1]))):
         logits = model(**inputs).logits
     name = torch.tensor(list(type(model).__name__.encode()))
     save_file({"logits": logits.contiguous(), "name": name}, f"{folder}.outputs")
+    told, shown = {}, io.StringIO()  # what the card says of the use
+    with contextlib.redirect_stdout(shown):
+        exec(code.replace("MODEL", folder), told)
+    if isinstance(told["model"], transformers.Pipeline):
+        assert told["model"](f"Le patient {tokenizer.mask_token}."), folder
 try:
     import bertinchamps
 except ImportError:
@@ -116,7 +120,7 @@ def elsewhere(
             words = random_words(inputs["attention_mask"])
             inputs |= {"first_subwords": words.first, "last_subwords": words.last}
         save_file(inputs, f"{folder}.inputs")
-        jobs.append((str(folder), auto, remote))
+        jobs.append((str(folder), auto, remote, exporter.use().code))
     (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | NO_HUB
     words = ["-c", PROGRAM, str(place / "jobs.json"), str(place / "modules")]
@@ -124,7 +128,7 @@ def elsewhere(
     assert done.returncode == 0, done.stderr
     assert done.stdout == "refused\n"
     found = {}
-    for (arch, head, _, _), (folder, _, _) in zip(CASES, jobs, strict=True):
+    for (arch, head, _, _), (folder, *_) in zip(CASES, jobs, strict=True):
         given = load_file(f"{folder}.outputs")
         found[arch, head] = (expected[arch, head], given["logits"], bytes(given["name"].tolist()).decode())
     return found

@@ -52,6 +52,7 @@ def test_the_library_gives_the_mean_over_the_encoders_tokens(
     assert lines[0].startswith("vectors    differ from the original's by")
     remote = settings.get("remote_code", False)
     opened = library.SentenceTransformer(str(place), device="cpu", trust_remote_code=remote)
+    exec(exporter.use().code.replace("MODEL", str(place)))
     assert opened.max_seq_length == settings.get("max_length", 64 if head is None else 32)
     text = "Le patient présente une fièvre et une toux sèche."
     encoded = source.tokenizer()(text, return_tensors="pt")

@@ -13,7 +13,7 @@ from bertinchamps.registry import Registry
 
 
 class Exporter(Protocol):
-    """One format; its settings are arguments of `__init__`."""
+    """One format; its settings are arguments of `__init__`. A `SaysUse` has its use on the model card."""
 
     def problems(self, source: Source) -> list[str]:
         """Why this model cannot have this format, or which package is missing, in the user's key names."""

@@ -127,7 +127,11 @@ def _of_finetuning(
     task, cost = config.get("task", {}), results.get("cost", {})
     name = card_words.task_name(task, str(results.get("task", "")))
     hub = task.get("hub")
-    saw = results.get("pretraining_saw", {})
+    saw = dict(results.get("pretraining_saw", {}))
+    scores = list(_scores(results["scores"]))
+    for title, part in results.get("subtasks", {}).items():  # of public tasks, which a reader names
+        saw |= {f"{split} of {title}": fact for split, fact in part.get("pretraining_saw", {}).items()}
+        scores += [score._replace(split=f"{score.split} of {title}") for score in _scores(part["scores"])]
     own = "examples of the model's makers, which are not named here"
     pretrained = (
         []
@@ -144,7 +148,7 @@ def _of_finetuning(
         task=name,
         base=card_words.hub_name(str(facts.get("encoder", ""))),
         overlap=[*pretrained, *(f"{in_a_sentence(fact, split)}." for split, fact in saw.items())],
-        scores=list(_scores(results["scores"])),
+        scores=scores,
         spent={key: cost[key] for key in ("seconds", "steps", "tokens", "flops") if key in cost},
         cost=cost,
         config=_of_the_run(config, results),
