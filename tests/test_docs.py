@@ -241,13 +241,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []
         smaller += ["task.documents=60"] if "task=deidentification" in line else []
-<<<<<<< ours
     elif not module.endswith("pretrain"):
         smaller = ["runtime=eager"] if module.endswith(("predict", "suggest")) else []
-=======
-    elif module.endswith(("predict", "study", "tune", "merge", "report")):
-        smaller = ["runtime=eager"] if module.endswith("predict") else []
->>>>>>> theirs
     else:
         smaller = [*SMALLER, "budget.steps=1"]
         smaller = [

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +124,7 @@ def test_classes_masks_and_vectors(service: Any) -> None:
     ask = service()
     (row,) = ask("POST", "/classify", json={"texts": [NOTES[0]]}).json()["results"]
     assert row["predicted"] == max(row["probabilities"], key=row["probabilities"].get)
-    (row,) = ask("POST", "/fill-mask", json={"texts": ["Le [MASK] et la [MASK]."], "top": 3}).json()[
+    (row,) = ask("POST", "/fill-mask", json={"texts": ["Le [MASK] et la [MASK]."], "top": 3.0}).json()[
         "results"
     ]
     assert [len(mask) for mask in row["masks"]] == [3, 3]
@@ -172,6 +173,7 @@ def test_a_request_that_the_model_fails_on_does_not_spoil_others(service: Any) -
         ({"texts": ["a", "b" * 41]}, 422, "text 2: 41 characters; a text has at most 40"),
         ({"texts": []}, 422, "body.texts"),
         ({"texts": [1]}, 422, "body.texts.0: Input should be a valid string"),
+        ({"texts": ["a"], "model": 1}, 422, "body.model: Input should be a valid string"),
         ({"texts": ["a"], CANARY: 1}, 422, "body.…: no such key"),
         ({"texts": ["a"], "model": CANARY}, 404, "no model of that name"),
         ({"texts": ["a"], "model": "classes"}, 409, "this model answers /classify"),
@@ -192,6 +194,7 @@ def test_paths_that_no_model_answers_say_so(service: Any, opened: list[Served]) 
     answer = ask("POST", "/embed", json={"texts": ["a"]})
     assert (answer.status_code, "no model of this service embeds texts" in answer.text) == (409, True)
     assert ask("GET", "/ner").status_code == 405
+    assert ask("POST", "/ner", content=b"\xff", headers=AS_JSON).status_code == 422
     assert ask("GET", f"/{CANARY}").json() == {
         "error": "no such path; GET /openapi.json lists them", "problems": []
     }  # fmt: skip
@@ -224,6 +227,23 @@ def test_a_token_is_asked_for_everything_that_tells_something(service: Any) -> N
         assert TOKEN not in answer.text
     for path in ("/", "/health", "/openapi.json"):
         assert ask("GET", path).status_code == 200
+
+
+def test_the_description_is_kept(models: list[Path], tmp_path: Path) -> None:
+    """Schemathesis makes requests from the description, right and wrong ones, and judges the answers by it."""
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install schemathesis")
+    with running(models, tmp_path, "limits.characters=500") as (address, _):
+        words = [
+            "run",
+            f"{address}/openapi.json",
+            "--max-examples=10",
+            "--checks=all",
+            "--seed=0",
+            "--no-color",
+        ]
+        command = [sys.executable, "-m", "schemathesis.cli", *words]
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_other_sites_cannot_pose_as_this_machine(service: Any) -> None:

@@ -17,7 +17,7 @@ from bertinchamps.schemas import ServeConfig
 from bertinchamps.serving.application import application
 from bertinchamps.serving.batching import Collector
 from bertinchamps.serving.figures import Figures
-from bertinchamps.serving.models import open_models
+from bertinchamps.serving.models import open_models, warm_up
 from bertinchamps.serving.server import address_of, bound, run, token_of
 
 
@@ -30,6 +30,7 @@ def serve(config: ServeConfig) -> None:
     disable_progress_bar()  # type: ignore[no-untyped-call]
     opened, figures = bound(config.host, config.port), Figures()
     models = open_models(config)
+    warm_up(models)
     wait = config.collecting.milliseconds / 1000
     collector = Collector(config.collecting.texts, wait, config.limits.waiting, figures.computed)
     figures.watch(lambda: collector.waiting)

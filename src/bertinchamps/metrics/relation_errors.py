@@ -8,18 +8,10 @@ protocol's false negatives and false positives.
 from __future__ import annotations
 
 from collections import Counter
-<<<<<<< ours
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bertinchamps.contract import Entity, RelatedText
-=======
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from bertinchamps.contract import Entity, RelatedText
-from bertinchamps.metrics.error_analysis import by_frequency
->>>>>>> theirs
 from bertinchamps.metrics.quoting import EXAMPLES, WARNING, escaped, in_context
 from bertinchamps.metrics.relations import Link, links_of
 from bertinchamps.pages import render
@@ -62,14 +54,10 @@ def relation_errors(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
         predicted: a document of the same name and text for each gold one, in any order.
     """
     correct, errors = _sorted_out(gold, predicted)
-<<<<<<< ours
     columns = {
         "correct": correct,
         **{kind: Counter(error.link[0] for error in errors[kind]) for kind in KINDS},
     }
-=======
-    columns = _columns(correct, errors)
->>>>>>> theirs
     labels = sorted({label for column in columns.values() for label in column})
     rows: list[list[object]] = [
         [escaped(label), *(column[label] for column in columns.values())] for label in labels
@@ -87,42 +75,6 @@ def relation_errors(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
     )
 
 
-<<<<<<< ours
-=======
-def relation_error_counts(gold: Sequence[RelatedText], predicted: Sequence[RelatedText]) -> dict[str, Any]:
-    """The counts of that page without its quotations, JSON-able.
-
-    Args:
-        gold, predicted: as for `relation_errors`.
-
-    Returns:
-        `columns`: titles, the first of them that of a type; `rows`: a type and its counts; `confusions`: lists of a
-        gold type, the one that was predicted between the same two entities and how often, the commonest first.
-    """
-    correct, errors = _sorted_out(gold, predicted)
-    columns = _columns(correct, errors)
-    labels = sorted({label for column in columns.values() for label in column})
-    confused = Counter(
-        (error.gold[0], error.predicted[0])
-        for error in errors["wrong type"]
-        if error.gold and error.predicted
-    )
-    return {
-        "columns": ["type", *columns],
-        "rows": [
-            *([label, *(column[label] for column in columns.values())] for label in labels),
-            ["all", *(column.total() for column in columns.values())],
-        ],
-        "confusions": [[*pair, count] for pair, count in by_frequency(confused)],
-    }
-
-
-def _columns(correct: Counter[str], errors: Mapping[str, Sequence[Error]]) -> dict[str, Counter[str]]:
-    """Relations by type, for each column of the first table."""
-    return {"correct": correct, **{kind: Counter(error.link[0] for error in errors[kind]) for kind in KINDS}}
-
-
->>>>>>> theirs
 def _sorted_out(
     gold: Sequence[RelatedText], predicted: Sequence[RelatedText]
 ) -> tuple[Counter[str], dict[str, list[Error]]]:

@@ -230,11 +230,9 @@ def _add_problems(app: FastAPI) -> None:
     async def other(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         said = {404: "no such path; GET /openapi.json lists them", 405: "this path has another method"}
-        return JSONResponse(
-            problem(said.get(error.status_code, "the request cannot be read")),
-            error.status_code,
-            error.headers,
-        )
+        if error.status_code not in said:  # bytes that are no UTF-8
+            return JSONResponse(problem("the request cannot be read"), 422)
+        return JSONResponse(problem(said[error.status_code]), error.status_code, error.headers)
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 NOTE = "Patiente adressée pour une pneumonie du lobe inférieur droit, traitée par amoxicilline."
 
@@ -15,6 +15,11 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
     texts: list[str] = Field(description="the texts", examples=[[NOTE]], min_length=1)
     model: str | None = Field(None, description="the name of a model; null: the first that can")
+
+
+def _whole(number: Any) -> Any:
+    """5.0 is an integer in JSON."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 class EntitiesAsked(Asked):
@@ -30,7 +35,9 @@ class ClassesAsked(Asked):
 class MasksAsked(Asked):
     """Texts with masks, to fill."""
 
-    top: Annotated[int, Field(ge=1, le=20)] = Field(5, description="proposals for each mask")
+    top: Annotated[int, Field(ge=1, le=20), BeforeValidator(_whole)] = Field(
+        5, description="proposals for each mask"
+    )
 
 
 class VectorsAsked(Asked):

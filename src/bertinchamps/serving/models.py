@@ -118,6 +118,13 @@ def open_models(config: ServeConfig) -> list[Served]:
     return opened
 
 
+def warm_up(models: Sequence[Served]) -> None:
+    """Put a text through each model, so that the first request does not wait for what is imported at first use."""
+    for model in models:
+        for work in model.abilities.values():
+            work([(f"Une toux. {model.mask or ''}", "Une fièvre." if model.pairs else None)])
+
+
 def _name(folder: Path, taken: Sequence[str]) -> str:
     """The run's name, with a number where another model has it."""
     whole = folder.resolve()
