@@ -6,7 +6,7 @@ import re
 
 from bertinchamps.contract import Entity, RelatedText, Relation
 from bertinchamps.metrics.quoting import WARNING
-from bertinchamps.metrics.relation_errors import relation_errors
+from bertinchamps.metrics.relation_errors import relation_error_counts, relation_errors
 from bertinchamps.metrics.relations import relation_scores
 
 TEXT = "Le CRP est à 12 mg/l, la VS à 40 | mm, le Na à 140, le K à 4 et le Ca à 2."
@@ -49,6 +49,10 @@ def test_each_kind_of_error_is_told_apart_counted_and_quoted() -> None:
     assert "140 → Na" in by_title["Wrong direction"]
     assert "4 → K" in by_title["Missed"]
     assert "2. → Ca" in by_title["Spurious"]
+    counts = relation_error_counts([gold], [predicted])
+    assert counts["columns"] == ["type", "correct", "wrong type", "wrong direction", "missed", "spurious"]
+    assert counts["rows"] == [["of", 1, 1, 1, 1, 1], ["all", 1, 1, 1, 1, 1]]
+    assert counts["confusions"] == [["of", "is", 1]]
 
 
 def test_a_long_way_between_the_arguments_is_cut() -> None:

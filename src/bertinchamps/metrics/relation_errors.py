@@ -8,10 +8,11 @@ protocol's false negatives and false positives.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertinchamps.contract import Entity, RelatedText
+from bertinchamps.metrics.error_analysis import by_frequency
 from bertinchamps.metrics.quoting import EXAMPLES, WARNING, escaped, in_context
 from bertinchamps.metrics.relations import Link, links_of
 from bertinchamps.pages import render
@@ -54,10 +55,7 @@ def relation_errors(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
         predicted: a document of the same name and text for each gold one, in any order.
     """
     correct, errors = _sorted_out(gold, predicted)
-    columns = {
-        "correct": correct,
-        **{kind: Counter(error.link[0] for error in errors[kind]) for kind in KINDS},
-    }
+    columns = _columns(correct, errors)
     labels = sorted({label for column in columns.values() for label in column})
     rows: list[list[object]] = [
         [escaped(label), *(column[label] for column in columns.values())] for label in labels
@@ -73,6 +71,39 @@ def relation_errors(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
         fp=both + columns["spurious"].total(),
         kinds=[(kind.capitalize(), _examples(errors[kind])) for kind in KINDS],
     )
+
+
+def relation_error_counts(gold: Sequence[RelatedText], predicted: Sequence[RelatedText]) -> dict[str, Any]:
+    """The counts of that page without its quotations, JSON-able.
+
+    Args:
+        gold, predicted: as for `relation_errors`.
+
+    Returns:
+        `columns`: titles, the first of them that of a type; `rows`: a type and its counts; `confusions`: lists of a
+        gold type, the one that was predicted between the same two entities and how often, the commonest first.
+    """
+    correct, errors = _sorted_out(gold, predicted)
+    columns = _columns(correct, errors)
+    labels = sorted({label for column in columns.values() for label in column})
+    confused = Counter(
+        (error.gold[0], error.predicted[0])
+        for error in errors["wrong type"]
+        if error.gold and error.predicted
+    )
+    return {
+        "columns": ["type", *columns],
+        "rows": [
+            *([label, *(column[label] for column in columns.values())] for label in labels),
+            ["all", *(column.total() for column in columns.values())],
+        ],
+        "confusions": [[*pair, count] for pair, count in by_frequency(confused)],
+    }
+
+
+def _columns(correct: Counter[str], errors: Mapping[str, Sequence[Error]]) -> dict[str, Counter[str]]:
+    """Relations by type, for each column of the first table."""
+    return {"correct": correct, **{kind: Counter(error.link[0] for error in errors[kind]) for kind in KINDS}}
 
 
 def _sorted_out(

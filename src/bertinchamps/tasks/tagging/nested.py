@@ -105,7 +105,8 @@ class Nested:
 
     def tempered(self, answer: np.ndarray[Any, Any], temperature: float) -> np.ndarray[Any, Any]:
         """The last column."""
-        return answer / np.array([1.0, 1.0, 1.0, temperature])
+        tempered: np.ndarray[Any, Any] = answer / np.array([1.0, 1.0, 1.0, temperature])
+        return tempered
 
     def entities(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """Every span above its label's threshold, the likeliest first, unless the span crosses one already taken.
