@@ -236,6 +236,11 @@ def test_classes_are_chosen_by_their_entropy_and_numbers_are_refused(tmp_path: P
     with pytest.raises(UserError, match="predicts a number"):
         suggested(run, tmp_path, f"input={numbers}")
     assert len(suggested(run, tmp_path, f"input={numbers}", "method=diversity", "count=3")) == 3
+    facts = run / "model" / "task.json"
+    facts.write_text(facts.read_text("utf-8").replace('"pairs": false', '"pairs": true'), encoding="utf-8")
+    (run / "model" / "manifest.json").unlink()
+    with pytest.raises(UserError, match="does not read single texts, of which suggest chooses"):
+        suggested(run, tmp_path, f"input={numbers}", "method=diversity")
 
 
 def test_mistakes_are_told_at_once(tagger: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.console import counted, tell
 from bertinchamps.durable import progressive
+from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.schemas import SuggestConfig
 from bertinchamps.tasks.facts import read_facts
@@ -59,13 +60,18 @@ def suggest(config: SuggestConfig) -> None:
     facts = read_facts(folder)
     kind = kinds.build(facts.kind)
     form = format_of(given, kind, facts) if config.output is not None else "jsonl"
-    inputs = open_inputs(given, kind.reads_words, facts.pairs, kind.reads_entities)
+    if facts.pairs or kind.reads_entities:
+        raise UserError(
+            f"model={config.model}: does not read single texts, of which suggest chooses; give a model of task=ner or "
+            "task=classification"
+        )
+    inputs = open_inputs(given, kind.reads_words, pairs=False)
     found = survey(
         inputs, checker(kind, facts, form, inputs) if config.output is not None else lambda _: None
     )
     known = None
     if config.annotated is not None:
-        known = open_inputs(as_prediction(config, config.annotated), kind.reads_words, False)
+        known = open_inputs(as_prediction(config, config.annotated), kind.reads_words, pairs=False)
     method = methods.build(config.method)
     runtime = build_runtime(config.runtime)
     model = open_model(folder, facts, config.batch, runtime, config.base)
