@@ -170,6 +170,36 @@ def test_masks_are_filled_and_texts_embedded_as_by_pytorch(masked_words: Path, e
     assert np.abs(vectors[0] - vectors[1]).max() < 1e-4
 
 
+@pytest.mark.long
+def test_the_service_runs_on_graphs(exported: Any) -> None:
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    from bertinchamps.checks.serving import problems
+    from bertinchamps.serving.models import open_models
+
+    made = [exported("nested", "format.int8=true"), exported("classes"), exported("masked_words")]
+    sides = []
+    for engine, side in (("torch", 0), ("onnx", 1)):
+        config = composed("runtime=eager", "runtime.threads=1", f"runtime.engine={engine}", command="serve")
+        config.model = [str(pair[side]) for pair in made]
+        assert problems(config) == []
+        sides.append(open_models(config))
+    texts = [(f"{text} [MASK]", None) for text in NOTES]
+    for mine, theirs in zip(*sides, strict=True):
+        for path in theirs.abilities:
+            for one, other in zip(mine.abilities[path](texts), theirs.abilities[path](texts), strict=True):
+                assert rounded(one) == rounded(other)
+    assert [list(model.abilities) for model in sides[1]] == [["ner"], ["classify"], ["fill-mask"]]
+
+
+def rounded(value: Any) -> Any:
+    """With numbers of three digits."""
+    if isinstance(value, dict):
+        return {name: rounded(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [rounded(own) for own in value]
+    return pytest.approx(value, abs=1e-3) if isinstance(value, float) else value
+
+
 def test_an_export_that_computes_something_else_is_not_kept(
     exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ NOTES = (
 )
 # Of each: kind, head, labels and other facts. Low thresholds, so that random weights find entities.
 TASKS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
-    "nested": ("ner", "nested", {"thresholds": (0.02, 0.02, 0.02)}),
+    "nested": ("ner", "nested", {"thresholds": (0.3, 0.3, 0.3)}),
     "flat": ("ner", "flat", {}),
     "classes": ("single_label", None, {}),
     "several": ("multi_label", None, {}),
@@ -61,7 +61,7 @@ def save_task(encoder: Path, name: str, folder: Path) -> Path:
     torch.manual_seed(1)
     model = kinds.build(kind).build_model(facts, EncoderSource(str(encoder / "model")))
     for weights in model.parameters():  # a new head says almost the same of every text
-        if weights.dim() > 1 and weights.shape[0] == len(labels):
+        if weights.dim() == 2 and weights.shape[0] == len(labels):
             torch.nn.init.normal_(weights, std=0.5)
     (folder / "model").mkdir(parents=True)
     model.save(folder / "model")
