@@ -18,15 +18,21 @@ set -euo pipefail
 
 VENV=${VENV:-$HOME/bertinchamps/.venv} # as `make demo` or the offline install set it up
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
-export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-8}
 cards=${SLURM_GPUS_ON_NODE:-1}
+threads=$((${SLURM_CPUS_PER_TASK:-8} / cards)) # of each process
+export OMP_NUM_THREADS=$((threads > 0 ? threads : 1))
 
 # Two minutes before the limit Slurm sends SIGTERM to this script. It is passed on, all processes write one checkpoint and end,
 # and the job is queued again; resume=auto goes on there, and a run that is finished is not trained twice.
+stopped=no training=
+stop() {
+    stopped=yes
+    [ -z "$training" ] || kill -TERM "$training" 2>/dev/null || true
+}
+trap stop TERM
 "$VENV/bin/torchrun" --standalone --nproc-per-node="$cards" -m bertinchamps.pretrain "$@" resume=auto &
 training=$!
-stopped=no
-trap 'stopped=yes; kill -TERM "$training" 2>/dev/null || true' TERM
+[ "$stopped" = no ] || stop # the signal came before the process was known
 status=0
 wait "$training" || status=$?
 if [ "$stopped" = yes ]; then

@@ -13,9 +13,10 @@ import pytest
 
 from bertinchamps.api import Guess, fine_tune, load
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.formats import relations_jsonl
 from bertinchamps.training.run_files import read_facts
 from support import QUICK, composed
-from tiny_corpora import documents
+from tiny_corpora import documents, related
 
 QUICKLY = {"runtime": "eager", "runtime.threads": 1, "max_length": 48, "budget.epochs": 1}
 
@@ -44,8 +45,10 @@ def examples(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_mask_is_filled(pretrained: Path) -> None:
+def test_a_mask_is_filled(pretrained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
     model = load(str(pretrained))
+    assert "Loading weights" not in capfd.readouterr().err
     guesses = model.fill_mask("Le patient a une [MASK].", count=3)
     assert [type(guess) for guess in guesses] == [Guess] * 3
     assert [guess.probability for guess in guesses] == sorted((g.probability for g in guesses), reverse=True)
@@ -97,6 +100,17 @@ def test_classes_come_from_labels(pretrained: Path, tmp_path: Path) -> None:
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     with pytest.raises(UserError, match="one text at a time"):
         classifier.label("une toux", pair="une autre")
+
+
+def test_relations_need_entities_which_another_model_finds(pretrained: Path, tmp_path: Path) -> None:
+    linked = [relations_jsonl.as_item(document) for document in related(16)]
+    settings = {**QUICKLY, "runtime.threads": 1, "runs_dir": str(tmp_path)}
+    linker = fine_tune(linked[:12], str(pretrained), dev=linked[12:], settings=settings)
+    with pytest.raises(UserError, match="ner=MODEL"):
+        linker.label(linked[0]["text"])
+    tagger = fine_tune(examples(12), str(pretrained), dev=examples(3), settings=settings)
+    found = load(str(linker.folder), ner=str(tagger.folder)).label(linked[0]["text"])
+    assert set(found) == {"id", "text", "entities", "relations"}
 
 
 @pytest.mark.parametrize(

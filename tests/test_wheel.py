@@ -31,7 +31,12 @@ def test_a_wheel_pretrains_in_an_empty_directory(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    templates = [file.relative_to(ROOT / "src") for file in (ROOT / "src").rglob("*.jinja")]
+    kinds = ("*.jinja", "*.txt")
+    templates = [
+        file.relative_to(ROOT / "src")
+        for kind in kinds
+        for file in (ROOT / "src" / "bertinchamps").rglob(kind)
+    ]
     assert templates
     assert not [name for name in templates if not (tmp_path / "site" / name).is_file()]
     empty = tmp_path / "empty"

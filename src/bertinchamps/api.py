@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from transformers import AutoTokenizer, pipeline
+from transformers.utils import logging
 
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.command_line.mistakes import examine
@@ -143,7 +144,8 @@ def load(
         UserError: no model is there, or it cannot be read.
     """
     source = open_source(ExportConfig(model=model, base=base, runs_dir=runs_dir))
-    return _Pretrained(source) if source.facts is None else _FineTuned(source, ner)
+    with _without_bars():
+        return _Pretrained(source) if source.facts is None else _FineTuned(source, ner)
 
 
 def fine_tune(
@@ -198,6 +200,18 @@ def _written(folder: Path, split: str, examples: Sequence[Example]) -> Path:
     file = folder / f"{split}.jsonl"
     file.write_text("".join(json.dumps(dict(example)) + "\n" for example in examples), encoding="utf-8")
     return file
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No bars of transformers, which shows one for the weights of each model."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Together:
         ner: a model that finds the entities of a text first, for those that read entities.
 
     Raises:
-        UserError: a model, or its base, cannot be read; or it reads entities, and nothing finds them.
+        UserError: a model, or its base, cannot be read.
     """
 
     def __init__(
@@ -50,10 +50,7 @@ class Together:
             refuse_damaged(folder)
         self.facts = {name: read_facts(folder) for name, folder in folders.items()}
         reading = {name for name, facts in self.facts.items() if kinds.build(facts.kind).reads_entities}
-        if reading and ner is None:
-            raise UserError(
-                f"{min(reading)}: relates entities; ner=MODEL names a model that finds them first"
-            )
+        self._without_entities = reading if ner is None else set()
         self.models = {
             name: open_model(
                 folder, self.facts[name], batch, runtime, base, shared, ner if name in reading else None
@@ -71,8 +68,11 @@ class Together:
             pairs: the second text of each, for models of pairs.
 
         Raises:
-            UserError: a model reads pairs and gets none, or the reverse.
+            UserError: a model reads pairs and gets none, or the reverse; or it reads entities, and nothing finds them.
         """
+        if self._without_entities:
+            name = min(self._without_entities)
+            raise UserError(f"{name}: relates entities; ner=MODEL names a model that finds them first")
         for name, facts in self.facts.items():
             if facts.pairs != (pairs is not None):
                 raise UserError(f"{name}: reads {'pairs of texts' if facts.pairs else 'one text at a time'}")
