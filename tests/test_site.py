@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bertinchamps.composing import config_dir
+from bertinchamps.composing import config_dir, key_of_folder
 from bertinchamps.schemas import COMMANDS
 from support import ROOT
 
@@ -66,7 +66,8 @@ def test_the_reference_has_every_key_of_every_command(site_pages: ModuleType) ->
 def test_the_reference_has_every_choice_with_its_comments(site_pages: ModuleType) -> None:
     pages = site_pages.pages()
     for file in config_dir().glob("*/*.yaml"):
-        page = pages[f"reference/choices/{file.parent.name}.md"]
+        group = key_of_folder("export", file.parent.name)
+        page = pages[f"reference/choices/{group}.md"]
         assert f"\n## {file.stem}\n" in page
         lines = file.read_text(encoding="utf-8").splitlines()
         assert [line for line in lines if not line.startswith("#") and line not in page] == [], file

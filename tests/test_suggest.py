@@ -25,7 +25,8 @@ from bertinchamps.tasks.suggestion import Pool, methods
 from bertinchamps.tasks.tagging.flat import Flat
 from bertinchamps.tasks.tagging.nested import Nested
 from bertinchamps.tasks.texts.doubts import doubts
-from bertinchamps.tasks.texts.targets import MultiLabel, Regression, SingleLabel
+from bertinchamps.tasks.texts.numbers import Regression
+from bertinchamps.tasks.texts.targets import MultiLabel, SingleLabel
 from bertinchamps.training.runtime import build_runtime
 from support import composed
 from test_finetune import QUICK, SCRATCH

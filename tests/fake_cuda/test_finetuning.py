@@ -101,4 +101,4 @@ def test_finetuning_and_prediction_are_on_the_card(
     assert len(predicted) == 6
     # Encoders of transformers ask whether a mask leaves anything out, which waits.
     file = {"flat": "flat.py", "nested": "nested.py"}.get(str(head), "classes.py")
-    assert {wait.where for wait in waits} <= (set() if family == "ours" else {f"{file}:forward"})
+    assert {wait.where for wait in waits} <= (set() if family == "ours" else {f"{file}:graph"})

@@ -19,6 +19,13 @@ REMEDIES = {
     "finetune": "lower batch.micro_batch, which changes no result as long as batch.size stays, or batch.evaluation; "
     "or lower max_length",
     "predict": "lower batch",
+    "suggest": "lower batch, or give fewer texts",
+    "study": "lower batch.micro_batch in the plan's settings",
+    "tune": "lower batch.micro_batch in the plan's settings",
+    "merge": "use a machine with more memory: twice the size of the model",
+    "export": "use a machine with more memory: it takes some three times the model's size",
+    "publish": "use a machine with more memory",
+    "serve": "lower collecting.texts or limits.texts, or give fewer models",
     "demo_notes": "lower notes",
     "report": "gather fewer runs: runs_dir=FOLDER",
 }
