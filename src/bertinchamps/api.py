@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from transformers import AutoTokenizer, pipeline
-from transformers.utils import logging
 
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.command_line.mistakes import examine
@@ -25,6 +24,7 @@ from bertinchamps.command_line.readable import readable
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source, open_source
 from bertinchamps.finetune import finetune
+from bertinchamps.model.encoders import without_bars
 from bertinchamps.reporting.study_grid import words_of
 from bertinchamps.schemas import ExportConfig, FinetuneConfig, RuntimeConfig
 from bertinchamps.tasks.together import Together
@@ -144,7 +144,7 @@ def load(
         UserError: no model is there, or it cannot be read.
     """
     source = open_source(ExportConfig(model=model, base=base, runs_dir=runs_dir))
-    with _without_bars():
+    with without_bars():
         return _Pretrained(source) if source.facts is None else _FineTuned(source, ner)
 
 
@@ -200,18 +200,6 @@ def _written(folder: Path, split: str, examples: Sequence[Example]) -> Path:
     file = folder / f"{split}.jsonl"
     file.write_text("".join(json.dumps(dict(example)) + "\n" for example in examples), encoding="utf-8")
     return file
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """No bars of transformers, which shows one for the weights of each model."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

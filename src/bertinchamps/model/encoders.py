@@ -202,6 +202,20 @@ def last_linear(model: Any) -> nn.Linear:
 
 
 @contextmanager
+def without_bars() -> Iterator[None]:
+    """No bars of transformers, which shows one for the weights of each model, in a program that others wrote."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
 def _quietly() -> Iterator[None]:
     """Silence transformers' table of new weights, which `_refuse_partial` judges, and the Hub's warnings of retries."""
     from huggingface_hub.utils import logging as hub

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import srsly
 from spacy.pipeline.pipe import Pipe
 from spacy.tokens import Doc
 from spacy.util import minibatch
-from transformers.utils import logging
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.encoders import without_bars
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.facts import TaskFacts, read_facts
 from bertinchamps.tasks.kinds import Kind, kinds
@@ -28,18 +27,6 @@ FORKED = (
     "works in the process that made the pipeline alone: each of several would need a model of its own, and PyTorch's "
     "threads do not survive in a forked process; leave n_process at 1 and raise batch_size instead"
 )
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Without the bars of transformers, in a program that others wrote."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class SavedPipe(Pipe):
@@ -137,7 +124,7 @@ class SavedPipe(Pipe):
             refuse_damaged(self.folder)
             batch, base = self._settings["batch"], self._settings["base"]
             runtime = resolved(self._runtime_config)
-            with _without_bars():
+            with without_bars():
                 self._saved = open_model(self.folder, self.facts, batch, runtime, base)
         return self._saved
 
