@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from bertinchamps.composing import config_dir
+from bertinchamps.composing import compose, config_dir, with_settings
 from bertinchamps.schemas import ArchConfig
 from bertinchamps.training.schedules import micro_batches, schedules
 from support import composed, losses
@@ -243,3 +245,32 @@ def test_every_format_of_export_composes_under_the_key_format(name: str) -> None
 def test_format_is_a_plain_key_of_other_commands() -> None:
     for name in ("predict", "suggest"):
         assert composed("format=csv", "input=notes", command=name).format == "csv"
+
+
+@pytest.mark.parametrize(
+    ("command", "groups", "settings"),
+    [
+        ("pretrain", "+budget=10m data=demo arch=small", "batch.size=8 arch.norm=rmsnorm run_dir=a"),
+        ("pretrain", "data=demo", "~data.documents budget.hours=null cleaning=[{name:unicode}] +data.more=3"),
+        ("finetune", "task=quaero_emea adapter=lora", "task.path='a' optim.learning_rate=1e-3 head=nested"),
+        ("export", "format=onnx", "format.int8=true model=runs/a"),
+        ("predict", "deidentify=tags", "format=csv deidentify.labels=[NOM,TEL]"),
+    ],
+)
+def test_settings_change_a_tree_as_if_they_had_been_composed(
+    command: str, groups: str, settings: str
+) -> None:
+    tree = compose(command, groups.split())
+    before = OmegaConf.to_container(tree)
+    expected = OmegaConf.to_container(compose(command, [*groups.split(), *settings.split()]))
+    assert OmegaConf.to_container(with_settings(tree, settings.split())) == expected != before
+    assert OmegaConf.to_container(tree) == before
+
+
+@pytest.mark.parametrize("setting", ["batch.sise=8", "batch.size=many", "+batch.size=[8"])
+def test_a_setting_that_is_wrong_is_refused_as_if_it_had_been_composed(setting: str) -> None:
+    with pytest.raises(HydraException) as composing:
+        compose("pretrain", ["data=demo", setting])
+    with pytest.raises(type(composing.value)) as changing:
+        with_settings(compose("pretrain", ["data=demo"]), [setting])
+    assert str(changing.value) == str(composing.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl  # applies settings to a tree; no public twin
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from bertinchamps.errors import UserError
@@ -60,6 +63,23 @@ def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         overrides = in_folders(command, words)
         return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+
+
+def with_settings(tree: DictConfig, words: Sequence[str]) -> DictConfig:
+    """A copy of a composed tree with single settings; as if they had been composed, in a hundredth of the time.
+
+    Args:
+        tree: composed from the groups alone.
+        words: that choose no group, such as batch.size=8.
+
+    Raises:
+        HydraException: there is no such key, or it takes no such value.
+    """
+    changed = copy.deepcopy(tree)
+    ConfigLoaderImpl._apply_overrides_to_config(
+        OverridesParser.create().parse_overrides(list(words)), changed
+    )
+    return changed
 
 
 def folder_of_key(command: str, key: str) -> str:

@@ -22,7 +22,7 @@ from bertinchamps.command_line.keys import APPENDED
 from bertinchamps.command_line.kinds import misfits
 from bertinchamps.command_line.overrides import choices, first_choice, parse, values, written
 from bertinchamps.command_line.readable import LENGTH
-from bertinchamps.composing import compose, config_dir, key_of_folder, load
+from bertinchamps.composing import compose, config_dir, key_of_folder, load, with_settings
 from bertinchamps.errors import UserError
 from bertinchamps.registry import closest
 from bertinchamps.schemas import COMMANDS
@@ -66,8 +66,8 @@ def examine(
 ) -> tuple[list[str], list[Config]]:
     """What `mistakes` returns, and the configurations of the command line's jobs.
 
-    The command line is composed twice at the most: with its groups alone, against which single settings are judged,
-    and as a whole. Each job of a sweep is composed once.
+    The groups of the command line are composed, once for each of their combinations in a sweep. Single settings are
+    judged against that, and then change a copy of it.
 
     Returns:
         The mistakes; the configurations, none where `check` is None or a word sets what Hydra itself does.
@@ -105,8 +105,9 @@ def examine(
     problems += found
     configs: list[Config] = []
     if check is not None:
-        jobs = [*good_groups, *good_settings]
-        found, configs = _check_jobs(command, search_path, jobs, check, {tuple(words): base})
+        found, configs = _check_jobs(
+            command, search_path, good_groups, good_settings, check, {tuple(words): base}
+        )
         problems += found
     return list(dict.fromkeys(problems)), [] if by_hydra else configs  # each once, in order
 
@@ -221,18 +222,21 @@ def _closest_key(key: str, known: list[str]) -> str:
 def _check_jobs(
     command: str,
     search_path: list[str],
-    overrides: list[Override],
+    groups: list[Override],
+    settings: list[Override],
     check: Check[Config],
     composed: dict[tuple[str, ...], DictConfig],
 ) -> tuple[list[str], list[Config]]:
-    """The mistakes of the jobs, and their configurations; `composed` holds what is composed already."""
+    """The mistakes of the jobs, and their configurations; `composed` holds the trees that are there already."""
     problems: list[str] = []
     configs: list[Config] = []
-    jobs = itertools.product(*(list(choices(override)) for override in overrides))
+    jobs = itertools.product(*(list(choices(override)) for override in (*groups, *settings)))
     for job in itertools.islice(jobs, MOST_SWEEP_JOBS_CHECKED):
-        words = (*search_path, *job)
+        words = (*search_path, *job[: len(groups)])
         try:
-            tree = composed.get(words) or compose(command, words)
+            if words not in composed:
+                composed[words] = compose(command, words)
+            tree = with_settings(composed[words], job[len(groups) :])
             config: Config = load(tree, COMMANDS[command])
             problems += check(config)
             configs.append(config)
