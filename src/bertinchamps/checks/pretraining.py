@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict
 
 from bertinchamps.checks.rules import broken
@@ -13,6 +14,7 @@ from bertinchamps.objectives import GIVEN, objectives
 from bertinchamps.schemas import PretrainConfig, named
 
 LARGE_BATCH = 2048  # sequences an update
+FOR_STOCK = re.compile(r"^arch\.(\w+)=.*: arch\.stock=\w+ needs (\S+)$")
 
 
 def problems(config: PretrainConfig) -> list[str]:
@@ -41,9 +43,11 @@ def problems(config: PretrainConfig) -> list[str]:
             ),
         ),
     ]
-    if any("arch.stock=" in problem for problem in found):
+    needed = [f"arch.{field}={value}" for problem in found for field, value in FOR_STOCK.findall(problem)]
+    if needed:
         found.append(
-            "a recipe may change settings of arch, and experiment=short does; experiment=paper changes none"
+            f"for a model that stock classes open, add {' '.join(needed)}: recipes such as experiment=short change "
+            "settings of arch, and the command line wins over them"
         )
     return found
 

@@ -107,7 +107,7 @@ class SpanClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def entities(self, logits: torch.Tensor, words: int) -> list[Span]:
         """The entities of one text, from its logits [W, W, L] and the number of its words."""
-        shares = logits[:words, :words].float().sigmoid()
+        shares = logits[:words, :words].detach().float().sigmoid()
         bounds = torch.tensor(self.config.thresholds or [0.5] * shares.shape[-1], device=shares.device)
         found = (shares > bounds) & torch.ones(words, words, device=shares.device).triu().bool()[..., None]
         names = cast(dict[int, str], self.config.id2label)

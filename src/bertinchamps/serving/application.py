@@ -253,6 +253,8 @@ def _meaning(error: dict[str, Any]) -> str:
         return "not valid JSON"
     if error["type"] == "extra_forbidden":
         return "no such key"
+    if error["type"] == "model_attributes_type":
+        return "a JSON object is needed, with the header content-type: application/json"
     return str(error["msg"])
 
 
