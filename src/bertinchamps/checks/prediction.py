@@ -8,6 +8,7 @@ from bertinchamps.checks.engine import engine_problems
 from bertinchamps.checks.rules import broken, taken, unwritable
 from bertinchamps.durable import unfinished
 from bertinchamps.errors import UserError
+from bertinchamps.registry import closest
 from bertinchamps.schemas import PredictConfig, named
 from bertinchamps.tasks.deidentification.replacing import replacers
 from bertinchamps.tasks.inputs import STREAM
@@ -20,7 +21,8 @@ def problems(config: PredictConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
     found = engine_problems(config.runtime)
     if config.format not in ("auto", *FORMATS):
-        found.append(f"format={config.format}: one of auto, {', '.join(FORMATS)}")
+        near = closest(config.format, FORMATS)
+        found.append(f"format={config.format}: no such format{near} (one of: auto, {', '.join(FORMATS)})")
     elif config.output == STREAM and config.format not in ("auto", *ROWS):
         found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
     found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
