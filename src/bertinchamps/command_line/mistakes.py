@@ -105,9 +105,8 @@ def examine(
     problems += found
     configs: list[Config] = []
     if check is not None:
-        found, configs = _check_jobs(
-            command, search_path, good_groups, good_settings, check, {tuple(words): base}
-        )
+        composed = {tuple(words): base}
+        found, configs = _check_jobs(command, search_path, good_groups, good_settings, check, composed)
         problems += found
     return list(dict.fromkeys(problems)), [] if by_hydra else configs  # each once, in order
 
