@@ -187,23 +187,27 @@ def _likeliest(folders: list[Path], override: Override) -> list[str]:
 
 def _setting_problems(base: DictConfig, override: Override) -> list[str]:
     key = override.key_or_group
-    known = [name for name in _flat_keys(base) if not isinstance(OmegaConf.select(base, name), DictConfig)]
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base
     exists = isinstance(node, DictConfig) and leaf in node.keys()  # noqa: SIM118 (`in node` is False for null)
     if override.type == OverrideType.DEL or (exists and override.type != OverrideType.CHANGE):
-        return [] if exists else [f"~{key}: no such key{closest(key, known)}"]
+        return [] if exists else [f"~{key}: no such key{closest(key, _settings_of(base))}"]
     if not exists:
         if parent and isinstance(node, DictConfig):
             menu = [str(name) for name in node]
             return [f"{key}: no such key{closest(leaf, menu)} ({parent} has: {', '.join(menu)})"]
-        return [f"{key}: no such key{_closest_key(key, known)}; --help lists them all"]
+        return [f"{key}: no such key{_closest_key(key, _settings_of(base))}; --help lists them all"]
     sweep = override.is_sweep_override()
     return [
         problem
         for value in values(override)
         for problem in misfits(base, key, value, value if sweep else written(override))
     ]
+
+
+def _settings_of(base: DictConfig) -> list[str]:
+    """All keys but those of groups; it takes long, and only a wrong key needs it."""
+    return [name for name in _flat_keys(base) if not isinstance(OmegaConf.select(base, name), DictConfig)]
 
 
 def _is_typed(base: DictConfig, group: str) -> bool:
