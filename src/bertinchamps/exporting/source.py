@@ -15,7 +15,7 @@ from bertinchamps.model.encoders import EncoderSource, open_model, open_tokenize
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.kinds import kinds
-from bertinchamps.training.run_files import last_finished
+from bertinchamps.tasks.saved_model import folder_of_any
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,6 @@ def open_source(config: ExportConfig) -> Source:
     Raises:
         UserError: no model is there.
     """
-    given = Path(config.model).expanduser()
-    if config.model == "last":
-        runs = [
-            run for command in ("finetune", "pretrain") if (run := last_finished(config.runs_dir, command))
-        ]
-        if not runs:
-            raise UserError(f"model=last: no finished run in {config.runs_dir}; give model=RUN")
-        given = max(runs, key=lambda run: (run / "summary.json").stat().st_mtime)
-    for folder in (given / "model", given):
-        if (folder / "config.json").is_file() or (folder / FILE).is_file():
-            run = next((place for place in (folder, folder.parent) if (place / "run.json").is_file()), None)
-            facts = read_facts(folder) if (folder / FILE).is_file() else None
-            return Source(folder, run, facts, config.base)
-    raise UserError(f"model={config.model}: no model is there (no config.json, and no model/config.json)")
+    folder = folder_of_any(config.model, config.runs_dir)
+    run = next((place for place in (folder, folder.parent) if (place / "run.json").is_file()), None)
+    return Source(folder, run, read_facts(folder) if (folder / FILE).is_file() else None, config.base)

@@ -16,10 +16,9 @@ from bertinchamps.schemas import ServeConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import FindsEntities, Kind, ReadsWholeTexts, kinds
-from bertinchamps.tasks.pretrained_model import folder_of_any, open_pretrained
-from bertinchamps.tasks.saved_model import SavedModel, engine_runtime, open_model
+from bertinchamps.tasks.pretrained_model import open_pretrained
+from bertinchamps.tasks.saved_model import SavedModel, engine_runtime, folder_of_any, open_model
 from bertinchamps.training.checkpoint import refuse_damaged
-from bertinchamps.training.run_files import SUMMARIES, last_finished
 from bertinchamps.training.runtime import Runtime
 
 Pair = tuple[str, str | None]  # a text, and the second one of a pair
@@ -81,16 +80,7 @@ def folder_of_model(name: str, runs_dir: str) -> Path:
     Raises:
         UserError: no model is there, or the service has no path for what it does.
     """
-    if name == "last":
-        runs = [(run, command) for command in SUMMARIES if (run := last_finished(runs_dir, command))]
-        if not runs:
-            raise UserError(f"model=last: no finished run in {runs_dir}; give model=RUN")
-        newest = max(runs, key=lambda found: (found[0] / SUMMARIES[found[1]]).stat().st_mtime)
-        return newest[0] / "model"
-    try:
-        folder = folder_of_any(name)
-    except UserError as error:
-        raise UserError(f"model={error}") from error
+    folder = folder_of_any(name, runs_dir)
     if (folder / FILE).is_file():
         kind = kinds.build(read_facts(folder).kind)
         if not isinstance(kind, FindsEntities | ReadsWholeTexts):

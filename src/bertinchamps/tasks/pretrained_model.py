@@ -108,16 +108,3 @@ def _of_graph(
     raise UserError(
         f"{folder}: a graph of {facts['head']}, which gives neither words nor a vector for each text"
     )
-
-
-def folder_of_any(name: str) -> Path:
-    """The directory of a model of any command, given as that directory or as its run's.
-
-    Raises:
-        UserError: no model is there.
-    """
-    folder = Path(name).expanduser()
-    for candidate in (folder / "model", folder):
-        if (candidate / "config.json").is_file() or (candidate / "task.json").is_file():
-            return candidate
-    raise UserError(f"{name}: no model is there (no config.json, and no model/config.json)")

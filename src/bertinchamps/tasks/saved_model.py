@@ -24,7 +24,7 @@ from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.kinds import Kind, Predictor, kinds
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
-from bertinchamps.training.run_files import last_finished
+from bertinchamps.training.run_files import SUMMARIES, last_finished
 from bertinchamps.training.runtime import Runtime, build_runtime
 
 Finder = Callable[[Sequence[Any]], list[AnnotatedText]]  # of the entities of records with a name and a text
@@ -177,8 +177,33 @@ def folder_of(name: str) -> Path:
     Raises:
         UserError: no fine-tuned model is there.
     """
+    found = _folder_with(name, FILE)
+    if found is None:
+        raise UserError(f"{name}: no model that finetune made (no {FILE}, and no model/{FILE} there)")
+    return found
+
+
+def folder_of_any(name: str, runs_dir: str) -> Path:
+    """The directory of a model of either command that `model=` means: last, that directory, or its run's.
+
+    Raises:
+        UserError: no model is there.
+    """
+    if name == "last":
+        run = last_finished(runs_dir, *SUMMARIES)
+        if run is None:
+            raise UserError(f"model=last: no finished run in {runs_dir}; give model=RUN")
+        return run / "model"
+    found = _folder_with(name, "config.json", FILE)
+    if found is None:
+        raise UserError(f"model={name}: no model is there (no config.json, and no model/config.json)")
+    return found
+
+
+def _folder_with(name: str, *files: str) -> Path | None:
+    """`model/` of a directory, or the directory itself, whichever holds one of the files first."""
     folder = Path(name).expanduser()
     for candidate in (folder / "model", folder):
-        if (candidate / FILE).is_file():
+        if any((candidate / file).is_file() for file in files):
             return candidate
-    raise UserError(f"{name}: no model that finetune made (no {FILE}, and no model/{FILE} there)")
+    return None

@@ -49,12 +49,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return read_json(folder / "run.json", "command", "data_fingerprint", "versions")
 
 
-def last_finished(runs_dir: str, command: str) -> Path | None:
-    """The run of a command that was finished last, at any depth below a folder; None where there is none."""
-    found = Path(runs_dir).expanduser().rglob(SUMMARIES[command])
+def last_finished(runs_dir: str, *commands: str) -> Path | None:
+    """The run of some commands that was finished last, at any depth below a folder; None where there is none."""
     runs = [
         file
-        for file in found
+        for command in commands
+        for file in Path(runs_dir).expanduser().rglob(SUMMARIES[command])
         if (file.parent / "model").is_dir()
         and (file.parent / "run.json").is_file()
         and not is_fold(file.parent)
