@@ -1,5 +1,5 @@
 # docker build -t bertinchamps .
-# docker run --rm --network none -v "$PWD/work:/work" bertinchamps pretrain data=files 'data.files=[notes]' arch=small +budget=10m
+# docker run --rm --network none -v "$PWD/work:/data" bertinchamps pretrain data=files 'data.files=[notes]' arch=small +budget=10m
 #
 # An image for processors. The directory of the mount must be writable by user 1000; cache, runs and models are written there.
 FROM python:3.11-slim
@@ -16,8 +16,8 @@ RUN pip install --no-cache-dir --constraint constraints.txt '.[adapters,deidenti
 
 RUN useradd --uid 1000 --create-home user
 USER user
-WORKDIR /work
+WORKDIR /data
 # Nothing is asked of the Hub unless `docker run -e HF_HUB_OFFLINE=0` allows it. No compiler is here, so kernels are PyTorch's own.
-ENV BERTINCHAMPS_CACHE=/work/cache HF_HUB_OFFLINE=1
+ENV BERTINCHAMPS_CACHE=/data/cache HF_HUB_OFFLINE=1
 ENTRYPOINT ["bertinchamps"]
 CMD ["--help"]
