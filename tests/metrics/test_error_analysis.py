@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from annotated import corpora
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.error_analysis import error_analysis
+from bertinchamps.metrics.error_pages import WARNING
 from bertinchamps.metrics.nested_exact import nested_exact_scores
-from bertinchamps.metrics.quoting import WARNING
 
 TEXT = "Patient sous furosémide depuis lundi,\navec œdèmes des deux jambes et une toux | sèche."
 

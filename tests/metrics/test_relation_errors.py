@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bertinchamps.contract import Entity, RelatedText, Relation
-from bertinchamps.metrics.quoting import WARNING
+from bertinchamps.metrics.error_pages import WARNING
 from bertinchamps.metrics.relation_errors import relation_error_counts, relation_errors
 from bertinchamps.metrics.relations import relation_scores
 

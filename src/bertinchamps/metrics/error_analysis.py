@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.metrics.counting import paired
+from bertinchamps.metrics.error_pages import (
+    WARNING,
+    by_frequency,
+    counts_by_type,
+    escaped,
+    examples,
+    in_context,
+    in_markdown,
+)
 from bertinchamps.metrics.nested_exact import match
-from bertinchamps.metrics.quoting import EXAMPLES, WARNING, escaped, in_context
 from bertinchamps.pages import render
 from bertinchamps.spans import EntitiesByOffset
 
@@ -59,17 +67,15 @@ def error_analysis(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedT
         "metrics/errors.md.jinja",
         warning=WARNING,
         documents=len(gold),
-        counts=_counts(errors),
+        counts=in_markdown(counts_by_type(_columns(errors))),
         tp=totals["correct"],
         fn=shared + totals["missed"],
         fp=shared + totals["spurious"],
         matrix=_matrix(errors.wrong_type),
-        wrong_type=_examples(
-            errors.wrong_type, lambda error: f"{_gold_label(error)} → {_predicted_label(error)}"
-        ),
-        wrong_boundaries=_examples(errors.wrong_boundaries, _gold_label),
-        missed=_examples(errors.missed, _gold_label),
-        spurious=_examples(errors.spurious, _predicted_label),
+        wrong_type=examples(errors.wrong_type, _both_labels, _wording, _quotation),
+        wrong_boundaries=examples(errors.wrong_boundaries, _gold_label, _wording, _quotation),
+        missed=examples(errors.missed, _gold_label, _wording, _quotation),
+        spurious=examples(errors.spurious, _predicted_label, _wording, _quotation),
     )
 
 
@@ -84,22 +90,13 @@ def error_counts(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedTex
         gold type, the type that was predicted on the same characters and how often, the commonest first.
     """
     errors = _errors(gold, predicted)
-    columns = _columns(errors)
-    labels = sorted({label for column in columns.values() for label in column})
+    columns, rows = counts_by_type(_columns(errors))
     confused = Counter((_gold_label(error), _predicted_label(error)) for error in errors.wrong_type)
     return {
-        "columns": ["type", *columns],
-        "rows": [
-            *([label, *(column[label] for column in columns.values())] for label in labels),
-            ["all", *(column.total() for column in columns.values())],
-        ],
+        "columns": columns,
+        "rows": rows,
         "confusions": [[*pair, count] for pair, count in by_frequency(confused)],
     }
-
-
-def by_frequency(counts: Counter[Any]) -> list[tuple[Any, int]]:
-    """What was counted and how often, the commonest first, then by name."""
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _errors(gold: Sequence[AnnotatedText], predicted: Sequence[AnnotatedText]) -> Errors:
@@ -152,6 +149,10 @@ def _predicted_label(error: Error) -> str:
     return error.predicted.label if error.predicted else ""
 
 
+def _both_labels(error: Error) -> str:
+    return f"{_gold_label(error)} → {_predicted_label(error)}"
+
+
 def _columns(errors: Errors) -> dict[str, Counter[str]]:
     """Entities by type, for each column of the page's first table."""
     return {
@@ -162,16 +163,6 @@ def _columns(errors: Errors) -> dict[str, Counter[str]]:
         "wrongly this type": Counter(map(_predicted_label, errors.wrong_type)),
         "spurious": Counter(map(_predicted_label, errors.spurious)),
     }
-
-
-def _counts(errors: Errors) -> tuple[list[str], list[list[object]]]:
-    """Header and rows of the page's first table."""
-    columns = _columns(errors)
-    labels = sorted({label for column in columns.values() for label in column})
-    rows: list[list[object]] = [
-        [escaped(label), *(column[label] for column in columns.values())] for label in labels
-    ]
-    return ["type", *columns], [*rows, ["**all**", *(column.total() for column in columns.values())]]
 
 
 def _matrix(errors: Sequence[Error]) -> tuple[list[object], list[list[object]]] | None:
@@ -186,22 +177,6 @@ def _matrix(errors: Sequence[Error]) -> tuple[list[object], list[list[object]]] 
         for label in sorted(gold_labels)
     ]
     return ["", *map(escaped, columns)], rows
-
-
-def _examples(
-    errors: Sequence[Error], group: Callable[[Error], str]
-) -> list[tuple[Markup, int, list[tuple[int, Markup]]]]:
-    """For each group its name, its size, and its commonest wordings: how often, and the first quotation."""
-    groups: dict[str, dict[tuple[str, ...], list[Error]]] = {}
-    for error in errors:
-        groups.setdefault(group(error), {}).setdefault(_wording(error), []).append(error)
-    found = []
-    for label, wordings in groups.items():
-        common = sorted(wordings.items(), key=lambda item: (-len(item[1]), item[0]))[:EXAMPLES]
-        quotations = [(len(same), _quotation(same[0])) for _, same in common]
-        found.append((label, sum(map(len, wordings.values())), quotations))
-    found.sort(key=lambda item: (-item[1], item[0]))
-    return [(escaped(label), count, quotations) for label, count, quotations in found]
 
 
 def _wording(error: Error) -> tuple[str, ...]:

@@ -12,8 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertinchamps.contract import Entity, RelatedText
-from bertinchamps.metrics.error_analysis import by_frequency
-from bertinchamps.metrics.quoting import EXAMPLES, WARNING, escaped, in_context
+from bertinchamps.metrics.error_pages import (
+    WARNING,
+    by_frequency,
+    counts_by_type,
+    escaped,
+    examples,
+    in_context,
+    in_markdown,
+)
 from bertinchamps.metrics.relations import Link, links_of
 from bertinchamps.pages import render
 
@@ -56,20 +63,19 @@ def relation_errors(gold: Sequence[RelatedText], predicted: Sequence[RelatedText
     """
     correct, errors = _sorted_out(gold, predicted)
     columns = _columns(correct, errors)
-    labels = sorted({label for column in columns.values() for label in column})
-    rows: list[list[object]] = [
-        [escaped(label), *(column[label] for column in columns.values())] for label in labels
-    ]
     both = columns["wrong type"].total() + columns["wrong direction"].total()
     return render(
         "metrics/relation_errors.md.jinja",
         warning=WARNING,
         documents=len(gold),
-        counts=(["type", *columns], [*rows, ["**all**", *(column.total() for column in columns.values())]]),
+        counts=in_markdown(counts_by_type(columns)),
         tp=correct.total(),
         fn=both + columns["missed"].total(),
         fp=both + columns["spurious"].total(),
-        kinds=[(kind.capitalize(), _examples(errors[kind])) for kind in KINDS],
+        kinds=[
+            (kind.capitalize(), examples(errors[kind], lambda error: error.group, _wording, _quotation))
+            for kind in KINDS
+        ],
     )
 
 
@@ -84,19 +90,15 @@ def relation_error_counts(gold: Sequence[RelatedText], predicted: Sequence[Relat
         gold type, the one that was predicted between the same two entities and how often, the commonest first.
     """
     correct, errors = _sorted_out(gold, predicted)
-    columns = _columns(correct, errors)
-    labels = sorted({label for column in columns.values() for label in column})
+    columns, rows = counts_by_type(_columns(correct, errors))
     confused = Counter(
         (error.gold[0], error.predicted[0])
         for error in errors["wrong type"]
         if error.gold and error.predicted
     )
     return {
-        "columns": ["type", *columns],
-        "rows": [
-            *([label, *(column[label] for column in columns.values())] for label in labels),
-            ["all", *(column.total() for column in columns.values())],
-        ],
+        "columns": columns,
+        "rows": rows,
         "confusions": [[*pair, count] for pair, count in by_frequency(confused)],
     }
 
@@ -143,20 +145,6 @@ def _other_type(gold: Link, predicted: Link) -> bool:
 
 def _other_direction(gold: Link, predicted: Link) -> bool:
     return gold[1:] == predicted[:0:-1]
-
-
-def _examples(errors: Sequence[Error]) -> list[tuple[Markup, int, list[tuple[int, Markup]]]]:
-    """For each group its name, its size, and its commonest wordings: how often, and the first quotation."""
-    groups: dict[str, dict[tuple[str, ...], list[Error]]] = {}
-    for error in errors:
-        groups.setdefault(error.group, {}).setdefault(_wording(error), []).append(error)
-    found = []
-    for group, wordings in groups.items():
-        common = sorted(wordings.items(), key=lambda item: (-len(item[1]), item[0]))[:EXAMPLES]
-        quotations = [(len(same), _quotation(same[0])) for _, same in common]
-        found.append((group, sum(map(len, wordings.values())), quotations))
-    found.sort(key=lambda item: (-item[1], item[0]))
-    return [(escaped(group), count, quotations) for group, count, quotations in found]
 
 
 def _wording(error: Error) -> tuple[str, ...]:

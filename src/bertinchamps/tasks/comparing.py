@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.metrics.error_analysis import by_frequency
+from bertinchamps.metrics.error_pages import by_frequency
 
 RIGHT, MISSED, SPURIOUS = "right", "missed", "spurious"
 
