@@ -107,8 +107,8 @@ def started(*words: str, cwd: Path, stdout: Path | None = None) -> Fork:
 
 
 def metrics(run: Path, kind: str = "train") -> list[dict[str, Any]]:
-    """The records of a kind in a run's metrics."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    """The records of a kind in a run's metrics, but for a last line that is still being written."""
+    *lines, _ = (run / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
     return [record for line in lines if (record := json.loads(line))["kind"] == kind]
 
 
