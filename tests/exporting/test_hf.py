@@ -33,6 +33,8 @@ STOCK = [
     ("bert_base", None, "BertForMaskedLM"),
     ("modern", "flat", "ModernBertForTokenClassification"),
     ("bert_base", "flat", "BertForTokenClassification"),
+    ("modern", "classes", "ModernBertForSequenceClassification"),
+    ("bert_base", "number", "BertForSequenceClassification"),
     ("camembert", None, "CamembertForMaskedLM"),
     ("camembert", "classes", "CamembertForSequenceClassification"),
     ("camembert", "number", "CamembertForSequenceClassification"),
@@ -41,7 +43,7 @@ STOCK = [
 REMOTE = [
     ("crammed", None, "BertinchampsForMaskedLM"),
     ("crammed", "flat", "BertinchampsForTokenClassification"),
-    ("modern", "classes", "BertinchampsForSequenceClassification"),
+    ("crammed", "classes", "BertinchampsForSequenceClassification"),
     ("crammed", "number", "BertinchampsForSequenceClassification"),
     ("crammed", "nested", "SpanClassifier"),
     ("camembert", "nested", "SpanClassifier"),
@@ -198,7 +200,6 @@ def test_what_pretraining_saw_is_remembered_without_names_of_files(tmp_path: Pat
         ("crammed", None, False, r"arch\.positions=scaled_sinusoidal: arch\.stock=modernbert needs rotary(.|\n)*"
          r"nearest: modernbert\); format\.remote_code=true writes"),
         ("crammed", "nested", False, r"head=nested: no stock class scores spans; format\.remote_code=true"),
-        ("modern", "classes", False, r"the mean over all tokens(.|\n)*finetune model=EXPORTED"),
         ("crammed", "windows", True, r"WindowsClassifier reads windows(.|\n)*bertinchamps\.predict"),
     ],
 )  # fmt: skip
@@ -209,6 +210,19 @@ def test_what_cannot_be_written_is_refused_with_the_key_that_helps(
     with pytest.raises(UserError, match=told):
         exporter.export(source, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classifier_with_the_pooler_of_cramming_is_refused_where_its_encoder_is_stock(
+    tmp_path: Path,
+) -> None:
+    encoder = pretrained("modern", tmp_path / "encoder", pooler="cramming")
+    source = source_of(finetuned(encoder, "classes", tmp_path / "model"), "classes")
+    (place := tmp_path / "exported").mkdir()
+    with pytest.raises(
+        UserError, match=r"pooler=cramming(.|\n)*remote_code=true(.|\n)*finetune model=EXPORTED"
+    ):
+        exporters.build("hf").export(source, place)
+    assert list(place.iterdir()) == []
 
 
 def test_a_field_in_the_way_is_told_before_weights_are_read(tmp_path: Path, model_at: Any) -> None:

@@ -95,8 +95,26 @@ def test_a_tagger_and_its_encoder_have_stock_twins(small, ids, padding, name, bi
     torch.testing.assert_close(ours, theirs, **tolerance)
 
 
-def test_a_classifier_of_ours_has_no_stock_twin(small):
-    assert stock_twin(BertinchampsForSequenceClassification(small("modern"))) is None
+@pytest.mark.parametrize(("name", "biases"), [("modern", False), ("modern", True), ("bert_base", True)])
+def test_a_text_classifier_has_a_stock_twin(small, ids, padding, name, biases):
+    switched = dict.fromkeys(("norm_bias", "attention_bias", "feed_forward_bias", "head_bias"), biases)
+    config = small(name, **switched)
+    config.num_labels, config.dropout = 5, 0.1
+    torch.manual_seed(0)
+    model = BertinchampsForSequenceClassification(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    twin = stock_twin(model)
+    assert type(twin).__name__.endswith("ForSequenceClassification")
+    theirs, ours = (each(input_ids=ids, attention_mask=padding).logits for each in (twin, model))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_text_classifier_with_the_pooler_of_cramming_has_no_stock_twin(small):
+    model = BertinchampsForSequenceClassification(small("modern", pooler="cramming"))
+    with pytest.raises(UserError, match=r"pooler=cramming \(config\.json\): text classifiers of modernbert"):
+        stock_twin(model)
 
 
 def test_the_twin_keeps_dtype_and_mode(small, random_model):

@@ -22,14 +22,11 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.heads.nested import WORD_VECTORS, NestedTagger, first_subword
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
-from bertinchamps.model.stock.twins import stock_twin, twin_problems
+from bertinchamps.model.stock.twins import head_problems, stock_twin, twin_problems
 from bertinchamps.tasks.facts import TaskFacts
 
 KEY = "format.remote_code=true writes the model with its code beside its weights"
-NO_STOCK_CLASSIFIER = (
-    "our classifier reads the mean over all tokens and has a tanh and no norm behind it, which no stock class has: "
-    f"{KEY}; or export the pretrained model and fine-tune that (finetune model=EXPORTED), whose classifier is stock"
-)
+ELSE = f"{KEY}; or export the pretrained model and fine-tune that (finetune model=EXPORTED)"
 AUTO_CLASSES = (
     "AutoModelForMaskedLM",
     "AutoModelForTokenClassification",
@@ -169,12 +166,11 @@ def _form_of_whole(whole: PreTrainedModel, remote_code: bool) -> Form:
     auto_class = next((name for name in AUTO_CLASSES if _opens(name, whole)), "AutoModel")
     if not isinstance(whole, BertinchampsPreTrainedModel):
         return Form(whole, whole, auto_class)
-    problems = not_stock(whole.config)
-    twin = None if problems else stock_twin(whole)
-    if twin is not None:
-        return Form(whole, twin, auto_class)
+    problems = not_stock(whole.config) or [f"{problem}. Else {ELSE}" for problem in head_problems(whole)]
+    if not problems:
+        return Form(whole, stock_twin(whole), auto_class)
     if not remote_code:
-        raise UserError("\n".join(problems) or NO_STOCK_CLASSIFIER)
+        raise UserError("\n".join(problems))
     return Form(whole, whole, auto_class, (BertinchampsConfig, BertinchampsModel, type(whole)))
 
 

@@ -15,7 +15,7 @@ from bertinchamps.model.feed_forward import FEED_FORWARDS
 from bertinchamps.model.initialisation import INITS
 from bertinchamps.model.norms import NORMS, build_norm
 from bertinchamps.model.positions import POSITIONS
-from bertinchamps.model.stock.requirements import REQUIRED, stock_problems
+from bertinchamps.model.stock.requirements import POOLERS, REQUIRED, stock_problems
 from bertinchamps.registry import Registry, closest
 
 # Keys of the node that are not part of the model's config.
@@ -30,7 +30,11 @@ REGISTRIES: Mapping[str, tuple[Registry[Any], tuple[str, ...]]] = {
     "init": (INITS, ("config",)),
 }
 
-CHOICES: Mapping[str, tuple[str | None, ...]] = {"norm_position": ("pre", "post"), "stock": (None, *REQUIRED)}
+CHOICES: Mapping[str, tuple[str | None, ...]] = {
+    "norm_position": ("pre", "post"),
+    "pooler": POOLERS,
+    "stock": (None, *REQUIRED),
+}
 # A field's kind (switch, count, quantity) is that of its default.
 DEFAULTS: Mapping[str, object] = {
     "vocab_padding": 64,

@@ -87,6 +87,9 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """dense → activation → norm before the decoder of the masked-LM head."""
     query_key_norm: bool = False
     """RMS-normalise queries and keys per head, with a learned gain, which bounds attention logits."""
+    pooler: str = "cramming"
+    """What a text classifier has before its last map: `cramming` (mean of the tokens → dense → tanh), `modernbert`
+    (mean → dense → activation → norm) or `bert` (first token → dense → tanh). Masked-LM models do not read it."""
 
     dropout: float = 0.0
     """One rate for embeddings, attention probabilities, attention output and feed-forward output."""

@@ -34,6 +34,9 @@ class ArchConfig:
     max_positions: int = knob(512, "longest sequence, where positions are learned")
     head_transform: bool = knob(False, "dense, activation and norm before the decoder, as in BERT")
     query_key_norm: bool = knob(False, "normalise queries and keys in each head")
+    pooler: str = knob(
+        "cramming", "of text classifiers: cramming, or that of the stock class, modernbert or bert"
+    )
     dropout: float = knob(0.0, "one rate for embeddings, attention and feed-forward")
     init: str = knob("normal", "normal, zero_output or depth_scaled")
     initializer_range: float = knob(0.02, "standard deviation of the initial weights")

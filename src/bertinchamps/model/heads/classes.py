@@ -13,26 +13,31 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
+from bertinchamps.model.activations import ACTIVATIONS
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.nested import refuse_nested
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 from bertinchamps.model.losses import of_texts
+from bertinchamps.model.norms import build_norm
 
 
 class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
-    """Mean over the tokens, dense, tanh, dropout and a linear map.
+    """A pooler, dropout and a linear map.
 
-    The mean, because packed blocks of pretraining have no token that stands for the whole text (Cramming pools
-    likewise).
+    `arch.pooler=cramming` reads the mean over the tokens, because packed blocks of pretraining have no token that
+    stands for the whole text; dense and tanh follow. `modernbert` and `bert` are the poolers of these stock classes.
     """
 
     def __init__(self, config: BertinchampsConfig) -> None:
         refuse_nested(config)
         super().__init__(config)
         self.encoder = BertinchampsModel(config)
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        with_norm = config.pooler == "modernbert"
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.head_bias or not with_norm)
+        self.activation = ACTIVATIONS.build(config.activation) if with_norm else nn.Tanh()
+        self.norm = build_norm(config) if with_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.post_init()  # type: ignore[no-untyped-call]
@@ -51,8 +56,8 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
         """Logits of each text; with labels also the mean loss."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.encoder(*inputs, return_dict=True, **options)
-        pooled = mean_of_tokens(encoded.last_hidden_state, attention_mask)
-        logits = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
+        pooled = self._pooled(encoded.last_hidden_state, attention_mask)
+        logits = self.classifier(self.dropout(pooled))
         loss = None
         if labels is not None:
             problem, targets = self.config.problem_type, options.get("num_items_in_batch")
@@ -63,6 +68,15 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )
+
+    def _pooled(
+        self,
+        hidden: torch.Tensor,  # [B, S, H]
+        attention_mask: torch.Tensor | None,  # [B, S]
+    ) -> torch.Tensor:  # [B, H]
+        first = self.config.pooler == "bert"
+        read = hidden[:, 0] if first else mean_of_tokens(hidden, attention_mask)
+        return cast(torch.Tensor, self.norm(self.activation(self.dense(read))))
 
 
 def mean_of_tokens(

@@ -8,9 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForMaskedLM, BertForTokenClassification, BertModel, PreTrainedModel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    PreTrainedModel,
+)
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
 from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
@@ -28,6 +36,7 @@ from bertinchamps.model.stock.requirements import (
     ACTIVATION_NAMES,
     REQUIRED,
     our_activation,
+    refuse_another_pooler,
     refuse_foreign,
     refuse_unrepresentable,
 )
@@ -45,6 +54,7 @@ PREFIXES = {
     "head.transform.dense": "cls.predictions.transform.dense",
     "head.transform.norm": "cls.predictions.transform.LayerNorm",
     "head.decoder": "cls.predictions.decoder",
+    "dense": "bert.pooler.dense",
     "classifier": "classifier",
 }
 # Their three projections, in the order in which ours are fused.
@@ -95,6 +105,18 @@ def to_bert_tagger(model: BertinchampsForTokenClassification) -> BertForTokenCla
     return filled(twin, _weights(model), like=model)
 
 
+def to_bert_classifier(model: BertinchampsForSequenceClassification) -> BertForSequenceClassification:
+    """A stock text classifier with a copy of the weights.
+
+    Raises:
+        UserError: not representable.
+    """
+    refuse_another_pooler(model.config, "bert")
+    config = named_classes(bert_config(model.config), model.config)
+    twin = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
+    return filled(twin, _weights(model), like=model)
+
+
 def to_bert_encoder(model: BertinchampsModel) -> BertModel:
     """A stock encoder with a copy of the weights, without a pooler.
 
@@ -108,6 +130,7 @@ def to_bert_encoder(model: BertinchampsModel) -> BertModel:
 TWINS: dict[type[BertinchampsPreTrainedModel], Any] = {
     BertinchampsForMaskedLM: to_bert,
     BertinchampsForTokenClassification: to_bert_tagger,
+    BertinchampsForSequenceClassification: to_bert_classifier,
     BertinchampsModel: to_bert_encoder,
 }
 
@@ -149,6 +172,7 @@ def from_bert(stock: BertForMaskedLM) -> BertinchampsForMaskedLM:
         "max_positions": theirs.max_position_embeddings,
         "norm_epsilon": theirs.layer_norm_eps,
         "dropout": float(theirs.hidden_dropout_prob),
+        "pooler": "bert",
     }
     state, layers = dict(stock.state_dict()), theirs.num_hidden_layers
     del state[BIAS_AGAIN]

@@ -8,11 +8,13 @@ import torch
 from transformers import (
     ModernBertConfig,
     ModernBertForMaskedLM,
+    ModernBertForSequenceClassification,
     ModernBertForTokenClassification,
     ModernBertModel,
 )
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
 from bertinchamps.model.heads.flat import BertinchampsForTokenClassification
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
@@ -29,6 +31,7 @@ from bertinchamps.model.stock.requirements import (
     ACTIVATION_NAMES,
     REQUIRED,
     our_activation,
+    refuse_another_pooler,
     refuse_foreign,
     refuse_unrepresentable,
 )
@@ -49,6 +52,8 @@ PREFIXES = {
     "head.decoder": "decoder",
     "classifier": "classifier",
 }
+# Theirs is one class for masked LMs and text classifiers; ours are two.
+POOLER = {"dense": "head.dense", "norm": "head.norm"}
 
 
 def modernbert_config(config: BertinchampsConfig) -> ModernBertConfig:
@@ -112,6 +117,22 @@ def to_modernbert_tagger(model: BertinchampsForTokenClassification) -> ModernBer
     return filled(twin, state, like=model)
 
 
+def to_modernbert_classifier(
+    model: BertinchampsForSequenceClassification,
+) -> ModernBertForSequenceClassification:
+    """A stock text classifier with a copy of the weights.
+
+    Raises:
+        UserError: not representable.
+    """
+    refuse_another_pooler(model.config, "modernbert")
+    config = named_classes(modernbert_config(model.config), model.config)
+    config.classifier_pooling = "mean"
+    twin = ModernBertForSequenceClassification(config)
+    state = renamed(model.state_dict(), {**PREFIXES, **POOLER}, model.config.num_hidden_layers)
+    return filled(twin, state, like=model)
+
+
 def to_modernbert_encoder(model: BertinchampsModel) -> ModernBertModel:
     """A stock encoder with a copy of the weights.
 
@@ -126,6 +147,7 @@ def to_modernbert_encoder(model: BertinchampsModel) -> ModernBertModel:
 TWINS: dict[type[BertinchampsPreTrainedModel], Any] = {
     BertinchampsForMaskedLM: to_modernbert,
     BertinchampsForTokenClassification: to_modernbert_tagger,
+    BertinchampsForSequenceClassification: to_modernbert_classifier,
     BertinchampsModel: to_modernbert_encoder,
 }
 
@@ -160,6 +182,7 @@ def from_modernbert(stock: ModernBertForMaskedLM) -> BertinchampsForMaskedLM:
         "decoder_bias": theirs.decoder_bias,
         "head_bias": theirs.classifier_bias,
         "rotary_theta": float(rope["rope_theta"]),
+        "pooler": "modernbert",
     }
     state = renamed(stock.state_dict(), inverse(PREFIXES), theirs.num_hidden_layers)
     return filled(BertinchampsForMaskedLM(BertinchampsConfig(**fields)), state, like=stock)

@@ -40,6 +40,9 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+# Of text classifiers: Cramming's, which no stock class has, and those of the stock classes.
+POOLERS = ("cramming", *REQUIRED)
+
 # Our names of activations, and the stock classes'.
 ACTIVATION_NAMES = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "silu": "silu", "relu": "relu"}
 
@@ -67,6 +70,23 @@ def stock_problems(config: BertinchampsConfig, stock: str) -> list[str]:
 def refuse_unrepresentable(config: BertinchampsConfig, stock: str) -> None:
     """Raise UserError with all of `stock_problems`, if there are any."""
     problems = stock_problems(config, stock)
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def pooler_problems(config: BertinchampsConfig, stock: str) -> list[str]:
+    """What keeps a text classifier whose encoder a stock class can represent from being that class."""
+    if config.pooler == stock:
+        return []
+    return [
+        f"pooler={config.pooler} (config.json): text classifiers of {stock} have another one; those that are "
+        f"fine-tuned from a model with arch.pooler={stock}, which it gets in pretraining, are stock classes"
+    ]
+
+
+def refuse_another_pooler(config: BertinchampsConfig, stock: str) -> None:
+    """Raise UserError with `pooler_problems`, if there are any."""
+    problems = pooler_problems(config, stock)
     if problems:
         raise UserError("\n".join(problems))
 

@@ -9,9 +9,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.model.stock import bert, modernbert
-from bertinchamps.model.stock.requirements import REQUIRED, stock_problems
+from bertinchamps.model.stock.requirements import REQUIRED, pooler_problems, stock_problems
 
 TWINS: Mapping[str, Mapping[type[BertinchampsPreTrainedModel], Any]] = {
     "bert": bert.TWINS,
@@ -26,16 +27,21 @@ def twin_problems(config: BertinchampsConfig) -> tuple[str, list[str]]:
     return nearest, found[nearest]
 
 
-def stock_twin(model: BertinchampsPreTrainedModel) -> PreTrainedModel | None:
-    """A stock model that gives the same logits, without dropout; None: no stock class has such a head.
+def head_problems(model: BertinchampsPreTrainedModel) -> list[str]:
+    """What is in the way of a head whose encoder the nearest stock class can hold."""
+    stock, _ = twin_problems(model.config)
+    classifier = isinstance(model, BertinchampsForSequenceClassification)
+    return pooler_problems(model.config, stock) if classifier else []
+
+
+def stock_twin(model: BertinchampsPreTrainedModel) -> PreTrainedModel:
+    """A stock model that gives the same logits, without dropout.
 
     Raises:
-        UserError: the encoder is not representable.
+        UserError: the encoder or its head is not representable.
     """
     stock, _ = twin_problems(model.config)
-    convert = TWINS[stock].get(type(model))
-    if convert is None:
-        return None
+    convert = TWINS[stock][type(model)]
     config, model.config = model.config, without_dropout(model.config)
     try:
         return convert(model)  # type: ignore[no-any-return]
