@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,9 +61,9 @@ def plot_scores(sections: Sequence[Section], file_stem: Path) -> list[Path]:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    panels = [_Panel(section, protocol) for section in sections for protocol in section.protocols]
+    panels = _panels(sections)
     lines = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
-    heights = [1.3 + 0.3 * max(len(panel.rows()) for panel in line) for line in lines]
+    heights = [max(_height(panel) for panel in line) for line in lines]
     figure, axes = plt.subplots(
         len(lines),
         min(COLUMNS, len(panels)),
@@ -82,6 +83,27 @@ def plot_scores(sections: Sequence[Section], file_stem: Path) -> list[Path]:
         figure.savefig(file, dpi=150)
     plt.close(figure)
     return files
+
+
+def drawn_apart(sections: Sequence[Section]) -> list[bytes]:
+    """An SVG of each panel, which a page can lay out for the width of a screen."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    for panel in _panels(sections):
+        figure = Figure(figsize=(6.5, _height(panel)), layout="constrained")
+        _draw(panel, figure.subplots())
+        figure.savefig(file := BytesIO(), format="svg")
+        drawn.append(file.getvalue())
+    return drawn
+
+
+def _panels(sections: Sequence[Section]) -> list[_Panel]:
+    return [_Panel(section, protocol) for section in sections for protocol in section.protocols]
+
+
+def _height(panel: _Panel) -> float:
+    return 1.3 + 0.3 * len(panel.rows())  # inches
 
 
 def _draw(panel: _Panel, axis: Axes) -> None:

@@ -11,7 +11,7 @@ from bertinchamps.pages import render
 from bertinchamps.reporting.costs import cost_table, pretraining_table
 from bertinchamps.reporting.differences import difference_tables
 from bertinchamps.reporting.efficiency import efficiency_table
-from bertinchamps.reporting.figure import plot_scores
+from bertinchamps.reporting.figure import drawn_apart, plot_scores
 from bertinchamps.reporting.html.page import FILE, write_page
 from bertinchamps.reporting.html.several import values_of
 from bertinchamps.reporting.published import published
@@ -69,7 +69,7 @@ def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> list[Path]
     values = values_of(
         gathered,
         [*titled, ("Cost", costs_of_all)],
-        output / "scores.svg" if found else None,
+        drawn_apart(found),
         runs_dir,
     )
     write_page(output / FILE, "reporting/html/several.html.jinja", values)

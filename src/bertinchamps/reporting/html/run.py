@@ -64,7 +64,7 @@ def values_of(run: Path, show_text: bool = False) -> dict[str, Any]:
     return {
         "title": run.resolve().name,
         "command": command,
-        "finished": summary.get("finished", ""),
+        "finished": summary.get("finished", "").replace("T", " ").replace("+0000", " UTC"),
         "cards": list(_cards(summary) if tuned else _pretraining_cards(summary)),
         "data": {"runs": [{"name": run.resolve().name, "curves": curves_of(run, POINTS)}]},
         "splits": splits_of(summary) if tuned else [],

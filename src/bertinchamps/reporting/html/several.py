@@ -18,14 +18,17 @@ MOST_DRAWN = 24  # runs with curves, the latest ones
 
 
 def values_of(
-    gathered: Gathered, tables: Sequence[tuple[str, Sequence[Table]]], figure: Path | None, beginning: Path
+    gathered: Gathered,
+    tables: Sequence[tuple[str, Sequence[Table]]],
+    figures: Sequence[bytes],
+    beginning: Path,
 ) -> dict[str, Any]:
     """The values of the template `several.html.jinja`.
 
     Args:
         gathered: the runs.
         tables: title of each section → its tables.
-        figure: an SVG of the scores; None: there is none.
+        figures: of the scores, as SVG.
         beginning: the directory with all runs, which their names leave out.
     """
     runs: list[PretrainingRun | FinetuningRun] = [*gathered.pretraining, *gathered.finetuning]
@@ -42,7 +45,7 @@ def values_of(
         },
         "not_drawn": len(folders) - len(drawn),
         "tables": [(title, [_grid(table) for table in own]) for title, own in tables],
-        "figure": None if figure is None else base64.b64encode(figure.read_bytes()).decode(),
+        "figures": [base64.b64encode(figure).decode() for figure in figures],
         "left_out": [(name_of(run.folder, beginning), impersonal(run.reason)) for run in gathered.left_out],
         "commands": [(name_of(run.folder, beginning), impersonal(run.command)) for run in runs],
     }
