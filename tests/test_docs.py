@@ -219,7 +219,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         write_plans(tmp_path)
     if module.endswith("finetune"):
         exports_of_tools(tmp_path)
-    if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report", "serve")):
+    if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report", "serve", "purge")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")

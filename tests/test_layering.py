@@ -22,7 +22,7 @@ LEVELS = {
     "exporting": 4,
     "command_line": 5, "checks": 5,
     "prepare": 6, "pretrain": 6, "finetune": 6, "predict": 6, "suggest": 6, "study": 6, "tune": 6, "merge": 6,
-    "export": 6, "publish": 6, "serve": 6, "report": 6, "demo_notes": 6, "api": 6,
+    "export": 6, "publish": 6, "serve": 6, "report": 6, "purge": 6, "demo_notes": 6, "api": 6,
     "demo": 7, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ ABOUT = {
     "export": "a model → the files of other programs",
     "publish": "an exported model → a repository on a hub",
     "serve": "a model → an HTTP service on this machine, with a page",
+    "purge": "runs → the same without what comes from documents",
     "report": "finished runs → tables",
 }
 

@@ -25,6 +25,7 @@ REMEDIES = {
     "merge": "use a machine with more memory: twice the size of the model",
     "export": "use a machine with more memory: it takes some three times the model's size",
     "publish": "use a machine with more memory",
+    "purge": "give fewer runs",
     "serve": "lower collecting.texts or limits.texts, or give fewer models",
     "demo_notes": "lower notes",
     "report": "gather fewer runs: runs_dir=FOLDER",

@@ -13,6 +13,8 @@ LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")  # of a budget
 # A value is split here: quoted strings, and the marks that end an unquoted string in Hydra's grammar.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
+ABOUT_RUNS = ("report", "purge")  # commands whose words without = are runs
+
 
 def readable(words: list[str], command: str) -> list[str]:
     """The command line of a command in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
@@ -24,9 +26,9 @@ def readable(words: list[str], command: str) -> list[str]:
 
 
 def _with_runs(settings: list[str], command: str) -> list[str]:
-    """The settings of `report`, in which words that are no settings name runs."""
+    """The settings of commands about runs, in which words that are no settings name runs."""
     runs = [word for word in settings if "=" not in word and not word.startswith(("+", "~"))]
-    if command != "report" or not runs:
+    if command not in ABOUT_RUNS or not runs:
         return settings
     others = [word for word in settings if word not in runs]
     return [*others, f"runs={json.dumps(runs, ensure_ascii=False)}"]

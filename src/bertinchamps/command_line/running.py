@@ -69,6 +69,7 @@ JOBS = {
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
     "export": Command("bertinchamps.export:export", "bertinchamps.checks.exporting:problems"),
     "publish": Command("bertinchamps.publish:publish", "bertinchamps.checks.publishing:problems"),
+    "purge": Command("bertinchamps.purge:purge", "bertinchamps.checks.purging:problems"),
     "serve": Command("bertinchamps.serve:serve", "bertinchamps.checks.serving:problems"),
     "report": Command("bertinchamps.report:report", "bertinchamps.checks.reporting:problems"),
     "demo_notes": Command("bertinchamps.demo_notes:demo_notes", "bertinchamps.checks.demo_notes:problems"),

@@ -115,6 +115,20 @@ class MergeConfig:
 
 
 @dataclass
+class PurgeConfig:
+    """Settings of `python -m bertinchamps.purge`."""
+
+    runs: list[str] = knob([], "directories of runs, of either command; words without = mean the same")
+    keep: str = knob(
+        "model", "model: weights and tokenizer stay; record: settings, metrics and scores alone stay"
+    )
+    corpus: bool = knob(
+        True, "also from the cache: the corpus of a run of pretrain, and the tokenizer trained on it"
+    )
+    remove: bool = knob(False, "true: remove it, for good; false: only tell what would be removed")
+
+
+@dataclass
 class ExportConfig:
     """Settings of `python -m bertinchamps.export`."""
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
@@ -115,6 +116,20 @@ def open_run(
         return Run(old, command, None, {}, lock)
     tell(f"going on from {resumed_from}")
     return Run(old, command, resumed_from, checkpoint.read_state(resumed_from), lock)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's lock, so that nobody trains it meanwhile.
+
+    Raises:
+        UserError: another process trains it now.
+    """
+    lock = _lock(folder)
+    if lock is None:
+        raise UserError(f"{folder}: this run is being trained now; wait for its end, or stop it")
+    with lock:
+        yield
 
 
 def finish(run: Run, summary: dict[str, Any]) -> None:
