@@ -21,6 +21,7 @@ from bertinchamps.schemas.knobs import Node, knob, named
 from bertinchamps.schemas.pretraining import (
     BlocksConfig,
     EvaluationConfig,
+    GrowConfig,
     PrepareCommandConfig,
     PrepareConfig,
     PretrainConfig,
@@ -83,6 +84,7 @@ __all__ = [
     "FinetuneBatchConfig",
     "FinetuneConfig",
     "FinetuneReportConfig",
+    "GrowConfig",
     "LimitsConfig",
     "LongTextsConfig",
     "MergeConfig",
