@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.corpus import Corpus
@@ -52,7 +52,12 @@ def stock(family: str, tokenizer: Path, folder: Path) -> None:
     if family == "DistilBert":
         sizes |= {"dim": 48, "n_layers": 3, "n_heads": 4, "hidden_dim": 64}
     else:
-        sizes |= {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+        sizes |= {
+            "hidden_size": 48,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "intermediate_size": 64,
+        }
     config = getattr(transformers, f"{family}Config")(**sizes)
     getattr(transformers, f"{family}ForMaskedLM")(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -130,9 +135,7 @@ def test_views_are_those_of_the_forward_pass(places: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_masked_language_model_of_transformers_teaches(
-    family: str, corpus: Corpus, places: Path
-) -> None:
+def test_any_masked_language_model_of_transformers_teaches(family: str, corpus: Corpus, places: Path) -> None:
     own = objective(corpus, places / family, *STUDENT, *INSIDE)
     student = own.build_model(None)
     loss = own.loss(student, inputs(own)).loss_sum
@@ -144,7 +147,9 @@ def test_any_masked_language_model_of_transformers_teaches(
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     ids, chosen = inputs(own)["input_ids"], torch.tensor([[1, 4]] * 4)
     seen = own._teacher(ids, chosen)
-    plain = getattr(transformers, f"{family}ForMaskedLM").from_pretrained(places / family)(ids, output_hidden_states=True)
+    plain = getattr(transformers, f"{family}ForMaskedLM").from_pretrained(places / family)(
+        ids, output_hidden_states=True
+    )
     assert torch.allclose(seen.logits, plain.logits[:, [1, 4]], atol=1e-5)
     assert torch.allclose(seen.states[3], plain.hidden_states[3][:, [1, 4]], atol=1e-5)
 
@@ -169,7 +174,9 @@ def test_a_student_learns_from_a_stock_teacher_which_stays_as_it_was(
     teacher = places / "Bert"
     before = (teacher / "model.safetensors").read_bytes()
     words = [*STUDENT, "budget.steps=60", "optim.learning_rate=5e-3", "objective.weight=1", *inside]
-    run = quick_run("objective=distillation", f"objective.teacher={teacher}", f"tokenizer.path={teacher}", *words)
+    run = quick_run(
+        "objective=distillation", f"objective.teacher={teacher}", f"tokenizer.path={teacher}", *words
+    )
     first, *_, last = metrics(run, "held_out")
     assert last["teacher_divergence"] < 0.5 * first["teacher_divergence"]
     assert (teacher / "model.safetensors").read_bytes() == before
@@ -180,7 +187,9 @@ def test_a_student_learns_from_a_stock_teacher_which_stays_as_it_was(
     assert json.loads((run / "model/pretraining.json").read_text())["teacher"] == summary["teacher"]
 
 
-def test_a_student_of_a_run_of_ours_needs_no_tokenizer_path(places: Path, quick_run: Callable[..., Path]) -> None:
+def test_a_student_of_a_run_of_ours_needs_no_tokenizer_path(
+    places: Path, quick_run: Callable[..., Path]
+) -> None:
     words = ["objective=distillation", f"objective.teacher={places / 'run'}", *STUDENT, "budget.steps=60"]
     plain = quick_run(*STUDENT, "budget.steps=60", "objective.mask_rate=0.3", name="plain")
     taught = quick_run(*words, name="taught")
@@ -193,7 +202,13 @@ def test_resuming_goes_on_exactly_and_demands_the_same_teacher(
     places: Path, tmp_path: Path, quick_run: Callable[..., Path]
 ) -> None:
     teacher = shutil.copytree(places / "Bert", tmp_path / "teacher")
-    words = ["objective=distillation", f"objective.teacher={teacher}", f"tokenizer.path={teacher}", *STUDENT, *INSIDE]
+    words = [
+        "objective=distillation",
+        f"objective.teacher={teacher}",
+        f"tokenizer.path={teacher}",
+        *STUDENT,
+        *INSIDE,
+    ]
     words += ["budget.steps=4", "checkpoint.every_steps=2"]
     run = quick_run(*words)
     (run / "summary.json").unlink()
@@ -215,13 +230,19 @@ def stocked(teacher: Path, folder: Path) -> Path:
     return folder
 
 
-def test_recomputed_activations_and_micro_batches_change_nothing(places: Path, quick_run: Callable[..., Path]) -> None:
-    words = ["objective=distillation", f"objective.teacher={places / 'run'}", *STUDENT, *INSIDE, "budget.steps=2"]
+def test_recomputed_activations_and_micro_batches_change_nothing(
+    places: Path, quick_run: Callable[..., Path]
+) -> None:
+    words = [
+        "objective=distillation",
+        f"objective.teacher={places / 'run'}",
+        *STUDENT,
+        *INSIDE,
+        "budget.steps=2",
+    ]
     words += ["batch.ramp=0"]
     whole = quick_run(*words, name="whole")
-    parts = quick_run(
-        *words, "runtime.activation_checkpointing=true", "batch.micro_batch=2", name="parts"
-    )
+    parts = quick_run(*words, "runtime.activation_checkpointing=true", "batch.micro_batch=2", name="parts")
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
 
 
@@ -231,16 +252,23 @@ def test_who_cannot_teach_is_refused_with_key_and_file(places: Path, tmp_path: P
 
     good = places / "Bert"
     assert found(*with_teacher(good)) == ""
-    assert f"objective.teacher={tmp_path / 'no'}: no model there" in found(*with_teacher(good), f"objective.teacher={tmp_path / 'no'}")
+    assert f"objective.teacher={tmp_path / 'no'}: no model there" in found(
+        *with_teacher(good), f"objective.teacher={tmp_path / 'no'}"
+    )
     without = [word for word in with_teacher(good) if not word.startswith("tokenizer.path")]
     assert f"add tokenizer.path={good}" in found(*without)
     remote = shutil.copytree(good, tmp_path / "remote")
-    config = {"model_type": "strange", "auto_map": {"AutoConfig": "code.Config", "AutoModelForMaskedLM": "code.Model"}}
+    config = {
+        "model_type": "strange",
+        "auto_map": {"AutoConfig": "code.Config", "AutoModelForMaskedLM": "code.Model"},
+    }
     (remote / "config.json").write_text(json.dumps(config))
     (remote / "code.py").write_text("raise SystemExit('run')")
     assert f"objective.teacher={remote}" in found(*with_teacher(good), f"objective.teacher={remote}")
     tagger = shutil.copytree(good, tmp_path / "tagger")
-    config = json.loads((good / "config.json").read_text()) | {"architectures": ["BertForTokenClassification"]}
+    config = json.loads((good / "config.json").read_text()) | {
+        "architectures": ["BertForTokenClassification"]
+    }
     (tagger / "config.json").write_text(json.dumps(config))
     assert "predicts no masked tokens" in found(*with_teacher(tagger))
     assert "reads at most 66 tokens" in found(*with_teacher(good), "blocks.sequence_length=128")

@@ -30,7 +30,9 @@ def small(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 def test_held_out_loss_goes_on_from_the_small_models(
     small: Path, larger: list[str], quick_run: Callable[..., Path]
 ) -> None:
-    run = quick_run(f"grow.model={small}", *larger, "budget.steps=2", "optim.learning_rate=1e-12", "optim.weight_decay=0")
+    run = quick_run(
+        f"grow.model={small}", *larger, "budget.steps=2", "optim.learning_rate=1e-12", "optim.weight_decay=0"
+    )
     ended = json.loads((small / "summary.json").read_text())["held_out"]
     assert metrics(run, "held_out")[-1]["loss"] == pytest.approx(ended["loss"], rel=1e-5)
 
@@ -40,9 +42,13 @@ def test_a_grown_run_records_what_it_grew_from_and_what_that_cost(
 ) -> None:
     run = quick_run(f"grow.model={small}", *DEEPER, "budget.steps=1", name="grown")
     spent = json.loads((small / "summary.json").read_text())["spent"]
-    summary, facts = (json.loads((run / name).read_text()) for name in ("summary.json", "model/pretraining.json"))
+    summary, facts = (
+        json.loads((run / name).read_text()) for name in ("summary.json", "model/pretraining.json")
+    )
     assert summary["grown_from"]["model"] == str(small)
-    assert summary["before"] == pytest.approx({name: spent[name] for name in ("seconds", "tokens", "flops")}, rel=0.5)
+    assert summary["before"] == pytest.approx(
+        {name: spent[name] for name in ("seconds", "tokens", "flops")}, rel=0.5
+    )
     assert facts["grown_from"] == summary["grown_from"]
     assert "from which it grew; together" in capsys.readouterr().out
     again = quick_run(f"grow.model={run}", *DEEPER, "budget.steps=1", name="again")

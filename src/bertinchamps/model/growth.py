@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ UNITS: Mapping[str, tuple[str | None, str | None]] = {
 }
 
 
-def growth_problems(small: BertinchampsConfig, fields: Mapping[str, object], key: str) -> list[str]:
+def growth_problems(small: BertinchampsConfig, fields: Mapping[str, Any], key: str) -> list[str]:
     """Why a model of an architecture cannot begin as a smaller one, in the user's key names.
 
     Args:
@@ -65,25 +66,29 @@ def growth_problems(small: BertinchampsConfig, fields: Mapping[str, object], key
     ]
     width = small.hidden_size
     if large.hidden_size % width:
-        fitting = ", ".join(str(factor * width) for factor in range(1, max(4, large.hidden_size // width + 2)))
+        fitting = ", ".join(
+            str(factor * width) for factor in range(1, max(4, large.hidden_size // width + 2))
+        )
         found.append(
-            f"arch.hidden_size={large.hidden_size}: {key} has {width}, and norms allow whole multiples alone: {fitting}, …"
+            f"arch.hidden_size={large.hidden_size}: {key} has {width}, and norms allow whole multiples "
+            f"alone: {fitting}, …"
         )
     elif large.head_size != small.head_size:
         heads = large.hidden_size // small.head_size
         found.append(
-            f"arch.num_attention_heads={large.num_attention_heads}: {key} has heads of {small.head_size}, and their size "
-            f"stays; give arch.num_attention_heads={heads}"
+            f"arch.num_attention_heads={large.num_attention_heads}: {key} has heads of {small.head_size}, and their "
+            f"size stays; give arch.num_attention_heads={heads}"
         )
     found += [
-        f"arch.{name}={getattr(large, name)}: {key} has {getattr(small, name)}, and models only grow; give at least that"
+        f"arch.{name}={getattr(large, name)}: {key} has {getattr(small, name)}, and models only grow; give "
+        "at least that"
         for name in ("num_hidden_layers", "intermediate_size")
         if getattr(large, name) < getattr(small, name)
     ]
     if large.hidden_size > width and large.tie_word_embeddings and not _has_last_norm(large):
         found.append(
-            "arch.final_norm=false: with the embedding as decoder, logits grow with hidden_size unless a norm before the "
-            "decoder takes it back; only num_hidden_layers and intermediate_size can grow"
+            "arch.final_norm=false: with the embedding as decoder, logits grow with hidden_size unless a norm before "
+            "the decoder takes it back; only num_hidden_layers and intermediate_size can grow"
         )
     return found
 
@@ -117,7 +122,8 @@ def grow(small: BertinchampsForMaskedLM, large: BertinchampsForMaskedLM) -> None
     before, after = small.config, large.config
     maps, known = _maps(before, after), dict(small.named_parameters())
     sources = [
-        index * before.num_hidden_layers // after.num_hidden_layers for index in range(after.num_hidden_layers)
+        index * before.num_hidden_layers // after.num_hidden_layers
+        for index in range(after.num_hidden_layers)
     ]
     for name, parameter in large.named_parameters():
         source = LAYER.sub(lambda found: f"encoder.layers.{sources[int(found[1])]}.", name)
@@ -184,7 +190,7 @@ def _make_identity(model: BertinchampsForMaskedLM, index: int) -> None:
         for parameter in layer.get_submodule(branch).parameters():
             parameter.zero_()
     if model.config.norm_position == "post":
-        # Norms with neither gain nor bias pass on what is normalised already; the last norm has those of the layer below.
+        # Norms with neither gain nor bias pass on what is normalised; the last one has gain and bias of the first one.
         _neutralise(layer.get_submodule("attention_norm"))
         _neutralise(below.get_submodule("feed_forward_norm"))
 

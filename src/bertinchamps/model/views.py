@@ -48,12 +48,12 @@ class Views(NamedTuple):
 
     Attributes:
         logits: [B, K, V].
-        states: of the wanted layers by number, [B, S, H]; of the last layer [B, K, H], because training computes no more.
+        states: of the wanted layers by number, [B, S, H]; of the last layer [B, K, H]: no more is computed.
         attention: queries, keys and values, each [B, S, H]; none where no layer's were wanted.
     """
 
     logits: Tensor
-    states: Mapping[int, Tensor] = {}  # noqa: RUF012
+    states: Mapping[int, Tensor] = {}
     attention: tuple[Tensor, ...] = ()
 
 
@@ -61,7 +61,7 @@ def views_of(model: BertinchampsForMaskedLM, ids: Tensor, positions: Tensor, wan
     """Views of a model of ours for ids [B, S], with logits at positions [B, K]."""
     if wanted == Wanted():
         return Views(model.masked_logits(ids, positions))
-    encoder = model.encoder
+    encoder: Any = model.encoder
     states: dict[int, Tensor] = {}
     attention: tuple[Tensor, ...] = ()
     places = torch.arange(ids.shape[1], device=ids.device)
@@ -91,7 +91,7 @@ class StockViews:
 
     model: Any
     wanted: Wanted
-    _positions: Tensor | None = None
+    _positions: Any = None
     _attention: dict[int, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -106,7 +106,9 @@ class StockViews:
         output = self.model(input_ids=ids, output_hidden_states=bool(self.wanted.layers), return_dict=True)
         last = self.model.config.num_hidden_layers
         states = {
-            number: at(output.hidden_states[number], positions) if number == last else output.hidden_states[number]
+            number: at(output.hidden_states[number], positions)
+            if number == last
+            else output.hidden_states[number]
             for number in self.wanted.layers
         }
         return Views(output.logits, states, self._attention_vectors())
@@ -119,7 +121,7 @@ class StockViews:
     def _at_positions(self, module: nn.Module, given: Any, output: Any) -> BaseModelOutput:
         """What the head reads: the last states at the masked positions."""
         del module, given
-        states = at(output.last_hidden_state, self._positions)
+        states: Any = at(output.last_hidden_state, self._positions)
         return BaseModelOutput(last_hidden_state=states, hidden_states=output.hidden_states)
 
     def _keeper(self, place: int) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -137,7 +139,11 @@ def attention_maps(model: Any, number: int) -> Sequence[nn.Module]:
         UserError: there are none of known names.
     """
     layers = layers_of(model)
-    found = {} if layers is None else {name.rpartition(".")[2]: part for name, part in layers[number - 1].named_modules()}
+    found = (
+        {}
+        if layers is None
+        else {name.rpartition(".")[2]: part for name, part in layers[number - 1].named_modules()}
+    )
     for names in APART:
         if all(name in found for name in names):
             return [found[name] for name in names]
@@ -153,5 +159,7 @@ def attention_maps(model: Any, number: int) -> Sequence[nn.Module]:
 def layers_of(model: Any) -> nn.ModuleList | None:
     """The layers of an encoder of transformers; None where they are no list."""
     number = model.config.num_hidden_layers
-    lists = [part for part in model.base_model.modules() if isinstance(part, nn.ModuleList) and len(part) == number]
+    lists = [
+        part for part in model.base_model.modules() if isinstance(part, nn.ModuleList) and len(part) == number
+    ]
     return lists[0] if lists else None

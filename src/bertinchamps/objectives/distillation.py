@@ -51,7 +51,9 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     others = {name: settings.get(name, 0.0) for name in ("hidden_weight", "relation_weight")}
     found += [f"objective.{name}={value}: must be at least 0" for name, value in others.items() if value < 0]
     if not (weight or any(others.values())):
-        found.append("objective.weight=0: nothing is learnt from the teacher; objective=mlm does the same without one")
+        found.append(
+            "objective.weight=0: nothing is learnt from the teacher; objective=mlm does the same without one"
+        )
     return found
 
 
@@ -153,7 +155,9 @@ class Distillation(MaskedLanguageModeling):
             if maps is not None:
                 model.add_module(MAPS, maps)
         if maps is not None:
-            save_file({name: tensor.contiguous() for name, tensor in maps.state_dict().items()}, folder / FILE)
+            save_file(
+                {name: tensor.contiguous() for name, tensor in maps.state_dict().items()}, folder / FILE
+            )
 
     def results(self, training: Training) -> dict[str, Any]:
         """The summary; maps to the teacher's width are no part of the model."""
@@ -176,13 +180,17 @@ class Distillation(MaskedLanguageModeling):
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
         length, teacher = self.tokens_per_position, self._teacher
-        flops = super()._flops(config, predicted_fraction) + teacher.flops_per_token(length, predicted_fraction)
+        flops = super()._flops(config, predicted_fraction) + teacher.flops_per_token(
+            length, predicted_fraction
+        )
         if self._relation_weight:  # products of vectors with each other, and the student's vectors once more
             flops += 3 * (2 * 3 * config.hidden_size**2 + 3 * 2 * length * config.hidden_size)
             flops += 3 * 2 * length * teacher.width
         if self._hidden_weight and config.hidden_size != teacher.width:
             pairs = teacher.plan.pairs(teacher.layers)
-            compared = sum(predicted_fraction if ours == teacher.plan.student_layers else 1.0 for ours, _ in pairs)
+            compared = sum(
+                predicted_fraction if ours == teacher.plan.student_layers else 1.0 for ours, _ in pairs
+            )
             flops += 3 * 2 * config.hidden_size * teacher.width * compared
         return flops
 
@@ -222,7 +230,11 @@ class Distillation(MaskedLanguageModeling):
     def _scored(self, model: nn.Module, masked: Tensor, chosen: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Those of `mlm`; the teacher's loss, and how near the student is to the teacher."""
         logits = cast(BertinchampsForMaskedLM, model).masked_logits(masked, chosen).flatten(0, 1)
-        taught, labels, known = self._teacher(masked, chosen).logits.flatten(0, 1), labels.flatten(), labels != IGNORED
+        taught, labels, known = (
+            self._teacher(masked, chosen).logits.flatten(0, 1),
+            labels.flatten(),
+            labels != IGNORED,
+        )
         size = self.corpus.vocabulary.size
         same = (logits[:, :size].argmax(-1) == taught[:, :size].argmax(-1)) & known.flatten()
         return {

@@ -18,7 +18,12 @@ from bertinchamps.model.adapters.bases import fingerprint_of
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.schemas import PretrainConfig
 
-OF_PRETRAINING = ("spent", "objective", "grown_from", "teacher")  # facts of an earlier model that a run's facts repeat
+OF_PRETRAINING = (
+    "spent",
+    "objective",
+    "grown_from",
+    "teacher",
+)  # facts of an earlier model that a run's facts repeat
 
 
 def tokenizer_mistakes(config: PretrainConfig, key: str, source: Path | str) -> list[str]:
@@ -71,7 +76,7 @@ def origin_of(name: str, source: Path | str, model: Any) -> dict[str, Any]:
 
 
 def _differences(key: str, source: Path | str, own: Mapping[str, int], where: str) -> list[str]:
-    """The message where the model's entries and ids are not `own`; entries are not shown: they may be words of notes."""
+    """The message where the model's entries and ids are not `own`, without entries, which may be words of notes."""
     theirs: dict[str, int] = open_tokenizer(str(source)).get_vocab()
     if theirs == own:
         return []
@@ -86,7 +91,9 @@ def _differences(key: str, source: Path | str, own: Mapping[str, int], where: st
 def _remedy(source: Path | str) -> str:
     if isinstance(source, Path):
         return f"add tokenizer.path={source}, and the corpus is prepared with it"
-    return f"hf download {source} --local-dir DIR brings it here: give tokenizer.path=DIR, and the corpus is prepared with it"
+    return (
+        f"hf download {source} --local-dir DIR, then tokenizer.path=DIR, and the corpus is prepared with it"
+    )
 
 
 def _of_the_same_documents(config: PretrainConfig, source: Path | str) -> bool:

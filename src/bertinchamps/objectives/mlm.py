@@ -178,7 +178,7 @@ class MaskedLanguageModeling(Objective):
 
 
 def sums_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Loss in nats and right guesses of logits [T, V] for labels [T], summed over targets; and the number of targets."""
+    """Loss in nats and right guesses of logits [T, V] for labels [T], summed, and the number of targets."""
     return {
         "loss": F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"),
         "accuracy": (logits.argmax(-1) == labels).sum(),

@@ -1,4 +1,4 @@
-"""The teacher of distillation in pretraining: found, checked, opened, recorded; it says what it sees and never learns."""
+"""The teacher of distillation in pretraining: found, checked, opened, recorded; it never learns."""
 
 from __future__ import annotations
 
@@ -42,8 +42,11 @@ class Plan:
     relation_layer: int | None
 
     def pairs(self, teacher_layers: int) -> list[tuple[int, int]]:
-        """Layers whose outputs are compared, student's and teacher's, from 1 on: mapped evenly, the last to the last."""
-        every = [(number, number * teacher_layers // self.student_layers) for number in range(1, self.student_layers + 1)]
+        """Layers whose outputs are compared, student's and teacher's, from 1 on: evenly, the last with the last."""
+        every = [
+            (number, number * teacher_layers // self.student_layers)
+            for number in range(1, self.student_layers + 1)
+        ]
         return [(ours, theirs) for ours, theirs in every if theirs >= 1]
 
     def wanted_of_teacher(self, layers: int) -> Wanted:
@@ -91,8 +94,8 @@ def _shape_problems(config: PretrainConfig, settings: Mapping[str, Any], key: st
     if heads < 1 or any(width % heads for width in widths):
         fitting = [str(n) for n in range(1, 129) if not any(width % n for width in widths)]
         found.append(
-            f"objective.relation_heads={heads}: must divide arch.hidden_size={widths[0]} and the teacher's {widths[1]}: "
-            f"{', '.join(fitting)}"
+            f"objective.relation_heads={heads}: must divide arch.hidden_size={widths[0]} and the teacher's "
+            f"{widths[1]}: {', '.join(fitting)}"
         )
     return found
 
@@ -128,7 +131,8 @@ class Teacher:
         config = open_config(str(self._source))
         if config.vocab_size < corpus.vocabulary.size:
             raise UserError(
-                f"{self._key}: it predicts {config.vocab_size:,} tokens, and the tokenizer has {corpus.vocabulary.size:,}"
+                f"{self._key}: it predicts {config.vocab_size:,} tokens, and the tokenizer has "
+                f"{corpus.vocabulary.size:,}"
             )
         self.layers, self.width = int(config.num_hidden_layers), int(config.hidden_size)
         self.wanted_of_student = plan.wanted_of_student(self.layers)
@@ -146,7 +150,9 @@ class Teacher:
         """
         if self._loaded is None:
             try:
-                model = open_model("AutoModelForMaskedLM", EncoderSource(str(self._source), with_head=True), None)
+                model = open_model(
+                    "AutoModelForMaskedLM", EncoderSource(str(self._source), with_head=True), None
+                )
                 self._loaded = model.eval().requires_grad_(False).to(self._device)
                 if not isinstance(model, BertinchampsForMaskedLM):
                     self._stock = StockViews(model, self._wanted)
@@ -172,7 +178,9 @@ class Teacher:
         case = (sequence_length, predicted_fraction)
         if case not in self._flops:
             flops = masked_lm_forward_flops_per_token(self.model, *case)
-            if self._wanted.attention is not None and self._stock is None:  # the vectors are computed once more
+            if (
+                self._wanted.attention is not None and self._stock is None
+            ):  # the vectors are computed once more
                 flops += 2 * 3 * self.width**2
             self._flops[case] = flops
         return self._flops[case]
@@ -190,6 +198,6 @@ class Teacher:
         before, now = recorded.get("fingerprint"), self.origin()["fingerprint"]
         if before != now:
             raise UserError(
-                f"{self._key}: not the teacher that this run began with (fingerprint {before} then, {now} now); restore "
-                "its files to resume, or start a new run without resume"
+                f"{self._key}: not the teacher that this run began with (fingerprint {before} then, {now} now); "
+                "restore its files to resume, or start a new run without resume"
             )

@@ -23,7 +23,12 @@ def divergence(student: Tensor, teacher: Tensor, labels: Tensor, temperature: fl
     """
     ours = F.log_softmax(student.float() / temperature, dim=-1)
     theirs = F.log_softmax(teacher.float() / temperature, dim=-1)
-    return F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1).masked_fill(labels == IGNORED, 0.0).sum()
+    return (
+        F.kl_div(ours, theirs, reduction="none", log_target=True)
+        .sum(-1)
+        .masked_fill(labels == IGNORED, 0.0)
+        .sum()
+    )
 
 
 def distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -43,7 +48,9 @@ def relation_distance(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], 
         heads: R, into which both H are cut.
     """
     found = [
-        F.kl_div(_relations(ours, heads), _relations(theirs, heads), reduction="none", log_target=True).sum(-1).mean()
+        F.kl_div(_relations(ours, heads), _relations(theirs, heads), reduction="none", log_target=True)
+        .sum(-1)
+        .mean()
         for ours, theirs in zip(student, teacher, strict=True)
     ]
     return torch.stack(found).mean()
