@@ -20,10 +20,10 @@ def objective_problems(config: PretrainConfig) -> list[str]:
     """Mistakes in `objective.*`, by themselves and beside other settings, in the user's key names."""
     name, settings = named(config.objective)
     found = objectives.problems(name, settings, given=GIVEN)
-    if found:
+    if name not in objectives.names():
         return found
     beside = getattr(objectives.builder(name), "problems_beside", None)
-    return beside(config) if beside else []
+    return found + (beside(config) if beside else [])
 
 
 def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device) -> Objective:

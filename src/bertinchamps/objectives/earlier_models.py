@@ -58,17 +58,16 @@ def refuse_other_tokenizer(corpus: Corpus, key: str, source: Path | str) -> None
         raise UserError(problem)
 
 
-def origin_of(name: str, source: Path | str, model: Any) -> dict[str, Any]:
-    """What a run's files record of such a model, JSON-able.
+def origin_of(source: Path | str, model: Any) -> dict[str, Any]:
+    """What a run's files record of such a model, JSON-able; they travel with the new model, so no path is in it.
 
     Args:
-        name: as the user gave it.
         source: where it is.
         model: opened.
     """
     facts = read_facts(str(source)) or {}
     return {
-        "model": name,
+        "model": _short(source),
         "fingerprint": fingerprint_of(model),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **{key: facts[key] for key in OF_PRETRAINING if key in facts},
@@ -86,6 +85,14 @@ def _differences(key: str, source: Path | str, own: Mapping[str, int], where: st
         f"{key}: its tokenizer is not that of {where}: of {len(theirs):,} and {len(own):,} entries, {len(both):,} are "
         f"in both, {moved:,} of these with another id; {_remedy(source)}"
     ]
+
+
+def _short(source: Path | str) -> str:
+    """The name of a run, of a directory, or on the Hub."""
+    if isinstance(source, str):
+        return source
+    folder = source.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
 
 
 def _remedy(source: Path | str) -> str:

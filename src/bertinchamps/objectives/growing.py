@@ -63,7 +63,7 @@ class Growth:
         except UserError:
             return None
         refuse_other_tokenizer(self._corpus, f"{KEY}={self._name}", folder)
-        return origin_of(self._name, folder, load_masked_lm(folder))
+        return origin_of(folder, load_masked_lm(folder))
 
     def adopt(self, config: BertinchampsConfig) -> None:
         """Set what the config of the new model takes over.

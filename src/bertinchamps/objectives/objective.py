@@ -46,7 +46,7 @@ class Objective(Problem):
 
     @classmethod
     def problems_beside(cls, config: PretrainConfig) -> list[str]:
-        """Mistakes that show beside other settings alone, in the user's key names."""
+        """Mistakes that show beside other settings alone, in the user's key names; single values may be wrong."""
         del config
         return []
 

@@ -64,6 +64,8 @@ class Plan:
 def teacher_problems(config: PretrainConfig) -> list[str]:
     """Why a teacher cannot teach with these settings, as far as its files and the settings say; no weights are read."""
     settings = named(config.objective)[1]
+    if not isinstance(settings.get("teacher"), str):
+        return []  # said already
     key = f"{KEY}={settings['teacher']}"
     try:
         source = located(KEY, settings["teacher"])
@@ -85,8 +87,9 @@ def _shape_problems(config: PretrainConfig, settings: Mapping[str, Any], key: st
     length = config.blocks.sequence_length
     if longest_input(teacher) < length:
         found.append(f"blocks.sequence_length={length}: {key} reads at most {longest_input(teacher)} tokens")
-    if not settings.get("relation_weight"):
-        return found
+    numbers = [settings.get(name, 1) or 1 for name in ("relation_weight", "relation_layer", "relation_heads")]
+    if not settings.get("relation_weight") or not all(isinstance(number, int | float) for number in numbers):
+        return found  # there are no relations, or the registry has said what is wrong
     layer, layers = settings.get("relation_layer"), teacher.num_hidden_layers
     if layer is not None and not 1 <= layer <= layers:
         found.append(f"objective.relation_layer={layer}: from 1 to {layers}, the layers of {key}")
@@ -187,7 +190,7 @@ class Teacher:
 
     def origin(self) -> dict[str, Any]:
         """What a run's files record of it."""
-        return origin_of(self._name, self._source, self.model)
+        return origin_of(self._source, self.model)
 
     def refuse_another(self, recorded: Mapping[str, Any]) -> None:
         """Compare it with what a run's files recorded of the teacher that it began with.
