@@ -221,6 +221,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         exports_of_tools(tmp_path)
     if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report", "serve", "purge")):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
+    if module.endswith("pretrain") and "runs/mine" in line:
+        shutil.copytree(request.getfixturevalue("runs") / "runs" / "mine", tmp_path / "runs" / "mine")
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
     if {"model=runs/modern", "model=exported", "model=runs/classes"} & set(settings):
@@ -245,6 +247,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = ["runtime=eager"] if module.endswith(("predict", "suggest")) else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
+        smaller += ["arch.num_hidden_layers=3"] if "grow.model" in line else []
         smaller = [
             word for word in smaller if f"{word.split('=')[0]}=" not in line or "--multirun" not in words
         ]

@@ -29,7 +29,7 @@ from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.figures import draw_losses
 from bertinchamps.training.hooks import Evaluation
 from bertinchamps.training.run import Run
-from bertinchamps.training.run_files import read_summary
+from bertinchamps.training.run_files import read_facts, read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 
@@ -45,7 +45,8 @@ def pretrain(config: PretrainConfig) -> Path:
     corpus = open_corpus(config, processes)
     objective = build_objective(config, corpus, torch.device("cpu"))  # refuses before there is a directory
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
-    run = open_shared_run("pretrain", config, corpus.fingerprint, label, processes)
+    origins = {"origins": found} if (found := objective.origins()) else {}
+    run = open_shared_run("pretrain", config, corpus.fingerprint, label, processes, origins)
     with run.lock:
         if run.finished:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its scores:")
@@ -62,6 +63,7 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
     """Train until the budget ends; leave a model, a summary and a figure in the run's directory."""
     runtime = build_runtime(config.runtime, processes)
     objective = build_objective(config, corpus, runtime.device)
+    objective.begun_with(read_facts(run.folder).get("origins", {}))
     evaluation = partial(Evaluation, config.evaluation)
     with assemble(config, objective, runtime, run, evaluation, processes) as training:
         training.fit()

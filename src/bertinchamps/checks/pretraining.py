@@ -10,8 +10,9 @@ from bertinchamps.checks.rules import broken
 from bertinchamps.checks.training import training_problems
 from bertinchamps.data.checks import corpus_problems
 from bertinchamps.model.architecture import arch_problems
-from bertinchamps.objectives import GIVEN, objectives
-from bertinchamps.schemas import PretrainConfig, named
+from bertinchamps.objectives import objective_problems
+from bertinchamps.objectives.growing import grow_problems
+from bertinchamps.schemas import PretrainConfig
 
 LARGE_BATCH = 2048  # sequences an update
 FOR_STOCK = re.compile(r"^arch\.(\w+)=.*: arch\.stock=\w+ needs (\S+)$")
@@ -21,10 +22,12 @@ def problems(config: PretrainConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
     arch, length = config.arch, config.blocks.sequence_length
     every, blocks, epochs = config.evaluation.every, config.evaluation.blocks, config.budget.epochs
+    of_arch = arch_problems(asdict(arch))
     found = [
         *corpus_problems(config),
-        *arch_problems(asdict(arch)),
-        *objectives.problems(*named(config.objective), given=GIVEN),
+        *of_arch,
+        *([] if of_arch else grow_problems(config)),
+        *objective_problems(config),
         *training_problems(config),
         *broken(
             ("evaluation.every", every, 0 < every <= 1, "a share of the budget, above 0 and up to 1"),

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from transformers import PreTrainedConfig
 
-# Fields that a tokenizer decides; every other field declared below is a key of `configs/arch/`.
+# Fields that a tokenizer decides; all fields declared below but these and GROWTH_FIELDS are keys of `configs/arch/`.
 VOCABULARY_FIELDS = (
     "vocab_size",
     "pad_token_id",
@@ -17,6 +17,10 @@ VOCABULARY_FIELDS = (
     "sep_token_id",
     "mask_token_id",
 )
+
+
+# Fields that growth from a smaller model decides (`model/growth.py`).
+GROWTH_FIELDS = ("position_width",)
 
 
 class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -79,6 +83,8 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """The first layer normalises before attention; ModernBERT skips it, as embedding_norm just ran."""
     positions: str = "scaled_sinusoidal"
     """`scaled_sinusoidal`, `sinusoidal`, `learned`, `rotary` or `none`."""
+    position_width: int | None = None
+    """Width at which sines of positions are computed; repeated up to hidden_size. None: hidden_size."""
     rotary_theta: float = 10000.0
     """Base of the rotary wavelengths; read by `rotary` only."""
     max_positions: int = 512
@@ -109,7 +115,8 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
 ARCHITECTURE_FIELDS = tuple(
     field.name
     for field in fields(BertinchampsConfig)
-    if field.name in BertinchampsConfig.__annotations__ and field.name not in VOCABULARY_FIELDS
+    if field.name in BertinchampsConfig.__annotations__
+    and field.name not in (*VOCABULARY_FIELDS, *GROWTH_FIELDS)
 )
 """The keys of a `configs/arch/` node without `stock` and `vocab_padding`, which are not part of the model."""
 

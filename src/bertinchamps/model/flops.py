@@ -152,3 +152,19 @@ def _left_as_it_was(encoder: PreTrainedModel) -> Iterator[None]:
         encoder.set_attn_implementation(implementation)
         for module in training:
             module.training = True
+
+
+def masked_lm_forward_flops_per_token(
+    model: PreTrainedModel, sequence_length: int, masked_fraction: float
+) -> float:
+    """Operations of a forward pass of any masked language model, whose head decodes masked positions alone.
+
+    Args:
+        model: of this project, or another one of transformers.
+        sequence_length: S.
+        masked_fraction: share of the positions that are decoded.
+    """
+    if isinstance(model, BertinchampsForMaskedLM):
+        return forward_flops_per_token(model.config, sequence_length, masked_fraction)
+    head = _matrix_entries(model) - _matrix_entries(model.base_model)
+    return _counted_flops(model, sequence_length) / sequence_length - 2 * head * (1 - masked_fraction)

@@ -76,11 +76,14 @@ class Sinusoidal(Positions):
                 f"arch.hidden_size={config.hidden_size}: the sines and cosines of arch.positions="
                 f"{config.positions} come in pairs; make it even"
             )
+        self.width = config.position_width or config.hidden_size
 
     def table(self, embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """The encoding [..., S, H] of positions [..., S] for embeddings [B, S, H], fp32."""
-        turns = angles(places, embeddings.shape[-1], 10000.0)  # [..., S, H / 2]
-        return torch.stack((turns.sin(), turns.cos()), dim=-1).flatten(-2)
+        turns = angles(places, self.width, 10000.0)  # [..., S, width / 2]
+        table = torch.stack((turns.sin(), turns.cos()), dim=-1).flatten(-2)
+        copies = embeddings.shape[-1] // self.width  # more than one in a model that has grown
+        return table if copies == 1 else torch.cat([table] * copies, dim=-1)
 
     def forward(self, embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         return embeddings + self.table(embeddings, places).to(embeddings.dtype)

@@ -7,12 +7,23 @@ from dataclasses import asdict
 import torch
 
 from bertinchamps.data.corpus import Corpus
+from bertinchamps.objectives.growing import Growth
 from bertinchamps.objectives.objective import Objective
 from bertinchamps.registry import Registry
-from bertinchamps.schemas import PretrainConfig
+from bertinchamps.schemas import PretrainConfig, named
 
 objectives: Registry[Objective] = Registry("objective", "objective", package=__name__)
 GIVEN = ("corpus", "seed", "evaluation_blocks", "device", "arch")  # by the code, not by the config
+
+
+def objective_problems(config: PretrainConfig) -> list[str]:
+    """Mistakes in `objective.*`, by themselves and beside other settings, in the user's key names."""
+    name, settings = named(config.objective)
+    found = objectives.problems(name, settings, given=GIVEN)
+    if name not in objectives.names():
+        return found
+    beside = getattr(objectives.builder(name), "problems_beside", None)
+    return found + (beside(config) if beside else [])
 
 
 def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device) -> Objective:
@@ -26,7 +37,7 @@ def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device
     Raises:
         UserError: the corpus does not fit the objective.
     """
-    return objectives.build(
+    objective = objectives.build(
         **config.objective,
         corpus=corpus,
         seed=config.seed,
@@ -34,6 +45,9 @@ def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device
         device=device,
         arch=asdict(config.arch),
     )
+    if config.grow.model is not None:
+        objective.growth = Growth(config.grow.model, corpus)
+    return objective
 
 
-__all__ = ["GIVEN", "Objective", "build_objective", "objectives"]
+__all__ = ["GIVEN", "Objective", "build_objective", "objective_problems", "objectives"]

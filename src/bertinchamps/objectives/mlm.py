@@ -139,8 +139,11 @@ class MaskedLanguageModeling(Objective):
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """Summed cross-entropy of the masked tokens of `input_ids` [B, S] at stream `positions` [B]."""
-        logits, labels = self._masked_logits(model, inputs["input_ids"], inputs["positions"], self._masking)
-        return self._output(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
+        masked, chosen, labels = self._masking(inputs["input_ids"], inputs["positions"])
+        logits = cast(MasksTokens, model).masked_logits(masked, chosen).flatten(0, 1)
+        return self._output(
+            F.cross_entropy(logits.float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        )
 
     def _output(self, loss_sum: Tensor) -> Output:
         """The loss of as many targets as the first stage has: batches, which are read ahead, count those."""
@@ -153,25 +156,31 @@ class MaskedLanguageModeling(Objective):
 
         The blocks are spread evenly over the split, whose documents may be sorted in some way.
         """
-        loss = correct = targets = 0.0
+        sums: dict[str, float] = {}
         spread = self._spread_over_held_out(self._evaluation_blocks)
         for start in range(0, len(spread), EVALUATION_BATCH):
             indices = spread[start : start + EVALUATION_BATCH]
             ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
             positions = torch.from_numpy(indices).to(self._device)
-            logits, labels = self._masked_logits(model, ids, positions, self._held_out_masking)
-            loss += float(F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"))
-            correct += float((logits.argmax(-1) == labels).sum())
-            targets += float((labels != IGNORED).sum())
-        return {"loss": loss / targets, "accuracy": correct / targets}
+            for name, number in self._scored(model, *self._held_out_masking(ids, positions)).items():
+                sums[name] = sums.get(name, 0.0) + float(number)
+        targets = sums.pop("targets")
+        return {name: number / targets for name, number in sums.items()}
+
+    def _scored(self, model: nn.Module, masked: Tensor, chosen: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Scores of masked ids [B, S] at chosen positions [B, K], summed over targets, and the number of targets."""
+        logits = cast(MasksTokens, model).masked_logits(masked, chosen)
+        return sums_of(logits.flatten(0, 1), labels.flatten())
 
     def _spread_over_held_out(self, blocks: int) -> NDArray[np.int64]:
         """Indices of so many held-out blocks, at even distances."""
         return np.linspace(0, len(self.corpus.held_out) - 1, blocks).astype(np.int64)
 
-    def _masked_logits(
-        self, model: nn.Module, ids: Tensor, positions: Tensor, masking: Masking
-    ) -> tuple[Tensor, Tensor]:
-        masked, chosen, labels = masking(ids, positions)
-        logits = cast(MasksTokens, model).masked_logits(masked, chosen)
-        return logits.flatten(0, 1), labels.flatten()
+
+def sums_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Loss in nats and right guesses of logits [T, V] for labels [T], summed, and the number of targets."""
+    return {
+        "loss": F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum"),
+        "accuracy": (logits.argmax(-1) == labels).sum(),
+        "targets": (labels != IGNORED).sum(),
+    }

@@ -15,6 +15,8 @@ from bertinchamps.data.tokenizer import TOKENIZER_FILES
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
+from bertinchamps.objectives.growing import Growth, cost_before
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.costs import cost_line
@@ -30,14 +32,40 @@ class Objective(Problem):
     Attributes:
         headline: the held-out score that a sweep compares.
         tokens_per_position: S, because a position of the stream is a block.
+        growth: the smaller model that a new model begins as; None: weights are drawn.
     """
 
     headline = "loss"
+    growth: Growth | None = None
 
     def __init__(self, corpus: Corpus, arch: Mapping[str, Any] | None = None) -> None:
         self.corpus, self._arch = corpus, arch
         self.tokens_per_position = corpus.train.sequence_length
         self._tokenizer: dict[str, bytes] = {}
+        self._origins: dict[str, Any] = {}
+
+    @classmethod
+    def problems_beside(cls, config: PretrainConfig) -> list[str]:
+        """Mistakes that show beside other settings alone, in the user's key names; single values may be wrong."""
+        del config
+        return []
+
+    def origins(self) -> dict[str, Any]:
+        """The models that a new run begins from, by what they are to it, for its run.json.
+
+        Raises:
+            UserError: one of them cannot be read, or does not fit the corpus.
+        """
+        grown_from = self.growth and self.growth.origin()
+        return {"grown_from": grown_from} if grown_from else {}
+
+    def begun_with(self, origins: Mapping[str, Any]) -> None:
+        """Take over what run.json says that the run began from.
+
+        Raises:
+            UserError: the run needs one of these models further on, and finds another one.
+        """
+        self._origins = dict(origins)
 
     @abstractmethod
     def new_model(self, config: BertinchampsConfig) -> BertinchampsPreTrainedModel:
@@ -70,6 +98,12 @@ class Objective(Problem):
             f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['mfu']:.1%} of "
             f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})"
         )
+        if before := summary.get("before"):
+            yield (
+                f"before     {before['seconds'] / 60:.1f} min, {before['tokens']:,} tokens, {before['flops']:.3g} FLOP "
+                f"for {summary['grown_from']['model']}, from which it grew; together "
+                f"{(before['seconds'] + spent['seconds']) / 60:.1f} min, {before['flops'] + spent['flops']:.3g} FLOP"
+            )
         if "cost" in summary:  # earlier versions did not count it
             yield cost_line(summary["cost"])
         yield f"curve      {folder / 'loss.png'}"
@@ -85,7 +119,13 @@ class Objective(Problem):
         if self._arch is None:
             raise ValueError("a new model needs an architecture")
         vocabulary = self.corpus.vocabulary
-        return self.new_model(build_config(dict(self._arch), vocabulary.size, **vocabulary.named_ids))
+        config = build_config(dict(self._arch), vocabulary.size, **vocabulary.named_ids)
+        if self.growth is None:
+            return self.new_model(config)
+        self.growth.adopt(config)
+        model = self.new_model(config)
+        self.growth.fill(model)
+        return model
 
     def narrow(self, model: nn.Module) -> None:
         """All parameters are trained."""
@@ -101,7 +141,8 @@ class Objective(Problem):
         for name, content in self._tokenizer.items():
             (folder / name).write_bytes(content)
         corpus = self.corpus
-        write_facts(pretraining_facts(corpus.fingerprint, corpus.manifest, self.name, vars(spent())), folder)
+        facts = pretraining_facts(corpus.fingerprint, corpus.manifest, self.name, vars(spent()))
+        write_facts({**facts, **self._origins}, folder)
 
     def results(self, training: Training) -> dict[str, Any]:
         """The summary of a pretraining run."""
@@ -118,4 +159,6 @@ class Objective(Problem):
             "peak_origin": runtime.peak_origin,
             "device": runtime.describe(),
             "parameters": training.parameters,
+            **self._origins,
+            **({"before": cost_before(self._origins["grown_from"])} if "grown_from" in self._origins else {}),
         }

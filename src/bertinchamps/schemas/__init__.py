@@ -21,6 +21,7 @@ from bertinchamps.schemas.knobs import Node, knob, named
 from bertinchamps.schemas.pretraining import (
     BlocksConfig,
     EvaluationConfig,
+    GrowConfig,
     PrepareCommandConfig,
     PrepareConfig,
     PretrainConfig,
@@ -85,6 +86,7 @@ __all__ = [
     "FinetuneBatchConfig",
     "FinetuneConfig",
     "FinetuneReportConfig",
+    "GrowConfig",
     "LimitsConfig",
     "LongTextsConfig",
     "MergeConfig",

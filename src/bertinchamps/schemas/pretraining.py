@@ -41,6 +41,13 @@ class EvaluationConfig:
 
 
 @dataclass
+class GrowConfig:
+    """A model that begins as a smaller one, and computes the same before the first update."""
+
+    model: str | None = knob(None, "a run, or a model's directory, of a smaller arch with the same tokenizer")
+
+
+@dataclass
 class PrepareConfig:
     """What shapes a corpus."""
 
@@ -71,6 +78,7 @@ class PretrainConfig(PrepareConfig):
     """Settings of `python -m bertinchamps.pretrain`."""
 
     arch: ArchConfig = field(default_factory=ArchConfig)
+    grow: GrowConfig = field(default_factory=GrowConfig)
     objective: Node = knob({}, "what is learnt: {name, **settings}")
     optim: Node = knob({}, "the optimizer: {name, **settings}")
     schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")

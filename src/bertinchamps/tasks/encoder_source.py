@@ -12,9 +12,9 @@ from bertinchamps.data.tokenizer import open_tokenizer as open_own
 from bertinchamps.data.tokenizer import vocabulary
 from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.errors import UserError
-from bertinchamps.model.adapters.saved import is_adapter
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.encoders import EncoderSource, open_tokenizer
+from bertinchamps.model.locating import located
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.training.checkpoint import write_directory
 from bertinchamps.training.run import Run
@@ -39,20 +39,7 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
         return run / "model"
     if config.model == SCRATCH:
         return config.model
-    folder = Path(config.model).expanduser()
-    for candidate in (folder, folder / "model"):
-        if (candidate / "config.json").is_file():
-            return candidate
-        if is_adapter(candidate):
-            raise UserError(
-                f"model={config.model}: an adapter, without the weights of its base; python -m bertinchamps.merge "
-                f"model={config.model} output=DIR makes a whole model of both, for model=DIR"
-            )
-    # FOLDER/NAME with an existing FOLDER is a path: a mistyped path must not be looked up on the Hub
-    local = "/" in config.model and Path(folder.parts[0]).is_dir()
-    if folder.exists() or local or config.model.startswith((".", "/", "~")) or config.model.count("/") > 1:
-        raise UserError(f"model={config.model}: no model there (no config.json, and no model/config.json)")
-    return config.model
+    return located("model", config.model)
 
 
 def open_encoder(config: FinetuneConfig, run: Run, resumed_from: Path | None) -> tuple[Any, EncoderSource]:

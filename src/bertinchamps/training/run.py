@@ -74,7 +74,7 @@ def open_run(
     data_fingerprint: str,
     label: str,
     tell: Tell,
-    settled: Mapping[str, str] | None = None,
+    settled: Mapping[str, Any] | None = None,
 ) -> Run:
     """Open the directory of a new run, or of a run to resume.
 
@@ -84,7 +84,7 @@ def open_run(
         data_fingerprint: of the corpus as it is now.
         label: goes into a new directory's name.
         tell: prints what was decided.
-        settled: what settings such as `model=last` resolve to, for run.json, where a resumed run reads it.
+        settled: what settings such as `model=last` resolve to, JSON-able, for run.json, where a resumed run reads it.
 
     Raises:
         UserError: the directory is taken, or the run to go on with was started with other settings or

@@ -24,7 +24,7 @@ def open_shared_run(
     data_fingerprint: str,
     label: str,
     processes: Processes,
-    settled: Mapping[str, str] | None = None,
+    settled: Mapping[str, Any] | None = None,
 ) -> Run:
     """`open_run`, by the first process of a job for all of its processes.
 

@@ -28,6 +28,7 @@ from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 POINTS = 1500  # of a curve
 MOST_BESIDE = 30  # other runs, the latest ones
 MOST_COMPARED = 200  # texts of a split
+SHARES = ("accuracy", "agreement")  # ends of the names of held-out scores that are shares
 # key of the costs → title, format, factor
 COSTS = {
     "seconds": ("hours", ",.3f", 1 / 3600),
@@ -112,13 +113,19 @@ def _cards(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     spent = summary["spent"]
     for name, value in summary["held_out"].items():
-        share = name == "accuracy"
+        share = name.endswith(SHARES)
         yield f"held-out {name}", f"{100 * value:.1f} %" if share else f"{value:.3f}", "" if share else "nats"
     yield "tokens a second", f"{summary['tokens_per_second']:,.0f}", f"{spent['tokens']:,} tokens"
     if "mfu" in summary:
         peak = f"of {summary['peak_flops']:.3g} FLOP/s, {summary['peak_origin']}"
         yield "model FLOPs utilisation", f"{100 * summary['mfu']:.0f} %", peak
     yield "hours", f"{spent['seconds'] / 3600:.2f}", f"{spent['steps']:,} updates"
+    if before := summary.get("before"):
+        yield (
+            "hours before",
+            f"{before['seconds'] / 3600:.2f}",
+            f"of {summary['grown_from']['model']}, from which it grew",
+        )
     yield "parameters", f"{summary.get('parameters', 0):,}", ""
 
 

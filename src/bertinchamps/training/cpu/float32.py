@@ -40,7 +40,9 @@ def linear(
     """
     if input.dtype is not torch.float32 or weight.dtype is not torch.float32 or input.device.type != "cpu":
         return functional.linear(input, weight, bias)
-    if not torch.is_grad_enabled() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    # Compiled code does not take this operator as it stands, and puts it in by itself where that pays.
+    eager = not torch.compiler.is_compiling()
+    if eager and not torch.is_grad_enabled() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         mapped: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
         return mapped
     rows = input.numel() // input.shape[-1]
