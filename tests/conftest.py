@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bertinchamps.schemas import PretrainConfig
-from bertinchamps.training import figures
 from support import QUICK, composed
-from warm import shorten_windows
-
-FIGURE: dict[str, bytes] = {}
+from warm import draw_once, shorten_windows
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -35,30 +30,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _figures_drawn_once() -> Iterator[None]:
-    """The first run of a session draws its losses; the others get a copy of that figure, which no test looks at."""
-    drawn = figures.plot_loss
-
-    def plot_loss(records: Any, title: str, file_stem: Path) -> list[Path]:
-        if not FIGURE:
-            FIGURE.update({file.suffix: file.read_bytes() for file in drawn(records, title, file_stem)})
-        files = [file_stem.with_suffix(suffix) for suffix in FIGURE]
-        for file in files:
-            file.write_bytes(FIGURE[file.suffix])
-        return files
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, module in list(
-            sys.modules.items()
-        ):  # wherever the project has it; the figure's test keeps its own
-            if name.startswith("bertinchamps") and getattr(module, "plot_loss", None) is drawn:
-                patch.setattr(module, "plot_loss", plot_loss)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _short_windows() -> None:
-    """As commands have them."""
+def _as_commands_have_it() -> None:
+    """What the process that commands are forks of shortens is short in tests, too."""
+    draw_once()
     shorten_windows()
 
 

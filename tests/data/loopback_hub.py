@@ -1,15 +1,23 @@
-"""A Hub of one dataset repository on the loopback interface: what `datasets` asks for, and no more."""
+"""A Hub of one dataset repository on the loopback interface: what `datasets` asks for, and no more.
+
+It listens at the address that all commands of tests have for the Hub, so that they are forks of one process, which has
+imported the libraries that fix this address when they are imported.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from support import HF_HOME, HUB_PORT
 
 REPOSITORY = "oscar-corpus/OSCAR-2301"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -39,7 +47,7 @@ class Hub(ThreadingHTTPServer):
         stalling: int = 0,
         trickling: bool = False,
     ) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", HUB_PORT), Handler)
         self.files, self.refusal, self.broken = files, refusal, broken
         self.stalling, self.trickling = stalling, trickling
         self.requests: list[str] = []
@@ -129,7 +137,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(files: Mapping[str, bytes], **behaviour: Any) -> Iterator[Hub]:
-    """Runs a hub in a thread."""
+    """Runs a hub in a thread; nothing has been downloaded yet."""
+    for kept in Path(HF_HOME.name).iterdir():
+        shutil.rmtree(kept)
     hub = Hub(files, **behaviour)
     thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

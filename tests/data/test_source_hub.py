@@ -1,6 +1,6 @@
 """Datasets of the Hub, read by the real libraries from a Hub on the loopback interface.
 
-The libraries fix the Hub's address when they are imported, so each case runs in a process of its own.
+Each case is a process of its own.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import socket
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ import pytest
 import zstandard
 from loopback_hub import COMMIT, REPOSITORY, serving
 
-import warm
+from support import NO_HUB, command
 
 SECRET = "Madame Confidentielle"
 READ = "for document in source.documents(): print(ascii(document.text), document.name)"
@@ -51,7 +50,9 @@ class Ran(NamedTuple):
     seconds: float
 
 
-def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **settings: object) -> Ran:
+def run(
+    tmp_path: Path, code: str, environment: Mapping[str, str] = MappingProxyType({}), **settings: object
+) -> Ran:
     """Runs code with a `source` in a process of its own. Any error but a UserError fails the test."""
     program = (
         "import sys\nfrom bertinchamps.data.sources import sources\n"
@@ -59,17 +60,8 @@ def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False, **setti
         f"source = sources.build('hub', **{(OSCAR | settings)!r})\n"
         f"try:\n    exec({code!r})\nexcept UserError as error:\n    sys.exit('USER ERROR ' + str(error))\n"
     )
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("HF_") or "TIMEOUT" in name
-    } | {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "BERTINCHAMPS_CACHE": str(tmp_path / "cache"),
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_ENDPOINT": endpoint,
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-    }
     began = time.monotonic()
-    done = warm.python(program, environment=environment)
+    done = command("-c", program, cwd=tmp_path, BERTINCHAMPS_CACHE=str(tmp_path / "cache"), **environment)
     _, user_error, message = done.stderr.partition("USER ERROR ")
     assert done.returncode == (1 if user_error else 0), done.stderr
     return Ran(done.stdout, message, time.monotonic() - began)
@@ -84,13 +76,6 @@ def document(text: str, **metadata: object) -> dict[str, object]:
     return {"content": text, "warc_headers": {"warc-type": "conversion"}, "metadata": metadata}
 
 
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_the_documents_of_all_french_shards_stream_in_order(tmp_path: Path) -> None:
     files = {
         "README.md": b"OSCAR",
@@ -101,8 +86,8 @@ def test_the_documents_of_all_french_shards_stream_in_order(tmp_path: Path) -> N
         ),
         "fr_meta/fr_meta_part_2.jsonl.zst": shard(document("Trois\u2028lignes.", quality={"a": 1})),
     }
-    with serving(files) as hub:
-        ran = run(tmp_path, hub.endpoint, READ)
+    with serving(files):
+        ran = run(tmp_path, READ)
     assert ran.output.splitlines() == [
         f"{text!a} fr_meta_part_{place}"
         for text, place in [
@@ -116,7 +101,7 @@ def test_the_documents_of_all_french_shards_stream_in_order(tmp_path: Path) -> N
 def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
     shards = {f"fr_meta/part_{number}.jsonl.zst": shard(document(f"{number}")) for number in range(3)}
     with serving(shards) as hub:
-        ran = run(tmp_path, hub.endpoint, READ, max_documents=1)
+        ran = run(tmp_path, READ, max_documents=1)
     assert ran.output.splitlines() == ["'0' part_0.jsonl.zst:line 1"]
     assert not any("part_2" in request for request in hub.requests)
 
@@ -130,8 +115,8 @@ def parquet(*texts: str | None) -> bytes:
 
 def test_parquet_streams_its_text_column(tmp_path: Path) -> None:
     files = {"data/a.parquet": parquet("Un.", " ", "L'œil\nà nu."), "data/b.parquet": parquet("Trois.")}
-    with serving(files) as hub:
-        ran = run(tmp_path, hub.endpoint, READ, pattern="data/*.parquet", text_field="text")
+    with serving(files):
+        ran = run(tmp_path, READ, pattern="data/*.parquet", text_field="text")
     assert ran.output.splitlines() == [
         "'Un.' a.parquet:row 1",
         f"{'L' + chr(39) + 'œil' + chr(10) + 'à nu.'!a} a.parquet:row 3",
@@ -142,9 +127,8 @@ def test_parquet_streams_its_text_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 @pytest.mark.parametrize("behaviour", [{"broken": 3}, {"stalling": 2}, {"trickling": True}], ids=str)
 def test_bad_connections_lose_nothing_and_repeat_nothing(
-    tmp_path: Path, kind: str, behaviour: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, behaviour: dict[str, int]
 ) -> None:
-    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")  # seconds of silence, then the connection is given up
     random = np.random.default_rng(0)  # text that does not compress, so that it takes more than one answer
     texts = ["".join(map(chr, random.integers(97, 1000, 2000))) for _ in range(300)]
     if kind == "parquet":
@@ -152,6 +136,8 @@ def test_bad_connections_lose_nothing_and_repeat_nothing(
     else:
         files = {"fr_meta/a.jsonl.zst": shard(*(document(text) for text in texts))}
     code = (
+        "from huggingface_hub import constants\n"
+        "constants.HF_HUB_DOWNLOAD_TIMEOUT = 0.5\n"  # seconds of silence, then the connection is given up
         "import time\nsleep = time.sleep\n"
         "time.sleep = lambda seconds: sleep(seconds / 20)\n"  # between tries, which are as many as ever
         "import hashlib\ntexts = [document.text for document in source.documents()]\n"
@@ -159,7 +145,7 @@ def test_bad_connections_lose_nothing_and_repeat_nothing(
     )
     settings = {"pattern": "fr_meta/*.parquet", "text_field": "text"} if kind == "parquet" else {}
     with serving(files, **behaviour) as hub:
-        ran = run(tmp_path, hub.endpoint, code, **settings)
+        ran = run(tmp_path, code, **settings)
         assert hub.broken == hub.stalling == 0
     assert ran.output.split() == ["300", hashlib.sha256("".join(texts).encode()).hexdigest()], ran.message
 
@@ -181,8 +167,8 @@ def test_no_more_than_a_buffer_is_held(tmp_path: Path) -> None:
     for copies in (8, 80):  # megabytes; much of it in few bytes, since a thousandth of it is new
         lines = [json.dumps(document(f"{copy} {text}")) for copy in range(copies) for text in texts]
         files = {"fr_meta/a.jsonl.zst": shard(*lines[::2]), "fr_meta/b.jsonl.zst": shard(*lines[1::2])}
-        with serving(files) as hub:
-            characters, peak = map(int, run(tmp_path, hub.endpoint, PEAK).output.split())
+        with serving(files):
+            characters, peak = map(int, run(tmp_path, PEAK).output.split())
         assert characters > 1_000_000 * copies
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 40, peaks  # MiB
@@ -205,11 +191,10 @@ def test_a_place_goes_on_there_and_downloads_no_earlier_shard(tmp_path: Path, ki
     )
     for most in (None, 9):
         with serving(files) as hub:
-            assert run(tmp_path, hub.endpoint, code, max_documents=most, **settings).output == "[1, 2, 7]\n"
+            assert run(tmp_path, code, max_documents=most, **settings).output == "[1, 2, 7]\n"
             hub.requests.clear()
             rest = run(
                 tmp_path,
-                hub.endpoint,
                 "print(len(list(source.documents([1, 2, 7]))))",
                 max_documents=most,
                 **settings,
@@ -221,8 +206,8 @@ def test_a_place_goes_on_there_and_downloads_no_earlier_shard(tmp_path: Path, ki
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:
-    with serving({"fr_meta/a.jsonl.zst": shard('{"content": "a\\ud83db"}')}) as hub:
-        assert run(tmp_path, hub.endpoint, READ).output.startswith("'a?b'")
+    with serving({"fr_meta/a.jsonl.zst": shard('{"content": "a\\ud83db"}')}):
+        assert run(tmp_path, READ).output.startswith("'a?b'")
 
 
 def test_prepare_builds_a_corpus_from_the_hub_and_names_its_commit(tmp_path: Path) -> None:
@@ -231,15 +216,15 @@ def test_prepare_builds_a_corpus_from_the_hub_and_names_its_commit(tmp_path: Pat
         for part in (1, 2)
     }
     with serving(shards) as hub:
-        ran = run(tmp_path, hub.endpoint, PREPARE)
+        ran = run(tmp_path, PREPARE)
     assert ran.output.split() == ["60", COMMIT]
     asked = [request for request in hub.requests if request.endswith("/auth-check")]
     assert len(asked) == 1  # one commit for the fingerprint, the tokenizer and the blocks
 
 
 def test_a_line_without_the_text_field_names_its_place_but_neither_keys_nor_text(tmp_path: Path) -> None:
-    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), {"text": SECRET, "id": 2})}) as hub:
-        ran = run(tmp_path, hub.endpoint, READ)
+    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), {"text": SECRET, "id": 2})}):
+        ran = run(tmp_path, READ)
     assert (
         f"data.text_field=content: {REPOSITORY}, a.jsonl.zst:line 2 has no such text (keys: 2);"
         in ran.message
@@ -253,9 +238,9 @@ def test_a_document_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
         "data/a.parquet": parquet("Un.", SECRET * 100),
     }
     of_parquet = {"pattern": "data/*.parquet", "text_field": "text"}
-    with serving(files) as hub:
-        line = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001)
-        row = run(tmp_path, hub.endpoint, READ, max_record_mb=0.001, **of_parquet)
+    with serving(files):
+        line = run(tmp_path, READ, max_record_mb=0.001)
+        row = run(tmp_path, READ, max_record_mb=0.001, **of_parquet)
     told = "longer than 0.001 MB; data.max_record_mb=N reads longer ones"
     assert f"fr_meta/a.jsonl.zst: line 2: {told}" in line.message
     assert f"a.parquet:row 2: {told}" in row.message
@@ -263,15 +248,15 @@ def test_a_document_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_not_json_names_its_place_but_no_text(tmp_path: Path) -> None:
-    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), SECRET)}) as hub:
-        ran = run(tmp_path, hub.endpoint, READ)
+    with serving({"fr_meta/a.jsonl.zst": shard(document("Un."), SECRET)}):
+        ran = run(tmp_path, READ)
     assert ran.message.strip() == f"{REPOSITORY}, a.jsonl.zst:line 2: not JSON"
 
 
 @pytest.mark.parametrize("pattern", ["br_meta/*.jsonl.zst", "fr_meta/*.parquet", "fr_meta/b.jsonl.zst"])
 def test_a_pattern_that_fits_no_file_says_where_to_look(tmp_path: Path, pattern: str) -> None:
     with serving({"fr_meta/a.jsonl.zst": shard(document("Un."))}) as hub:
-        ran = run(tmp_path, hub.endpoint, READ, pattern=pattern)
+        ran = run(tmp_path, READ, pattern=pattern)
     assert f"data.pattern={pattern}: no such files in {REPOSITORY}" in ran.message
     assert f"{hub.endpoint}/datasets/{REPOSITORY}/tree/main" in ran.message
 
@@ -298,23 +283,23 @@ def assert_names_the_ways_out(ran: Ran) -> None:
 )
 def test_a_refusal_is_told_in_words(tmp_path: Path, status: int, code: str, what: str) -> None:
     with serving({}, refusal=(status, code)) as hub:
-        ran = run(tmp_path, hub.endpoint, CHECK)
+        ran = run(tmp_path, CHECK)
     assert what.replace("PORT", str(hub.server_port)) in ran.message
     assert_names_the_ways_out(ran)
 
 
-def test_a_hub_out_of_reach_is_told_within_seconds(tmp_path: Path, closed_port: int) -> None:
-    ran = run(tmp_path, f"http://127.0.0.1:{closed_port}", CHECK)
-    assert f"cannot be read: http://127.0.0.1:{closed_port} did not answer" in ran.message
+def test_a_hub_out_of_reach_is_told_within_seconds(tmp_path: Path) -> None:
+    ran = run(tmp_path, CHECK)
+    assert f"cannot be read: {NO_HUB['HF_ENDPOINT']} did not answer" in ran.message
     assert_names_the_ways_out(ran)
 
 
-def test_offline_mode_is_named_as_the_reason(tmp_path: Path, closed_port: int) -> None:
-    ran = run(tmp_path, f"http://127.0.0.1:{closed_port}", CHECK, offline=True)
+def test_offline_mode_is_named_as_the_reason(tmp_path: Path) -> None:
+    ran = run(tmp_path, CHECK, {"HF_HUB_OFFLINE": "1"})
     assert "HF_HUB_OFFLINE is set" in ran.message
     assert_names_the_ways_out(ran)
 
 
-def test_a_name_that_is_none_is_told_by_its_key(tmp_path: Path, closed_port: int) -> None:
-    ran = run(tmp_path, f"http://127.0.0.1:{closed_port}", CHECK, repository="a/b/c")
+def test_a_name_that_is_none_is_told_by_its_key(tmp_path: Path) -> None:
+    ran = run(tmp_path, CHECK, repository="a/b/c")
     assert ran.message.strip() == "data.repository=a/b/c: not a name of the form owner/name"

@@ -1,14 +1,9 @@
-"""Any one dataset on the loopback Hub, read by the real libraries in a process of its own.
-
-The libraries fix the Hub's address when they are imported, and keep downloads by the tag of each file.
-"""
+"""Any one dataset on the loopback Hub, read by the real libraries in a process of its own."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +12,8 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-import warm
 from data.loopback_hub import REPOSITORY, Handler, Hub, serving
+from support import command
 
 
 class DatasetHandler(Handler):
@@ -67,19 +62,13 @@ def class_label(name: str, classes: list[str]) -> str:
     return f"  - name: {name}\n    dtype:\n      class_label:\n        names:\n{names}"
 
 
-def run(tmp_path: Path, endpoint: str, code: str, offline: bool = False) -> tuple[str, str]:
+def run(tmp_path: Path, code: str, **environment: str) -> tuple[str, str]:
     """What the code prints, and the message of its UserError; any other error fails the test."""
     program = (
         "import sys\nfrom bertinchamps.tasks.readers import readers\nfrom bertinchamps.errors import UserError\n"
         f"try:\n    exec({code!r})\nexcept UserError as error:\n    sys.exit('USER ERROR ' + str(error))\n"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_ENDPOINT": endpoint,
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-    }
-    done = warm.python(program, environment=environment)
+    done = command("-c", program, cwd=tmp_path, **environment)
     _, user_error, message = done.stderr.partition("USER ERROR ")
     assert done.returncode == (1 if user_error else 0), done.stderr
     return done.stdout, message

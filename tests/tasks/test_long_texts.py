@@ -24,7 +24,7 @@ WORDS = ("le", "patient", "présente", "une", "toux", "sèche", "depuis", "hiver
 MARKS = ("fracture", "œdème")  # one of them, behind the first window of 16 tokens, decides
 SETTINGS = [
     "task=classification", "runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=16", "dropout=0",
-    "long_texts.overlap=4", "long_texts.at_once=4", "optim.learning_rate=4e-3", "batch.evaluation=16",
+    "long_texts.overlap=4", "long_texts.at_once=8", "optim.learning_rate=4e-3", "batch.evaluation=16",
     "batch.size=8", "batch.micro_batch=8", "budget.epochs=6", "selection.every_epochs=6",
 ]  # fmt: skip
 TARGETS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,19 +24,22 @@ def misfits(base: DictConfig, key: str, value: Any, written: Any) -> Iterator[st
     """What is wrong with a value by its kind.
 
     Args:
-        base: the composed configuration, which has the key.
+        base: the composed configuration, which has the key, and which is left as it was.
         key: its full name.
         value: given for it.
         written: the value as the user wrote it.
     """
     parent, _, leaf = key.rpartition(".")
-    node: Any = (OmegaConf.select(base, parent) if parent else base)._get_node(leaf)
+    holder: Any = OmegaConf.select(base, parent) if parent else base
+    node: Any = copy.deepcopy(holder._get_node(leaf))
     group = isinstance(node, DictConfig)
     try:
-        OmegaConf.update(base.copy(), key, value, merge=True)
+        OmegaConf.update(base, key, value, merge=True)
         fits = isinstance(value, dict) or not group
     except OmegaConfBaseException:
         fits = False
+    finally:  # as it was, for the next setting; a copy of the whole would take longer than all else here
+        holder.__dict__["_content"][leaf] = node
     if value == "":  # of a variable of the shell that is not set, perhaps
         yield f"{key}=: nothing stands behind the =; give a value, or leave {key} out"
         return

@@ -28,7 +28,7 @@ from bertinchamps.command_line.options import (
 )
 from bertinchamps.command_line.readable import readable
 from bertinchamps.command_line.stopping import stop, stop_for, stop_for_place
-from bertinchamps.composing import config_dir, load, store_schemas
+from bertinchamps.composing import config_dir, load, store_schema
 from bertinchamps.console import tell
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.launch import launched
@@ -195,6 +195,6 @@ def _run_with_hydra(command: str, job: Job[Config], check: Check[Config]) -> lis
         return score
 
     task.__name__ = command
-    store_schemas()
+    store_schema(command)
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=command)(task)()
     return scores
