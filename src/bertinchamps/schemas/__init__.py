@@ -38,6 +38,7 @@ from bertinchamps.schemas.shared import (
     TokenizerConfig,
 )
 from bertinchamps.schemas.using import (
+    CompressConfig,
     DemoNotesConfig,
     ExportConfig,
     MergeConfig,
@@ -58,6 +59,7 @@ COMMANDS: dict[str, type] = {
     "study": StudyConfig,
     "tune": TuneConfig,
     "merge": MergeConfig,
+    "compress": CompressConfig,
     "export": ExportConfig,
     "publish": PublishConfig,
     "serve": ServeConfig,
@@ -73,6 +75,7 @@ __all__ = [
     "BudgetConfig",
     "CheckpointConfig",
     "CollectingConfig",
+    "CompressConfig",
     "CostConfig",
     "DemoNotesConfig",
     "DistillationConfig",

@@ -133,6 +133,27 @@ class ExportConfig:
 
 
 @dataclass
+class CompressConfig:
+    """Settings of `python -m bertinchamps.compress`."""
+
+    model: str = knob(
+        "last",
+        "last (the newest finished run in runs_dir), a run's directory, or its model/; of either command",
+    )
+    output: str = knob("compressed", "a new directory")
+    steps: list[Node] = knob(
+        [], "what is done, in this order: [{name, **settings}]; target= gives a whole list"
+    )
+    examples: Node = knob(
+        {}, "settings of the run's task that are others now, such as {dev: FILE}; {}: as the run had them"
+    )
+    base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    runtime: EngineConfig = field(default_factory=EngineConfig)
+    seed: int = knob(0, "of samples and of training between steps")
+    runs_dir: str = knob("runs", "where model=last looks")
+
+
+@dataclass
 class DemoNotesConfig:
     """Settings of `python -m bertinchamps.demo_notes`."""
 
