@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertinchamps.checks.engine import engine_problems
-from bertinchamps.checks.rules import taken, unwritable
+from bertinchamps.checks.rules import broken, taken, unwritable
 from bertinchamps.compressing import steps
-from bertinchamps.compressing.material import material_of
+from bertinchamps.compressing.material import material_of, text_entry_problems
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import CompressConfig, named
 
@@ -18,7 +18,14 @@ def problems(config: CompressConfig) -> list[str]:
     found = (
         [taken("output", config.output)] if output.exists() else unwritable("output", config.output, output)
     )
-    found += engine_problems(config.runtime)
+    measure = config.measure
+    found += [*engine_problems(config.runtime), *text_entry_problems(config)]
+    found += broken(
+        ("measure.texts", measure.texts, measure.texts >= 1, "must be at least 1"),
+        ("measure.batch", measure.batch, measure.batch >= 1, "must be at least 1"),
+        ("measure.repeats", measure.repeats, measure.repeats >= 0, "must be at least 0; 0 times nothing"),
+        ("seed", config.seed, config.seed >= 0, "must be at least 0"),
+    )
     if not config.steps:
         found.append(
             f"steps: nothing to do; give target=… or 'steps=[{{name: …}}]' ({', '.join(steps.names())})"
@@ -30,7 +37,5 @@ def problems(config: CompressConfig) -> list[str]:
         return [*found, *wrong, str(error)]
     if wrong:
         return [*found, *wrong]
-    return [
-        *found,
-        *(problem for node in config.steps for problem in steps.build(**node).problems(material)),
-    ]
+    of_steps = [problem for node in config.steps for problem in steps.build(**node).problems(material)]
+    return list(dict.fromkeys([*found, *of_steps, *material.text_problems()]))

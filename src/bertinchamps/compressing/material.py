@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from bertinchamps.composing import saved_configuration
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source, open_source
-from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig
+from bertinchamps.model.adapters.bases import read_record
+from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, named
 from bertinchamps.tasks.examples import Examples, read_examples
+from bertinchamps.tasks.readers import readers
+from bertinchamps.textfiles.texts import entry_problems, texts_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,16 @@ class Material:
     config: CompressConfig
     source: Source
 
+    @property
+    def encoder(self) -> Path:
+        """The directory with the encoder's config.json, which is another one where the model is an adapter."""
+        folder = self.source.folder
+        return Path(self.config.base or read_record(folder).base) if is_adapter(folder) else folder
+
+    def at(self, folder: Path) -> Source:
+        """The model of a directory: the first one, or one that a step wrote."""
+        return self.source if folder == self.source.folder else replace(self.source, folder=folder)
+
     @cached_property
     def settings(self) -> FinetuneConfig:
         """The settings of the run that fine-tuned the model, with `examples` of the command in its task.
@@ -32,10 +46,13 @@ class Material:
         Raises:
             UserError: it was not fine-tuned, or its run is not there.
         """
+        name = self.config.model
         if self.source.facts is None:
-            raise UserError(f"model={self.config.model}: was not fine-tuned, so it has no examples")
+            raise UserError(f"model={name}: was not fine-tuned, so it has no examples; give texts=[FILES]")
         if self.source.run is None:
-            raise UserError(f"model={self.config.model}: a model without its run; give the run's directory")
+            raise UserError(
+                f"model={name}: stands alone, and its run knows its examples; give the run's directory"
+            )
         settings: FinetuneConfig = saved_configuration("finetune", self.source.run / "config.yaml")
         settings.task.update(self.config.examples)
         return settings
@@ -52,6 +69,11 @@ class Material:
         except UserError as error:
             raise UserError(f"examples of model={self.config.model}: {error}") from error
 
+    @cached_property
+    def unlabelled(self) -> list[str]:
+        """The texts of `texts=`, in their order; empty ones are left out."""
+        return [text for entry in self.config.texts for text in texts_of(entry) if text.strip()]
+
     def texts(self, split: str = "train") -> list[str]:
         """Texts of a split of the examples, in their order.
 
@@ -59,6 +81,33 @@ class Material:
             UserError: there are none.
         """
         return list(self.examples.texts(split))
+
+    def text_problems(self) -> list[str]:
+        """Why there is nothing to calibrate and to score on, in the user's key names."""
+        if self.source.facts is None:
+            return (
+                []
+                if self.config.texts
+                else [
+                    f"model={self.config.model}: was not fine-tuned, so nothing judges its parts and scores it; "
+                    "give texts=[FILES]"
+                ]
+            )
+        try:
+            settings = self.settings
+        except UserError as error:
+            return [str(error)]
+        found = [f"examples: {problem}" for problem in readers.problems(*named(settings.task))]
+        if found:
+            return found
+        try:
+            readers.build(**settings.task).check()
+        except UserError as error:
+            return [
+                f"examples of model={self.config.model}: {error}\n    (as the run had them; others: "
+                "'examples={KEY: PLACE}', with the keys of its task without task.)"
+            ]
+        return []
 
 
 def material_of(config: CompressConfig) -> Material:
@@ -71,6 +120,6 @@ def material_of(config: CompressConfig) -> Material:
     return Material(config, source)
 
 
-def model_of(folder: Path, material: Material) -> Source:
-    """The model of a directory that a step wrote."""
-    return Source(folder, None, material.source.facts)
+def text_entry_problems(config: CompressConfig) -> list[str]:
+    """Mistakes in `texts`."""
+    return entry_problems("texts", config.texts)
