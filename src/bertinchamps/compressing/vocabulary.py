@@ -77,7 +77,7 @@ def _word_pieces(model: Content, wanted: set[str]) -> set[str]:
         return True
 
     # short ones first: they may be what longer ones are cut into
-    for piece in sorted(vocabulary, key=len):
+    for piece in sorted(vocabulary, key=lambda each: len(each.removeprefix(prefix))):
         if piece not in kept and not can_be_cut(piece):
             kept.add(piece)
     return kept
