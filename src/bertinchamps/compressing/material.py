@@ -105,7 +105,7 @@ class Material:
         except UserError as error:
             return [
                 f"examples of model={self.config.model}: {error}\n    (as the run had them; others: "
-                "'examples={KEY: PLACE}', with the keys of its task without task.)"
+                "+examples.KEY=PLACE, where task.KEY was the run's)"
             ]
         return []
 

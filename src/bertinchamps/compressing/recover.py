@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from bertinchamps.compressing import Done, Material, steps
 from bertinchamps.errors import Stopped, UserError
+from bertinchamps.model.adapters.saved import is_adapter
 from bertinchamps.schemas import (
     BudgetConfig,
     DistillationConfig,
@@ -24,9 +26,13 @@ from bertinchamps.tasks.tagging.representations import is_soft
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import open_run
-from bertinchamps.training.runtime import build_runtime
+from bertinchamps.training.run_files import read_summary
+from bertinchamps.training.runtime import Runtime, build_runtime
 
 RUN = ".recovery"  # its directory, beside the model that it trains
+GENTLE = (
+    0.1  # of the run's learning rate: at all of it a trained model loses what it has learnt (docs/log.md)
+)
 
 
 class Recovery(FineTuning):
@@ -49,7 +55,7 @@ def _problems(settings: Any) -> list[str]:
     epochs, rate, weight = settings.get("epochs", 1), settings.get("learning_rate"), settings.get("weight", 0)
     menu = (
         ("epochs", epochs, epochs > 0, "must be above zero"),
-        ("learning_rate", rate, rate is None or rate > 0, "must be above zero; null: as in the run"),
+        ("learning_rate", rate, rate is None or rate > 0, "must be above zero; null: a tenth of the run's"),
         ("weight", weight, 0 <= weight <= 1, "from 0 to 1"),
     )
     return [f"steps.{name}={value}: {remedy}" for name, value, right, remedy in menu if not right]
@@ -57,11 +63,13 @@ def _problems(settings: Any) -> list[str]:
 
 @steps.register("recover", check=_problems)
 class Recover:
-    """Trains the model again on the run's examples; the best weights on dev are kept.
+    """Trains the model again on the run's examples; the weights that are best on dev are kept.
+
+    Where no epoch scores higher than before, the model stays as it was.
 
     Args:
         epochs: passes over the training examples.
-        learning_rate: highest one; None: as in the run.
+        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model.
         teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
         weight: the teacher's share of the targets.
     """
@@ -97,6 +105,10 @@ class Recover:
             raise UserError(
                 f"model={material.config.model}: its labels are not those of the examples, so it cannot be trained on"
             )
+        if is_adapter(folder):
+            raise UserError(
+                f"model={material.config.model}: an adapter; python -m bertinchamps.merge makes it a model"
+            )
         config = self._settings(folder, material, place / RUN)
         run = open_run(
             "finetune", config, examples.fingerprint, "recovery", lambda line: None, {"encoder": str(folder)}
@@ -106,31 +118,35 @@ class Recover:
             problem = Recovery(folder, config, examples, run, runtime)
             selection = partial(Selection, config.selection, problem.metric)
             with assemble(config, problem, runtime, run, selection) as training:
+                start = _score(problem, training.trainer.model, runtime)
                 training.fit()
                 if training.trainer.stop_requested:
                     raise Stopped("stopped while recovering; nothing was written")
                 best = dict(training.scoring.best)  # type: ignore[attr-defined]
-        for file in (run.folder / "model").iterdir():
-            file.rename(place / file.name)
+        better = best["value"] > start
+        trained = run.folder / "model" if better else folder
+        for file in trained.iterdir():
+            if file.is_file():
+                shutil.copy2(file, place / file.name)
         shutil.rmtree(run.folder)
-        score = f"dev {problem.metric} {best['value']:.4f}"
-        told = {"metric": problem.metric, "dev": best["value"], "epoch": best["epoch"], "epochs": self.epochs}
+        metric, score = problem.metric, max(start, best["value"])
+        told = {"metric": metric, "dev_before": start, "dev": score, "kept": better, "epochs": self.epochs}
+        found = f"best after {best['epoch']:g}" if better else "none was better than before"
         return Done(
-            told,
-            [f"recovered  {self.epochs:g} epochs; best after {best['epoch']:g}: {score}"],
+            told, [f"recovered  {self.epochs:g} epochs, {found}: dev {metric} {start:.4f} → {score:.4f}"]
         )
 
     def _settings(self, folder: Path, material: Material, run_dir: Path) -> FinetuneConfig:
         """Those of the run, with another start and budget."""
         settings, given = material.settings, asdict(material.config.runtime)
         own = {knob.name: given[knob.name] for knob in fields(RuntimeConfig)}
-        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        rate = self.learning_rate or GENTLE * _rate_of(material)
         teachers = [str(material.source.folder)] if self.teacher else []
         return replace(
             settings,
             model=str(folder),
             adapter={"name": "none"},
-            optim={**settings.optim, **rate},
+            optim={**settings.optim, "learning_rate": rate},
             budget=BudgetConfig(epochs=self.epochs),
             selection=replace(settings.selection, folds=None, score_test=False),
             distillation=DistillationConfig(teachers, self.weight),
@@ -142,3 +158,20 @@ class Recover:
             run_dir=str(run_dir),
             resume="never",
         )
+
+
+def _score(problem: Recovery, model: nn.Module, runtime: Runtime) -> float:
+    """The dev score of the model that is trained, as it is now."""
+    model.eval()
+    with torch.no_grad(), runtime.arithmetic():
+        score = problem.evaluate(model)[problem.metric]
+    model.train()
+    return score
+
+
+def _rate_of(material: Material) -> float:
+    """The highest learning rate of the run that fine-tuned the model, which its results tell."""
+    run = material.source.run
+    if run is None:  # `Material.settings` has refused it
+        raise UserError(f"model={material.config.model}: stands alone, without the run that made it")
+    return float(read_summary(run, "finetune")["learning_rate"])

@@ -156,7 +156,7 @@ class CompressConfig:
         [], "what is done, in this order: [{name, **settings}]; target= gives a whole list"
     )
     examples: Node = knob(
-        {}, "settings of the run's task that are others now, such as {dev: FILE}; {}: as the run had them"
+        {}, "settings of the run's task that are others now: +examples.KEY=PLACE for its task.KEY; {}: none"
     )
     texts: list[str] = knob(
         [],
