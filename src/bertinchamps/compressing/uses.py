@@ -6,7 +6,7 @@ Models of finetune have their task; masked language models fill masks in the tex
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -155,9 +155,3 @@ class MaskFilling:
 def _on(given: Any, device: torch.device) -> Any:
     inputs = given.inputs if isinstance(given, Batch) else given
     return {name: tensor.to(device) for name, tensor in inputs.items()}
-
-
-def batches_on(batches: Sequence[Batch], device: torch.device) -> Iterator[Batch]:
-    """Batches with their inputs on a device."""
-    for batch in batches:
-        yield Batch(_on(batch, device), batch.targets, batch.tokens, batch.next_cursor)
