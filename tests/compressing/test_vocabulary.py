@@ -10,7 +10,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models
 
-from bertinchamps.compressing.trim import with_rows
+from bertinchamps.compressing.trim import pieces_of, with_rows
 from bertinchamps.compressing.vocabulary import trimmed
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_model, open_tokenizer
@@ -113,3 +113,11 @@ def test_logits_of_kept_entries_stay(family: str, encoders: Any) -> None:
     if model.config.tie_word_embeddings:
         assert small.get_output_embeddings().weight is small.get_input_embeddings().weight
     assert small.config.pad_token_id == open_tokenizer(str(encoders[family])).pad_token_id
+
+
+def test_all_of_a_long_text_is_counted_and_names_of_special_tokens_are_text(encoders: Any) -> None:
+    tokenizer = open_tokenizer(str(encoders["bert"]))
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    found = set(pieces_of(tokenizer, [" ".join(TEXTS[:4]) + " [SEP]"]))
+    assert len(found) > 40
+    assert "[SEP]" not in found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -60,17 +61,16 @@ class Trim:
         texts = list(self._texts(material))
         if not texts:
             raise UserError("steps: trim has no text in its files; give files of texts")
-        counts = Counter(_pieces(before, texts))
+        counts = Counter(pieces_of(before, texts))
         used = {piece for piece, count in counts.items() if count >= self.min_count}
         content: Content = json.loads(before.backend_tokenizer.to_str())
         changed, old = trimmed(content, used)
-        model = with_rows(source.model(), old)
+        whole = source.model()
+        model = with_rows(whole, old)
         write_model(model, source, before, place)
         _write_tokenizer(changed, old, place)
         _refuse_others(before, open_tokenizer(str(place)), texts, set(counts) - used, place)
-        saved = sum(each.numel() for each in source.model().parameters()) - sum(
-            each.numel() for each in model.parameters()
-        )
+        saved = _size(whole) - _size(model)
         total = len(before)
         facts = {
             "of": total,
@@ -95,13 +95,21 @@ class Trim:
             yield from material.texts()
 
 
-def _pieces(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
-    """The pieces of whole texts, and of their sentences by themselves, as taggers read them."""
+def pieces_of(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
+    """The pieces of whole texts, however long, and of their sentences by themselves, as taggers read them."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True  # the name of a special token in a text is text
     for start in range(0, len(texts), AT_ONCE):
         part = texts[start : start + AT_ONCE]
         alone = [text[first:last] for text in part for first, last in sentences(text)]
-        for encoding in tokenizer.backend_tokenizer.encode_batch([*part, *alone], add_special_tokens=False):
+        for encoding in backend.encode_batch([*part, *alone], add_special_tokens=False):
             yield from encoding.tokens
+
+
+def _size(model: nn.Module) -> int:
+    return sum(weights.numel() for weights in model.parameters())
 
 
 def with_rows(model: nn.Module, old: Sequence[int]) -> nn.Module:
