@@ -219,7 +219,9 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         write_plans(tmp_path)
     if module.endswith("finetune"):
         exports_of_tools(tmp_path)
-    if module.endswith(("finetune", "predict", "suggest", "export", "study", "tune", "report", "serve", "purge")):
+    if module.endswith(
+        ("finetune", "predict", "suggest", "compress", "export", "study", "tune", "report", "serve", "purge")
+    ):
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if module.endswith("pretrain") and "runs/mine" in line:
         shutil.copytree(request.getfixturevalue("runs") / "runs" / "mine", tmp_path / "runs" / "mine")
@@ -244,7 +246,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []
         smaller += ["task.documents=60"] if "task=deidentification" in line else []
     elif not module.endswith("pretrain"):
-        smaller = ["runtime=eager"] if module.endswith(("predict", "suggest")) else []
+        smaller = ["runtime=eager"] if module.endswith(("predict", "suggest", "compress")) else []
+        smaller += ["measure.repeats=1"] if module.endswith("compress") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
         smaller += ["arch.num_hidden_layers=3"] if "grow.model" in line else []

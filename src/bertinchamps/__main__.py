@@ -20,6 +20,7 @@ ABOUT = {
     "study": "a grid of fine-tunings → tables and figures",
     "tune": "settings of fine-tuning, searched on dev",
     "merge": "an adapter and its base → one whole model",
+    "compress": "a model → a smaller and faster one, step by step, measured",
     "export": "a model → the files of other programs",
     "publish": "an exported model → a repository on a hub",
     "serve": "a model → an HTTP service on this machine, with a page",

@@ -14,6 +14,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl  # applies setti
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import COMMANDS
@@ -100,6 +102,23 @@ def in_folders(command: str, words: Sequence[str]) -> list[str]:
 def configuration(command: str, words: Sequence[str] = ()) -> Any:
     """The configuration of a command (an instance of its schema) and words that are known to be right."""
     return load(compose(command, words), COMMANDS[command])
+
+
+def saved_configuration(command: str, file: Path) -> Any:
+    """The configuration of a run, as its config.yaml has it; settings that its version did not know have defaults.
+
+    Raises:
+        UserError: the file is missing or damaged, or has a setting that this version does not know.
+    """
+    schema = COMMANDS[command]
+    try:
+        return load(
+            cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(file))), schema
+        )
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError(
+            f"{file}: missing or damaged, or of another version ({type(error).__name__})"
+        ) from error
 
 
 def load(composed: DictConfig, schema: type[Config]) -> Config:

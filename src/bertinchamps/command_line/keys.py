@@ -19,7 +19,11 @@ from bertinchamps.registry import described
 from bertinchamps.schemas import COMMANDS, Node
 
 # Groups outside the defaults list, which are appended with a plus, and their commands.
-RECIPES = {"pretrain": {"experiment"}, "finetune": {"recipe"}}  # groups that set keys of others
+RECIPES = {
+    "pretrain": {"experiment"},
+    "finetune": {"recipe"},
+    "compress": {"target"},
+}  # groups that set keys of others
 APPENDED = {"budget": "pretrain", "ablation": "pretrain", "cluster": "prepare"}
 SETTING = re.compile(r"(?P<indent> *)(?P<key>\w+): *(?P<value>.*?)(?:\s+#\s*(?P<meaning>.*))?$")
 

@@ -23,6 +23,7 @@ REMEDIES = {
     "study": "lower batch.micro_batch in the plan's settings",
     "tune": "lower batch.micro_batch in the plan's settings",
     "merge": "use a machine with more memory: twice the size of the model",
+    "compress": "use a machine with more memory, or lower batch in settings of the steps",
     "export": "use a machine with more memory: it takes some three times the model's size",
     "publish": "use a machine with more memory",
     "purge": "give fewer runs",

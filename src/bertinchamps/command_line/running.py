@@ -67,6 +67,7 @@ JOBS = {
     "study": Command("bertinchamps.study:study", "bertinchamps.checks.studying:problems"),
     "tune": Command("bertinchamps.tune:tune", "bertinchamps.checks.tuning:problems"),
     "merge": Command("bertinchamps.merge:merge", "bertinchamps.checks.merging:problems"),
+    "compress": Command("bertinchamps.compress:compress", "bertinchamps.checks.compressing:problems"),
     "export": Command("bertinchamps.export:export", "bertinchamps.checks.exporting:problems"),
     "publish": Command("bertinchamps.publish:publish", "bertinchamps.checks.publishing:problems"),
     "purge": Command("bertinchamps.purge:purge", "bertinchamps.checks.purging:problems"),

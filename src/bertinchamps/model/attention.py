@@ -1,6 +1,7 @@
 """Multi-head self-attention in both directions (Vaswani et al., 2017).
 
-Shapes: B batch, S sequence, H hidden, N heads, D = H / N size of a head, K query positions whose outputs are computed.
+Shapes: B batch, S sequence, H hidden, N heads, D size of a head (H / N, unless heads were pruned), K query positions
+whose outputs are computed.
 """
 
 from __future__ import annotations
@@ -89,9 +90,10 @@ class Attention(nn.Module):
         self.config = config
         size = config.hidden_size
         self.heads, self.head_size = config.num_attention_heads, config.head_size
+        self.width = self.heads * self.head_size  # the hidden size, unless heads were pruned
         self.dropout = config.dropout
-        self.query_key_value = nn.Linear(size, 3 * size, bias=config.attention_bias)
-        self.output = residual_linear(size, size, bias=config.attention_bias)
+        self.query_key_value = nn.Linear(size, 3 * self.width, bias=config.attention_bias)
+        self.output = residual_linear(self.width, size, bias=config.attention_bias)
         self.query_norm = self.key_norm = None
         if config.query_key_norm:
             self.query_norm = RMSNorm(self.head_size, eps=config.norm_epsilon)
@@ -132,7 +134,7 @@ class Attention(nn.Module):
         if positions is None:
             query, key, value = self._heads(self.query_key_value(hidden), 3)
             return query, key, value
-        size = hidden.shape[-1]
+        size = self.width
         if _is_plain(self.query_key_value):  # slices of the weight give the same numbers with less work
             weight, bias = self.query_key_value.weight, self.query_key_value.bias
             of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from transformers import PreTrainedConfig
 
-# Fields that a tokenizer decides; all fields declared below but these and GROWTH_FIELDS are keys of `configs/arch/`.
+# Fields that a tokenizer decides; those declared below that are in none of these three are keys of `configs/arch/`.
 VOCABULARY_FIELDS = (
     "vocab_size",
     "pad_token_id",
@@ -17,8 +17,7 @@ VOCABULARY_FIELDS = (
     "sep_token_id",
     "mask_token_id",
 )
-
-
+PRUNED_FIELDS = ("head_dim",)  # that pruning sets
 # Fields that growth from a smaller model decides (`model/growth.py`).
 GROWTH_FIELDS = ("position_width",)
 
@@ -49,7 +48,9 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     num_hidden_layers: int = 16
     """Encoder layers, each one attention and one feed-forward."""
     num_attention_heads: int = 12
-    """Heads; the size of a head is hidden_size / num_attention_heads."""
+    """Heads; the size of a head is hidden_size / num_attention_heads, unless head_dim says otherwise."""
+    head_dim: int | None = None
+    """Width of one attention head, where heads were pruned: those that are left keep theirs."""
     intermediate_size: int = 3072
     """Outputs of the first feed-forward projection, in total: `glu` halves them (3072 → 2 × 1536 → 1536),
     `mlp` keeps them. So both read the input with the same number of weights."""
@@ -109,14 +110,14 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     @property
     def head_size(self) -> int:
         """Width of one attention head."""
-        return self.hidden_size // self.num_attention_heads
+        return self.head_dim or self.hidden_size // self.num_attention_heads
 
 
 ARCHITECTURE_FIELDS = tuple(
     field.name
     for field in fields(BertinchampsConfig)
     if field.name in BertinchampsConfig.__annotations__
-    and field.name not in (*VOCABULARY_FIELDS, *GROWTH_FIELDS)
+    and field.name not in (*VOCABULARY_FIELDS, *PRUNED_FIELDS, *GROWTH_FIELDS)
 )
 """The keys of a `configs/arch/` node without `stock` and `vocab_padding`, which are not part of the model."""
 

@@ -6,7 +6,8 @@ operations. Norms, activations, softmax, and recomputation under activation chec
 Per token and forward pass, with sequences of S tokens, hidden size H and L layers:
 
     encoder    2 · (entries of the layers' weight matrices)
-    attention  4 · S · H · L                        (q kᵀ and the weighted sum of v, 2 · S · H each)
+    attention  4 · S · H · L                        (q kᵀ and the weighted sum of v, 2 · S · H each; of pruned
+                                                     heads, their width in place of H)
     head       2 · (entries of the head's matrices)
 
 Head and last layer are counted for the fraction of positions that are decoded; the keys and values of the last layer,
@@ -61,10 +62,10 @@ def forward_flops_per_token(
     """
     model = _skeleton(config)
     *layers, last = (
-        2 * _matrix_entries(layer) + 4 * sequence_length * config.hidden_size
+        2 * _matrix_entries(layer) + 4 * sequence_length * config.num_attention_heads * config.head_size
         for layer in model.encoder.layers
     )
-    keys_and_values = 2 * 2 * config.hidden_size**2
+    keys_and_values = 2 * 2 * config.hidden_size * config.num_attention_heads * config.head_size
     read = last - keys_and_values + 2 * _matrix_entries(model.head)
     return sum(layers) + keys_and_values + read * masked_fraction
 
@@ -94,7 +95,9 @@ def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, seque
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         return 3.0 * 2 * outside + _flops_of_an_update(encoder, trained, sequence_length) / sequence_length
     if encoder is None or isinstance(encoder, BertinchampsPreTrainedModel):
-        attention: int = 4 * sequence_length * config.hidden_size * config.num_hidden_layers
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        width = config.num_attention_heads * head_dim
+        attention: int = 4 * sequence_length * width * config.num_hidden_layers
         return 3.0 * (2 * _matrix_entries(model) + attention)
     head = _matrix_entries(model) - _matrix_entries(encoder)
     return 3.0 * (2 * head + _counted_flops(encoder, sequence_length) / sequence_length)

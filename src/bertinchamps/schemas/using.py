@@ -147,6 +147,44 @@ class ExportConfig:
 
 
 @dataclass
+class MeasureConfig:
+    """What the table of `compress` measures: each model in turn, several times; medians are shown."""
+
+    texts: int = knob(
+        64, "texts that models are timed on, at the most: of dev, or those of texts= that score"
+    )
+    batch: int = knob(32, "texts of a batch")
+    repeats: int = knob(5, "of each measure; 0: nothing is timed")
+
+
+@dataclass
+class CompressConfig:
+    """Settings of `python -m bertinchamps.compress`."""
+
+    model: str = knob(
+        "last",
+        "last (the newest finished run in runs_dir), a run's directory, or its model/; of either command",
+    )
+    output: str = knob("compressed", "a new directory")
+    steps: list[Node] = knob(
+        [], "what is done, in this order: [{name, **settings}]; target= gives a whole list"
+    )
+    examples: Node = knob(
+        {}, "settings of the run's task that are others now: +examples.KEY=PLACE for its task.KEY; {}: none"
+    )
+    texts: list[str] = knob(
+        [],
+        "texts without labels, PATH or PATH::PART: their pieces stay in the vocabulary, and they judge and score a "
+        "masked language model",
+    )
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    runtime: EngineConfig = field(default_factory=EngineConfig)
+    seed: int = knob(0, "of samples and of training between steps")
+    runs_dir: str = knob("runs", "where model=last looks")
+
+
+@dataclass
 class DemoNotesConfig:
     """Settings of `python -m bertinchamps.demo_notes`."""
 

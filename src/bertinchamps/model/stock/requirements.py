@@ -61,6 +61,11 @@ def stock_problems(config: BertinchampsConfig, stock: str) -> list[str]:
         for field, needed in REQUIRED[stock].items()
         if getattr(config, field) != needed
     ]
+    if config.head_dim is not None and config.num_attention_heads * config.head_dim != config.hidden_size:
+        problems.append(
+            f"arch.num_attention_heads={config.num_attention_heads}: heads were pruned, and the heads of arch.stock="
+            f"{stock} share hidden_size={config.hidden_size} among them"
+        )
     if config.activation not in ACTIVATION_NAMES:
         known = ", ".join(ACTIVATION_NAMES)
         problems.append(f"arch.activation={config.activation}: arch.stock={stock} needs one of {known}")

@@ -1,0 +1,125 @@
+"""What the steps of a compression read beside the model: its facts, the run that made it, its examples and texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from bertinchamps.composing import saved_configuration
+from bertinchamps.errors import UserError
+from bertinchamps.exporting.source import Source, open_source
+from bertinchamps.model.adapters.bases import read_record
+from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, named
+from bertinchamps.tasks.examples import Examples, read_examples
+from bertinchamps.tasks.readers import readers
+from bertinchamps.textfiles.texts import entry_problems, texts_of
+
+
+@dataclass(frozen=True)
+class Material:
+    """A model that is compressed, and what belongs to it.
+
+    Attributes:
+        config: the settings of the command.
+        source: the model as it was before all steps.
+    """
+
+    config: CompressConfig
+    source: Source
+
+    @property
+    def encoder(self) -> Path:
+        """The directory with the encoder's config.json, which is another one where the model is an adapter."""
+        folder = self.source.folder
+        return Path(self.config.base or read_record(folder).base) if is_adapter(folder) else folder
+
+    def at(self, folder: Path) -> Source:
+        """The model of a directory: the first one, or one that a step wrote."""
+        return self.source if folder == self.source.folder else replace(self.source, folder=folder)
+
+    @cached_property
+    def settings(self) -> FinetuneConfig:
+        """The settings of the run that fine-tuned the model, with `examples` of the command in its task.
+
+        Raises:
+            UserError: it was not fine-tuned, or its run is not there.
+        """
+        name = self.config.model
+        if self.source.facts is None:
+            raise UserError(f"model={name}: was not fine-tuned, so it has no examples; give texts=[FILES]")
+        if self.source.run is None:
+            raise UserError(
+                f"model={name}: stands alone, and its run knows its examples; give the run's directory"
+            )
+        settings: FinetuneConfig = saved_configuration("finetune", self.source.run / "config.yaml")
+        settings.task.update(self.config.examples)
+        return settings
+
+    @cached_property
+    def examples(self) -> Examples:
+        """The examples of the run that fine-tuned the model, in its splits.
+
+        Raises:
+            UserError: they are not where they were.
+        """
+        try:
+            return read_examples(self.settings)
+        except UserError as error:
+            raise UserError(f"examples of model={self.config.model}: {error}") from error
+
+    @cached_property
+    def unlabelled(self) -> list[str]:
+        """The texts of `texts=`, in their order; empty ones are left out."""
+        return [text for entry in self.config.texts for text in texts_of(entry) if text.strip()]
+
+    def texts(self, split: str = "train") -> list[str]:
+        """Texts of a split of the examples, in their order.
+
+        Raises:
+            UserError: there are none.
+        """
+        return list(self.examples.texts(split))
+
+    def text_problems(self) -> list[str]:
+        """Why there is nothing to calibrate and to score on, in the user's key names."""
+        if self.source.facts is None:
+            return (
+                []
+                if self.config.texts
+                else [
+                    f"model={self.config.model}: was not fine-tuned, so nothing judges its parts and scores it; "
+                    "give texts=[FILES]"
+                ]
+            )
+        try:
+            settings = self.settings
+        except UserError as error:
+            return [str(error)]
+        found = [f"examples: {problem}" for problem in readers.problems(*named(settings.task))]
+        if found:
+            return found
+        try:
+            readers.build(**settings.task).check()
+        except UserError as error:
+            return [
+                f"examples of model={self.config.model}: {error}\n    (as the run had them; others: "
+                "+examples.KEY=PLACE, where task.KEY was the run's)"
+            ]
+        return []
+
+
+def material_of(config: CompressConfig) -> Material:
+    """The material of a command's settings.
+
+    Raises:
+        UserError: no model is there.
+    """
+    source = open_source(ExportConfig(model=config.model, base=config.base, runs_dir=config.runs_dir))
+    return Material(config, source)
+
+
+def text_entry_problems(config: CompressConfig) -> list[str]:
+    """Mistakes in `texts`."""
+    return entry_problems("texts", config.texts)

@@ -1,0 +1,177 @@
+"""recover: a short fine-tuning of what a step left, head and all, by the engine and with the settings of the run."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bertinchamps.compressing import Done, Material, steps
+from bertinchamps.errors import Stopped, UserError
+from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.schemas import (
+    BudgetConfig,
+    DistillationConfig,
+    FinetuneConfig,
+    FinetuneReportConfig,
+    RuntimeConfig,
+)
+from bertinchamps.tasks.finetuning import FineTuning
+from bertinchamps.tasks.tagging.representations import is_soft
+from bertinchamps.training.assembly import assemble
+from bertinchamps.training.hooks import Selection
+from bertinchamps.training.run import open_run
+from bertinchamps.training.run_files import read_summary
+from bertinchamps.training.runtime import Runtime, build_runtime
+
+RUN = ".recovery"  # its directory, beside the model that it trains
+GENTLE = (
+    0.1  # of the run's learning rate: at all of it a trained model loses what it has learnt (docs/log.md)
+)
+
+
+class Recovery(FineTuning):
+    """Fine-tuning that begins with the head of a model, too.
+
+    Args:
+        start: directory of the model.
+        given: as for `FineTuning`.
+    """
+
+    def __init__(self, start: Path, *given: Any) -> None:
+        super().__init__(*given)
+        self._start = start
+
+    def build_model(self, resumed_from: Path | None) -> nn.Module:
+        return super().build_model(resumed_from or self._start)
+
+
+def _problems(settings: Any) -> list[str]:
+    epochs, rate, weight = settings.get("epochs", 1), settings.get("learning_rate"), settings.get("weight", 0)
+    menu = (
+        ("epochs", epochs, epochs > 0, "must be above zero"),
+        ("learning_rate", rate, rate is None or rate > 0, "must be above zero; null: a tenth of the run's"),
+        ("weight", weight, 0 <= weight <= 1, "from 0 to 1"),
+    )
+    return [f"steps.{name}={value}: {remedy}" for name, value, right, remedy in menu if not right]
+
+
+@steps.register("recover", check=_problems)
+class Recover:
+    """Trains the model again on the run's examples; the weights that are best on dev are kept.
+
+    Where no epoch scores higher than before, the model stays as it was.
+
+    Args:
+        epochs: passes over the training examples.
+        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model.
+        teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
+        weight: the teacher's share of the targets.
+    """
+
+    def __init__(
+        self,
+        epochs: float = 3.0,
+        learning_rate: float | None = None,
+        teacher: bool = False,
+        weight: float = 0.5,
+    ) -> None:
+        self.epochs, self.learning_rate = epochs, learning_rate
+        self.teacher, self.weight = teacher, weight
+
+    def problems(self, material: Material) -> list[str]:
+        facts = material.source.facts
+        if facts is None:
+            return [
+                "steps: recover trains models that finetune made, and this one is a masked language model: leave it "
+                "out, and fine-tune what comes out"
+            ]
+        found = material.text_problems()
+        if self.teacher and not (facts.head is not None and is_soft(facts.head)):
+            found.append(
+                f"steps.teacher=true: a teacher gives probabilities to spans, which head={facts.head} does not learn; "
+                "leave it out"
+            )
+        return found
+
+    def apply(self, folder: Path, material: Material, place: Path) -> Done:
+        facts, examples = material.source.facts, material.examples
+        if facts is None or examples.labels != facts.labels:
+            raise UserError(
+                f"model={material.config.model}: its labels are not those of the examples, so it cannot be trained on"
+            )
+        if is_adapter(folder):
+            raise UserError(
+                f"model={material.config.model}: an adapter; python -m bertinchamps.merge makes it a model"
+            )
+        config = self._settings(folder, material, place / RUN)
+        run = open_run(
+            "finetune", config, examples.fingerprint, "recovery", lambda line: None, {"encoder": str(folder)}
+        )
+        with run.lock:
+            runtime = build_runtime(config.runtime)
+            problem = Recovery(folder, config, examples, run, runtime)
+            selection = partial(Selection, config.selection, problem.metric)
+            with assemble(config, problem, runtime, run, selection) as training:
+                start = _score(problem, training.trainer.model, runtime)
+                training.fit()
+                if training.trainer.stop_requested:
+                    raise Stopped("stopped while recovering; nothing was written")
+                best = dict(training.scoring.best)  # type: ignore[attr-defined]
+        better = best["value"] > start
+        trained = run.folder / "model" if better else folder
+        for file in trained.iterdir():
+            if file.is_file():
+                shutil.copy2(file, place / file.name)
+        shutil.rmtree(run.folder)
+        metric, score = problem.metric, max(start, best["value"])
+        told = {"metric": metric, "dev_before": start, "dev": score, "kept": better, "epochs": self.epochs}
+        found = f"best after {best['epoch']:g}" if better else "none was better than before"
+        return Done(
+            told, [f"recovered  {self.epochs:g} epochs, {found}: dev {metric} {start:.4f} → {score:.4f}"]
+        )
+
+    def _settings(self, folder: Path, material: Material, run_dir: Path) -> FinetuneConfig:
+        """Those of the run, with another start and budget."""
+        settings, given = material.settings, asdict(material.config.runtime)
+        own = {knob.name: given[knob.name] for knob in fields(RuntimeConfig)}
+        rate = self.learning_rate or GENTLE * _rate_of(material)
+        teachers = [str(material.source.folder)] if self.teacher else []
+        return replace(
+            settings,
+            model=str(folder),
+            adapter={"name": "none"},
+            optim={**settings.optim, "learning_rate": rate},
+            budget=BudgetConfig(epochs=self.epochs),
+            selection=replace(settings.selection, folds=None, score_test=False),
+            distillation=DistillationConfig(teachers, self.weight),
+            runtime=replace(RuntimeConfig(**own), compile="off"),
+            report=FinetuneReportConfig(html=False, intervals=0),
+            tracker={"name": "none"},
+            hooks=[],
+            seed=material.config.seed,
+            run_dir=str(run_dir),
+            resume="never",
+        )
+
+
+def _score(problem: Recovery, model: nn.Module, runtime: Runtime) -> float:
+    """The dev score of the model that is trained, as it is now."""
+    model.eval()
+    with torch.no_grad(), runtime.arithmetic():
+        score = problem.evaluate(model)[problem.metric]
+    model.train()
+    return score
+
+
+def _rate_of(material: Material) -> float:
+    """The highest learning rate of the run that fine-tuned the model, which its results tell."""
+    run = material.source.run
+    if run is None:  # `Material.settings` has refused it
+        raise UserError(f"model={material.config.model}: stands alone, without the run that made it")
+    return float(read_summary(run, "finetune")["learning_rate"])

@@ -1,0 +1,157 @@
+"""What a model is for: how it is opened, what it loses on examples, how it answers texts, and how it is scored.
+
+Models of finetune have their task; masked language models fill masks in the texts of `texts=`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from bertinchamps.compressing.masked_texts import MaskedTexts
+from bertinchamps.compressing.material import Material
+from bertinchamps.contract import Batch
+from bertinchamps.model.encoders import open_tokenizer
+from bertinchamps.schemas import FinetuneBatchConfig
+from bertinchamps.tasks.facts import TaskFacts, read_facts
+from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.kinds import KindTask, kinds
+from bertinchamps.tasks.saved_model import open_model
+from bertinchamps.training.runtime import Runtime
+
+Loss = Callable[[nn.Module, Batch], torch.Tensor]  # of a batch, summed over its targets
+Sample = tuple[list[Batch], Loss]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is measured.
+
+    Attributes:
+        model: what computes.
+        answer: texts → what `predict` says of them.
+        score: name → value on the examples that score.
+        metric: the score that counts.
+    """
+
+    model: nn.Module
+    answer: Callable[[Sequence[str]], Any]
+    score: Callable[[], dict[str, float]]
+    metric: str
+
+
+class Use(Protocol):
+    """What a model is for."""
+
+    def sample(self, folder: Path, count: int, batch: int, runtime: Runtime) -> Sample:
+        """About `count` examples to judge weights by, for the tokenizer of a directory, and their loss.
+
+        Raises:
+            UserError: there are none.
+        """
+
+    def open(self, folder: Path, engine: str, batch: int, runtime: Runtime) -> Opened:
+        """The model of a directory.
+
+        Args:
+            folder: of a model, the first one or one that a step wrote.
+            engine: what computes.
+            batch: texts or windows that go through the model at once.
+            runtime: device and precision.
+        """
+
+    def texts(self) -> list[str]:
+        """Texts that models are timed on: none of those that they were trained on, where there are others."""
+
+
+def use_of(material: Material) -> Use:
+    """The use of the model that is compressed."""
+    return MaskFilling(material) if material.source.facts is None else LearntTask(material)
+
+
+class LearntTask:
+    """A model that finetune made."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+
+    def _task(self, folder: Path, facts: TaskFacts, batch: int, device: torch.device) -> KindTask:
+        kind, splits = kinds.build(facts.kind), self._material.examples.splits
+        predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
+        size = FinetuneBatchConfig(size=batch, micro_batch=batch, evaluation=batch)
+        return kind.build_task(splits, predictor, size, self._material.config.seed)
+
+    def sample(self, folder: Path, count: int, batch: int, runtime: Runtime) -> Sample:
+        facts = read_facts(folder)
+        task = self._task(folder, facts, batch, runtime.device)
+        wanted = -(-min(count, task.epoch_length()) // batch)
+        stream = task.batches(0, batch)
+        batches = [next(stream) for _ in range(wanted)]
+        return batches, lambda model, given: task.loss(model, _on(given, runtime.device)).loss_sum
+
+    def open(self, folder: Path, engine: str, batch: int, runtime: Runtime) -> Opened:
+        facts = read_facts(folder)
+        opened = open_model(folder, facts, batch, runtime, self._material.config.base, engine=engine)
+        task = self._task(folder, facts, batch, runtime.device)
+
+        def answer(texts: Sequence[str]) -> Any:
+            given = [
+                Input(f"text {at}", text, f"text {at}", text if facts.pairs else None)
+                for at, text in enumerate(texts)
+            ]
+            with opened.reading():
+                return opened.predictions(given, Counter())
+
+        def score() -> dict[str, float]:
+            with opened.reading():
+                return task.evaluate(opened.model)
+
+        return Opened(opened.model, answer, score, self._material.settings.selection.metric or task.metric)
+
+    def texts(self) -> list[str]:
+        return self._material.texts("dev")
+
+
+class MaskFilling:
+    """A masked language model."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+
+    def _masked(self, folder: Path, batch: int) -> MaskedTexts:
+        tokenizer = open_tokenizer(str(folder))
+        return MaskedTexts(tokenizer, self._material.unlabelled, batch, self._material.config.seed)
+
+    def sample(self, folder: Path, count: int, batch: int, runtime: Runtime) -> Sample:
+        masked = self._masked(folder, batch)
+        return masked.batches("train", count), lambda model, given: masked.loss(
+            model, _on(given, runtime.device)
+        )
+
+    def open(self, folder: Path, engine: str, batch: int, runtime: Runtime) -> Opened:
+        masked = self._masked(folder, batch)
+        model = self._material.at(folder).model().to(runtime.device)
+
+        def answer(texts: Sequence[str]) -> Any:
+            with torch.inference_mode(), runtime.arithmetic():
+                return [model(**_on(inputs, runtime.device)).logits for inputs in masked.plain(texts)]
+
+        def score() -> dict[str, float]:
+            with torch.inference_mode(), runtime.arithmetic():
+                return masked.scores(model, runtime.device)
+
+        return Opened(model, answer, score, masked.metric)
+
+    def texts(self) -> list[str]:
+        return MaskedTexts.held_out(self._material.unlabelled)
+
+
+def _on(given: Any, device: torch.device) -> Any:
+    inputs = given.inputs if isinstance(given, Batch) else given
+    return {name: tensor.to(device) for name, tensor in inputs.items()}

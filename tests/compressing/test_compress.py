@@ -1,0 +1,237 @@
+"""The command: steps in a chain, each measured; what it writes is opened as its model was; nothing half is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from bertinchamps.checks.compressing import problems
+from bertinchamps.command_line.mistakes import examine
+from bertinchamps.composing import config_dir
+from bertinchamps.compress import compress
+from bertinchamps.compressing import measuring, steps
+from bertinchamps.errors import UserError
+from bertinchamps.export import export
+from bertinchamps.finetune import finetune
+from bertinchamps.predict import predict
+from bertinchamps.schemas import ExportConfig
+from bertinchamps.tasks.formats import spans_jsonl
+from support import command, composed
+from test_finetune import QUICK, brat_corpus
+from tiny_corpora import documents, opinions
+from tiny_encoders import TEXTS, make_encoder
+
+FAST = [
+    "runtime=eager",
+    "runtime.threads=1",
+    "runtime.precision=fp32",
+    "measure.repeats=2",
+    "measure.texts=4",
+]
+CHAIN = (
+    "steps=[{name: trim},{name: prune, layers: 1, heads: 0.5, feed_forward: 0.25},{name: recover, epochs: 2}]"
+)
+
+
+def settings(*words: str) -> Any:
+    return composed(*FAST, *words, command="compress")
+
+
+@pytest.fixture(scope="module")
+def chained(knows_by_heart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("compressed") / "small"
+    config = settings(f"model={knows_by_heart}", f"output={output}", CHAIN)
+    assert problems(config) == []
+    compress(config)
+    return output
+
+
+def parameters(folder: Path) -> int:
+    return sum(each.numel() for file in folder.glob("*.safetensors") for each in load_file(file).values())
+
+
+def test_a_chain_gives_a_smaller_model_and_says_what_it_did(chained: Path, knows_by_heart: Path) -> None:
+    record = json.loads((chained / "compress.json").read_text(encoding="utf-8"))
+    assert [step["name"] for step in record["steps"]] == ["trim", "prune", "recover"]
+    rows = record["measured"]
+    assert [row["name"] for row in rows] == ["before", "trim", "prune", "recover"]
+    assert rows[0]["parameters"] == parameters(knows_by_heart / "model")
+    assert rows[-1]["parameters"] == rows[2]["parameters"] == parameters(chained)
+    assert rows[0]["parameters"] > rows[1]["parameters"] > rows[2]["parameters"]
+    assert rows[0]["parameters"] - rows[1]["parameters"] == record["steps"][0]["facts"]["parameters_saved"]
+    for row in rows:
+        assert all(row[measure] > 0 for measure in ("one", "batch", "per_second"))
+        assert row["memory"] is None or row["memory"] >= 0
+    config = json.loads((chained / "config.json").read_text(encoding="utf-8"))
+    before = json.loads((knows_by_heart / "model" / "config.json").read_text(encoding="utf-8"))
+    assert config["num_hidden_layers"] == before["num_hidden_layers"] - 1
+    assert config["num_attention_heads"] * 2 == before["num_attention_heads"]
+    assert {file.name for file in chained.iterdir() if file.name.startswith(".")} == set()
+    card = (chained / "README.md").read_text(encoding="utf-8")
+    assert f"| recover | {rows[-1]['parameters']:,} |" in card
+    assert "## Compression" in card
+    assert str(chained.parent) not in card
+
+
+def test_scores_of_the_table_are_those_of_the_models(chained: Path, knows_by_heart: Path) -> None:
+    results = json.loads((knows_by_heart / "results.json").read_text(encoding="utf-8"))
+    first, trimmed, _, last = json.loads((chained / "compress.json").read_text(encoding="utf-8"))["measured"]
+    assert first["metric"] == results["selection"]["metric"]
+    assert first["scores"][first["metric"]] == pytest.approx(results["selection"]["value"])
+    assert trimmed["scores"] == pytest.approx(first["scores"])
+    step = json.loads((chained / "compress.json").read_text(encoding="utf-8"))["steps"][-1]
+    assert last["scores"][last["metric"]] == pytest.approx(step["facts"]["dev"])
+
+
+def test_what_comes_out_is_used_as_what_went_in(chained: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(
+        "".join(json.dumps({"text": each.text}) + "\n" for each in documents(3)), encoding="utf-8"
+    )
+    found = tmp_path / "found.jsonl"
+    words = ("runtime=eager", "runtime.threads=1")
+    predict(composed(f"model={chained}", f"input={texts}", f"output={found}", *words, command="predict"))
+    assert len(spans_jsonl.read(found)) == 3
+    form = {"name": "hf", "remote_code": True}
+    export(ExportConfig(model=str(chained), output=str(tmp_path / "exported"), format=form))
+    assert (tmp_path / "exported" / "config.json").is_file()
+    again = [*brat_corpus(tmp_path / "corpus"), *QUICK, f"model={chained}", "head=flat", "budget.epochs=1"]
+    run = finetune(composed(*again, "report.html=false", f"run_dir={tmp_path / 'run'}", command="finetune"))
+    assert (run / "results.json").is_file()
+
+
+def test_a_compressed_model_is_not_compressed_without_its_run(chained: Path, tmp_path: Path) -> None:
+    found = problems(settings(f"model={chained}", f"output={tmp_path / 'new'}", "steps=[{name: trim}]"))
+    assert found == [
+        f"model={chained}: stands alone, and its run knows its examples; give the run's directory"
+    ]
+
+
+def test_classes_are_compressed_by_the_same_command(tmp_path: Path) -> None:
+    opinions(tmp_path / "train.jsonl")
+    encoder = make_encoder("camembert", tmp_path / "encoder")
+    words = ["task=classification", f"task.train={tmp_path / 'train.jsonl'}", f"model={encoder}", *QUICK]
+    run = finetune(composed(*words, "budget.epochs=1", f"run_dir={tmp_path / 'run'}", command="finetune"))
+    output = tmp_path / "small"
+    chain = "steps=[{name: prune, feed_forward: 0.5, examples: 8},{name: trim}]"
+    compress(settings(f"model={run}", f"output={output}", chain, "measure.repeats=0"))
+    rows = json.loads((output / "compress.json").read_text(encoding="utf-8"))["measured"]
+    assert rows[0]["one"] is None
+    assert rows[1]["scores"] == pytest.approx(rows[2]["scores"])
+    assert "| – |" in (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_masked_language_model_is_judged_on_texts(tmp_path: Path, capsys: Any) -> None:
+    encoder = make_encoder("modernbert", tmp_path / "encoder")
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), encoding="utf-8")
+    output = tmp_path / "small"
+    chain = "steps=[{name: trim, min_count: 2},{name: prune, feed_forward: 0.25, layers: 1}]"
+    words = (f"model={encoder}", f"output={output}")
+    assert "give texts=[FILES]" in problems(settings(*words, chain))[0]
+    compress(settings(*words, chain, f"texts=[{texts}]"))
+    record = json.loads((output / "compress.json").read_text(encoding="utf-8"))
+    assert record["measured"][0]["metric"] == "masked_accuracy"
+    assert "fièvre" not in capsys.readouterr().out + (output / "README.md").read_text(encoding="utf-8")
+    recovered = problems(
+        settings(f"model={encoder}", f"output={output}2", "steps=[{name: recover}]", f"texts=[{texts}]")
+    )
+    assert recovered[0].startswith("steps: recover trains models that finetune made")
+
+
+@pytest.mark.parametrize("error", [UserError("cannot"), KeyboardInterrupt()])
+def test_a_compression_that_ends_early_leaves_nothing(
+    error: BaseException, knows_by_heart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bertinchamps.compressing.chain.measured", fail)
+    with pytest.raises(type(error)):
+        compress(settings(f"model={knows_by_heart}", f"output={tmp_path / 'small'}", "steps=[{name: trim}]"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_mistakes_are_told_before_anything_is_read(knows_by_heart: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    steps_given = "steps=[{name: prune, heads: 0.9},{name: quantize_to_3_bits},{name: trim, min_count: 0}]"
+    found, _ = examine(
+        "compress", [f"model={knows_by_heart}", f"output={tmp_path / 'taken'}", steps_given], problems
+    )
+    assert len(found) == 3
+    assert found[0].endswith("is there already, and was not touched; choose another name")
+    assert found[1].startswith("steps=quantize_to_3_bits: no such step")
+    assert found[2].startswith("steps.min_count=0: must be at least 1")
+    found, _ = examine(
+        "compress",
+        ["model=missing", f"output={tmp_path / 'new'}", "texts=[missing.txt]", "measure.batch=0"],
+        problems,
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "texts",
+        "measure.batch=0",
+        "steps",
+        "model=missing",
+    ]
+
+
+def test_parts_that_a_model_cannot_lose_are_told(knows_by_heart: Path, tmp_path: Path) -> None:
+    words = (f"model={knows_by_heart}", f"output={tmp_path / 'new'}")
+    (found,) = problems(settings(*words, "steps=[{name: prune, heads: 0.9}]"))
+    assert found.startswith("steps.heads=0.9: nothing would be left of ")
+    (found,) = problems(settings(*words, "steps=[{name: prune, layers: 40}]"))
+    assert "and one must stay" in found
+    (found,) = problems(settings(*words, "steps=[{name: trim}]", "+examples.train=gone"))
+    assert "gone" in found
+    assert "+examples.KEY=PLACE" in found
+
+
+def test_heads_of_other_families_cannot_go(tmp_path: Path) -> None:
+    encoder = make_encoder("bert", tmp_path / "encoder")
+    (tmp_path / "a.txt").write_text("Le patient tousse.", encoding="utf-8")
+    words = (f"model={encoder}", f"output={tmp_path / 'new'}", f"texts=[{tmp_path / 'a.txt'}]")
+    (found,) = problems(settings(*words, "steps=[{name: prune, heads: 0.5}]"))
+    assert found.startswith("steps.heads=0.5: the heads of a bert fill its hidden size, so none can go")
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "target").glob("*.yaml")))
+def test_every_target_composes_and_its_steps_are_right(name: str) -> None:
+    nodes = composed(f"target={name}", command="compress").steps
+    assert nodes
+    assert [
+        steps.problems(node["name"], {k: v for k, v in node.items() if k != "name"}) for node in nodes
+    ] == [[] for _ in nodes]
+
+
+def test_memory_is_what_a_model_takes_beside_what_is_there() -> None:
+    from bertinchamps.training.runtime import build_runtime
+
+    memory = measuring._Memory(build_runtime(composed(*FAST, command="compress").runtime))
+    taken = b"x" * 50_000_000
+    found = memory.taken()
+    assert found is None or 45_000_000 < found < 80_000_000
+    del taken
+
+
+def test_the_command_compresses_and_tells_the_table(knows_by_heart: Path, tmp_path: Path) -> None:
+    done = command(
+        "bertinchamps.compress",
+        f"model={knows_by_heart}",
+        "output=small",
+        "target=small",
+        *FAST,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr
+    assert "| trim |" in told
+    assert "python -m bertinchamps.predict model=small input=TEXTS" in told
+    again = command(
+        "bertinchamps.compress", f"model={knows_by_heart}", "output=small", "target=small", cwd=tmp_path
+    )
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
