@@ -88,7 +88,9 @@ def test_the_unlikeliest_piece_of_unigram_stays_as_it_scores_unknown_text() -> N
 
 
 def test_a_tokenizer_of_another_type_is_refused() -> None:
-    with pytest.raises(UserError, match=r"trim knows WordPiece, BPE, Unigram, WordLevel tokenizers, .* Other"):
+    with pytest.raises(
+        UserError, match=r"trim knows WordPiece, BPE, Unigram, WordLevel tokenizers, .* Other"
+    ):
         trimmed({"model": {"type": "Other", "vocab": {}}}, [])
 
 
