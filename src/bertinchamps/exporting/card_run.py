@@ -149,7 +149,9 @@ def _of_finetuning(
         base=card_words.hub_name(str(facts.get("encoder", ""))),
         overlap=[*pretrained, *(f"{in_a_sentence(fact, split)}." for split, fact in saw.items())],
         scores=scores,
-        spent={key: cost[key] for key in ("seconds", "steps", "tokens", "flops") if key in cost},
+        spent={
+            key: cost[key] for key in ("seconds", "steps", "tokens", "flops", "flops_dense") if key in cost
+        },
         cost=cost,
         config=_of_the_run(config, results),
         facts=facts,
