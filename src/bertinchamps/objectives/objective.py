@@ -118,5 +118,5 @@ class Objective(Problem):
             "peak_origin": runtime.peak_origin,
             "device": runtime.describe(),
             "parameters": training.parameters,
-            **({"sparsity": training.masks.facts()} if training.masks else {}),
+            **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
         }

@@ -199,7 +199,7 @@ class FineTuning(Problem):
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": list(self._examples.remarks),
             "pretraining_saw": self._seen,
-            **({"sparsity": training.masks.facts()} if training.masks else {}),
+            **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
             "scores": scores,
             **self._evaluated.results(),
             "subtasks": by_subtask,

@@ -98,20 +98,12 @@ class Training:
         run: the run's directory.
         trainer: THE loop with all parts.
         parameters: of the model, the frozen ones included.
-        masks: of weights that are held at zero; None: there are none.
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        run: Run,
-        trainer: Trainer,
-        parameters: int,
-        records: Records | None,
-        masks: Masks | None = None,
+        self, problem: Problem, run: Run, trainer: Trainer, parameters: int, records: Records | None
     ) -> None:
         self.problem, self.run, self.trainer, self.parameters = problem, run, trainer, parameters
-        self.masks = masks
         self._records = records
 
     def __enter__(self) -> Self:
@@ -240,12 +232,9 @@ def assemble(
         processes=processes,
         masks=masks,
     )
-    lines = [*problem.describe(parameters, clock.dense_flops_per_token)]
-    if masks:
-        lines += masks.describe(clock.flops_per_token, clock.dense_flops_per_token)
-    lines += [*idle_lines(config.batch, processes), *plan_lines(clock, config.batch)]
+    lines = [*problem.describe(parameters, clock.dense_flops_per_token), *_plan(config, clock, trainer)]
     processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
-    return Training(problem, run, trainer, parameters, records, masks)
+    return Training(problem, run, trainer, parameters, records)
 
 
 def _build_model(
@@ -262,6 +251,14 @@ def _build_model(
     spent = Spent.restored(run.state.get("spent", {}))
     clock = Clock(config.budget, problem.epoch_length(), counted, spent, dense_flops_per_token=dense)
     return model, parameters, clock, masks
+
+
+def _plan(config: Settings, clock: Clock, trainer: Trainer) -> Iterator[str]:
+    """What is said before the first update, beside the problem's own lines."""
+    if trainer.masks:
+        yield from trainer.masks.describe(clock.flops_per_token, clock.dense_flops_per_token)
+    yield from idle_lines(config.batch, trainer.processes)
+    yield from plan_lines(clock, config.batch)
 
 
 def _save(problem: Problem, model: nn.Module, clock: Clock, masks: Masks | None, folder: Path) -> None:

@@ -90,7 +90,7 @@ class Trainer:
             clock,
             runtime,
         )
-        self.cursor, self.processes = cursor, processes
+        self.cursor, self.processes, self.masks = cursor, processes, masks
         self.hooks: Sequence[Hook] = hooks
         self.stop_requested = False  # by a signal: training ends with a checkpoint to resume from
         self.converged = False  # set by a hook: the run ends as if the budget did
