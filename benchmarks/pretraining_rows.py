@@ -33,6 +33,7 @@ from bertinchamps.training.hooks import BudgetBar, Logging, MetricsLog
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.runtime import Runtime, build_runtime
 from bertinchamps.training.schedules import schedules
+from bertinchamps.training.sparsity.masks import build_masks
 from bertinchamps.training.trackers import trackers
 from bertinchamps.training.trainer import Trainer
 
@@ -129,6 +130,7 @@ def trainer_of(
         seed=0,
         gradient_clipping=config.gradient_clipping,
         hooks=[Logging(MetricsLog(corpus.folder / "metrics.jsonl", 0, tracker, bar.print), bar), hook],
+        masks=build_masks(config.sparsity, model, 0),
     )
 
 

@@ -359,3 +359,12 @@ def test_prediction_reads_texts_of_a_file_and_says_none_of_them(tmp_path: Path) 
     for said in (ran.stdout, ran.stderr, written):
         assert "fièvre" not in said
         assert "fémur" not in said
+
+
+def test_updates_with_zeros_are_timed_beside_dense_ones() -> None:
+    shape = ["--arch=tiny", "--micro-batch=4", "--sequence-length=16", "--vocabulary=128", "--threads=1"]
+    ran = command("benchmarks.sparsity", "runtime=eager", *shape, "--updates=1", "--turns=1", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    for name in ("dense", "static 50 %", "static 75 %", "2:4"):
+        assert f"| {name} |" in ran.stdout
+    assert "2:4 products are not timed" in ran.stdout or "| matrix |" in ran.stdout

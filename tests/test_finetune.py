@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import AnnotatedText, Entity
@@ -555,3 +556,62 @@ def test_a_mask_rate_needs_a_mask_token(tmp_path: Path) -> None:
     assert "mask_rate=1.0: from 0 to less than 1" in problems(
         composed(*words, "mask_rate=1", command="finetune")
     )
+
+
+@pytest.fixture(scope="module")
+def sparse_encoder(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A pretrained model three quarters of whose weights in the layers are zero."""
+    words = ["budget.steps=2", "sparsity=static", "sparsity.level=0.75"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTINCHAMPS_CACHE", str(cache))
+        return pretrain(
+            composed(*PRETRAINING, *words, f"run_dir={tmp_path_factory.mktemp('sparse') / 'run'}")
+        )
+
+
+@pytest.mark.parametrize(("sparsity", "optimizer"), [("none", "adamw"), ("keep", "adamw"), ("keep", "muon")])
+def test_a_sparse_encoder_is_finetuned_dense_or_with_its_zeros(
+    sparsity: str, optimizer: str, sparse_encoder: Path, run: Any, tmp_path: Path
+) -> None:
+    before = load_file(sparse_encoder / "model" / "model.safetensors")
+    words = [f"model={sparse_encoder}", f"sparsity={sparsity}", f"optim={optimizer}", "budget.epochs=2"]
+    folder, results = run(*brat_corpus(tmp_path / "corpus"), *words)
+    after = load_file(folder / "model" / "model.safetensors")
+    maps = [name for name, w in after.items() if ".layers." in name and w.ndim == 2]
+    assert len(maps) == 8
+    for name in maps:
+        zero = before[name] == 0
+        assert float(zero.float().mean()) == pytest.approx(0.75, abs=1e-3)
+        assert bool((after[name] == 0)[zero].all()) == (sparsity == "keep")
+        assert after[name][~zero].ne(before[name][~zero]).any()
+    cost, facts = results["cost"], folder / "model" / "sparsity.json"
+    assert (cost["flops"] < cost["flops_dense"]) == (sparsity == "keep") == facts.is_file()
+    assert sparsity == "none" or results["sparsity"]["zeros"] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_a_prompt_leaves_the_zeros_of_its_encoder_and_says_so(
+    sparse_encoder: Path, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        f"model={sparse_encoder}",
+        "sparsity=keep",
+        "adapter=prompt",
+        "adapter.tokens=4",
+        "budget.epochs=1",
+    ]
+    folder, results = run(*brat_corpus(tmp_path / "corpus"), *words)
+    assert "sparsity: the encoder is frozen, so its zeros stay zeros anyway" in capsys.readouterr().err
+    assert "sparsity" not in results
+    assert not list(folder.rglob("sparsity.*"))
+
+
+def test_zeros_cannot_be_kept_where_there_are_none_or_where_merging_fills_them(
+    run: Any, tmp_path: Path
+) -> None:
+    corpus = brat_corpus(tmp_path / "corpus")
+    with pytest.raises(UserError, match="sparsity=keep: no weight in the layers of this model is zero"):
+        run(*corpus, *SCRATCH, "sparsity=keep")
+    make_encoder("bert", tmp_path / "encoder")
+    words = [f"model={tmp_path / 'encoder'}", "sparsity=keep", "adapter=lora"]
+    (told,) = problems(composed(*QUICK, *corpus, *words, command="finetune"))
+    assert told.startswith("sparsity=keep: adapter=lora adds dense products")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from bertinchamps.checks.reporting import problems
 from bertinchamps.errors import UserError
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.report import report
+from bertinchamps.reporting.costs import pretraining_table
 from bertinchamps.reporting.published import published
+from bertinchamps.reporting.runs import PretrainingRun
 from bertinchamps.schemas import ReportConfig
 from support import command
 
@@ -425,3 +428,15 @@ def test_runs_of_earlier_versions_have_no_column_of_what_pretraining_saw(runs: P
     write_run(runs / "older", ner(0.5))
     assert "pretraining" not in page_of(runs).split("## Cost")[0].split("runs below")[1]
     assert "pretraining_saw" not in rows_of(runs, "quaero_emea_strict")[0]
+
+
+def test_operations_at_density_stand_beside_dense_ones_where_weights_were_zero() -> None:
+    run = PretrainingRun(
+        folder=Path("a"), command="c", data_fingerprint="d", shape="2 × 64", tokenizer="french", objective="mlm",
+        parameters=1, device="CPU", tokens_per_second=1.0, held_out={"loss": 2.0},
+        cost={"seconds": 1.0, "steps": 1, "tokens": 8, "flops": 2e9, "flops_dense": 5e9},
+    )  # fmt: skip
+    earlier = {key: value for key, value in run.cost.items() if key != "flops_dense"}
+    table = pretraining_table([run, replace(run, cost=earlier)], ["sparse", "dense"])
+    assert list(table.shown["FLOPs if dense"]) == ["5e+09", ""]
+    assert list(table.records["flops_dense"]) == [5e9, 2e9]

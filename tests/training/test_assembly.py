@@ -18,10 +18,11 @@ from bertinchamps.data.preparation import prepare
 from bertinchamps.errors import Stopped
 from bertinchamps.objectives import build_objective
 from bertinchamps.schemas import BatchConfig, PretrainConfig
-from bertinchamps.training.assembly import Training, _idle, assemble
+from bertinchamps.training.assembly import Training, assemble
 from bertinchamps.training.distributed import Processes
 from bertinchamps.training.hook import Hook, hooks
 from bertinchamps.training.hooks import Evaluation
+from bertinchamps.training.plan import idle_lines
 from bertinchamps.training.run import open_run
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.trainer import Trainer
@@ -128,6 +129,6 @@ def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(quick_run: Callable
 
 def test_processes_without_a_micro_batch_are_reported() -> None:
     batch = BatchConfig(micro_batch=8, size=16, ramp=0.0)
-    assert _idle(batch, Processes(world_size=2)) == []
-    (note,) = _idle(batch, Processes(world_size=3))
+    assert idle_lines(batch, Processes(world_size=2)) == []
+    (note,) = idle_lines(batch, Processes(world_size=3))
     assert "3 processes share 2 micro-batches an update" in note

@@ -128,7 +128,11 @@ def assert_same(run: Path, reference: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("processes", "data"), [(2, []), (3, []), (2, ["data.online=true"])], ids=str)
+@pytest.mark.parametrize(
+    ("processes", "data"),
+    [(2, []), (3, []), (2, ["data.online=true"]), (2, ["sparsity=gradual"])],
+    ids=str,
+)
 def test_any_number_of_processes_gives_the_losses_of_one(
     quick_run: Callable[..., Path], start: Start, tmp_path: Path, processes: int, data: list[str]
 ) -> None:

@@ -26,6 +26,7 @@ from bertinchamps.tasks.tagging.representations import is_soft, representations
 from bertinchamps.tasks.texts.losses import PLAIN, losses
 from bertinchamps.tasks.thresholds import CHOICES
 from bertinchamps.training.checkpoint import refuse_damaged
+from bertinchamps.training.sparsity import sparsity_problems
 
 
 def problems(config: FinetuneConfig) -> list[str]:
@@ -36,6 +37,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *_model_problems(config),
         *_adapter_problems(config),
         *training_problems(config),
+        *sparsity_problems("finetune", config.sparsity),
         *_number_problems(config),
         *_distillation_problems(config),
         *few_shot_problems(config.few_shot),
@@ -140,9 +142,14 @@ def _adapter_problems(config: FinetuneConfig) -> list[str]:
         return [problem]
     trains, matrices = adapter.trains_encoder, adapter.trains_matrices
     random = "keeps the encoder's weights as they are, and those of model=scratch are random; give model="
+    keeps = trains or not matrices
+    dense = (
+        f"adapter={name} adds dense products to matrices, and merging fills their zeros; leave sparsity out"
+    )
     muon = f"trains matrices inside the layers, and adapter={name} has none; use optim=adamw"
     return broken(
         ("adapter", name, trains or config.model != SCRATCH, random),
+        ("sparsity", "keep", keeps or config.sparsity.get("name") != "keep", dense),
         ("optim", "muon", matrices or config.optim.get("name") != "muon", muon),
     )
 

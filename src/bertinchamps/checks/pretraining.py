@@ -12,7 +12,8 @@ from bertinchamps.data.checks import corpus_problems
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.objectives import objective_problems
 from bertinchamps.objectives.growing import grow_problems
-from bertinchamps.schemas import PretrainConfig
+from bertinchamps.schemas import PretrainConfig, named
+from bertinchamps.training.sparsity import sparsities, sparsity_problems
 
 LARGE_BATCH = 2048  # sequences an update
 FOR_STOCK = re.compile(r"^arch\.(\w+)=.*: arch\.stock=\w+ needs (\S+)$")
@@ -29,6 +30,7 @@ def problems(config: PretrainConfig) -> list[str]:
         *([] if of_arch else grow_problems(config)),
         *objective_problems(config),
         *training_problems(config),
+        *_sparsity_problems(config),
         *broken(
             ("evaluation.every", every, 0 < every <= 1, "a share of the budget, above 0 and up to 1"),
             ("evaluation.blocks", blocks, blocks >= 1, "must be at least 1"),
@@ -53,6 +55,11 @@ def problems(config: PretrainConfig) -> list[str]:
             "settings of arch, and the command line wins over them"
         )
     return found
+
+
+def _sparsity_problems(config: PretrainConfig) -> list[str]:
+    found = sparsity_problems("pretrain", config.sparsity)
+    return found or sparsities.build(**config.sparsity).shape_problems(asdict(config.arch))
 
 
 def remarks(config: PretrainConfig) -> list[str]:

@@ -16,6 +16,7 @@ from bertinchamps.reporting.required import with_current_protocols
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 
 CURVE_ROWS = 8
+SPENT = ("seconds", "steps", "tokens", "flops", "flops_dense")
 
 
 class Score(NamedTuple):
@@ -149,7 +150,7 @@ def _of_finetuning(
         base=card_words.hub_name(str(facts.get("encoder", ""))),
         overlap=[*pretrained, *(f"{in_a_sentence(fact, split)}." for split, fact in saw.items())],
         scores=scores,
-        spent={key: cost[key] for key in ("seconds", "steps", "tokens", "flops") if key in cost},
+        spent={key: cost[key] for key in SPENT if key in cost},
         cost=cost,
         config=_of_the_run(config, results),
         facts=facts,

@@ -78,6 +78,26 @@ def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fra
     return 3 * forward_flops_per_token(config, sequence_length, masked_fraction)
 
 
+def matrix_flops_per_token(config: BertinchampsConfig, masked_fraction: float) -> dict[str, float]:
+    """Of `flops_per_token`, the part of each weight matrix in the layers, by its module's name in the masked LM.
+
+    Attention scores, the embeddings and the head are not among them.
+
+    Args:
+        config: the architecture.
+        masked_fraction: share of the positions that the last layer computes, from 0 to 1.
+    """
+    layers = _skeleton(config).encoder.layers
+    last, found = f"{len(layers) - 1}.", {}
+    for name, part in layers.named_modules():
+        if isinstance(part, nn.Linear):
+            positions = masked_fraction if name.startswith(last) else 1.0
+            found[f"encoder.layers.{name}"] = 3 * 2 * part.weight.numel() * positions
+    keys_and_values = 3 * 2 * 2 * config.hidden_size**2
+    found[f"encoder.layers.{last}attention.query_key_value"] += keys_and_values * (1 - masked_fraction)
+    return found
+
+
 def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, sequence_length: int) -> float:
     """Operations per token of forward and backward of any encoder with its head.
 

@@ -17,7 +17,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.loader import stream
 from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.flops import flops_per_token
+from bertinchamps.model.flops import flops_per_token, matrix_flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
 from bertinchamps.objectives import Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, Masking
@@ -113,6 +113,13 @@ class MaskedLanguageModeling(Objective):
         """By the formula of `model/flops.py`; a function of progress where the mask rate changes."""
         config = cast(BertinchampsForMaskedLM, model).config
         stages = [self._flops(config, masking.targets / self.tokens_per_position) for masking in self._stages]
+        return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
+
+    def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
+        """Those of the last layer at masked positions, except keys and values."""
+        config = cast(BertinchampsForMaskedLM, model).config
+        fractions = [masking.targets / self.tokens_per_position for masking in self._stages]
+        stages = [matrix_flops_per_token(config, fraction) for fraction in fractions]
         return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:

@@ -18,7 +18,7 @@ from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.objectives.growing import Growth, cost_before
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import Problem, Training
-from bertinchamps.training.clock import Spent
+from bertinchamps.training.clock import Spent, flops_in_words
 from bertinchamps.training.costs import cost_line
 
 
@@ -94,7 +94,7 @@ class Objective(Problem):
         yield f"held out   {self.scores_line(summary['held_out'])}"
         yield (
             f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
-            f"{spent['tokens']:,} tokens, {spent['flops']:.3g} FLOP "
+            f"{spent['tokens']:,} tokens, {flops_in_words(spent)} "
             f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['mfu']:.1%} of "
             f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})"
         )
@@ -154,11 +154,12 @@ class Objective(Problem):
             "spent": vars(spent),
             "cost": training.cost(),
             "tokens_per_second": spent.tokens / spent.seconds,
-            "mfu": spent.flops / spent.seconds / runtime.peak_flops,
+            "mfu": spent.flops_dense / spent.seconds / runtime.peak_flops,  # what the hardware computes
             "peak_flops": runtime.peak_flops,
             "peak_origin": runtime.peak_origin,
             "device": runtime.describe(),
             "parameters": training.parameters,
             **self._origins,
             **({"before": cost_before(self._origins["grown_from"])} if "grown_from" in self._origins else {}),
+            **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
         }

@@ -76,6 +76,7 @@ def pretraining_table(runs: Sequence[PretrainingRun], names: Sequence[str]) -> T
 
 
 def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
+    dense = _dense_flops(run)
     return {
         "run": name,
         "layers × width": run.shape,
@@ -86,11 +87,17 @@ def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
         "steps": f"{run.cost['steps']:,.0f}",
         "tokens": f"{run.cost['tokens']:,.0f}",
         "FLOPs": f"{run.cost['flops']:.3g}",
+        **({} if dense == run.cost["flops"] else {"FLOPs if dense": f"{dense:.3g}"}),
         "tokens/s": f"{run.tokens_per_second:,.0f}",
         "objective": run.objective,
         **_held_out(run.held_out),
         "device": run.device,
     }
+
+
+def _dense_flops(run: PretrainingRun) -> float:
+    """FLOPs as if no weight were held at zero; earlier versions held none."""
+    return run.cost.get("flops_dense", run.cost["flops"])
 
 
 def _held_out(scores: Mapping[str, float]) -> dict[str, str]:
@@ -109,6 +116,7 @@ def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:
         "tokenizer": run.tokenizer,
         "data_fingerprint": run.data_fingerprint,
         **{key: run.cost[key] for key in ("seconds", "steps", "tokens", "flops")},
+        "flops_dense": _dense_flops(run),
         "tokens_per_second": run.tokens_per_second,
         "objective": run.objective,
         **{f"held_out_{name}": value for name, value in run.held_out.items()},

@@ -134,6 +134,9 @@ class FinetuneConfig:
     arch: ArchConfig = field(default_factory=ArchConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     optim: Node = knob({}, "the optimizer: {name, **settings}")
+    sparsity: Node = knob(
+        {"name": "none"}, "none: all weights are trained; keep: those that are zero in the model stay zero"
+    )
     schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
     batch: FinetuneBatchConfig = field(default_factory=FinetuneBatchConfig)
     gradient_clipping: float | None = knob(1.0, "largest norm of an update's gradient; null: no clipping")

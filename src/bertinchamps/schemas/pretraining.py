@@ -81,6 +81,10 @@ class PretrainConfig(PrepareConfig):
     grow: GrowConfig = field(default_factory=GrowConfig)
     objective: Node = knob({}, "what is learnt: {name, **settings}")
     optim: Node = knob({}, "the optimizer: {name, **settings}")
+    sparsity: Node = knob(
+        {"name": "none"},
+        "weights of the layers that are held at zero: {name, **settings}; none: all are trained",
+    )
     schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
     batch: BatchConfig = field(default_factory=BatchConfig)
     gradient_clipping: float | None = knob(0.5, "largest norm of an update's gradient; null: no clipping")

@@ -149,6 +149,8 @@ class FineTuning(Problem):
         yield f"model      {parameters:,} parameters, from {self._source.name}"
         if adapted := self._adapter.describe():
             yield f"adapter    {self._trained:,} parameters are trained: the head, and {adapted}"
+        if not self._adapter.trains_encoder and self._config.sparsity["name"] != "none":
+            yield "note       sparsity: the encoder is frozen, so its zeros stay zeros anyway"
         for split in self._task.splits:
             yield f"{split:<10} {_counts(self._task.facts(split))}"
         yield from label_lines(self._examples.splits)
@@ -197,6 +199,7 @@ class FineTuning(Problem):
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": list(self._examples.remarks),
             "pretraining_saw": self._seen,
+            **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
             "scores": scores,
             **self._evaluated.results(),
             "subtasks": by_subtask,
@@ -225,6 +228,7 @@ class FineTuning(Problem):
             "steps": spent.steps,
             "tokens": spent.tokens,
             "flops": spent.flops,
+            "flops_dense": spent.flops_dense,
             **training.cost(),
             "predicted_texts": self._predicted_texts,
             "predicting_seconds": self._predicting_seconds,

@@ -8,7 +8,7 @@ distilled student or a federated round passes a problem, hooks and a budget of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -27,11 +27,13 @@ from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.hook import hooks as registered_hooks
 from bertinchamps.training.optim import optimizers
-from bertinchamps.training.plan import plan_lines
+from bertinchamps.training.plan import idle_lines, plan_lines
 from bertinchamps.training.run import Run, finish
 from bertinchamps.training.run_records import Recorded, Records, Scores
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
-from bertinchamps.training.schedules import micro_batches, schedules
+from bertinchamps.training.schedules import schedules
+from bertinchamps.training.sparsity.counting import at_density
+from bertinchamps.training.sparsity.masks import Masks, build_masks
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.training.updates import NonFiniteLoss
 
@@ -41,6 +43,8 @@ class Settings(Recorded, Protocol):
 
     @property
     def optim(self) -> Node: ...
+    @property
+    def sparsity(self) -> Node: ...
     @property
     def schedule(self) -> Node: ...
     @property
@@ -67,6 +71,11 @@ class Problem(Task, Protocol):
 
     def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
         """FLOPs per token of forward and backward; a function of progress where they change while training."""
+
+    def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
+        """Of these, those of each linear map, by the name of its module; here: all tokens go through all maps."""
+        maps = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+        return {name: 3.0 * 2 * part.weight.numel() for name, part in maps.items()}
 
     def narrow(self, model: nn.Module) -> None:
         """Freeze the parameters that are not to be trained; called just before the optimizer is built."""
@@ -197,14 +206,14 @@ def assemble(
         UserError: the checkpoint or the model cannot be read.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers' bars would break into ours
-    model, parameters, clock = _build_model(config, problem, runtime, run)
+    model, parameters, clock, masks = _build_model(config, problem, runtime, run)
     runtime = _worth_compiling(config, problem, runtime, clock)
     if config.runtime.activation_checkpointing:
         runtime.recompute_activations(_encoder(model))
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
-    save = partial(problem.save, model, spent=lambda: clock.spent)
+    save = partial(_save, problem, model, clock, masks)
     records = Records(config, run, clock.spent.steps, scores, save) if processes.is_main else None
     trainer = Trainer(
         task=problem,
@@ -216,27 +225,47 @@ def assemble(
         runtime=runtime,
         seed=config.seed,
         gradient_clipping=config.gradient_clipping,
-        hooks=_build_hooks(config, run, records, more_hooks),
+        hooks=_build_hooks(config, run, records, [*([masks] if masks else ()), *more_hooks]),
         cursor=run.state.get("position", 0),
         reserve=run.state.get("reserve"),
         scaling=run.state.get("scaling"),
         processes=processes,
+        masks=masks,
     )
-    lines = [*problem.describe(parameters, clock.flops_per_token), *_plan(config.batch, clock, processes)]
+    lines = [*problem.describe(parameters, clock.dense_flops_per_token), *_plan(config, clock, trainer)]
     processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
     return Training(problem, run, trainer, parameters, records)
 
 
 def _build_model(
     config: Settings, problem: Problem, runtime: Runtime, run: Run
-) -> tuple[nn.Module, int, Clock]:
-    """The model on its device, the number of its parameters, and the clock that charges its FLOPs."""
+) -> tuple[nn.Module, int, Clock, Masks | None]:
+    """The model on its device, the number of its parameters, the clock that charges its FLOPs, and its masks."""
     torch.manual_seed(config.seed)
     model: Any = problem.build_model(run.resumed_from).to(runtime.device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    flops, spent = problem.flops_per_token(model), Spent(**run.state.get("spent", {}))
+    dense = problem.flops_per_token(model)
     problem.narrow(model)
-    return model, parameters, Clock(config.budget, problem.epoch_length(), flops, spent)
+    masks = build_masks(config.sparsity, model, config.seed)
+    counted = at_density(dense, problem.matrix_flops(model), masks) if masks else dense
+    spent = Spent.restored(run.state.get("spent", {}))
+    clock = Clock(config.budget, problem.epoch_length(), counted, spent, dense_flops_per_token=dense)
+    return model, parameters, clock, masks
+
+
+def _plan(config: Settings, clock: Clock, trainer: Trainer) -> Iterator[str]:
+    """What is said before the first update, beside the problem's own lines."""
+    if trainer.masks:
+        yield from trainer.masks.describe(clock.flops_per_token, clock.dense_flops_per_token)
+    yield from idle_lines(config.batch, trainer.processes)
+    yield from plan_lines(clock, config.batch)
+
+
+def _save(problem: Problem, model: nn.Module, clock: Clock, masks: Masks | None, folder: Path) -> None:
+    """Write model and tokenizer, and what is told of weights that are zero."""
+    problem.save(model, folder, spent=lambda: clock.spent)
+    if masks:
+        masks.write_facts(folder)
 
 
 def _build_hooks(
@@ -257,23 +286,7 @@ def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock
         return runtime
     tokens = problem.tokens_per_position
     sizes = (config.batch.size * tokens, clock.epoch_length * tokens)
-    return runtime.for_run(most_flops(config.budget, CPU_FLOPS, clock.flops_per_token, *sizes))
-
-
-def _plan(batch: BatchConfig, clock: Clock, processes: Processes) -> list[str]:
-    """What is said before the first update, beside the problem's own lines."""
-    return [*_idle(batch, processes), *plan_lines(clock, batch)]
-
-
-def _idle(batch: BatchConfig, processes: Processes) -> list[str]:
-    """A note where an update has fewer micro-batches than there are processes."""
-    number = micro_batches(batch, 1.0)
-    if number >= processes.world_size:
-        return []
-    return [
-        f"note       {processes.world_size} processes share {number} micro-batches an update, so some compute nothing: "
-        "lower batch.micro_batch, or raise batch.size"
-    ]
+    return runtime.for_run(most_flops(config.budget, CPU_FLOPS, clock.dense_flops_per_token, *sizes))
 
 
 def _encoder(model: nn.Module) -> PreTrainedModel:

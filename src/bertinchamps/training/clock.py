@@ -7,8 +7,9 @@ the given limits, so the smallest budget wins. The rules of the budget are in do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from bertinchamps.schemas import BudgetConfig
 
@@ -23,7 +24,13 @@ class Spent:
     steps: int = 0
     tokens: int = 0
     positions: int = 0
-    flops: float = 0.0
+    flops: float = 0.0  # with `sparsity`, at the density of the moment
+    flops_dense: float = 0.0  # as if no weight were held at zero
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Spent:
+        """From a checkpoint; those of earlier versions have no zeros, and one count of FLOPs."""
+        return cls(**{"flops_dense": state.get("flops", 0.0), **state})
 
 
 class Clock:
@@ -38,6 +45,7 @@ class Clock:
         flops_per_token: model FLOPs, forward and backward; a function of progress where they change while training.
         spent: from a checkpoint.
         now: the time in seconds.
+        dense_flops_per_token: the same without zeros, where weights are held at zero; None: there are none.
     """
 
     def __init__(
@@ -47,8 +55,12 @@ class Clock:
         flops_per_token: float | Callable[[float], float],
         spent: Spent | None = None,
         now: Callable[[], float] = time.monotonic,
+        dense_flops_per_token: float | Callable[[float], float] | None = None,
     ) -> None:
         self.epoch_length, self._flops_per_token = epoch_length, flops_per_token
+        self._dense_flops_per_token = (
+            flops_per_token if dense_flops_per_token is None else dense_flops_per_token
+        )
         self.allow(budget)
         self.reserve = 0.0
         self._spent = spent or Spent()
@@ -63,8 +75,15 @@ class Clock:
 
     @property
     def flops_per_token(self) -> float:
-        """Model FLOPs per token at the present progress, forward and backward."""
-        flops = self._flops_per_token
+        """Model FLOPs per token at the present progress, forward and backward: what the budget counts."""
+        return self._now_of(self._flops_per_token)
+
+    @property
+    def dense_flops_per_token(self) -> float:
+        """The same as if no weight were held at zero: what ordinary hardware computes."""
+        return self._now_of(self._dense_flops_per_token)
+
+    def _now_of(self, flops: float | Callable[[float], float]) -> float:
         return flops(self.progress()) if callable(flops) else flops
 
     def start(self) -> None:
@@ -83,7 +102,9 @@ class Clock:
             tokens: that the update read.
             positions: of the data stream that the update consumed.
         """
-        self._spent.flops += tokens * self.flops_per_token  # before progress moves on
+        flops, dense = tokens * self.flops_per_token, tokens * self.dense_flops_per_token
+        self._spent.flops += flops  # before progress moves on
+        self._spent.flops_dense += dense
         self._spent.steps += 1
         self._spent.tokens += tokens
         self._spent.positions += positions
@@ -172,6 +193,16 @@ def most_flops(
     }
     limits: dict[str, float | None] = {name: getattr(budget, name) for name in worth}
     return min(limit * worth[name] for name, limit in limits.items() if limit is not None)
+
+
+def flops_in_words(spent: Mapping[str, Any]) -> str:
+    """The FLOPs of a run as it is printed; where weights were held at zero, the dense ones beside them.
+
+    Args:
+        spent: of a summary; earlier versions wrote no dense FLOPs, and held no weights at zero.
+    """
+    flops, dense = spent["flops"], spent.get("flops_dense", spent["flops"])
+    return f"{flops:.3g} FLOP" + (f" at density, {dense:.3g} dense" if dense != flops else "")
 
 
 def budget_problems(budget: BudgetConfig) -> list[str]:

@@ -22,6 +22,8 @@ class Optimizer(Protocol):
 
     @property
     def param_groups(self) -> list[dict[str, Any]]: ...
+    @property
+    def state(self) -> Mapping[Any, Mapping[str, Any]]: ...  # of each parameter, moments among them
     def step(self) -> Any: ...
     def zero_grad(self, set_to_none: bool = True) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -162,6 +164,10 @@ class CombinedOptimizer:
     @property
     def param_groups(self) -> list[dict[str, Any]]:
         return [group for part in self.parts for group in part.param_groups]
+
+    @property
+    def state(self) -> Mapping[Any, Mapping[str, Any]]:
+        return {parameter: state for part in self.parts for parameter, state in part.state.items()}
 
     def step(self) -> None:
         found_inf = getattr(self, "found_inf", None)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.clock import Clock
+from bertinchamps.training.distributed import Processes
+from bertinchamps.training.schedules import micro_batches
 
 UNITS = {"steps": "updates", "tokens": "tokens", "flops": "FLOPs"}
 
@@ -37,6 +39,17 @@ def _in_words(name: str, limit: float, clock: Clock, batch: BatchConfig, now: fl
         )
         return f"{limit:g} epochs{updates}"
     return f"{limit:,.0f} {UNITS[name]}" if limit < 1e12 else f"{limit:.3g} {UNITS[name]}"
+
+
+def idle_lines(batch: BatchConfig, processes: Processes) -> list[str]:
+    """A note where an update has fewer micro-batches than there are processes."""
+    number = micro_batches(batch, 1.0)
+    if number >= processes.world_size:
+        return []
+    return [
+        f"note       {processes.world_size} processes share {number} micro-batches an update, so some compute nothing: "
+        "lower batch.micro_batch, or raise batch.size"
+    ]
 
 
 def length(seconds: float) -> str:

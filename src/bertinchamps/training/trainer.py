@@ -30,6 +30,8 @@ from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.pace import Pace
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
+from bertinchamps.training.sparsity.masked_step import MaskedStep
+from bertinchamps.training.sparsity.masks import Masks
 from bertinchamps.training.updates import (
     Dealer,
     NonFiniteLoss,
@@ -60,6 +62,7 @@ class Trainer:
         reserve: seconds to keep for evaluation and checkpoint after the last update, from the checkpoint.
         scaling: state of fp16's loss scale, from the checkpoint.
         processes: among which the micro-batches are dealt out.
+        masks: of weights that are held at zero; None: there are none.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Trainer:
         reserve: Mapping[str, float] | None = None,
         scaling: Mapping[str, Any] | None = None,
         processes: Processes = ALONE,
+        masks: Masks | None = None,
     ) -> None:
         self.task, self.model, self.optimizer, self.clock, self.runtime = (
             task,
@@ -86,14 +90,16 @@ class Trainer:
             clock,
             runtime,
         )
-        self.cursor, self.processes = cursor, processes
+        self.cursor, self.processes, self.masks = cursor, processes, masks
         self.hooks: Sequence[Hook] = hooks
         self.stop_requested = False  # by a signal: training ends with a checkpoint to resume from
         self.converged = False  # set by a hook: the run ends as if the budget did
         self.consistent = True  # weights, clock and cursor are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds to keep after the last update, by what
         self._schedule, self._batch, self._seed = schedule, batch, seed
-        self._guarded_step = GuardedStep(optimizer, runtime, gradient_clipping, scaling)
+        settings = (optimizer, runtime, gradient_clipping, scaling)
+        self._guarded_step = GuardedStep(*settings) if masks is None else MaskedStep(*settings, masks)
+        self._changing = [one for one in (task, self._guarded_step) if isinstance(one, ChangesWithProgress)]
         self._pending: list[PendingUpdate] = []  # launched updates whose loss and norm are not read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss)
         self._pace = Pace(runtime.compiled)
@@ -206,8 +212,8 @@ class Trainer:
             return False
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self._schedule(progress)
-        if isinstance(self.task, ChangesWithProgress):
-            self.task.set_progress(progress)
+        for one in self._changing:
+            one.set_progress(progress)
         batches, whole = self._dealer.deal(stream, micro_batches(self._batch, progress))
         loss = self._accumulate(batches, whole.targets)
         if loss is None:

@@ -37,6 +37,7 @@ COSTS = {
     "epochs": ("epochs", ",.1f", 1),
     "tokens": ("tokens", ",.0f", 1),
     "flops": ("FLOPs", ".3g", 1),
+    "flops_dense": ("FLOPs if no weight were zero", ".3g", 1),
     "peak_memory_bytes": ("GB of memory, at most", ",.2f", 1 / 2**30),
     "energy_kwh": ("kWh", ".3g", 1),
     "energy_origin": ("energy from", "", 1),
@@ -136,10 +137,12 @@ def _held_out(summary: Mapping[str, Any]) -> Grid:
 
 
 def _cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
+    same = cost.get("flops_dense") == cost.get("flops")
+    shown = {key: value for key, value in cost.items() if not (same and key == "flops_dense")}
     return [
-        (title, format(cost[key] * factor, digits) if digits else str(cost[key]))
+        (title, format(shown[key] * factor, digits) if digits else str(shown[key]))
         for key, (title, digits, factor) in COSTS.items()
-        if cost.get(key) not in (None, "")
+        if shown.get(key) not in (None, "")
     ]
 
 

@@ -26,7 +26,7 @@ class Logging(Hook):
 
     def observe(self, trainer: Trainer, update: Update) -> None:
         tokens_per_second = update.tokens / update.seconds
-        mfu = tokens_per_second * trainer.clock.flops_per_token / trainer.runtime.peak_flops
+        mfu = tokens_per_second * trainer.clock.dense_flops_per_token / trainer.runtime.peak_flops
         values = {
             "loss": update.loss,
             "gradient_norm": update.gradient_norm,
