@@ -12,7 +12,7 @@ from bertinchamps.data.checks import corpus_problems
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.objectives import objective_problems
 from bertinchamps.objectives.growing import grow_problems
-from bertinchamps.schemas import PretrainConfig, named
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.sparsity import sparsities, sparsity_problems
 
 LARGE_BATCH = 2048  # sequences an update
