@@ -47,7 +47,12 @@ class Trim:
         self.files, self.min_count = tuple(files), min_count
 
     def problems(self, material: Material) -> list[str]:
-        found = [] if self.files or material.config.texts else material.text_problems()
+        found = []
+        if not self.files and not material.config.texts:
+            found.append(
+                "steps: trim keeps what texts use; give texts=[FILES] like those that the model will read (the "
+                "training examples count as well, but alone they are too few: docs/compress.md)"
+            )
         backend = material.source.folder / FILE
         if not backend.is_file():
             found.append(
