@@ -36,15 +36,26 @@ CHAIN = (
     "steps=[{name: trim},{name: prune, layers: 1, heads: 0.5, feed_forward: 0.25},{name: recover, epochs: 2}]"
 )
 
+LITTLE = "steps=[{name: prune, feed_forward: 0.1, examples: 4}]"
+
 
 def settings(*words: str) -> Any:
     return composed(*FAST, *words, command="compress")
 
 
 @pytest.fixture(scope="module")
-def chained(knows_by_heart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the model of `knows_by_heart` reads, as JSON lines."""
+    file = tmp_path_factory.mktemp("texts") / "texts.jsonl"
+    lines = (json.dumps({"text": each.text}) + "\n" for each in documents(10))
+    file.write_text("".join(lines), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def chained(knows_by_heart: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("compressed") / "small"
-    config = settings(f"model={knows_by_heart}", f"output={output}", CHAIN)
+    config = settings(f"model={knows_by_heart}", f"output={output}", f"texts=[{texts}]", CHAIN)
     assert problems(config) == []
     compress(config)
     return output
@@ -87,15 +98,11 @@ def test_scores_of_the_table_are_those_of_the_models(chained: Path, knows_by_hea
     assert last["scores"][last["metric"]] == pytest.approx(step["facts"]["dev"])
 
 
-def test_what_comes_out_is_used_as_what_went_in(chained: Path, tmp_path: Path) -> None:
-    texts = tmp_path / "texts.jsonl"
-    texts.write_text(
-        "".join(json.dumps({"text": each.text}) + "\n" for each in documents(3)), encoding="utf-8"
-    )
+def test_what_comes_out_is_used_as_what_went_in(chained: Path, texts: Path, tmp_path: Path) -> None:
     found = tmp_path / "found.jsonl"
     words = ("runtime=eager", "runtime.threads=1")
     predict(composed(f"model={chained}", f"input={texts}", f"output={found}", *words, command="predict"))
-    assert len(spans_jsonl.read(found)) == 3
+    assert len(spans_jsonl.read(found)) == 10
     form = {"name": "hf", "remote_code": True}
     export(ExportConfig(model=str(chained), output=str(tmp_path / "exported"), format=form))
     assert (tmp_path / "exported" / "config.json").is_file()
@@ -105,7 +112,7 @@ def test_what_comes_out_is_used_as_what_went_in(chained: Path, tmp_path: Path) -
 
 
 def test_a_compressed_model_is_not_compressed_without_its_run(chained: Path, tmp_path: Path) -> None:
-    found = problems(settings(f"model={chained}", f"output={tmp_path / 'new'}", "steps=[{name: trim}]"))
+    found = problems(settings(f"model={chained}", f"output={tmp_path / 'new'}", LITTLE))
     assert found == [
         f"model={chained}: stands alone, and its run knows its examples; give the run's directory"
     ]
@@ -118,7 +125,8 @@ def test_classes_are_compressed_by_the_same_command(tmp_path: Path) -> None:
     run = finetune(composed(*words, "budget.epochs=1", f"run_dir={tmp_path / 'run'}", command="finetune"))
     output = tmp_path / "small"
     chain = "steps=[{name: prune, feed_forward: 0.5, examples: 8},{name: trim}]"
-    compress(settings(f"model={run}", f"output={output}", chain, "measure.repeats=0"))
+    words = (f"model={run}", f"output={output}", f"texts=[{tmp_path / 'train.jsonl'}]")
+    compress(settings(*words, chain, "measure.repeats=0"))
     rows = json.loads((output / "compress.json").read_text(encoding="utf-8"))["measured"]
     assert rows[0]["one"] is None
     assert rows[1]["scores"] == pytest.approx(rows[2]["scores"])
@@ -152,7 +160,7 @@ def test_a_compression_that_ends_early_leaves_nothing(
 
     monkeypatch.setattr("bertinchamps.compressing.chain.measured", fail)
     with pytest.raises(type(error)):
-        compress(settings(f"model={knows_by_heart}", f"output={tmp_path / 'small'}", "steps=[{name: trim}]"))
+        compress(settings(f"model={knows_by_heart}", f"output={tmp_path / 'small'}", LITTLE))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,9 +193,11 @@ def test_parts_that_a_model_cannot_lose_are_told(knows_by_heart: Path, tmp_path:
     assert found.startswith("steps.heads=0.9: nothing would be left of ")
     (found,) = problems(settings(*words, "steps=[{name: prune, layers: 40}]"))
     assert "and one must stay" in found
-    (found,) = problems(settings(*words, "steps=[{name: trim}]", "+examples.train=gone"))
+    (found,) = problems(settings(*words, LITTLE, "+examples.train=gone"))
     assert "gone" in found
     assert "+examples.KEY=PLACE" in found
+    (found,) = problems(settings(*words, "steps=[{name: trim}]"))
+    assert found.startswith("steps: trim keeps what texts use; give texts=[FILES]")
 
 
 def test_heads_of_other_families_cannot_go(tmp_path: Path) -> None:
@@ -217,21 +227,15 @@ def test_memory_is_what_a_model_takes_beside_what_is_there() -> None:
     del taken
 
 
-def test_the_command_compresses_and_tells_the_table(knows_by_heart: Path, tmp_path: Path) -> None:
-    done = command(
-        "bertinchamps.compress",
-        f"model={knows_by_heart}",
-        "output=small",
-        "target=small",
-        *FAST,
-        cwd=tmp_path,
-    )
+def test_the_command_compresses_and_tells_the_table(
+    knows_by_heart: Path, texts: Path, tmp_path: Path
+) -> None:
+    words = (f"model={knows_by_heart}", "output=small", "target=small", f"texts=[{texts}]", *FAST)
+    done = command("bertinchamps.compress", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = done.stdout + done.stderr
     assert "| trim |" in told
     assert "python -m bertinchamps.predict model=small input=TEXTS" in told
-    again = command(
-        "bertinchamps.compress", f"model={knows_by_heart}", "output=small", "target=small", cwd=tmp_path
-    )
+    again = command("bertinchamps.compress", *words, cwd=tmp_path)
     assert again.returncode == 2
     assert "is there already" in again.stderr

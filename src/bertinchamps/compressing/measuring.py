@@ -91,6 +91,11 @@ def measured(stages: Sequence[Stage], material: Material) -> list[Row]:
     if not texts:
         raise UserError("no text to measure models on: the dev split, or texts=, has none")
     batch = list(islice(cycle(texts), config.batch))
+    first = stages[0]
+    runtime = engine_runtime(_with_engine(material, first.engine))
+    use.open(first.folder, first.engine, len(batch), runtime).answer(
+        batch[:1]
+    )  # what the first one alone would load
     rows, opened = [], []
     for stage in stages:
         row, model = _opened(stage, material, batch)

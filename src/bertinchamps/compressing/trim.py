@@ -47,7 +47,12 @@ class Trim:
         self.files, self.min_count = tuple(files), min_count
 
     def problems(self, material: Material) -> list[str]:
-        found = [] if self.files or material.config.texts else material.text_problems()
+        found = []
+        if not self.files and not material.config.texts:
+            found.append(
+                "steps: trim keeps what texts use; give texts=[FILES] like those that the model will read (the "
+                "training examples count as well, but alone they are too few: docs/compress.md)"
+            )
         backend = material.source.folder / FILE
         if not backend.is_file():
             found.append(
@@ -61,7 +66,7 @@ class Trim:
         texts = list(self._texts(material))
         if not texts:
             raise UserError("steps: trim has no text in its files; give files of texts")
-        counts = Counter(pieces_of(before, texts))
+        counts = pieces_of(before, texts)
         used = {piece for piece, count in counts.items() if count >= self.min_count}
         content: Content = json.loads(before.backend_tokenizer.to_str())
         changed, old = trimmed(content, used)
@@ -95,17 +100,24 @@ class Trim:
             yield from material.texts()
 
 
-def pieces_of(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
-    """The pieces of whole texts, however long, and of their sentences by themselves, as taggers read them."""
+def pieces_of(tokenizer: Any, texts: Sequence[str]) -> Counter[str]:
+    """How often texts have each piece: as a whole, however long, or cut into sentences, as taggers read them.
+
+    The higher of both numbers counts.
+    """
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_truncation()
     backend.no_padding()
     backend.encode_special_tokens = True  # the name of a special token in a text is text
+    whole: Counter[int] = Counter()
+    alone: Counter[int] = Counter()
     for start in range(0, len(texts), AT_ONCE):
         part = texts[start : start + AT_ONCE]
-        alone = [text[first:last] for text in part for first, last in sentences(text)]
-        for encoding in backend.encode_batch([*part, *alone], add_special_tokens=False):
-            yield from encoding.tokens
+        cut = [text[first:last] for text in part for first, last in sentences(text)]
+        for counts, given in ((whole, part), (alone, cut)):
+            for encoding in backend.encode_batch(given, add_special_tokens=False):
+                counts.update(encoding.ids)  # which takes less time than their texts
+    return Counter({str(backend.id_to_token(at)): count for at, count in (whole | alone).items()})
 
 
 def _size(model: nn.Module) -> int:
