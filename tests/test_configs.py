@@ -22,6 +22,7 @@ FILES = sorted(
     for file in config_dir().glob("*/*.yaml")
     if file.parent.name
     not in ("adapter", "cluster", "data", "deidentify", "exporting", "loss", "recipe", "task")
+    and file.parts[-2:] != ("sparsity", "keep.yaml")  # of finetune
 )
 
 
