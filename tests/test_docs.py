@@ -308,6 +308,7 @@ def test_extending_is_one_file_or_function_and_one_yaml(tmp_path: Path) -> None:
                 module, *settings = shlex.split(line)[2:]
                 shorter = {"prepare": ["tokenizer.vocab_size=200"], "finetune": FINETUNING, "predict": []}
                 words = [*settings, *shorter.get(module.rpartition(".")[2], SMALLER)]
+                words += ["data.documents=400"] if "data=demo" in settings else []
                 result = command(module, *words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
                 assert result.returncode == 0, result.stderr
                 ran += 1
