@@ -242,7 +242,7 @@ def test_settings_that_contradict_each_other_are_refused(exported: Any, tmp_path
         "runtime.compile=on",
     ]
     (problem,) = prediction.problems(composed(f"model={graph}", "runtime.engine=onyx", command="predict"))
-    assert problem == "runtime.engine=onyx: one of torch, onnx, onnx_int8"
+    assert problem == "runtime.engine=onyx: one of auto, torch, onnx, onnx_int8"
     for command in ("pretrain", "finetune"):
         task = ["task=demo"] if command == "finetune" else []
         (problem,) = mistakes(command, [*task, "runtime.engine=onnx"])

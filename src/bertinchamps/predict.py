@@ -62,7 +62,7 @@ def predict(config: PredictConfig) -> None:
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     with open_output(config, form) as place:
-        runtime, engine = engine_runtime(config.runtime), config.runtime.engine
+        runtime, engine = engine_runtime(config.runtime, folder), config.runtime.engine
         model = open_model(folder, facts, config.batch, runtime, config.base, ner=config.ner, engine=engine)
         with model.reading():
             pairs = labelled(model, inputs, found.texts, cut)

@@ -60,16 +60,32 @@ def write_graph(model: DownstreamModel, example: Mapping[str, Tensor], file: Pat
         )
 
 
-def write_int8(file: Path, quantised: Path) -> None:
+def write_int8(
+    file: Path, quantised: Path, kept: Sequence[str] = (), only: Sequence[str] | None = None
+) -> None:
     """The graph with the weights of matrix products and embeddings as 8-bit integers, a scale a column.
 
     Activations are quantised as they come (dynamic quantisation), so that no texts are needed. Weights have 7 bits,
     because processors without VNNI add products of 8 bits with saturation.
+
+    Args:
+        file: the graph in float32.
+        quantised: to write.
+        kept: nodes that stay in float32.
+        only: nodes that are changed; None: all that can be.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quietly():
-        quantize_dynamic(file, quantised, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+        quantize_dynamic(
+            file,
+            quantised,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            nodes_to_quantize=list(only or []),
+            nodes_to_exclude=list(kept),
+        )
 
 
 def _axes(name: str, tensor: Tensor) -> tuple[str, ...]:

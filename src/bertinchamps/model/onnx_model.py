@@ -2,7 +2,7 @@
 
 FOLDER/model.onnx        the graph in float32
 FOLDER/model_int8.onnx   the same with weights of 8 bits
-FOLDER/onnx.json         which head's graph it is
+FOLDER/onnx.json         which head's graph it is, and what `compress` chose to compute it
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.heads import DownstreamModel, heads
 
 FACTS = "onnx.json"
+ENGINE = "engine"  # the key in it: what computes the model, unless runtime.engine says otherwise
 FORMAT = 1  # to be raised when old files would be misread
+AUTO = "auto"  # what the model's directory says
 TORCH = "torch"
 FILES = {"onnx": "model.onnx", "onnx_int8": "model_int8.onnx"}  # by engine
 ENGINES = (TORCH, *FILES)
@@ -80,8 +82,26 @@ def open_graph(folder: Path, engine: str) -> OnnxModel:
     return OnnxModel(file, str(read_graph_facts(folder)["head"]), torch.get_num_threads())
 
 
+def engine_of(folder: Path, engine: str) -> str:
+    """What computes a model.
+
+    Args:
+        folder: of the model.
+        engine: AUTO, or what was asked for.
+
+    Returns:
+        One of ENGINES.
+
+    Raises:
+        UserError: the directory's facts are damaged.
+    """
+    if engine != AUTO:
+        return engine
+    return str(read_graph_facts(folder).get(ENGINE, TORCH)) if (folder / FACTS).is_file() else TORCH
+
+
 def read_graph_facts(folder: Path) -> dict[str, Any]:
-    """What onnx.json says: `head`, an entry of `heads`, and `what` was exported.
+    """What onnx.json says: `head`, an entry of `heads`, `what` was exported, and of compressed models `engine`.
 
     Raises:
         UserError: the file is damaged or of another version.
@@ -92,7 +112,7 @@ def read_graph_facts(folder: Path) -> dict[str, Any]:
         found, head = facts["format"], facts["head"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: missing or damaged ({type(error).__name__})") from error
-    if found != FORMAT or head not in heads.names():
+    if found != FORMAT or head not in heads.names() or facts.get(ENGINE, TORCH) not in ENGINES:
         raise UserError(
             f"{file}: format {found} with the head {head!r}, which this version of bertinchamps does not read"
         )
@@ -102,8 +122,10 @@ def read_graph_facts(folder: Path) -> dict[str, Any]:
 def refuse_bare_graph(folder: Path) -> None:
     """Raise UserError for a directory that has a graph and no weights, where the engine is PyTorch."""
     if (folder / FACTS).is_file():
+        chosen = read_graph_facts(folder).get(ENGINE, "onnx")
         raise UserError(
-            f"{folder}: an exported graph without weights for PyTorch; give runtime.engine=onnx, or the run it is from"
+            f"{folder}: an exported graph without weights for PyTorch; give runtime.engine={chosen}, or the run it "
+            "is from"
         )
 
 

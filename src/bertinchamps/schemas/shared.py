@@ -92,7 +92,9 @@ class EngineConfig(RuntimeConfig):
     """Where and how predictions are computed."""
 
     engine: str = knob(
-        "torch", "torch, or with a model of `export format=onnx`: onnx, or onnx_int8 (on the processor)"
+        "auto",
+        "auto (what `compress` chose for the model, otherwise torch), torch, or with a model of `export format=onnx`: "
+        "onnx, or onnx_int8 (on the processor)",
     )
 
 

@@ -58,8 +58,11 @@ class Served:
 @dataclass
 class _Opening:
     config: ServeConfig
-    runtime: Runtime
     shared: SharedBases = field(default_factory=SharedBases)
+
+    def runtime(self, folder: Path) -> Runtime:
+        """Of the model in a directory."""
+        return engine_runtime(self.config.runtime, folder)
 
 
 def names_of(config: ServeConfig) -> list[str]:
@@ -97,7 +100,7 @@ def open_models(config: ServeConfig) -> list[Served]:
     Raises:
         UserError: one cannot be read.
     """
-    opening = _Opening(config, engine_runtime(config.runtime))
+    opening = _Opening(config)
     opened: list[Served] = []
     for given in names_of(config):
         folder = folder_of_model(given, config.runs_dir)
@@ -127,7 +130,7 @@ def _with_a_task(opening: _Opening, folder: Path, name: str) -> Served:
     config, facts = opening.config, read_facts(folder)
     kind, engine = kinds.build(facts.kind), config.runtime.engine
     model = open_model(
-        folder, facts, config.batch, opening.runtime, config.base, opening.shared, engine=engine
+        folder, facts, config.batch, opening.runtime(folder), config.base, opening.shared, engine=engine
     )
     abilities: dict[str, Work] = {}
     if isinstance(kind, FindsEntities):
@@ -140,7 +143,7 @@ def _with_a_task(opening: _Opening, folder: Path, name: str) -> Served:
 def _without_a_task(opening: _Opening, folder: Path, name: str) -> Served:
     config = opening.config
     model = open_pretrained(
-        folder, config.batch, opening.runtime, config.runtime.engine, proposals=MOST_PROPOSALS
+        folder, config.batch, opening.runtime(folder), config.runtime.engine, proposals=MOST_PROPOSALS
     )
     abilities: dict[str, Work] = {}
     filler, embedder = model.filler, model.embedder

@@ -16,7 +16,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, longest_input, open_model, open_tokenizer
 from bertinchamps.model.heads.embeddings import Embeddings
 from bertinchamps.model.heads.masked_words import MaskedWords
-from bertinchamps.model.onnx_model import TORCH, open_graph, read_graph_facts, refuse_bare_graph
+from bertinchamps.model.onnx_model import TORCH, engine_of, open_graph, read_graph_facts, refuse_bare_graph
 from bertinchamps.tasks.embeddings import EmbeddingPredictor
 from bertinchamps.tasks.masked_words import MaskedWordPredictor, Proposal
 from bertinchamps.training.runtime import Runtime
@@ -76,13 +76,13 @@ def open_pretrained(
         folder: the model's directory.
         batch: texts that go through the model at once.
         runtime: device and precision.
-        engine: what computes, one of `model.onnx_model.ENGINES`.
+        engine: what computes, AUTO or one of `model.onnx_model.ENGINES`.
         proposals: for each mask.
 
     Raises:
         UserError: the model cannot be read, or was not exported for the engine.
     """
-    tokenizer = open_tokenizer(str(folder))
+    tokenizer, engine = open_tokenizer(str(folder)), engine_of(folder, engine)
     if engine != TORCH:
         return _of_graph(folder, tokenizer, batch, runtime, engine, proposals)
     refuse_bare_graph(folder)

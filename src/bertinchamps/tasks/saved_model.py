@@ -18,7 +18,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import SharedBases
 from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.encoders import open_tokenizer
-from bertinchamps.model.onnx_model import TORCH, open_graph, refuse_bare_graph
+from bertinchamps.model.onnx_model import AUTO, TORCH, engine_of, open_graph, refuse_bare_graph
 from bertinchamps.schemas import EngineConfig, MergeConfig, PredictConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.inputs import Input
@@ -63,11 +63,36 @@ class SavedModel:
         return self.predictor.predict(self.model, texts, cut)
 
 
-def engine_runtime(config: EngineConfig) -> Runtime:
-    """The runtime of predictions; onnxruntime computes in float32 on the processor."""
-    if config.engine == TORCH:
+def engine_runtime(config: EngineConfig, folder: Path | None = None) -> Runtime:
+    """The runtime of predictions; onnxruntime computes on the processor, and what it does not in float32.
+
+    Args:
+        config: the settings.
+        folder: of the model, which says what runtime.engine=auto means; None: PyTorch.
+
+    Raises:
+        UserError: the directory wants onnxruntime, and other settings contradict it.
+    """
+    engine = config.engine if folder is None else engine_of(folder, config.engine)
+    if engine in (AUTO, TORCH):
         return build_runtime(config)
+    if problems := refused_by_graphs(replace(config, engine=engine)):
+        raise UserError("\n".join(problems))
     return build_runtime(replace(config, device="cpu", precision="fp32", compile="off"))
+
+
+def refused_by_graphs(config: EngineConfig) -> list[str]:
+    """Settings that contradict an engine of onnxruntime, in the user's key names."""
+    only = (
+        ("device", config.device, ("auto", "cpu")),
+        ("precision", config.precision, ("auto", "fp32")),
+        ("compile", config.compile, ("auto", "off")),
+    )
+    return [
+        f"runtime.{key}={value}: runtime.engine={config.engine} computes in float32 on the processor; leave it out"
+        for key, value, taken in only
+        if value not in taken
+    ]
 
 
 def entity_finder(name: str, batch: int, device: torch.device, engine: str = TORCH) -> Finder:
@@ -77,7 +102,7 @@ def entity_finder(name: str, batch: int, device: torch.device, engine: str = TOR
         name: the model's directory, or that of its run.
         batch: windows that go through the model at once.
         device: of the model.
-        engine: what computes, one of `model.onnx_model.ENGINES`.
+        engine: what computes, AUTO or one of `model.onnx_model.ENGINES`.
 
     Raises:
         UserError: no model that finds entities is there, or it cannot be read.
@@ -104,13 +129,13 @@ def _opened(
     shared: SharedBases | None = None,
     engine: str = TORCH,
 ) -> tuple[nn.Module, Predictor]:
-    kind = kinds.build(facts.kind)
+    kind, engine = kinds.build(facts.kind), engine_of(folder, engine)
     model: nn.Module
     if engine == TORCH:
         refuse_bare_graph(folder)
         model, _ = open_saved(folder, partial(kind.build_model, facts), base, shared=shared)
     else:
-        model = open_graph(folder, engine)
+        model, device = open_graph(folder, engine), torch.device("cpu")
     predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
     return model.to(device).eval(), predictor
 
@@ -135,7 +160,7 @@ def open_model(
         base: of an adapter: the encoder that it was trained on; None: where the adapter remembers it.
         shared: bases of adapters in memory: models that are opened with the same one share their base's weights.
         ner: a model that finds the entities of the texts first; None: the texts have what the model needs.
-        engine: what computes, one of `model.onnx_model.ENGINES`; of both models.
+        engine: what computes, AUTO or one of `model.onnx_model.ENGINES`; of both models.
 
     Raises:
         UserError: the model, or the base of an adapter, cannot be read, or was not exported for the engine.
