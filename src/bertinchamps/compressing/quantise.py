@@ -45,7 +45,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
         found.append(f"steps: {NAME}: texts={texts}: must be at least 1")
     if bound is not None and bound <= 0:
         found.append(f"steps: {NAME}: bound={bound}: must be above 0")
-    if bound is not None and keep:
+    if bound is not None and keep > 0:
         found.append(
             f"steps: {NAME}: keep={keep} beside bound={bound}: give one; bound chooses how many stay"
         )
