@@ -18,7 +18,6 @@ from transformers.utils.logging import disable_progress_bar
 from bertinchamps.compressing.chain import compressed
 from bertinchamps.compressing.material import material_of
 from bertinchamps.console import tell
-from bertinchamps.model.onnx_model import TORCH
 from bertinchamps.schemas import CompressConfig
 from bertinchamps.training.checkpoint import refuse_damaged, write_directory
 
@@ -33,10 +32,8 @@ def compress(config: CompressConfig) -> None:
     material = material_of(config)
     refuse_damaged(material.source.folder)
     output = Path(config.output).expanduser()
-    engines: list[str] = []
-    write_directory(output, lambda place: engines.append(compressed(material, place, tell)))
+    write_directory(output, lambda place: compressed(material, place, tell))
     tell(f"model      {output}")
     if material.source.facts is not None:
-        engine = "" if engines == [TORCH] else f" runtime.engine={engines[0]}"
-        opened = f"model={shlex.quote(str(output))}{engine}"
+        opened = f"model={shlex.quote(str(output))}"
         tell(f"next       python -m bertinchamps.predict {opened} input=TEXTS output=FOUND.jsonl")

@@ -151,7 +151,7 @@ def test_mistakes_are_told_at_once(
     (problem,) = problems("[{name: quantise, keep: 1, bound: 0.1}]")
     assert "give one; bound chooses how many stay" in problem
     assert len(problems("[{name: quantise, keep: -1, texts: 0, bound: 0}]")) == 3
-    (problem,) = problems("[{name: quantise},{name: trim}]")
+    (problem,) = problems("[{name: quantise},{name: prune, layers: 1}]")
     assert "quantise comes last" in problem
     found = problems("[{name: quantise}]", save_masked_words(tmp_path / "words"))
     assert "takes models of finetune" in found[0]

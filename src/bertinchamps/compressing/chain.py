@@ -14,6 +14,7 @@ from bertinchamps.compressing.material import Material
 from bertinchamps.compressing.measuring import Stage, measured
 from bertinchamps.compressing.table import table, write_compressed_card
 from bertinchamps.durable import write_json
+from bertinchamps.model.onnx_model import engine_of
 from bertinchamps.training.checkpoint import MANIFEST
 from bertinchamps.training.runtime import build_runtime
 
@@ -22,7 +23,7 @@ BEFORE = "before"  # the name of the model before all steps, in the table
 STAGE = ".stage-"
 
 
-def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> str:
+def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> None:
     """Take all steps, and measure each model.
 
     Args:
@@ -30,13 +31,11 @@ def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> 
         place: an empty directory, which gets the last model; those between are removed.
         tell: prints a line.
 
-    Returns:
-        What computes the predictions of the last model.
-
     Raises:
         UserError: a step cannot change the model.
     """
-    stages = [Stage(BEFORE, material.source.folder, material.config.runtime.engine)]
+    folder = material.source.folder
+    stages = [Stage(BEFORE, folder, engine_of(folder, material.config.runtime.engine))]
     taken: list[dict[str, Any]] = []
     told: list[str] = []
     for number, node in enumerate(material.config.steps, start=1):
@@ -56,8 +55,8 @@ def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> 
         tell(line)
     for file in stages[-1].folder.iterdir():
         file.rename(place / file.name)
-    for folder in place.glob(f"{STAGE}*"):
-        shutil.rmtree(folder)
+    for stage in place.glob(f"{STAGE}*"):
+        shutil.rmtree(stage)
     where = build_runtime(material.config.runtime).describe()
     record = {
         "model": str(material.source.folder),
@@ -70,4 +69,3 @@ def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> 
     }
     write_json(place / FILE, record)
     write_compressed_card(material.source, place, told, shown, where)
-    return stages[-1].engine
