@@ -17,7 +17,7 @@ import pytest
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update",
-    "--disable-background-networking", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=2000",
+    "--disable-background-networking", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=10000",
 )  # fmt: skip
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no headless browser: apt-get install chromium")

@@ -22,7 +22,7 @@ FILES = sorted(
     for file in config_dir().glob("*/*.yaml")
     if file.parent.name
     not in ("adapter", "cluster", "data", "deidentify", "exporting", "loss", "recipe", "target", "task")
-    and file.stem != "distillation"  # which needs a teacher: objectives/test_distillation.py
+    and file.stem != "distillation"  # which needs a teacher: objectives/test_teachers.py
     and file.parts[-2:] != ("sparsity", "keep.yaml")  # of finetune
 )
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,10 @@ def test_all_trackers_have_the_same_names_and_steps(
     for step, metrics in LOGGED.items():
         tracker.log(step, metrics)
     tracker.close()
-    assert read(folder) == EXPECTED
+    until = time.monotonic() + 30
+    while (found := read(folder)) != EXPECTED and time.monotonic() < until:
+        time.sleep(0.1)  # the process of wandb writes its file after it has said that it is finished
+    assert found == EXPECTED
 
 
 def test_a_resumed_run_goes_on_in_its_run_of_mlflow(tmp_path: Path, no_network: None) -> None:

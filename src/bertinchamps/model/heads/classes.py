@@ -37,7 +37,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
         with_norm = config.pooler == "modernbert"
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.head_bias or not with_norm)
         self.activation = ACTIVATIONS.build(config.activation) if with_norm else nn.Tanh()
-        self.norm = build_norm(config) if with_norm else nn.Identity()
+        self.dense_norm = build_norm(config) if with_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.post_init()  # type: ignore[no-untyped-call]
@@ -76,7 +76,7 @@ class BertinchampsForSequenceClassification(BertinchampsPreTrainedModel):  # typ
     ) -> torch.Tensor:  # [B, H]
         first = self.config.pooler == "bert"
         read = hidden[:, 0] if first else mean_of_tokens(hidden, attention_mask)
-        return cast(torch.Tensor, self.norm(self.activation(self.dense(read))))
+        return cast(torch.Tensor, self.dense_norm(self.activation(self.dense(read))))
 
 
 def mean_of_tokens(

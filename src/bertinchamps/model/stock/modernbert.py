@@ -53,7 +53,7 @@ PREFIXES = {
     "classifier": "classifier",
 }
 # Theirs is one class for masked LMs and text classifiers; ours are two.
-POOLER = {"dense": "head.dense", "norm": "head.norm"}
+POOLER = {"dense": "head.dense", "dense_norm": "head.norm"}
 
 
 def modernbert_config(config: BertinchampsConfig) -> ModernBertConfig:
