@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import suggesting
+from support import ROOT, command
 from tiny_corpora import brat_corpus
 
 RECIPE = ["arch=tiny", "tokenizer.vocab_size=300", "runtime=eager", "runtime.compile=off", "budget.epochs=1"]
 RECIPE += ["selection.dev_share=0.3"]  # of four documents
 
 
-def test_a_simulation_ends_in_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+# In a fork that has imported the libraries, from which the commands that the benchmark runs are forked, too.
+CODE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from benchmarks import suggesting; suggesting.main()"
+
+
+def test_a_simulation_ends_in_a_table(tmp_path: Path) -> None:
     brat_corpus(tmp_path / "brat")
     task = ["task=ner", "task.train=brat/train", "task.test=brat/test", "max_length=48", *RECIPE]
     options = ["--model=scratch", "--methods=both", "--seeds=0", "--start=4", "--step=3", "--rounds=1"]
-    monkeypatch.setattr(sys, "argv", ["suggesting", *options, *task])
-    suggesting.main()
+    done = command("-c", CODE, *options, *task, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "suggesting.json").read_text(encoding="utf-8"))
     assert [(row["method"], row["documents"]) for row in result["rows"]] == [("both", 4), ("both", 7)]
     assert result["rows"][0]["words"] < result["rows"][1]["words"]
-    assert "| documents | 4 | 7 | words |" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["suggesting", *options[:-1], "--rounds=9", *task])
-    with pytest.raises(SystemExit, match="--start, --step, --rounds: 31 documents, and train has"):
-        suggesting.main()
+    assert "| documents | 4 | 7 | words |" in done.stdout
+    few = command("-c", CODE, *options[:-1], "--rounds=9", *task, cwd=tmp_path)
+    assert few.returncode != 0
+    assert "--start, --step, --rounds: 31 documents, and train has" in few.stderr
 
 
 def test_the_table_has_means_and_deviations(tmp_path: Path) -> None:
