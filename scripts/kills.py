@@ -73,11 +73,11 @@ class Scenario:
 
 
 def of_training(place: Path) -> Results:
-    """Weights, the record of each update and of each evaluation, and what was counted."""
+    """Weights, the record of each update, where evaluations were, the last scores, and what was counted."""
     run = place / "run"
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     updates = [[r.get(key) for key in OF_UPDATES] for r in records if r["kind"] == "train"]
-    scores = [{**r, "seconds": 0, "time": 0} for r in records if r["kind"] != "train"]
+    evaluations = [r["step"] for r in records if r["kind"] != "train" and "step" in r]
     file = next(file for name in ("summary.json", "results.json") if (file := run / name).is_file())
     summary = json.loads(file.read_text(encoding="utf-8"))
     spent = summary.get("spent", {})
@@ -86,7 +86,7 @@ def of_training(place: Path) -> Results:
         **digests(run, "predictions/**/*"),
         "updates": updates,
         "steps in order": [step for step, *_ in updates] == list(range(1, len(updates) + 1)),
-        "evaluations": [s["step"] for s in scores if "step" in s],
+        "evaluations": evaluations,
         "spent": {key: spent.get(key) for key in COUNTED},
         "scores": summary.get("held_out") or summary.get("scores"),
     }

@@ -23,6 +23,7 @@ from bertinchamps.console import tell
 from bertinchamps.data.planning import cache_dir
 from bertinchamps.durable import digest_of, write_json
 from bertinchamps.errors import UserError
+from bertinchamps.reporting.html.page import FILE as PAGE
 from bertinchamps.schemas import BlocksConfig, PurgeConfig
 from bertinchamps.training.run import locked
 from bertinchamps.training.run_files import FOLDS, read_facts
@@ -72,7 +73,7 @@ def _of_run(run: Path, keep_model: bool) -> Iterator[Found]:
         named = {
             "predictions": "documents with their labels",
             "checkpoints": "weights, and the optimizer's state",
-            "report.html": "a page, which may quote documents",
+            PAGE: "a page, which may quote documents",
         }
         if not keep_model:
             named["model"] = "weights, and a tokenizer with words of the documents"
