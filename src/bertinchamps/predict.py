@@ -32,11 +32,13 @@ from bertinchamps.tasks.saved_model import (
     refuse_useless_ner,
 )
 from bertinchamps.tasks.writing import checker, write
+from bertinchamps.textfiles.limits import reading
 from bertinchamps.training.checkpoint import refuse_damaged
 
 TELL_EVERY = 60.0  # seconds
 
 
+@reading
 def predict(config: PredictConfig) -> None:
     """Label the texts of a file, a folder or standard input.
 
