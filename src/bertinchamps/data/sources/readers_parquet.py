@@ -29,7 +29,7 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
     try:
         with parquet.ParquetFile(path) as file:
             groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-            large = any(_size(group, layout) > SMALL_GROUP for group in groups)
+            large = any(group.total_byte_size > SMALL_GROUP for group in groups)
         folded = [layout.text_field] if large else None
         with parquet.ParquetFile(path, read_dictionary=folded, page_checksum_verification=True) as file:
             schema, total = file.schema_arrow, max(1, file.metadata.num_rows)
@@ -38,6 +38,8 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
                 raise no_field(path, "schema", "column", layout, schema.names)
             _check_type(path, schema.field(layout.text_field).type, layout)
             for number, group in enumerate(groups):
+                # raises where the metadata of a column are damaged; asking for them would end the process (pyarrow 26)
+                next(file.iter_batches(1, row_groups=[number], columns=[layout.text_field]), None)
                 size = max(1, _size(group, layout))
                 mean = size / max(1, group.num_rows)
                 if mean > layout.most:  # so that at least one is, which nobody has to read to know
