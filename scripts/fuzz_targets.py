@@ -360,16 +360,19 @@ def _read_runs(place: Path) -> None:
 
 
 def _asked(place: Path) -> None:
+    """Requests, and what the service says of those that are wrong."""
+    from pydantic import ValidationError
+
+    from bertinchamps.errors import UserError
+    from bertinchamps.serving.application import _meaning, _place
     from bertinchamps.serving.messages import Asked
 
     for line in only(place).read_bytes().splitlines():
-        Asked.model_validate_json(line)
-
-
-def _pydantic_error() -> tuple[type[BaseException], ...]:
-    from pydantic import ValidationError
-
-    return (ValidationError,)
+        try:
+            Asked.model_validate_json(line)
+        except ValidationError as error:
+            told = [f"{_place(each['loc'])}: {_meaning(dict(each))}" for each in error.errors()]
+            raise UserError("; ".join(told)) from None
 
 
 PLANS = {
@@ -437,7 +440,7 @@ def _targets() -> list[Target]:
     }
     found += [Target(name, seeds, read, refused) for name, (seeds, read) in others.items()]
     request = _lines({"texts": [TEXT], "model": "a"}, {"texts": [TEXT, TEXT]})
-    return [*found, Target("requests", lambda: [{"a.jsonl": request}], _asked, _pydantic_error())]
+    return [*found, Target("requests", lambda: [{"a.jsonl": request}], _asked, refused)]
 
 
 TARGETS = {target.name: target for target in _targets()}

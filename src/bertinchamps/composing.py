@@ -66,6 +66,8 @@ def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -
         with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
             overrides = in_folders(command, words)
             return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+    except OmegaConfBaseException:
+        raise
     except (YAMLError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"a yaml file of --config-dir cannot be read: {_said(error)}") from error
 
@@ -74,7 +76,8 @@ def _said(error: Exception) -> str:
     """What is wrong with a yaml file, on one line, with its name where the error has it."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        return f"{mark.name.strip()}, line {mark.line + 1}: not yaml ({getattr(error, 'problem', None) or 'unreadable'})"
+        what = getattr(error, "problem", None) or "unreadable"
+        return f"{mark.name.strip()}, line {mark.line + 1}: not yaml ({what})"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
 
 
