@@ -181,7 +181,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
         time.sleep(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 128 + number
     (run,) = (file.parent for file in (tmp_path / "runs").glob("*/run.json"))
     assert f"resume=runs/{run.name} goes on" in said
     (saved,) = (run / "checkpoints").iterdir()

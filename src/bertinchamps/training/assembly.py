@@ -171,7 +171,8 @@ class Training:
     def _conclude(self) -> None:
         if self.trainer.stop_requested:
             step, folder = self.trainer.step, self.run.folder
-            raise Stopped(f"stopped at step {step}; the same command with resume={folder} goes on")
+            told = f"stopped at step {step}; the same command with resume={folder} goes on"
+            raise Stopped(told, self.trainer.stopped_by)
         try:
             finish(self.run, self.problem.results(self))
         except OSError as error:

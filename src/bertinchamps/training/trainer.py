@@ -12,6 +12,7 @@ Long because the whole loop is to be read in one place.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
@@ -99,6 +100,7 @@ class Trainer:
         self.cursor, self.processes, self.masks = cursor, processes, masks
         self.hooks: Sequence[Hook] = hooks
         self.stop_requested = False  # by a signal: training ends with a checkpoint to resume from
+        self.stopped_by: int = signal.SIGTERM  # that signal; of other processes of the job, this one
         self.converged = False  # set by a hook: the run ends as if the budget did
         self.consistent = True  # weights, clock and cursor are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds to keep after the last update, by what
