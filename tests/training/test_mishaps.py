@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from test_trainer import EAGER, Recorder, Regression, trainer_of
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
+from bertinchamps.schemas import BudgetConfig
+from bertinchamps.training.clock import Clock
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.updates import NonFiniteLoss
 
@@ -126,3 +129,13 @@ def test_a_run_counts_what_it_left_out(quick_run: object, tmp_path: Path) -> Non
     run = quick_run("budget.steps=2", "checkpoint.every_steps=1")  # type: ignore[operator]
     state = json.loads((run / "checkpoints" / "step-00000002" / "resume" / "state.json").read_text())
     assert state["left_out"] == []
+
+
+def test_a_clock_that_jumps_changes_no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = iter(range(10**9, 0, -(10**6)))  # set back by days at each look
+    monkeypatch.setattr(time, "time", lambda: float(next(hours)))
+    trainer = trainer_of(Regression(), 4, 12)
+    trainer.clock = Clock(BudgetConfig(hours=1, steps=12), 100, 1.0)
+    trainer.fit()
+    assert trainer.step == 12
+    assert 0 < trainer.clock.spent.seconds < 600
