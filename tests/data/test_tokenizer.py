@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
+from bertinchamps.data.continuations import CONTINUATION
 from bertinchamps.data.normalizers import french, paper
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import (
-    CONTINUATION,
     SPECIAL_TOKENS,
     open_tokenizer,
     tokenizer_problems,

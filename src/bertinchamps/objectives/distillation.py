@@ -76,6 +76,7 @@ class Distillation(MaskedLanguageModeling):
     """
 
     name = "distillation"
+    continues = False  # it looks inside a model of ours
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ OF_PRETRAINING = (
     "spent",
     "objective",
     "grown_from",
+    "continued_from",
     "teacher",
 )  # facts of an earlier model that a run's facts repeat
 

@@ -68,6 +68,7 @@ class MaskedLanguageModeling(Objective):
     """
 
     name = "mlm"
+    continues = True
 
     def __init__(
         self,
@@ -111,8 +112,12 @@ class MaskedLanguageModeling(Objective):
 
     def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
         """By the formula of `model/flops.py`; a function of progress where the mask rate changes."""
-        config = cast(BertinchampsForMaskedLM, model).config
-        stages = [self._flops(config, masking.targets / self.tokens_per_position) for masking in self._stages]
+        if self.base is not None:
+            stages = [self.base.flops(masking.targets) for masking in self._stages]
+        else:
+            config = cast(BertinchampsForMaskedLM, model).config
+            fractions = [masking.targets / self.tokens_per_position for masking in self._stages]
+            stages = [self._flops(config, fraction) for fraction in fractions]
         return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
 
     def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
