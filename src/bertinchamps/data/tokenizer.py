@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +89,32 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         UserError: there is none, it is damaged, or has no mask or no separator.
     """
+    if not (folder / "tokenizer.json").is_file():
+        raise UserError(
+            f"{folder / 'tokenizer.json'}: no such file; a tokenizer's directory holds tokenizer.json"
+        )
+    names = ("tokenizer.json", "tokenizer_config.json", "config.json")
+    stats = [(folder / name).stat() if (folder / name).is_file() else None for name in names]
+    return _opened(folder, tuple(stat and (stat.st_mtime_ns, stat.st_size) for stat in stats))
+
+
+@lru_cache(maxsize=1)  # a large vocabulary takes seconds, and a preparation opens its tokenizer several times
+def _opened(folder: Path, stamps: tuple[object, ...]) -> Tokenizer:
+    """`open_tokenizer`, once for each state of the files."""
+    del stamps
     file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; a tokenizer's directory holds tokenizer.json")
-    tokenizer = _read(file)
-    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
-    generic = _class_in(folder) in GENERIC_CLASSES
-    if missing or not generic:
-        if not (folder / "tokenizer_config.json").is_file():
+    if _class_in(folder) in GENERIC_CLASSES:
+        tokenizer = _read(file)
+        missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+        if missing and not (folder / "tokenizer_config.json").is_file():
             raise UserError(f"{file}: lacks the special tokens {', '.join(missing)}")
-        tokenizer, roles = _of_transformers(folder)
+        own = not missing
     else:
+        own = False
+    if own:
         roles = _own_roles(tokenizer)
+    else:
+        tokenizer, roles = _of_transformers(folder)
     if (largest := max(tokenizer.get_vocab().values())) >= LARGEST_VOCABULARY:
         raise UserError(f"{file}: ids up to {largest}; blocks hold at most {LARGEST_VOCABULARY} entries")
     tokenizer.no_truncation()
@@ -158,7 +173,7 @@ def _of_transformers(folder: Path) -> tuple[Tokenizer, Roles]:
         opened: Any = AutoTokenizer.from_pretrained(
             str(folder), split_special_tokens=True, trust_remote_code=False, local_files_only=True
         )
-        tokenizer = Tokenizer.from_str(opened.backend_tokenizer.to_str())
+        tokenizer: Tokenizer = opened.backend_tokenizer
     except Exception as error:
         raise UserError(
             f"{folder}: transformers opens no fast tokenizer there ({type(error).__name__})"

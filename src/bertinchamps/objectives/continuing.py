@@ -25,7 +25,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter
-from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, open_model
+from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, open_model, without_bars
 from bertinchamps.model.flops import masked_lm_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
@@ -45,6 +45,9 @@ class Base:
     Args:
         config: the settings; `model` is given.
         corpus: whose tokenizer it must have.
+
+    Attributes:
+        added: number of weights of an adapter, which are no part of the finished model.
     """
 
     def __init__(self, config: PretrainConfig, corpus: Corpus) -> None:
@@ -54,6 +57,7 @@ class Base:
         self._dropout, self._frozen = config.dropout, config.freeze.layers
         self._adapter = adapters.build(**config.adapter)
         self._corpus = corpus
+        self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
 
@@ -112,7 +116,8 @@ class Base:
         config = open_config(name)
         self._original = {key: getattr(config, key) for key in DROPOUTS if hasattr(config, key)}
         source = EncoderSource(name, dropout=self._dropout, with_head=True)
-        masked = AtMaskedPositions(open_model("AutoModelForMaskedLM", source, None))
+        with without_bars():
+            masked = AtMaskedPositions(open_model("AutoModelForMaskedLM", source, None))
         size = self._corpus.vocabulary.size
         if masked.config.vocab_size < size:
             raise UserError(
@@ -142,7 +147,9 @@ class Base:
         encoder = {id(parameter) for parameter in masked.model.base_model.parameters()}
         head = [parameter for parameter in masked.parameters() if id(parameter) not in encoder]
         masked.requires_grad_(False)
+        before = sum(parameter.numel() for parameter in masked.parameters())
         adapter.inject(masked.model)
+        self.added = sum(parameter.numel() for parameter in masked.parameters()) - before
         for parameter in head:
             parameter.requires_grad_(True)
 

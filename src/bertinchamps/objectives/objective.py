@@ -108,8 +108,8 @@ class Objective(Problem):
         spent = summary["spent"]
         yield f"held out   {self.scores_line(summary['held_out'])}"
         if first := summary.get("held_out_before"):
-            gained = first[self.headline] - summary["held_out"][self.headline]
-            yield f"before     {self.scores_line(first)}: {self.headline} changed by {-gained:+.4f}"
+            gained = first["loss"] - summary["held_out"]["loss"]
+            yield f"before     {self.scores_line(first)}; gained: {gained:.4f} nats"
         yield (
             f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
             f"{spent['tokens']:,} tokens, {flops_in_words(spent)} "
@@ -187,7 +187,7 @@ class Objective(Problem):
             "peak_flops": runtime.peak_flops,
             "peak_origin": runtime.peak_origin,
             "device": runtime.describe(),
-            "parameters": training.parameters,
+            "parameters": training.parameters - (self.base.added if self.base else 0),
             **self._origins,
             **({"held_out_before": first} if self.base and (first := training.scoring.first_scores) else {}),
             **({"before": cost_before(self._origins["grown_from"])} if "grown_from" in self._origins else {}),
