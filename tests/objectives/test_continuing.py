@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+import transformers
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.packing import Cursor, Packer
@@ -158,6 +159,17 @@ def test_frozen_layers_and_embeddings_stay_and_cost_less(bases: dict[str, Path],
     assert summary_of(run)["spent"]["flops"] < summary_of(whole)["spent"]["flops"]
 
 
+def test_a_pooler_is_handed_on(bases: dict[str, Path], tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(bases["bert"], base)
+    whole = transformers.BertForPreTraining.from_pretrained(base)
+    whole.save_pretrained(base)
+    run = went_on(base, tmp_path / "run", "budget.steps=1")
+    expected, found = (AutoModel.from_pretrained(f).pooler.dense.weight for f in (base, run / "model"))
+    assert torch.equal(found, expected)
+    assert torch.equal(expected, whole.bert.pooler.dense.weight)
+
+
 def test_an_adapter_is_merged_and_the_rest_of_the_encoder_stays(
     bases: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -228,6 +240,20 @@ def test_words_are_masked_whole_by_each_convention(bases: dict[str, Path], tmp_p
         assert len(ids) > 1
         assert [index in vocabulary.continuations for index in ids] == [False] + [True] * (len(ids) - 1)
         assert not set(tokenizer.convert_tokens_to_ids([",", "."])) & set(vocabulary.continuations)
+
+
+def test_a_base_without_a_fast_tokenizers_file_gets_one(bases: dict[str, Path], tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    shutil.copytree(bases["bert"], slow)
+    entries = AutoTokenizer.from_pretrained(slow).get_vocab()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (slow / name).unlink()
+    (slow / "vocab.txt").write_text("\n".join(sorted(entries, key=entries.__getitem__)), encoding="utf-8")
+    run = went_on(slow, tmp_path / "run", "budget.steps=1")
+    assert (run / "model" / "vocab.txt").read_bytes() == (slow / "vocab.txt").read_bytes()
+    before, after = (AutoTokenizer.from_pretrained(folder) for folder in (slow, run / "model"))
+    assert before(TEXTS)["input_ids"] == after(TEXTS)["input_ids"]
+    assert type(before) is type(after)
 
 
 def found(base: Path, *words: str) -> str:

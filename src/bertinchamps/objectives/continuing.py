@@ -29,6 +29,7 @@ from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, op
 from bertinchamps.model.flops import masked_lm_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
+from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.checkpoint import refuse_damaged
@@ -60,6 +61,7 @@ class Base:
         self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
+        self._poolers: dict[str, torch.Tensor] = {}  # for which its class has no place
 
     def origin(self) -> dict[str, Any] | None:
         """What a run's files record of the base; None where it is gone, as a resumed run allows.
@@ -114,6 +116,7 @@ class Base:
         if Path(name).is_dir():
             refuse_damaged(Path(name))
         config = open_config(name)
+        self._poolers = poolers_of(name)
         self._original = {key: getattr(config, key) for key in DROPOUTS if hasattr(config, key)}
         source = EncoderSource(name, dropout=self._dropout, with_head=True)
         with without_bars():
@@ -161,6 +164,7 @@ class Base:
             self._adapter.merge(cast(Any, SimpleNamespace(model=model)))
         with _settings(model.config, self._original):
             model.save_pretrained(folder)
+        add_poolers(folder, self._poolers)
 
     def flops(self, masked_tokens: int) -> float:
         """Operations per token of forward and backward, with so many masked tokens in each block."""
