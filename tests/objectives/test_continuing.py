@@ -17,17 +17,25 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.planning import build_source
+from bertinchamps.data.preparation import prepare
+from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
+from bertinchamps.exporting.card_run import told_of
+from bertinchamps.exporting.source import open_source
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.masking import IGNORED
 from bertinchamps.pretrain import open_corpus, pretrain
+from bertinchamps.reporting.costs import pretraining_table
+from bertinchamps.reporting.runs import gather
+from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.distributed import join
 from bertinchamps.training.trainer import Trainer
 from families import make_masked_lm
-from support import composed, losses, metrics
+from support import command, composed, losses, metrics
 from tiny_encoders import TEXTS
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FIVE = ("bert", "roberta", "camembert", "modernbert", "deberta-v2")
 QUICK = [
     "experiment=continue",
@@ -254,6 +262,63 @@ def test_a_base_without_a_fast_tokenizers_file_gets_one(bases: dict[str, Path], 
     before, after = (AutoTokenizer.from_pretrained(folder) for folder in (slow, run / "model"))
     assert before(TEXTS)["input_ids"] == after(TEXTS)["input_ids"]
     assert type(before) is type(after)
+
+
+def test_a_base_of_the_hub_needs_no_other_file(bases: dict[str, Path], tmp_path: Path) -> None:
+    cached = tmp_path / "home" / "hub" / "models--quelqun--base"
+    shutil.copytree(bases["camembert"], cached / "snapshots" / COMMIT)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(COMMIT)
+    words = [*(word for word in QUICK if not word.startswith("report")), "budget.steps=1", "run_dir=run"]
+    made = command(
+        "bertinchamps.pretrain",
+        "model=quelqun/base",
+        *words,
+        cwd=tmp_path,
+        HF_HOME=str(tmp_path / "home"),
+        HF_HUB_OFFLINE="1",
+    )
+    assert made.returncode == 0, made.stderr
+    run = tmp_path / "run"
+    tokenizer = bases["camembert"] / "tokenizer.json"
+    assert (run / "model" / "tokenizer.json").read_bytes() == tokenizer.read_bytes()
+    summary = summary_of(run)
+    assert summary["continued_from"]["model"] == "quelqun/base"
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"{summary['held_out_before']['loss']:.4f}" in page
+    assert "Before the first update the model was quelqun/base" in page
+    assert "gained: " in made.stderr
+    (gathered,) = gather(tmp_path).pretraining
+    assert gathered.before == summary["held_out_before"]
+    assert "held-out loss, before" in pretraining_table([gathered], ["run"]).shown.columns
+    source = open_source(ExportConfig(model=str(run)))
+    told = told_of(source, run)
+    assert told is not None
+    assert "went on from the masked language model quelqun/base" in told.remarks[0]
+    assert not {"arch", "tokenizer"} & told.config.keys()
+
+
+def test_blocks_that_were_prepared_elsewhere_bring_the_tokenizer(
+    bases: dict[str, Path], tmp_path: Path
+) -> None:
+    base = bases["roberta"]
+    shaping = [word for word in QUICK if word.startswith(("data", "blocks"))]
+    config = composed(*shaping, f"tokenizer.path={base}", command="prepare")
+    export_corpus(prepare(config, print), config, tmp_path / "corpus", print)
+    rest = [
+        word
+        for word in QUICK
+        if word.partition("=")[0] not in ("data", "data.documents", "blocks.held_out_share")
+    ]
+    given = ["data=prepared", f"data.folder={tmp_path / 'corpus'}", "budget.steps=1"]
+    for name, wrong in (("roberta", False), ("bert", True)):
+        config = composed(*rest, *given, f"model={bases[name]}", f"run_dir={tmp_path / name}")
+        assert problems(config) == []
+        if wrong:
+            with pytest.raises(UserError, match="its tokenizer is not that of the corpus"):
+                pretrain(config)
+        else:
+            assert (pretrain(config) / "model" / "model.safetensors").is_file()
 
 
 def found(base: Path, *words: str) -> str:
