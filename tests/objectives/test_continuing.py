@@ -15,6 +15,8 @@ import transformers
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from bertinchamps.checks.pretraining import problems
+from bertinchamps.command_line.readable import readable
+from bertinchamps.composing import configuration
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.planning import build_source
 from bertinchamps.data.preparation import prepare
@@ -32,7 +34,7 @@ from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.distributed import join
 from bertinchamps.training.trainer import Trainer
 from families import make_masked_lm
-from support import command, composed, losses, metrics
+from support import composed, losses, metrics
 from tiny_encoders import TEXTS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -264,22 +266,20 @@ def test_a_base_without_a_fast_tokenizers_file_gets_one(bases: dict[str, Path], 
     assert type(before) is type(after)
 
 
-def test_a_base_of_the_hub_needs_no_other_file(bases: dict[str, Path], tmp_path: Path) -> None:
-    cached = tmp_path / "home" / "hub" / "models--quelqun--base"
+def test_a_base_of_the_hub(
+    bases: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cached = tmp_path / "hub" / "models--quelqun--base"
     shutil.copytree(bases["camembert"], cached / "snapshots" / COMMIT)
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text(COMMIT)
-    words = [*(word for word in QUICK if not word.startswith("report")), "budget.steps=1", "run_dir=run"]
-    made = command(
-        "bertinchamps.pretrain",
-        "model=quelqun/base",
-        *words,
-        cwd=tmp_path,
-        HF_HOME=str(tmp_path / "home"),
-        HF_HUB_OFFLINE="1",
-    )
-    assert made.returncode == 0, made.stderr
     run = tmp_path / "run"
+    went_on(Path("quelqun/base"), run, "budget.steps=1", "report.html=true")
     tokenizer = bases["camembert"] / "tokenizer.json"
     assert (run / "model" / "tokenizer.json").read_bytes() == tokenizer.read_bytes()
     summary = summary_of(run)
@@ -287,7 +287,7 @@ def test_a_base_of_the_hub_needs_no_other_file(bases: dict[str, Path], tmp_path:
     page = (run / "report.html").read_text(encoding="utf-8")
     assert f"{summary['held_out_before']['loss']:.4f}" in page
     assert "Before the first update the model was quelqun/base" in page
-    assert "gained: " in made.stderr
+    assert "gained: " in capsys.readouterr().err
     (gathered,) = gather(tmp_path).pretraining
     assert gathered.before == summary["held_out_before"]
     assert "held-out loss, before" in pretraining_table([gathered], ["run"]).shown.columns
@@ -341,8 +341,22 @@ def test_what_does_not_fit_is_told_before_any_work(bases: dict[str, Path], tmp_p
     assert "its tokenizer is not that of" in found(bert, f"tokenizer.path={bases['roberta']}")
     assert found(bert, f"tokenizer.path={bert}") == ""
     assert "no model there" in found(tmp_path / "nothing")
-    alone = "\n".join(problems(composed(*QUICK, "budget.steps=1", "freeze.layers=2", "adapter=lora")))
-    assert alone.count("of a model that is trained further") == 2
+    alone = "\n".join(
+        problems(composed(*QUICK, "budget.steps=1", "freeze.layers=2", "adapter=lora", "dropout=0.1"))
+    )
+    assert alone.count("of a model that is trained further") == 3
+    assert "a new model has arch.dropout" in alone
+
+
+def test_the_recipe_comes_with_the_model() -> None:
+    words = readable(["model=camembert-base", "+budget=1h", "batch.size=128"], "pretrain")
+    assert words[-1] == "experiment=continue"
+    config = configuration("pretrain", words)
+    assert (config.optim["learning_rate"], config.batch.micro_batch, config.batch.size) == (None, 32, 128)
+    assert config.budget.hours == 1
+    for given in (["model=x", "experiment=day"], ["arch=small"], ["model=null"]):
+        assert "experiment=continue" not in readable(given, "pretrain")
+    assert readable(["model=x", "task=ner"], "finetune") == ["model=x", "task=ner"]
 
 
 def altered(base: Path, folder: Path, name: str, **changes: Any) -> Path:
