@@ -329,6 +329,8 @@ def test_what_does_not_fit_is_told_before_any_work(bases: dict[str, Path], tmp_p
     bert = bases["bert"]
     assert "arch.hidden_size=64, " in (said := found(bert, "arch=tiny"))
     assert "brings its own architecture" in said
+    assert "tokenizer.vocab_size=400: model=" in (said := found(bert, "tokenizer.vocab_size=400"))
+    assert "brings its own tokenizer" in said
     assert "a new model grows" in found(bert, f"grow.model={bert}")
     assert "sparsity=static: for new models alone" in found(bert, "sparsity=static")
     assert "take objective=mlm" in found(bert, "objective=mlm_sampled")

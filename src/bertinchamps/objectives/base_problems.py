@@ -14,7 +14,7 @@ from bertinchamps.model.heads.stock_masked_lm import MASKED_LMS
 from bertinchamps.model.locating import located
 from bertinchamps.objectives.continuing import KEY
 from bertinchamps.objectives.earlier_models import tokenizer_mistakes
-from bertinchamps.schemas import ArchConfig, PretrainConfig, named
+from bertinchamps.schemas import ArchConfig, PretrainConfig, TokenizerConfig, named
 from bertinchamps.training.checkpoint import refuse_damaged
 
 NONE = "none"
@@ -29,7 +29,7 @@ def base_problems(config: PretrainConfig) -> list[str]:
     if config.model is None:
         return _alone(config)
     key = f"{KEY}={config.model}"
-    found = [*_of_arch(config, key), *_beside(config, key), *_adapter_problems(config)]
+    found = [*_brought(config, key), *_beside(config, key), *_adapter_problems(config)]
     if not 0 <= (config.dropout or 0) < 1:
         found.append(f"dropout={config.dropout}: from 0 to less than 1")
     try:
@@ -57,17 +57,22 @@ def _alone(config: PretrainConfig) -> list[str]:
     ]
 
 
-def _of_arch(config: PretrainConfig, key: str) -> list[str]:
-    """Settings of an architecture, which the model brings."""
-    given, defaults = asdict(config.arch), asdict(ArchConfig())
-    names = [f"arch.{name}={value}" for name, value in given.items() if value != defaults[name]]
-    if not names:
-        return []
-    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return [
-        f"{shown}: {key} brings its own architecture; leave out arch= and arch.…, and an experiment= that sets "
-        "them (experiment=continue does not)"
-    ]
+def _brought(config: PretrainConfig, key: str) -> list[str]:
+    """Settings of an architecture and of a tokenizer to train, which the model brings."""
+    remedies = {
+        "arch": "architecture; leave out arch= and arch.…, and an experiment= that sets them (experiment=continue does "
+        "not)",
+        "tokenizer": "tokenizer; leave out tokenizer= and tokenizer.…",
+    }
+    found = []
+    for group, new in (("arch", ArchConfig()), ("tokenizer", TokenizerConfig())):
+        defaults = {**asdict(new), "path": config.tokenizer.path}  # which is compared with the model's
+        given = asdict(getattr(config, group))
+        names = [f"{group}.{name}={value}" for name, value in given.items() if value != defaults[name]]
+        if names:
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            found.append(f"{shown}: {key} brings its own {remedies[group]}")
+    return found
 
 
 def _beside(config: PretrainConfig, key: str) -> list[str]:
