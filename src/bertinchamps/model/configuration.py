@@ -88,6 +88,15 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Width at which sines of positions are computed; repeated up to hidden_size. None: hidden_size."""
     rotary_theta: float = 10000.0
     """Base of the rotary wavelengths; read by `rotary` only."""
+    attention: str = "global"
+    """`global`: every layer reads the whole sequence; `alternating`: every `global_every`-th layer does, the first one
+    included, and the others read `local_window` tokens (ModernBERT)."""
+    local_window: int = 128
+    """Tokens around a query that a local layer reads, half of them to each side; read by `alternating` only."""
+    global_every: int = 3
+    """Distance between two layers that read the whole sequence; read by `alternating` only."""
+    local_theta: float = 10000.0
+    """Base of the rotary wavelengths in local layers; read by `rotary` with `alternating` only."""
     max_positions: int = 512
     """Longest sequence in tokens. A hard limit for `learned`, advice to tokenizers for the others."""
     head_transform: bool = False

@@ -77,11 +77,14 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         labels: torch.Tensor | None = None,  # [B, S], or [B, K] beside masked_positions; -100 is ignored
         *,
         masked_positions: torch.Tensor | None = None,  # [B, K], into S
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
         **options: Any,
     ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
         """Logits at all positions, or at `masked_positions`; with labels also the mean loss in nats."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.encoder(*inputs, query_positions=masked_positions, return_dict=True, **options)
+        encoded = self.encoder(
+            *inputs, query_positions=masked_positions, document_ids=document_ids, return_dict=True, **options
+        )
         logits = self.head(encoded.last_hidden_state)
         targets = options.get("num_items_in_batch")
         return MaskedLMOutput(
@@ -96,13 +99,18 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         input_ids: torch.Tensor,  # [B, S]
         masked_positions: torch.Tensor,  # [B, K], into S
         attention_mask: torch.Tensor | None = None,  # [B, S]
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
     ) -> torch.Tensor:  # [B, K, V]
         """Logits at the masked positions only, for pretraining.
 
         Calls `__call__`, so that a model compiled in place (`model.compile()`) runs compiled.
         """
         output: MaskedLMOutput = self(
-            input_ids, attention_mask, masked_positions=masked_positions, return_dict=True
+            input_ids,
+            attention_mask,
+            masked_positions=masked_positions,
+            document_ids=document_ids,
+            return_dict=True,
         )
         return cast(torch.Tensor, output.logits)
 
@@ -110,9 +118,12 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         self,
         input_ids: torch.Tensor,  # [B, S]
         masked_positions: torch.Tensor,  # [B, K], into S
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
     ) -> torch.Tensor:  # [B, K, H]
         """What the decoder reads at the masked positions, for losses that need not all of its rows."""
-        encoded = self.encoder(input_ids, query_positions=masked_positions, return_dict=True)
+        encoded = self.encoder(
+            input_ids, query_positions=masked_positions, document_ids=document_ids, return_dict=True
+        )
         return cast(torch.Tensor, self.head.transform(encoded.last_hidden_state))
 
 
