@@ -21,7 +21,7 @@ from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.positions import at
 from bertinchamps.objectives import GIVEN, objectives
-from bertinchamps.objectives.masking import IGNORED, Masking
+from bertinchamps.objectives.masking import IGNORED, Masking, MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import ArchConfig
 
@@ -308,7 +308,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def objective(corpus: Corpus, seed: int = 0, blocks: int = 70, **settings: Any) -> MaskedLanguageModeling:
-    return MaskedLanguageModeling(corpus, seed, blocks, CPU, **settings)
+    return MaskedLanguageModeling(corpus, seed, blocks, CPU, masks=MaskSettings(**settings))
 
 
 def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus) -> None:

@@ -29,8 +29,8 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.views import Views, views_of
 from bertinchamps.objectives import objectives
-from bertinchamps.objectives.masking import IGNORED
-from bertinchamps.objectives.mlm import MaskedLanguageModeling, mlm_problems, sums_of
+from bertinchamps.objectives.masking import IGNORED, MaskSettings
+from bertinchamps.objectives.mlm import MaskedLanguageModeling, sums_of
 from bertinchamps.objectives.teachers import Plan, Teacher, teacher_problems
 from bertinchamps.objectives.teaching import distance, divergence, relation_distance
 from bertinchamps.schemas import PretrainConfig
@@ -39,10 +39,11 @@ from bertinchamps.training.clock import Spent
 
 MAPS = "to_teacher"  # the student's module that holds the maps while it is trained
 FILE = "distillation.safetensors"
+MASKS = MaskSettings(mask_rate=0.3)
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    found = mlm_problems(settings)
+    found = []
     weight, temperature = settings.get("weight", 0.5), settings.get("temperature", 2.0)
     if not 0 <= weight <= 1:
         found.append(f"objective.weight={weight}: from 0 to 1")
@@ -85,10 +86,7 @@ class Distillation(MaskedLanguageModeling):
         device: torch.device,
         teacher: str,
         arch: Mapping[str, Any] | None = None,
-        mask_rate: float = 0.3,
-        whole_word: bool = False,
-        final_mask_rate: float | None = None,
-        mask_stages: int = 4,
+        masks: MaskSettings = MASKS,
         weight: float = 0.5,
         temperature: float = 2.0,
         hidden_weight: float = 0.0,
@@ -96,8 +94,7 @@ class Distillation(MaskedLanguageModeling):
         relation_heads: int = 32,
         relation_layer: int | None = None,
     ) -> None:
-        masks = (mask_rate, whole_word, final_mask_rate, mask_stages)
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, *masks)
+        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
         self._weight, self._temperature = weight, temperature
         self._hidden_weight, self._relation_weight = hidden_weight, relation_weight
         layers = int((arch or {})["num_hidden_layers"])

@@ -10,15 +10,57 @@ B batch, S sequence, K targets a block, V vocabulary.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.registry import SharedSettings
 
 IGNORED = -100
 SHARE_MASKED, SHARE_RANDOM = 0.8, 0.1
 LAST = 2**62  # a sort key behind every candidate's
+MOST_STAGES = 6  # because a compiled loss is compiled for each
+
+
+@dataclass(frozen=True)
+class MaskSettings(SharedSettings):
+    """What is masked, in every objective that masks.
+
+    Attributes:
+        mask_rate: share of the tokens that are targets.
+        whole_word: choose whole words instead of subwords; the last gap is filled with one-subword words.
+        final_mask_rate: the share in the last stage of the budget; None: `mask_rate` throughout.
+        mask_stages: stages of equal progress, between whose shares the steps are equal, where there is a final rate.
+    """
+
+    mask_rate: float = 0.15
+    whole_word: bool = False
+    final_mask_rate: float | None = None
+    mask_stages: int = 4
+
+    def problems(self) -> list[str]:
+        rates = {"mask_rate": self.mask_rate, "final_mask_rate": self.final_mask_rate}
+        found = [
+            f"objective.{name}={rate}: a share between 0 and 1, such as 0.15"
+            for name, rate in rates.items()
+            if rate is not None and not 0 < rate < 1
+        ]
+        if not 2 <= self.mask_stages <= MOST_STAGES:
+            found.append(f"objective.mask_stages={self.mask_stages}: a whole number from 2 to {MOST_STAGES}")
+        return found
+
+    def rates(self) -> list[float]:
+        """The share of the targets in each stage."""
+        if self.final_mask_rate is None:
+            return [self.mask_rate]
+        shares: list[float] = np.linspace(self.mask_rate, self.final_mask_rate, self.mask_stages).tolist()
+        return shares
+
+
+MASKS = MaskSettings()
 
 
 class Masking:

@@ -20,12 +20,11 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.flops import flops_per_token, matrix_flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
 from bertinchamps.objectives import Objective, objectives
-from bertinchamps.objectives.masking import IGNORED, Masking
+from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
 EVALUATION_BATCH = 64  # blocks
-MOST_STAGES = 6  # because a compiled loss is compiled for each
 
 
 class MasksTokens(Protocol):
@@ -35,20 +34,7 @@ class MasksTokens(Protocol):
         """Positions [B, K] of `input_ids` [B, S] to logits [B, K, V]."""
 
 
-def mlm_problems(settings: Mapping[str, object]) -> list[str]:
-    """Mistakes in the values of the settings, in the user's key names."""
-    problems = [
-        f"objective.{name}={rate}: a share between 0 and 1, such as 0.15"
-        for name in ("mask_rate", "final_mask_rate")
-        if (rate := settings.get(name)) is not None and not (isinstance(rate, int | float) and 0 < rate < 1)
-    ]
-    stages = settings.get("mask_stages", 2)
-    if not (isinstance(stages, int) and 2 <= stages <= MOST_STAGES):
-        problems.append(f"objective.mask_stages={stages}: a whole number from 2 to {MOST_STAGES}")
-    return problems
-
-
-@objectives.register("mlm", check=mlm_problems)
+@objectives.register("mlm")
 class MaskedLanguageModeling(Objective):
     """Predict masked tokens of packed blocks.
 
@@ -58,10 +44,7 @@ class MaskedLanguageModeling(Objective):
         evaluation_blocks: held-out blocks to score, at the most.
         device: of the model and the masks.
         arch: of a new model; None where none is built.
-        mask_rate: share of the tokens that are targets.
-        final_mask_rate: the share in the last stage of the budget; None: `mask_rate` throughout.
-        mask_stages: stages of equal progress, between whose shares the steps are equal, where there is a final rate.
-        whole_word: choose whole words instead of subwords; the last gap is filled with one-subword words.
+        masks: what is masked.
 
     Raises:
         UserError: `whole_word` is set, and the tokenizer does not mark where words end.
@@ -76,13 +59,10 @@ class MaskedLanguageModeling(Objective):
         evaluation_blocks: int,
         device: torch.device,
         arch: Mapping[str, Any] | None = None,
-        mask_rate: float = 0.15,
-        whole_word: bool = False,
-        final_mask_rate: float | None = None,
-        mask_stages: int = 4,
+        masks: MaskSettings = MASKS,
     ) -> None:
         super().__init__(corpus, arch)
-        if whole_word and not corpus.vocabulary.continuations:
+        if masks.whole_word and not corpus.vocabulary.continuations:
             raise UserError(
                 f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark subwords that "
                 "continue a word (as ## does in WordPiece), so word boundaries are unknown; set "
@@ -91,10 +71,9 @@ class MaskedLanguageModeling(Objective):
         self._seed, self._device = seed, device
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
-        rates = [mask_rate]
-        if final_mask_rate is not None:
-            rates = np.linspace(mask_rate, final_mask_rate, mask_stages).tolist()
-        self._stages = [Masking(corpus.vocabulary, seed, length, rate, whole_word, device) for rate in rates]
+        self._stages = [
+            Masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device) for rate in masks.rates()
+        ]
         self._masking = self._stages[0]
         self.predicted_fraction = self._masking.targets / length
         self._held_out_masking = Masking(
