@@ -18,6 +18,8 @@ from benchmarks import (
     pretraining_problem,
     pretraining_rows,
     results,
+    rows,
+    sparsity,
     startup,
     whole_run,
     whole_run_parts,
@@ -361,10 +363,12 @@ def test_prediction_reads_texts_of_a_file_and_says_none_of_them(tmp_path: Path) 
         assert "fémur" not in said
 
 
-def test_updates_with_zeros_are_timed_beside_dense_ones() -> None:
+@pytest.mark.parametrize(("name", "variants"), [("sparsity", sparsity.VARIANTS), ("rows", rows.VARIANTS)])
+def test_variants_of_an_update_are_timed_by_turns(name: str, variants: dict[str, Any]) -> None:
     shape = ["--arch=tiny", "--micro-batch=4", "--sequence-length=16", "--vocabulary=128", "--threads=1"]
-    ran = command("benchmarks.sparsity", "runtime=eager", *shape, "--updates=1", "--turns=1", cwd=ROOT)
+    ran = command(f"benchmarks.{name}", "runtime=eager", *shape, "--updates=1", "--turns=1", cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
-    for name in ("dense", "static 50 %", "static 75 %", "2:4"):
-        assert f"| {name} |" in ran.stdout
-    assert "2:4 products are not timed" in ran.stdout or "| matrix |" in ran.stdout
+    for variant in variants:
+        assert f"| {variant} |" in ran.stdout
+    if name == "sparsity":
+        assert "2:4 products are not timed" in ran.stdout or "| matrix |" in ran.stdout

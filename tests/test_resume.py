@@ -61,10 +61,17 @@ def fail(trainer: Trainer) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["optim=adamw", "optim=muon", "objective=mlm_sampled", "objective=mlm_30_15"]
+    "setting",
+    [
+        "optim=adamw",
+        "optim=muon",
+        "objective=mlm_sampled",
+        "objective=mlm_30_15",
+        "blocks.lengths=[16,32] blocks.documents=apart arch.attention=alternating arch.local_window=4",
+    ],
 )
 def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], setting: str) -> None:
-    settings = [*LONG, setting]
+    settings = [*LONG, *setting.split()]
     whole = quick_run(*settings, name="whole")
     halves = broken_off(quick_run, settings, "resume=", stop)
     assert losses(halves) == losses(whole)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.data.tokenizer import TOKENIZER_FILES, Vocabulary
 from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
@@ -450,6 +450,69 @@ def test_flops_follow_the_mask_rate(corpus: Corpus) -> None:
     assert callable(falling)
     assert falling(0.0) == whole
     assert falling(1.0) == objective(corpus, mask_rate=0.125).flops_per_token(model) < falling(0.4)
+
+
+# ------------------------------------------------------------- rows that grow, documents apart
+
+
+def test_rows_grow_over_progress_and_an_update_keeps_its_tokens(corpus: Corpus) -> None:
+    task = objective(replace(corpus, row_lengths=(16, 32, LENGTH)), mask_rate=0.25)
+    ids, positions = text(3), torch.tensor([7, 8, 30])
+    for progress, length in ((0.0, 16), (0.33, 16), (0.34, 32), (0.7, 64), (1.0, 64)):
+        task.set_progress(progress)
+        masked, places, labels = task._masking(ids, positions)
+        assert masked.shape == (3 * LENGTH // length, length)
+        assert places.shape == labels.shape == (len(masked), length // 4)
+        restored = masked.scatter(1, places, torch.where(labels == IGNORED, masked.gather(1, places), labels))
+        assert torch.equal(restored.view(3, LENGTH), ids)
+    whole = objective(corpus, mask_rate=0.25)._masking(ids, positions)
+    assert all(map(torch.equal, whole, (masked, places, labels)))  # type: ignore[arg-type]
+
+
+def test_rows_are_masked_as_blocks_of_their_length_are(corpus: Corpus) -> None:
+    task = objective(replace(corpus, row_lengths=(16, LENGTH)), mask_rate=0.25)
+    ids = text(2)
+    found = task._masking(ids, torch.tensor([5, 6]))
+    alone = masking(length=16)(ids.view(8, 16), torch.arange(20, 28))
+    assert all(map(torch.equal, found, alone))
+
+
+def test_flops_follow_the_rows(corpus: Corpus) -> None:
+    config = build_config(asdict(ArchConfig(hidden_size=16, num_attention_heads=2)), SIZE)
+    with torch.device("meta"):
+        model = BertinchampsForMaskedLM(config)
+    task = objective(replace(corpus, row_lengths=(16, LENGTH)), mask_rate=0.25)
+    growing = task.flops_per_token(model)
+    assert callable(growing)
+    assert growing(1.0) == objective(corpus, mask_rate=0.25).flops_per_token(model)
+    layers = (
+        config.num_hidden_layers - 1 + task.predicted_fraction
+    )  # the last one reads masked positions alone
+    assert growing(1.0) - growing(0.2) == pytest.approx(3 * 4 * (LENGTH - 16) * 16 * layers)
+
+
+def test_documents_of_a_block_are_kept_apart_where_that_is_asked_for(corpus: Corpus) -> None:
+    for name in TOKENIZER_FILES:
+        (corpus.folder / name).touch()
+    arch = asdict(
+        ArchConfig(hidden_size=16, num_attention_heads=2, num_hidden_layers=2, intermediate_size=32)
+    )
+    task = MaskedLanguageModeling(replace(corpus, documents_apart=True), 0, 70, CPU, arch)
+    model = task.build_model(None).eval()
+    assert isinstance(model, BertinchampsForMaskedLM)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(10)
+    ids = text(2)
+    ids[:, 20] = SEPARATOR
+    ends = (ids == SEPARATOR).long()
+    apart, packed = (
+        model(ids).logits,
+        MaskedLanguageModeling(corpus, 0, 70, CPU, arch).build_model(None).eval(),
+    )
+    packed.load_state_dict(model.state_dict())
+    torch.testing.assert_close(apart, packed(ids, document_ids=ends.cumsum(1) - ends).logits)
+    assert not torch.allclose(apart, packed(ids).logits, atol=1e-5)
 
 
 def test_mistakes_in_a_changing_mask_rate_are_reported() -> None:

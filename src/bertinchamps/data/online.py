@@ -30,7 +30,7 @@ from bertinchamps.contract import Source
 from bertinchamps.data.blocks import Tokens, TokenWriter
 from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.cleaning.overlap import overlap_facts
-from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
+from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, rows_of_blocks
 from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.planning import plan_corpus, processes
@@ -237,12 +237,6 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
             f"{config.blocks.sequence_length} tokens; raise blocks.held_out_share, or give data.held_out_files"
         )
     tell(f"online: {len(held_out):,} blocks held out; documents are packed while the model trains ({folder})")
-    return Corpus(
-        folder,
-        plan.tokenizer_folder,
-        folder.name,
-        OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder),
-        held_out,
-        vocabulary(tokenizer),
-        manifest,
-    )
+    train, known = OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder), vocabulary(tokenizer)
+    rows = rows_of_blocks(config.blocks)
+    return Corpus(folder, plan.tokenizer_folder, folder.name, train, held_out, known, manifest, *rows)

@@ -64,7 +64,7 @@ def attend_in_band(
     mask = band.mask.expand(batch, heads, -1, -1, -1).flatten(1, 2)
     # Kernels of a GPU know one dimension of heads, so chunks are heads.
     read = attend(queries.flatten(1, 2), keys.flatten(1, 2), values.flatten(1, 2), mask, dropout)
-    return read.unflatten(1, (heads, chunks)).flatten(2, 3)[:, :, : query.shape[2]]
+    return read.reshape(batch, heads, chunks * band.side, -1)[:, :, : query.shape[2]]
 
 
 def _is_plain(linear: nn.Module) -> bool:

@@ -79,7 +79,8 @@ def _attention_flops(config: PreTrainedConfig, index: int, sequence_length: int)
     if side is not None and side < sequence_length:
         read = 2 * side + 1 - side * (side + 1) / sequence_length  # less what is missing at both ends
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 4 * read * config.num_attention_heads * head_dim
+    width: int = config.num_attention_heads * head_dim
+    return 4 * read * width
 
 
 def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fraction: float) -> float:

@@ -32,6 +32,7 @@ from bertinchamps.model.visibility import (
     CHUNKS_FROM,
     Mask,
     band,
+    documents_of,
     near,
     places_in_documents,
     side_of,
@@ -69,7 +70,14 @@ class BertinchampsPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-c
 
 
 class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
-    """Token ids to hidden states."""
+    """Token ids to hidden states.
+
+    Attributes:
+        separator_id: of the token that ends a document, while pretraining keeps the documents of a row apart; None: a
+            row is one document, unless `document_ids` are given.
+    """
+
+    separator_id: int | None = None
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__(config)
@@ -111,6 +119,8 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if document_ids is None and self.separator_id is not None and input_ids is not None:
+            document_ids = documents_of(input_ids, self.separator_id)
         if position_ids is None:
             position_ids = torch.arange(given.shape[1], device=given.device)
             if document_ids is not None:

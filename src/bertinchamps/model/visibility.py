@@ -96,9 +96,10 @@ def band(
 
 def chunked(vectors: torch.Tensor, side: int) -> torch.Tensor:  # [B, N, S, D] -> [B, N, C, W, D]
     """Queries in chunks, filled up with zeros."""
-    length = vectors.shape[2]
+    batch, heads, length, size = vectors.shape
     chunks = -(-length // side)
-    return functional.pad(vectors, (0, 0, 0, chunks * side - length)).unflatten(2, (chunks, side))
+    padded = functional.pad(vectors, (0, 0, 0, chunks * side - length))
+    return padded.reshape(batch, heads, chunks, side, size)
 
 
 def around(vectors: torch.Tensor, side: int) -> torch.Tensor:  # [B, N, S, D] -> [B, N, C, 3 W, D]
@@ -119,6 +120,12 @@ def rows_at(
 
 def _itself(length: int, device: torch.device) -> torch.Tensor:
     return torch.eye(length, dtype=torch.bool, device=device)
+
+
+def documents_of(input_ids: torch.Tensor, separator_id: int) -> torch.Tensor:  # [B, S] -> [B, S]
+    """The number of the document of each token in its row; a separator belongs to the document that it ends."""
+    ends = (input_ids == separator_id).long()
+    return ends.cumsum(1) - ends
 
 
 def places_in_documents(document_ids: torch.Tensor) -> torch.Tensor:  # [B, S] -> [B, S]

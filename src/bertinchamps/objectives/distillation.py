@@ -104,7 +104,11 @@ class Distillation(MaskedLanguageModeling):
     @classmethod
     def problems_beside(cls, config: PretrainConfig) -> list[str]:
         """Whether the teacher is there, and fits the student, the corpus and the length of blocks."""
-        return teacher_problems(config)
+        apart = config.blocks.documents == "apart"
+        return (
+            teacher_problems(config)
+            + ["blocks.documents=apart: a teacher reads whole rows; set it to packed"] * apart
+        )
 
     def origins(self) -> dict[str, Any]:
         return {**super().origins(), "teacher": self._teacher.origin()}
@@ -175,11 +179,10 @@ class Distillation(MaskedLanguageModeling):
             f"{scores['teacher_agreement']:.1%}, divergence {scores['teacher_divergence']:.4f} nats)"
         )
 
-    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
-        length, teacher = self.tokens_per_position, self._teacher
-        flops = super()._flops(config, predicted_fraction) + teacher.flops_per_token(
-            length, predicted_fraction
-        )
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
+        teacher = self._teacher
+        flops = super()._flops(config, predicted_fraction, length)
+        flops += teacher.flops_per_token(length, predicted_fraction)
         if self._relation_weight:  # products of vectors with each other, and the student's vectors once more
             flops += 3 * (2 * 3 * config.hidden_size**2 + 3 * 2 * length * config.hidden_size)
             flops += 3 * 2 * length * teacher.width

@@ -73,6 +73,7 @@ class Masking:
         mask_rate: K = round(rate · S) targets in each block.
         whole_word: see `MaskedLanguageModeling`.
         device: of the batches.
+        rows: into which a block is cut first; the targets are those of its rows.
     """
 
     def __init__(
@@ -83,8 +84,9 @@ class Masking:
         mask_rate: float,
         whole_word: bool,
         device: torch.device,
+        rows: int = 1,
     ) -> None:
-        self.targets = max(1, round(mask_rate * sequence_length))
+        self.rows, self._targets_of_row = rows, max(1, round(mask_rate * sequence_length / rows))
         self._mask_id = vocabulary.mask_id
         self._choice, self._share, self._draw = (
             random_start(seed, use) for use in ("choice", "share", "draw")
@@ -98,6 +100,11 @@ class Masking:
         self._ordinary_ids = ordinary.nonzero().flatten().to(device)
         self._continues = continues.to(device)  # [V]
 
+    @property
+    def targets(self) -> int:
+        """Of a block."""
+        return self.rows * self._targets_of_row
+
     def __call__(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Corrupt a batch.
 
@@ -107,8 +114,13 @@ class Masking:
 
         Returns:
             Corrupted ids [B, S]; positions of the targets [B, K]; their true ids [B, K], -100 where a
-            block has fewer ordinary tokens than targets.
+            block has fewer ordinary tokens than targets. Of blocks that are cut into R rows, with R · B for B and S / R
+            for S.
         """
+        if self.rows > 1:
+            within = torch.arange(self.rows, device=positions.device)
+            ids = ids.reshape(len(ids) * self.rows, -1)
+            positions = (positions[:, None] * self.rows + within).flatten()
         length = ids.shape[1]
         columns = torch.arange(length, device=ids.device)
         cells = positions[:, None] * length + columns  # [B, S]: a number for each cell of the stream
@@ -120,7 +132,7 @@ class Masking:
         )
         # Keys of a block are unique, because devices differ in the order of equal keys.
         keys = torch.where(candidates, keys, LAST) // length * length + columns
-        chosen = keys.topk(self.targets, dim=1, largest=False).indices.sort(dim=1).values  # [B, K]
+        chosen = keys.topk(self._targets_of_row, dim=1, largest=False).indices.sort(dim=1).values  # [B, K]
         originals = ids.gather(1, chosen)
         labels = torch.where(candidates.gather(1, chosen), originals, IGNORED)
         corrupted = self._corrupted(originals, cells.gather(1, chosen), labels)
@@ -150,7 +162,7 @@ class Masking:
         keys = torch.where(candidates, random_values(cells.gather(1, first), self._choice) // 4, LAST // 4)
         in_order = (keys[:, :, None] >= keys[:, None, :]).sum(-1)  # [B, S]: tokens up to the end of this word
         word_length = (first[:, :, None] == first[:, None, :]).sum(-1)
-        fits = in_order <= self.targets
+        fits = in_order <= self._targets_of_row
         single = word_length == 1
         return keys + torch.where(fits, 0, torch.where(single, LAST // 4, LAST // 2))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSetting
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
 EVALUATION_BATCH = 64  # blocks
+Count = TypeVar("Count")
+Stage = TypeVar("Stage")
 
 
 class MasksTokens(Protocol):
@@ -72,9 +74,13 @@ class MaskedLanguageModeling(Objective):
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
         self._stages = [
-            Masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device) for rate in masks.rates()
-        ]
-        self._masking = self._stages[0]
+            [
+                Masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device, length // of_row)
+                for rate in masks.rates()
+            ]
+            for of_row in corpus.row_lengths or (length,)
+        ]  # by the length of rows, then by the rate
+        self._masking = self._stages[0][0]
         self.predicted_fraction = self._masking.targets / length
         self._held_out_masking = Masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
@@ -89,27 +95,38 @@ class MaskedLanguageModeling(Objective):
         return load_masked_lm(folder)
 
     def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
-        """By the formula of `model/flops.py`; a function of progress where the mask rate changes."""
+        """By the formula of `model/flops.py`; a function of progress where rows or the mask rate change."""
         config = cast(BertinchampsForMaskedLM, model).config
-        stages = [self._flops(config, masking.targets / self.tokens_per_position) for masking in self._stages]
-        return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
+        return self._of_stages(
+            lambda masking: self._flops(
+                config, masking.targets / self.tokens_per_position, self.tokens_per_position // masking.rows
+            )
+        )
 
     def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
         """Those of the last layer at masked positions, except keys and values."""
         config = cast(BertinchampsForMaskedLM, model).config
-        fractions = [masking.targets / self.tokens_per_position for masking in self._stages]
-        stages = [matrix_flops_per_token(config, fraction) for fraction in fractions]
-        return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
+        return self._of_stages(
+            lambda masking: matrix_flops_per_token(config, masking.targets / self.tokens_per_position)
+        )
 
-    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
-        return flops_per_token(config, self.tokens_per_position, predicted_fraction)
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
+        """Operations a token in rows of a length, of whose positions a share is predicted."""
+        return flops_per_token(config, length, predicted_fraction)
+
+    def _of_stages(self, count: Callable[[Masking], Count]) -> Count | Callable[[float], Count]:
+        """A count of the only stage, or a function from progress to that of its stage."""
+        counted = {masking: count(masking) for of_length in self._stages for masking in of_length}
+        first, *others = counted.values()
+        return (lambda progress: counted[self._masking_at(progress)]) if others else first
 
     def set_progress(self, progress: float) -> None:
-        """Mask as the stage at this progress does."""
-        self._masking = self._stages[self._stage_at(progress)]
+        """Cut and mask as the stages at this progress do."""
+        self._masking = self._masking_at(progress)
 
-    def _stage_at(self, progress: float) -> int:
-        return min(int(progress * len(self._stages)), len(self._stages) - 1)
+    def _masking_at(self, progress: float) -> Masking:
+        of_length = _stage_of(self._stages, progress)
+        return _stage_of(of_length, progress)
 
     def scores_line(self, scores: Mapping[str, float]) -> str:
         return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
@@ -120,7 +137,7 @@ class MaskedLanguageModeling(Objective):
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training blocks, in an order that the seed decides."""
-        targets = self._stages[0].targets  # `loss` counts as many in every stage
+        targets = self._stages[0][0].targets  # `loss` counts as many in every stage
         return stream(self.corpus.train, self._seed, cursor, micro_batch, targets, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
@@ -133,7 +150,7 @@ class MaskedLanguageModeling(Objective):
 
     def _output(self, loss_sum: Tensor) -> Output:
         """The loss of as many targets as the first stage has: batches, which are read ahead, count those."""
-        scale = self._stages[0].targets / self._masking.targets
+        scale = self._stages[0][0].targets / self._masking.targets
         return Output(loss_sum if scale == 1 else loss_sum * scale)
 
     @torch.no_grad()
@@ -161,6 +178,11 @@ class MaskedLanguageModeling(Objective):
     def _spread_over_held_out(self, blocks: int) -> NDArray[np.int64]:
         """Indices of so many held-out blocks, at even distances."""
         return np.linspace(0, len(self.corpus.held_out) - 1, blocks).astype(np.int64)
+
+
+def _stage_of(stages: Sequence[Stage], progress: float) -> Stage:
+    """Of stages of equal length the one at a progress from 0 to 1."""
+    return stages[min(int(progress * len(stages)), len(stages) - 1)]
 
 
 def sums_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:

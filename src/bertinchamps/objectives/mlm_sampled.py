@@ -128,9 +128,9 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
         counts = np.bincount(seen, minlength=corpus.vocabulary.size)
         self._candidates = Candidates(counts, frequent, drawn, seed, device)
 
-    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
         left_out = config.vocab_size - min(config.vocab_size, self._candidates.number + 1)
-        return super()._flops(config, predicted_fraction) - (
+        return super()._flops(config, predicted_fraction, length) - (
             3 * 2 * config.hidden_size * left_out * predicted_fraction
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -114,6 +114,12 @@ class Objective(Problem):
         # Read now: the model gets the tokenizer as it was when the run began.
         folder = self.corpus.tokenizer_folder
         self._tokenizer = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES}
+        model = self._begun(resumed_from)
+        if self.corpus.documents_apart:
+            cast(Any, model.base_model).separator_id = self.corpus.vocabulary.separator_id
+        return model
+
+    def _begun(self, resumed_from: Path | None) -> BertinchampsPreTrainedModel:
         if resumed_from is not None:
             return self.load_model(resumed_from)
         if self._arch is None:

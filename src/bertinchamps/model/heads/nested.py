@@ -80,9 +80,9 @@ class SpanScorer(nn.Module):
     ) -> torch.Tensor:  # twice [B, W, D] -> [B, W, W, L]
         """s_iᵀ U_l e_j, first as one product with a weight, which an exported model can hold in 8 bits."""
         weight = self.bilinear.to(starts.dtype).transpose(0, 1).flatten(1)  # [D, L · D]
-        labels = self.bilinear.shape[0]
-        by_label = (starts @ weight).unflatten(-1, (labels, ROLE_SIZE)).flatten(1, 2)  # [B, W · L, D]
-        return (by_label @ ends.mT).unflatten(1, (-1, labels)).transpose(2, 3)
+        batch, words, labels = *starts.shape[:2], self.bilinear.shape[0]
+        by_label = (starts @ weight).reshape(batch, words * labels, ROLE_SIZE)
+        return (by_label @ ends.mT).reshape(batch, words, labels, words).transpose(2, 3)
 
 
 def mean_of_subwords(hidden: torch.Tensor, words: WordSubwords) -> torch.Tensor:  # [B, S, H] -> [B, W, H]

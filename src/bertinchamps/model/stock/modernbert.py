@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -38,7 +38,8 @@ from bertinchamps.model.stock.requirements import (
 )
 from bertinchamps.model.visibility import side_of
 
-FULL, LOCAL = "full_attention", "sliding_attention"  # kinds of layers
+FULL: Literal["full_attention"] = "full_attention"
+LOCAL: Literal["sliding_attention"] = "sliding_attention"
 # Our modules, and theirs; {} is the layer.
 PREFIXES = {
     "encoder.embeddings.tokens": "model.embeddings.tok_embeddings",
