@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.console import Tell
-from bertinchamps.data.blocks import Blocks, TokenBlocks, open_blocks
+from bertinchamps.data.blocks import Blocks, TokenBlocks, dtype_in, open_blocks
 from bertinchamps.data.building import MANIFEST
 from bertinchamps.data.checksums import damaged
 from bertinchamps.data.progress import SPLITS
@@ -128,7 +128,7 @@ def blocks_of(folder: Path, split: str, manifest: dict[str, Any], config: Blocks
         UserError: they are missing, or not as they were written.
     """
     tokens, digest = manifest[split]["tokens"], manifest["checksums"][split]
-    return open_blocks(folder / f"{split}.bin", config.sequence_length, tokens, digest)
+    return open_blocks(folder / f"{split}.bin", config.sequence_length, tokens, digest, dtype_in(manifest))
 
 
 def check_all(corpus: Corpus) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bertinchamps.contract import Document, Place, Source
-from bertinchamps.data.blocks import Tokens
+from bertinchamps.data.blocks import Tokens, dtype_for
 from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenising import ahead, encode
@@ -47,7 +46,8 @@ class Packer:
         self._cleaner = Cleaner(config.cleaning, processes)
         self._is_held_out: Callable[[Document], bool] = held_out_rule(source, config.blocks.held_out_share)
         self._densest = config.blocks.tokens_per_character or math.inf
-        self._separator = vocabulary(tokenizer).separator_id
+        known = vocabulary(tokenizer)
+        self._separator, self._dtype = known.separator_id, dtype_for(known.size)
 
     def windows(self, size: int, cursor: Cursor) -> Iterator[tuple[Cursor, Tokens]]:
         """Windows of `size` tokens from a cursor on, each with its own cursor.
@@ -55,7 +55,7 @@ class Packer:
         Raises:
             UserError: documents cannot be read, or none of them is to be trained on.
         """
-        parts: list[NDArray[np.uint16]] = []
+        parts: list[Tokens] = []
         held, before, skip = 0, cursor.after, cursor.skip
         start = cursor
         with self._cleaner:
@@ -92,7 +92,7 @@ class Packer:
             encoded = encode(self._tokenizer, [document.text for document in documents])
             for document, ids in zip(documents, encoded, strict=True):
                 if len(ids) <= self._densest * len(document.text):
-                    yield document.place, np.array([*ids, self._separator], dtype=np.uint16)
+                    yield document.place, np.array([*ids, self._separator], dtype=self._dtype)
 
     def held_out(self, tokens: int, characters: int) -> Iterator[list[list[int]]]:
         """Ids of held-out documents: all of the user's own, or those met first, until there are so many tokens.

@@ -100,22 +100,33 @@ def _of_pretraining(
         Score("held out", "masked tokens, mask of 15 %", name, name, value, f"{value:.4f}")
         for name, value in summary["held_out"].items()
     ]
+    goes_on = "continued_from" in summary
     return Told(
         sources=[words for words, _ in found],
         datasets=list(dict.fromkeys(name for _, name in found if name)),
         fingerprint=facts["data_fingerprint"],
         task=None,
-        base=None,
+        base=card_words.hub_name(str(config.get("model"))) if goes_on else None,
         overlap=list(_overlap(known)),
         scores=scores,
         spent=summary["spent"],
         cost=summary.get("cost", {}),
-        config=config,
+        config={key: value for key, value in config.items() if not (goes_on and key == "arch")},
         facts=facts,
         device=str(summary.get("device", "")),
         parameters=int(summary.get("parameters", 0)),
+        remarks=list(_went_on(summary)) if goes_on else (),
         curve=_curve(run / "metrics.jsonl"),
     )
+
+
+def _went_on(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences on the model that training went on from."""
+    base, before = summary["continued_from"], summary.get("held_out_before", {})
+    yield f"Training went on from the masked language model {base['model']}, whose tokenizer and class the model has."
+    if "loss" in before:
+        after = summary["held_out"]["loss"]
+        yield f"Held-out loss in nats: {before['loss']:.4f} before the first update, {after:.4f} at the end."
 
 
 def _of_finetuning(

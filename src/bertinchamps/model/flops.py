@@ -33,6 +33,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.model.visibility import side_of
 
@@ -203,3 +204,31 @@ def masked_lm_forward_flops_per_token(
         return forward_flops_per_token(model.config, sequence_length, masked_fraction)
     head = _matrix_entries(model) - _matrix_entries(model.base_model)
     return _counted_flops(model, sequence_length) / sequence_length - 2 * head * (1 - masked_fraction)
+
+
+def masked_lm_flops_per_token(model: AtMaskedPositions, sequence_length: int, masked: int) -> float:
+    """Operations per token of forward and backward of any masked language model.
+
+    Three forward passes' worth where all of it is trained. Where weights are frozen, a forward and a backward pass of
+    one row are run and counted: a frozen map has no gradient of its weights, and what lies below all trained weights
+    has no gradient at all.
+
+    Args:
+        model: whose head is computed at masked positions.
+        sequence_length: S.
+        masked: number of positions that are decoded, from 1 to S.
+    """
+    if all(parameter.requires_grad for parameter in model.parameters()):
+        return 3 * masked_lm_forward_flops_per_token(model.model, sequence_length, masked / sequence_length)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    encoder = model.model
+    with _left_as_it_was(encoder):
+        encoder.set_attn_implementation("eager")
+        nn.Module.eval(encoder)
+        token = 1 if encoder.config.pad_token_id == 0 else 0
+        ids = torch.full((1, sequence_length), token, device=encoder.device)
+        positions = torch.arange(masked, device=encoder.device)[None]
+        with FlopCounterMode(display=False) as counter, torch.enable_grad():
+            logits = model.masked_logits(ids, positions)
+            torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+    return int(counter.get_total_flops()) / sequence_length

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutput
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions
 from bertinchamps.model.positions import at
 
 # The names of the maps to queries, keys and values in the attention of transformers' encoders.
@@ -93,19 +93,17 @@ class StockViews:
 
     model: Any
     wanted: Wanted
-    _positions: Any = None
     _attention: dict[int, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model.base_model.register_forward_hook(self._at_positions)
+        self._masked = AtMaskedPositions(self.model)
         if self.wanted.attention is not None:
             for place, part in enumerate(attention_maps(self.model, self.wanted.attention)):
                 part.register_forward_hook(self._keeper(place))
 
     def __call__(self, ids: Tensor, positions: Tensor) -> Views:
         """Views for ids [B, S], with logits at positions [B, K]."""
-        self._positions = positions
-        output = self.model(input_ids=ids, output_hidden_states=bool(self.wanted.layers), return_dict=True)
+        output = self._masked(ids, positions, output_hidden_states=bool(self.wanted.layers))
         last = self.model.config.num_hidden_layers
         states = {
             number: at(output.hidden_states[number], positions)
@@ -119,12 +117,6 @@ class StockViews:
         kept = [self._attention[place] for place in sorted(self._attention)]
         self._attention.clear()
         return tuple(kept[0].chunk(3, dim=-1)) if len(kept) == 1 else tuple(kept)
-
-    def _at_positions(self, module: nn.Module, given: Any, output: Any) -> BaseModelOutput:
-        """What the head reads: the last states at the masked positions."""
-        del module, given
-        states: Any = at(output.last_hidden_state, self._positions)
-        return BaseModelOutput(last_hidden_state=states, hidden_states=output.hidden_states)
 
     def _keeper(self, place: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def keep(module: nn.Module, given: Any, output: Tensor) -> None:

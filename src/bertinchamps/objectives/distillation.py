@@ -77,6 +77,7 @@ class Distillation(MaskedLanguageModeling):
     """
 
     name = "distillation"
+    continues = False  # it looks inside a model of ours
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class MaskedLanguageModeling(Objective):
     """
 
     name = "mlm"
+    continues = True
 
     def __init__(
         self,
@@ -96,12 +97,15 @@ class MaskedLanguageModeling(Objective):
 
     def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
         """By the formula of `model/flops.py`; a function of progress where rows or the mask rate change."""
-        config = cast(BertinchampsForMaskedLM, model).config
-        return self._of_stages(
-            lambda masking: self._flops(
-                config, masking.targets / self.tokens_per_position, self.tokens_per_position // masking.rows
-            )
-        )
+        length = self.tokens_per_position
+
+        def of_stage(masking: Masking) -> float:
+            if self.base is not None:
+                return self.base.flops(masking.targets // masking.rows, length // masking.rows)
+            config = cast(BertinchampsForMaskedLM, model).config
+            return self._flops(config, masking.targets / length, length // masking.rows)
+
+        return self._of_stages(of_stage)
 
     def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
         """Those of the last layer at masked positions, except keys and values."""

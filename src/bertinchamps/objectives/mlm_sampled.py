@@ -110,6 +110,7 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
     """
 
     name = "mlm_sampled"
+    continues = False  # it looks inside a model of ours
 
     def __init__(
         self,

@@ -268,6 +268,8 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         shape = f"{config['arch']['num_hidden_layers']} × {config['arch']['hidden_size']}"
         tokenizer = str(config["tokenizer"]["path"] or config["tokenizer"]["normalizer"])
+        if origin := summary.get("continued_from"):
+            shape, tokenizer = f"goes on from {origin['model']}", "that of the model"
         objective = str(config["objective"]["name"])
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         raise _Unreadable("config.yaml: missing, or without arch, tokenizer and objective") from None

@@ -21,6 +21,7 @@ from bertinchamps.schemas.knobs import Node, knob, named
 from bertinchamps.schemas.pretraining import (
     BlocksConfig,
     EvaluationConfig,
+    FreezeConfig,
     GrowConfig,
     PrepareCommandConfig,
     PrepareConfig,
@@ -90,6 +91,7 @@ __all__ = [
     "FinetuneBatchConfig",
     "FinetuneConfig",
     "FinetuneReportConfig",
+    "FreezeConfig",
     "GrowConfig",
     "LimitsConfig",
     "LongTextsConfig",

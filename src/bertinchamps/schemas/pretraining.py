@@ -57,6 +57,13 @@ class GrowConfig:
 
 
 @dataclass
+class FreezeConfig:
+    """What of the model of `model=` keeps its weights."""
+
+    layers: int = knob(0, "the embeddings and so many layers from below are not trained; 0: all are")
+
+
+@dataclass
 class PrepareConfig:
     """What shapes a corpus."""
 
@@ -86,8 +93,20 @@ class PrepareCommandConfig(PrepareConfig):
 class PretrainConfig(PrepareConfig):
     """Settings of `python -m bertinchamps.pretrain`."""
 
+    model: str | None = knob(
+        None,
+        "go on from this masked language model instead of a new one: a run, a directory, or a name on the Hub",
+    )
     arch: ArchConfig = field(default_factory=ArchConfig)
     grow: GrowConfig = field(default_factory=GrowConfig)
+    freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    adapter: Node = knob(
+        {"name": "none"},
+        "what of the model of `model=` is trained: {name, **settings}; none: all of it. It is merged at the end",
+    )
+    dropout: float | None = knob(
+        0.0, "of the model of `model=` while it is trained; null: as its config.json has it"
+    )
     objective: Node = knob({}, "what is learnt: {name, **settings}")
     optim: Node = knob({}, "the optimizer: {name, **settings}")
     sparsity: Node = knob(

@@ -60,6 +60,7 @@ class Join(Task):
         out_of_training = sum((Counter(shard["out_of_training"]) for shard in shards), Counter[str]())
         return {
             **counts,
+            **{key: value for key, value in shards[0].items() if key == "dtype"},
             "characters": sum(shard["characters"] for shard in shards),
             "cleaning": [step.facts() for step in steps],
             "dropped": dict(dropped(steps) + out_of_training),

@@ -113,9 +113,12 @@ def _cards(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     spent = summary["spent"]
+    first = summary.get("held_out_before", {})
     for name, value in summary["held_out"].items():
         share = name.endswith(SHARES)
-        yield f"held-out {name}", f"{100 * value:.1f} %" if share else f"{value:.3f}", "" if share else "nats"
+        shown, before = (f"{100 * n:.1f} %" if share else f"{n:.3f}" for n in (value, first.get(name, 0)))
+        remarks = ([] if share else ["nats"]) + ([f"{before} before"] if name in first else [])
+        yield f"held-out {name}", shown, ", ".join(remarks)
     yield "tokens a second", f"{summary['tokens_per_second']:,.0f}", f"{spent['tokens']:,} tokens"
     if "mfu" in summary:
         peak = f"of {summary['peak_flops']:.3g} FLOP/s, {summary['peak_origin']}"
@@ -131,9 +134,15 @@ def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, s
 
 
 def _held_out(summary: Mapping[str, Any]) -> Grid:
-    rows = [[name, f"{value:.4f}"] for name, value in summary["held_out"].items()]
+    first, scores = summary.get("held_out_before", {}), summary["held_out"]
     note = "Losses are in nats per masked token at a mask of 15 %, on documents that were never trained on."
-    return Grid("Held out", ["score", "value"], rows, notes=[note])
+    if not first:
+        return Grid(
+            "Held out", ["score", "value"], [[n, f"{v:.4f}"] for n, v in scores.items()], notes=[note]
+        )
+    rows = [[name, f"{first.get(name, 0):.4f}", f"{value:.4f}"] for name, value in scores.items()]
+    start = f"Before the first update the model was {summary['continued_from']['model']} as it came."
+    return Grid("Held out", ["score", "before", "after"], rows, notes=[note, start])
 
 
 def _cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
