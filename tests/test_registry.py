@@ -43,5 +43,5 @@ def test_all_mistakes_are_told_in_the_users_names() -> None:
         "box.width=0: above 0",
         "box.nails=0: some",
     ]
-    with pytest.raises(UserError, match="box.colour: crate needs it"):
+    with pytest.raises(UserError, match=r"box\.colour: crate needs it"):
         boxes.build("crate", width=0)

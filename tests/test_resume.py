@@ -61,8 +61,12 @@ def fail(trainer: Trainer) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["optim=adamw", "optim=muon", "objective=mlm_sampled", "objective=mlm_30_15"]
-)
+    "setting",
+    [
+        "optim=adamw", "optim=muon", "objective=mlm_sampled", "objective=mlm_30_15", "objective=causal_then_mlm",
+        "objective=hybrid",
+    ],
+)  # fmt: skip
 def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], setting: str) -> None:
     settings = [*LONG, setting]
     whole = quick_run(*settings, name="whole")

@@ -1,4 +1,4 @@
-"""Multi-head self-attention in both directions (Vaswani et al., 2017).
+"""Multi-head self-attention in both directions, or backward alone (Vaswani et al., 2017).
 
 Shapes: B batch, S sequence, H hidden, N heads, D size of a head (H / N, unless heads were pruned), K query positions
 whose outputs are computed.
@@ -21,7 +21,7 @@ def attend(
     query: torch.Tensor,  # [B, N, S or K, D]
     key: torch.Tensor,  # [B, N, S, D], as value
     value: torch.Tensor,
-    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be attended to
+    mask: torch.Tensor | None,  # [B, 1, 1, S], or a row a query, true where a key may be attended to
     dropout: float,
 ) -> torch.Tensor:  # as query
     """Scaled dot-product attention through PyTorch's SDPA, except when training on a CPU.
@@ -38,7 +38,7 @@ def attend_plainly(
     query: torch.Tensor,  # [B, N, S or K, D]
     key: torch.Tensor,  # [B, N, S, D], as value
     value: torch.Tensor,
-    mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be attended to
+    mask: torch.Tensor | None,  # [B, 1, 1, S], or a row a query, true where a key may be attended to
     dropout: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # as query; [B, N, S or K, S]
     """Attention by its formula, with the attention weights."""
@@ -58,6 +58,26 @@ def readable_keys(attention_mask: torch.Tensor | None) -> torch.Tensor | None:  
         return None
     real = attention_mask.bool()
     return (real | ~real.any(-1, keepdim=True))[:, None, None, :]
+
+
+def earlier_keys(mask: torch.Tensor | None, places: torch.Tensor) -> torch.Tensor:  # [1 or B, 1, S, S]
+    """True where a query may attend to a key of `mask` that is no later in the row: causal attention.
+
+    Args:
+        mask: of `readable_keys`.
+        places: [..., S], whose length and device count.
+    """
+    size = places.shape[-1]
+    earlier = torch.ones(size, size, dtype=torch.bool, device=places.device).tril()[None, None]
+    return earlier if mask is None else mask & earlier
+
+
+def rows_at(mask: torch.Tensor | None, positions: torch.Tensor | None) -> torch.Tensor | None:
+    """The mask of the queries at positions [B, K]: [B, 1, K, S], or as it is where all queries share a row."""
+    if mask is None or positions is None or mask.shape[-2] == 1:
+        return mask
+    rows = torch.arange(len(mask), device=mask.device)[:, None]  # [1 or B, 1]
+    return mask[rows, 0, positions][:, None]
 
 
 def _is_plain(linear: nn.Module) -> bool:
@@ -103,7 +123,7 @@ class Attention(nn.Module):
         self,
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
-        mask: torch.Tensor | None,  # [B, 1, 1, S], true where a key may be attended to
+        mask: torch.Tensor | None,  # [B, 1, 1, S], or a row a query, true where a key may be attended to
         positions: torch.Tensor | None = None,  # [B, K], of the queries; None: all
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # [B, S or K, H]; [B, N, S or K, S] of `eager`
         query, key, value = self._projected(hidden, positions)

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 from transformers.utils.output_capturing import capture_outputs
 
-from bertinchamps.model.attention import Attention, readable_keys
+from bertinchamps.model.attention import Attention, earlier_keys, readable_keys, rows_at
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.initialisation import INITS, is_residual
 from bertinchamps.model.layers import Embeddings, EncoderLayer
@@ -85,6 +85,7 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         inputs_embeds: torch.Tensor | None = None,  # [B, S, H], in place of input_ids
         *,
         query_positions: torch.Tensor | None = None,  # [B, K], into S
+        causal: bool = False,  # True: a position reads what stands before it, and itself
         **options: Any,
     ) -> BaseModelOutput:  # last_hidden_state [B, S, H], or [B, K, H]
         """Encode. Without padding, leave the mask out: attention has a faster path then.
@@ -102,12 +103,14 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         mask = readable_keys(attention_mask)
         places = torch.arange(given.shape[1], device=given.device) if position_ids is None else position_ids
+        if causal:
+            mask = earlier_keys(mask, places)
         hidden = self.embeddings(input_ids, places, inputs_embeds)
         rotation = self.embeddings.positions.rotation(places)
         *layers, last = self.layers
         for layer in layers:
             hidden = layer(hidden, rotation, mask)
-        hidden = last(hidden, rotation, mask, query_positions)
+        hidden = last(hidden, rotation, rows_at(mask, query_positions), query_positions)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden))
 
     def _warn_of(self, options: Mapping[str, Any]) -> None:

@@ -62,7 +62,7 @@ class EncoderLayer(nn.Module):
         self,
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
-        mask: torch.Tensor | None,  # [B, 1, 1, S]
+        mask: torch.Tensor | None,  # [B, 1, 1, S], or a row a query
         positions: torch.Tensor | None = None,  # [B, K], of the outputs; None: all
     ) -> torch.Tensor:  # [B, S, H], or [B, K, H]
         stream = hidden if positions is None else at(hidden, positions)

@@ -51,6 +51,7 @@ class MaskedLanguageModeling(Objective):
     """
 
     name = "mlm"
+    masking: type[Masking] = Masking  # what chooses the targets, in training and in evaluation
 
     def __init__(
         self,
@@ -72,11 +73,12 @@ class MaskedLanguageModeling(Objective):
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
         self._stages = [
-            Masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device) for rate in masks.rates()
+            self.masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device)
+            for rate in masks.rates()
         ]
         self._masking = self._stages[0]
         self.predicted_fraction = self._masking.targets / length
-        self._held_out_masking = Masking(
+        self._held_out_masking = self.masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
         )
 
@@ -98,11 +100,14 @@ class MaskedLanguageModeling(Objective):
         """Those of the last layer at masked positions, except keys and values."""
         config = cast(BertinchampsForMaskedLM, model).config
         fractions = [masking.targets / self.tokens_per_position for masking in self._stages]
-        stages = [matrix_flops_per_token(config, fraction) for fraction in fractions]
+        stages = [self._matrix_flops(config, fraction) for fraction in fractions]
         return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
         return flops_per_token(config, self.tokens_per_position, predicted_fraction)
+
+    def _matrix_flops(self, config: BertinchampsConfig, predicted_fraction: float) -> Mapping[str, float]:
+        return matrix_flops_per_token(config, predicted_fraction)
 
     def set_progress(self, progress: float) -> None:
         """Mask as the stage at this progress does."""
@@ -131,9 +136,14 @@ class MaskedLanguageModeling(Objective):
             F.cross_entropy(logits.float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
         )
 
-    def _output(self, loss_sum: Tensor) -> Output:
-        """The loss of as many targets as the first stage has: batches, which are read ahead, count those."""
-        scale = self._stages[0].targets / self._masking.targets
+    def _output(self, loss_sum: Tensor, targets: int | None = None) -> Output:
+        """The loss of as many targets as the first stage has: batches, which are read ahead, count those.
+
+        Args:
+            loss_sum: summed over targets.
+            targets: of a block; None: those of the present stage.
+        """
+        scale = self._stages[0].targets / (targets or self._masking.targets)
         return Output(loss_sum if scale == 1 else loss_sum * scale)
 
     @torch.no_grad()
