@@ -73,7 +73,9 @@ class MaskedLanguageModeling(Objective):
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
         self._stages = [
-            self.masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device)
+            self.masking(
+                corpus.vocabulary, seed, length, rate, masks.whole_word, device, masks.span_lengths()
+            )
             for rate in masks.rates()
         ]
         self._masking = self._stages[0]
