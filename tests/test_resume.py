@@ -67,6 +67,8 @@ def fail(trainer: Trainer) -> None:
         "optim=muon",
         "objective=mlm_sampled",
         "objective=mlm_30_15",
+        "objective=causal_then_mlm blocks.lengths=[16,32]",
+        "objective=hybrid",
         "blocks.lengths=[16,32] blocks.documents=apart arch.attention=alternating arch.local_window=4",
     ],
 )

@@ -21,7 +21,7 @@ from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.positions import at
 from bertinchamps.objectives import GIVEN, objectives
-from bertinchamps.objectives.masking import IGNORED, Masking, MaskSettings
+from bertinchamps.objectives.masking import IGNORED, Masking, MaskSettings, geometric
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import ArchConfig
 
@@ -271,6 +271,123 @@ def test_a_word_cut_by_the_start_of_a_block_is_a_word() -> None:
     ids[:, :3] = 150  # three subwords whose beginning is in the block before
     targets = chosen(masking(0.5, whole_word=True, length=8), ids)
     assert set(targets[:, :3].sum(1).tolist()) == {0, 3}
+
+
+# ------------------------------------------------------------------------------------------- spans
+
+SPANS = geometric(3.8, 10)
+
+
+def spans_of(masks: Masking, ids: Tensor, positions: Tensor) -> list[list[list[int]]]:
+    """Columns of the spans into which blocks are cut, those of special tokens left out."""
+    columns = torch.arange(ids.shape[1]).expand_as(ids)
+    ordinary = ids >= 5
+    firsts = masks._starts_of_words(ids, ordinary) if masks._whole_word else columns
+    assert masks._longer is not None
+    starts = masks._starts_of_spans(
+        firsts, positions[:, None] * ids.shape[1] + columns, ordinary, masks._longer
+    )
+    return [
+        [
+            list(group)
+            for first, group in itertools.groupby(range(len(row)), key=lambda c: int(row[c]))
+            if ids[b, first] >= 5
+        ]
+        for b, row in enumerate(starts)
+    ]
+
+
+def test_the_lengths_are_those_of_spanbert() -> None:
+    weights = 0.2 * 0.8 ** np.arange(10)
+    assert pytest.approx(weights / weights.sum(), abs=2e-3) == SPANS
+    for mean, limit in ((1.01, 2), (2.0, 4), (5.4, 10)):
+        assert geometric(mean, limit) @ np.arange(1, limit + 1) == pytest.approx(mean)
+
+
+def test_lengths_of_spans_are_distributed_as_said_and_masked_alike() -> None:
+    ids, positions = torch.full((2000, LENGTH), 50), torch.arange(2000)
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.15, False, CPU, SPANS)
+    cut = spans_of(masks, ids, positions)
+    lengths = np.array([len(span) for row in cut for span in row[:8]])  # none of these is cut by the end
+    shares = np.bincount(lengths, minlength=11)[1:] / len(lengths)
+    assert np.abs(shares - SPANS).max() < 0.01
+    targets = chosen(masks, ids)
+    assert targets.sum(1).tolist() == [10] * 2000
+    whole = [
+        len(span) for row, spans in zip(targets, cut, strict=True) for span in spans[:8] if row[span].all()
+    ]
+    assert 3.0 < np.mean(whole) < 3.8  # long spans are more often the one that is cut to fit
+    broken = [
+        [0 < row[span].sum() < len(span) for span in spans] for row, spans in zip(targets, cut, strict=True)
+    ]
+    assert max(map(sum, broken)) == 1
+    begun = [row[span].tolist() for row, spans in zip(targets, cut, strict=True) for span in spans]
+    assert all(taken == sorted(taken, reverse=True) for taken in begun)  # of a broken span, the first part
+
+
+def test_a_span_becomes_masks_or_random_tokens_or_stays_as_a_whole() -> None:
+    ids, positions = torch.full((2000, LENGTH), 50), torch.arange(2000)
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.15, False, CPU, SPANS)
+    corrupted, _, _ = masks(ids, positions)
+    targets, kinds = chosen(masks, ids), []
+    for b, spans in enumerate(spans_of(masks, ids, positions)):
+        for span in spans:
+            if targets[b, span].sum() > 1:
+                kept = corrupted[b, span][targets[b, span]]
+                share = float((kept == MASK).float().mean())
+                assert share in (0.0, 1.0)
+                kinds.append(share)
+    assert np.mean(kinds) == pytest.approx(0.8, abs=0.02)
+
+
+def test_spans_of_words_break_no_word_and_end_with_the_document() -> None:
+    ids, positions = text(300), torch.arange(300)
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.25, True, CPU, SPANS)
+    targets = chosen(masks, ids)
+    assert ((targets.sum(1) == 16) | ((ids >= 5).sum(1) < 16)).all()
+    for b, spans in enumerate(spans_of(masks, ids, positions)):
+        of_words = words(ids[b])
+        assert all(targets[b, word].all() or not targets[b, word].any() for word in of_words)
+        starts = {word[0] for word in of_words}
+        assert all(span[0] in starts and (ids[b, span] >= 5).all() for span in spans)
+    neighbours = (targets[:, 1:] & targets[:, :-1]).sum() / targets.sum()
+    alone = chosen(masking(whole_word=True), ids)
+    assert neighbours > (alone[:, 1:] & alone[:, :-1]).sum() / alone.sum() + 0.15
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_spans_are_a_pure_function_of_seed_and_position_and_compile(whole_word: bool) -> None:
+    masks, ids, positions = (
+        Masking(VOCABULARY, 0, LENGTH, 0.25, whole_word, CPU, SPANS),
+        text(12),
+        torch.arange(100, 112),
+    )
+    whole = masks(ids, positions)
+    parts = [masks(ids[i : i + 5], positions[i : i + 5]) for i in range(0, 12, 5)]
+    compiled = torch.compile(masks.__call__, fullgraph=True, dynamic=False, backend="eager")(ids, positions)
+    for number in range(3):
+        assert torch.equal(torch.cat([part[number] for part in parts]), whole[number])
+        assert torch.equal(compiled[number], whole[number])
+    moved = masks(ids, positions + 1)
+    assert not torch.equal(moved[1], whole[1])
+
+
+def test_every_place_is_equally_often_in_a_span() -> None:
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.25, False, CPU, SPANS)
+    often = chosen(masks, torch.full((4000, LENGTH), 50)).float().mean(0)
+    assert often.min() > 0.2
+    assert often.max() < 0.3
+
+
+def test_mistakes_in_spans_are_reported() -> None:
+    assert objectives.problems("mlm", {"span": True, "span_limit": 1}, GIVEN) == [
+        "objective.span_limit=1: a whole number from 2 to 64"
+    ]
+    for mean in (1.0, 5.5):
+        (problem,) = objectives.problems("mlm", {"span": True, "span_mean": mean}, GIVEN)
+        assert problem.startswith(
+            f"objective.span_mean={mean}: above 1, where spans are single tokens, and below 5.5"
+        )
 
 
 # ------------------------------------------------------------------------------------ loss and score

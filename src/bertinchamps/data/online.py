@@ -244,8 +244,7 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         }
         write_sealed(unfinished / MANIFEST, {**facts, **overlap_facts(config.cleaning, None)})
 
-    folder = plan.folder
-    build_once(folder, fill, tell)
+    build_once(folder := plan.folder, fill, tell)
     manifest = read_manifest(folder)
     held_out = blocks_of(folder, "held_out", manifest, config.blocks)
     if not len(held_out):

@@ -59,7 +59,7 @@ def write_graph(model: DownstreamModel, example: Mapping[str, Tensor], file: Pat
             verbose=False,
         )
         assert program is not None  # as without `dynamo`
-        # Weights that are used in another shape get that shape here, so that products find them and 8 bits can hold them.
+        # Weights that are used in another shape get that shape here, so that 8 bits can hold them.
         fold_constants(
             program.model,
             onnx_shape_inference=False,

@@ -1,4 +1,4 @@
-"""Multi-head self-attention in both directions (Vaswani et al., 2017).
+"""Multi-head self-attention in both directions, or backward alone (Vaswani et al., 2017).
 
 Shapes: B batch, S sequence, H hidden, N heads, D size of a head (H / N, unless heads were pruned), K query positions
 whose outputs are computed.
@@ -119,7 +119,7 @@ class Attention(nn.Module):
             query, key = self.query_norm(query).type_as(value), self.key_norm(key).type_as(value)
         if rotation is not None:
             query, key = rotate(query, rotation_at(rotation, positions)), rotate(key, rotation)
-        if positions is not None and isinstance(mask, torch.Tensor) and mask.shape[2] > 1:
+        if positions is not None and isinstance(mask, torch.Tensor):
             mask = rows_at(mask, positions)
         read, shares = self._read(query, key, value, mask)
         return self.output(read.transpose(1, 2).flatten(2)), shares

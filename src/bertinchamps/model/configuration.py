@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from transformers import PreTrainedConfig
 
-# Fields that a tokenizer decides; those declared below that are in none of these three are keys of `configs/arch/`.
+# Fields that a tokenizer decides; those declared below that are in none of these four are keys of `configs/arch/`.
 VOCABULARY_FIELDS = (
     "vocab_size",
     "pad_token_id",
@@ -18,6 +18,7 @@ VOCABULARY_FIELDS = (
     "mask_token_id",
 )
 PRUNED_FIELDS = ("head_dim",)  # that pruning sets
+OBJECTIVE_FIELDS = ("predicts_next",)  # that what is learnt in pretraining decides
 # Fields that growth from a smaller model decides (`model/growth.py`).
 GROWTH_FIELDS = ("position_width",)
 
@@ -107,6 +108,9 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """What a text classifier has before its last map: `cramming` (mean of the tokens → dense → tanh), `modernbert`
     (mean → dense → activation → norm) or `bert` (first token → dense → tanh). Masked-LM models do not read it."""
 
+    predicts_next: bool = False
+    """The masked-LM head reads the position before a token, not the token's own (`objective=hybrid`)."""
+
     dropout: float = 0.0
     """One rate for embeddings, attention probabilities, attention output and feed-forward output."""
     init: str = "normal"
@@ -126,7 +130,7 @@ ARCHITECTURE_FIELDS = tuple(
     field.name
     for field in fields(BertinchampsConfig)
     if field.name in BertinchampsConfig.__annotations__
-    and field.name not in (*VOCABULARY_FIELDS, *PRUNED_FIELDS, *GROWTH_FIELDS)
+    and field.name not in (*VOCABULARY_FIELDS, *PRUNED_FIELDS, *OBJECTIVE_FIELDS, *GROWTH_FIELDS)
 )
 """The keys of a `configs/arch/` node without `stock` and `vocab_padding`, which are not part of the model."""
 

@@ -33,6 +33,7 @@ from bertinchamps.model.visibility import (
     Mask,
     band,
     documents_of,
+    earlier_keys,
     near,
     places_in_documents,
     side_of,
@@ -103,6 +104,7 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         *,
         query_positions: torch.Tensor | None = None,  # [B, K], into S
         document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
+        causal: bool = False,  # True: a position reads what stands before it, and itself
         **options: Any,
     ) -> BaseModelOutput:  # last_hidden_state [B, S, H], or [B, K, H]
         """Encode. Without padding, leave the mask out: attention has a faster path then.
@@ -125,11 +127,13 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
             position_ids = torch.arange(given.shape[1], device=given.device)
             if document_ids is not None:
                 position_ids = places_in_documents(document_ids)
+        visible = visible_keys(attention_mask, document_ids)
+        if causal:
+            visible = earlier_keys(visible, given.shape[1], given.device)
         hidden = self.embeddings(input_ids, position_ids, inputs_embeds)
-        surroundings = self.surroundings(
-            position_ids, visible_keys(attention_mask, document_ids), query_positions
+        *layers, last = zip(
+            self.layers, self.surroundings(position_ids, visible, query_positions), strict=True
         )
-        *layers, last = zip(self.layers, surroundings, strict=True)
         for layer, (rotation, mask) in layers:
             hidden = layer(hidden, rotation, mask)
         layer, (rotation, mask) = last

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,7 @@ def views_of(model: BertinchampsForMaskedLM, ids: Tensor, positions: Tensor, wan
     if wanted == Wanted():
         return Views(model.masked_logits(ids, positions))
     encoder: Any = model.encoder
+    positions = cast(Tensor, model.where_read(positions))
     states: dict[int, Tensor] = {}
     attention: tuple[Tensor, ...] = ()
     places = torch.arange(ids.shape[1], device=ids.device)

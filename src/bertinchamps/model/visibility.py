@@ -59,6 +59,14 @@ def visible_keys(
     return same if mask is None else same & mask | _itself(same.shape[-1], same.device)
 
 
+def earlier_keys(
+    visible: torch.Tensor | None, length: int, device: torch.device
+) -> torch.Tensor:  # [B or 1, 1, S, S]
+    """Of the visible keys [B, 1, 1 or S, S], those no later in the row than the query: causal attention."""
+    earlier = torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+    return earlier if visible is None else visible & earlier
+
+
 def near(
     visible: torch.Tensor | None,  # [B, 1, 1 or S, S]
     side: int,
@@ -110,10 +118,10 @@ def around(vectors: torch.Tensor, side: int) -> torch.Tensor:  # [B, N, S, D] ->
     return padded.unfold(2, 3 * side, side).transpose(-1, -2)
 
 
-def rows_at(
-    mask: torch.Tensor, positions: torch.Tensor
-) -> torch.Tensor:  # [B or 1, 1, S, S], [B, K] -> [B, 1, K, S]
-    """The rows of a mask for queries at some positions."""
+def rows_at(mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:  # [B or 1, 1, S, S] -> [B, 1, K, S]
+    """The mask of the queries at positions [B, K], or as it is where all queries share a row."""
+    if mask.shape[2] == 1:
+        return mask
     rows = torch.arange(len(mask), device=mask.device)[:, None]
     return mask[rows, 0, positions][:, None]
 

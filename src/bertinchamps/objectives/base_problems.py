@@ -130,9 +130,7 @@ def _fitting(config: PretrainConfig, base: Any, key: str, source: Path | str) ->
             f"blocks.sequence_length={length}: {key} reads at most {longest} tokens; set that or less"
         )
     if config.blocks.documents == "apart" and not isinstance(base, BertinchampsConfig):
-        found.append(
-            f"blocks.documents=apart: a {base.model_type} model reads whole rows; set it to packed, or go on from one of ours"
-        )
+        found.append(f"blocks.documents=apart: a {base.model_type} model reads whole rows; set it to packed")
     if (frozen := config.freeze.layers) > base.num_hidden_layers:
         found.append(f"freeze.layers={frozen}: {key} has {base.num_hidden_layers}")
     tokenizer = open_tokenizer(str(source))

@@ -21,6 +21,7 @@ from bertinchamps.model.flops import flops_per_token, matrix_flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
 from bertinchamps.objectives import Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
+from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
@@ -54,6 +55,7 @@ class MaskedLanguageModeling(Objective):
 
     name = "mlm"
     continues = True
+    masking: type[Masking] = Masking  # what chooses the targets, in training and in evaluation
 
     def __init__(
         self,
@@ -74,16 +76,15 @@ class MaskedLanguageModeling(Objective):
         self._seed, self._device = seed, device
         self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
         length = corpus.train.sequence_length
+        rows = [length // of_row for of_row in corpus.row_lengths or (length,)]
+        of_masks = (masks.whole_word, device, masks.span_lengths())
         self._stages = [
-            [
-                Masking(corpus.vocabulary, seed, length, rate, masks.whole_word, device, length // of_row)
-                for rate in masks.rates()
-            ]
-            for of_row in corpus.row_lengths or (length,)
-        ]  # by the length of rows, then by the rate
+            [self.masking(corpus.vocabulary, seed, length, rate, *of_masks, number) for rate in masks.rates()]
+            for number in rows
+        ]  # by the number of rows in a block, then by the rate
         self._masking = self._stages[0][0]
         self.predicted_fraction = self._masking.targets / length
-        self._held_out_masking = Masking(
+        self._held_out_masking = self.masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
         )
 
@@ -111,7 +112,7 @@ class MaskedLanguageModeling(Objective):
         """Those of the last layer at masked positions, except keys and values."""
         config = cast(BertinchampsForMaskedLM, model).config
         return self._of_stages(
-            lambda masking: matrix_flops_per_token(config, masking.targets / self.tokens_per_position)
+            lambda masking: self._matrix_flops(config, masking.targets / self.tokens_per_position)
         )
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
@@ -124,13 +125,19 @@ class MaskedLanguageModeling(Objective):
         first, *others = counted.values()
         return (lambda progress: counted[self._masking_at(progress)]) if others else first
 
+    def _matrix_flops(self, config: BertinchampsConfig, predicted_fraction: float) -> Mapping[str, float]:
+        return matrix_flops_per_token(config, predicted_fraction)
+
     def set_progress(self, progress: float) -> None:
         """Cut and mask as the stages at this progress do."""
         self._masking = self._masking_at(progress)
 
     def _masking_at(self, progress: float) -> Masking:
-        of_length = _stage_of(self._stages, progress)
-        return _stage_of(of_length, progress)
+        return _stage_of(_stage_of(self._stages, progress), self._progress_of_rates(progress))
+
+    def _progress_of_rates(self, progress: float) -> float:
+        """The progress that the stages of the mask rate divide."""
+        return progress
 
     def scores_line(self, scores: Mapping[str, float]) -> str:
         return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
@@ -152,10 +159,21 @@ class MaskedLanguageModeling(Objective):
             F.cross_entropy(logits.float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
         )
 
-    def _output(self, loss_sum: Tensor) -> Output:
-        """The loss of as many targets as the first stage has: batches, which are read ahead, count those."""
-        scale = self._stages[0][0].targets / self._masking.targets
+    def _output(self, loss_sum: Tensor, targets: int | None = None) -> Output:
+        """The loss of as many targets as the first stage has: batches, which are read ahead, count those.
+
+        Args:
+            loss_sum: summed over targets.
+            targets: of a block; None: those of the present stage.
+        """
+        scale = self._stages[0][0].targets / (targets or self._masking.targets)
         return Output(loss_sum if scale == 1 else loss_sum * scale)
+
+    def _next_tokens(self, model: nn.Module, ids: Tensor) -> Output:
+        """The summed loss of the token behind each place of blocks [B, S], for objectives with a causal part."""
+        rows, config = self._masking.rows, cast(BertinchampsForMaskedLM, model).config
+        loss_sum = next_token_loss(model, config, ids.reshape(len(ids) * rows, -1))
+        return self._output(loss_sum, rows * targets_of(self.tokens_per_position // rows))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> dict[str, float]:

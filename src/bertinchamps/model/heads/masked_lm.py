@@ -80,12 +80,18 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
         **options: Any,
     ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
-        """Logits at all positions, or at `masked_positions`; with labels also the mean loss in nats."""
+        """Logits of the tokens at all positions, or at `masked_positions`; with labels also the mean loss in nats.
+
+        Where the config has `predicts_next`, they are read one position earlier; the first token's at its own.
+        """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        read = self.where_read(masked_positions)
         encoded = self.encoder(
-            *inputs, query_positions=masked_positions, document_ids=document_ids, return_dict=True, **options
+            *inputs, query_positions=read, document_ids=document_ids, return_dict=True, **options
         )
         logits = self.head(encoded.last_hidden_state)
+        if self.config.predicts_next and read is None:
+            logits = torch.cat((logits[:, :1], logits[:, :-1]), dim=1)
         targets = options.get("num_items_in_batch")
         return MaskedLMOutput(
             loss=None if labels is None else of_classes(logits, labels, targets),  # type: ignore[arg-type]
@@ -93,6 +99,12 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )
+
+    def where_read(self, positions: torch.Tensor | None) -> torch.Tensor | None:
+        """Where the logits of the tokens at positions [B, K] are read."""
+        if positions is None or not self.config.predicts_next:
+            return positions
+        return (positions - 1).clamp(min=0)
 
     def masked_logits(
         self,
@@ -121,9 +133,8 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
     ) -> torch.Tensor:  # [B, K, H]
         """What the decoder reads at the masked positions, for losses that need not all of its rows."""
-        encoded = self.encoder(
-            input_ids, query_positions=masked_positions, document_ids=document_ids, return_dict=True
-        )
+        read = self.where_read(masked_positions)
+        encoded = self.encoder(input_ids, query_positions=read, document_ids=document_ids, return_dict=True)
         return cast(torch.Tensor, self.head.transform(encoded.last_hidden_state))
 
 

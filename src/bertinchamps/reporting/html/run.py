@@ -124,10 +124,10 @@ def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, s
         peak = f"of {summary['peak_flops']:.3g} FLOP/s, {summary['peak_origin']}"
         yield "model FLOPs utilisation", f"{100 * summary['mfu']:.0f} %", peak
     yield "hours", f"{spent['seconds'] / 3600:.2f}", f"{spent['steps']:,} updates"
-    if before := summary.get("before"):
+    if earlier := summary.get("before"):
         yield (
             "hours before",
-            f"{before['seconds'] / 3600:.2f}",
+            f"{earlier['seconds'] / 3600:.2f}",
             f"of {summary['grown_from']['model']}, from which it grew",
         )
     yield "parameters", f"{summary.get('parameters', 0):,}", ""
