@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from bertinchamps.console import Tell
 from bertinchamps.contract import Source
@@ -33,7 +34,7 @@ from bertinchamps.data.cleaning.overlap import overlap_facts
 from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, rows_of_blocks
 from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer
-from bertinchamps.data.planning import plan_corpus, processes
+from bertinchamps.data.planning import Plan, plan_corpus, processes
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
 from bertinchamps.durable import write_sealed
@@ -225,26 +226,8 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
     config = plan.config
     tokenizer = open_tokenizer(plan.tokenizer_folder)
     known = vocabulary(tokenizer)
-
-    def fill(unfinished: Path) -> None:
-        tell("online: looking for held-out documents")
-        unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
-        packer = Packer(unread, config, tokenizer, processes(config.blocks))
-        file = unfinished / "held_out.bin"
-        with TokenWriter(file, known.separator_id, dtype=dtype_for(known.size)) as writer:
-            for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
-                writer.add(ids)
-        held_out = {"documents": writer.documents, "tokens": writer.tokens}
-        checksums = {"held_out": writer.sums.write(unfinished / "held_out.sums")}
-        facts = {
-            "held_out": held_out,
-            **dtype_facts(known.size),
-            "checksums": checksums,
-            "shaped_by": plan.facts,
-        }
-        write_sealed(unfinished / MANIFEST, {**facts, **overlap_facts(config.cleaning, None)})
-
-    build_once(folder := plan.folder, fill, tell)
+    folder = plan.folder
+    build_once(folder, lambda unfinished: _hold_out(plan, config, tokenizer, unfinished, tell), tell)
     manifest = read_manifest(folder)
     held_out = blocks_of(folder, "held_out", manifest, config.blocks)
     if not len(held_out):
@@ -256,3 +239,21 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
     train = OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder, dtype_for(known.size))
     rows = rows_of_blocks(config.blocks)
     return Corpus(folder, plan.tokenizer_folder, folder.name, train, held_out, known, manifest, *rows)
+
+
+def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinished: Path, tell: Tell) -> None:
+    """Write some held-out documents and a manifest into a folder."""
+    tell("online: looking for held-out documents")
+    unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
+    packer = Packer(unread, config, tokenizer, processes(config.blocks))
+    known, file = vocabulary(tokenizer), unfinished / "held_out.bin"
+    with TokenWriter(file, known.separator_id, dtype=dtype_for(known.size)) as writer:
+        for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
+            writer.add(ids)
+    facts = {
+        "held_out": {"documents": writer.documents, "tokens": writer.tokens},
+        **dtype_facts(known.size),
+        "checksums": {"held_out": writer.sums.write(unfinished / "held_out.sums")},
+        "shaped_by": plan.facts,
+    }
+    write_sealed(unfinished / MANIFEST, {**facts, **overlap_facts(config.cleaning, None)})
