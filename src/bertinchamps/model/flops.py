@@ -37,6 +37,9 @@ from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
     """The model on the meta device, whose modules are counted: so the count cannot drift from the code."""
+    if not config.masked_lm:  # the head is left out by whoever counts such an encoder
+        config = copy.deepcopy(config)
+        config.masked_lm = True
     with torch.device("meta"):
         return BertinchampsForMaskedLM(config)
 
@@ -68,6 +71,12 @@ def forward_flops_per_token(
     keys_and_values = 2 * 2 * config.hidden_size * config.num_attention_heads * config.head_size
     read = last - keys_and_values + 2 * _matrix_entries(model.head)
     return sum(layers) + keys_and_values + read * masked_fraction
+
+
+def encoder_forward_flops_per_token(config: BertinchampsConfig, sequence_length: int) -> float:
+    """Floating-point operations of a forward pass of the encoder without a head, all positions in all layers."""
+    head = 2 * _matrix_entries(_skeleton(config).head)
+    return forward_flops_per_token(config, sequence_length, 1.0) - head
 
 
 def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fraction: float) -> float:
