@@ -18,7 +18,7 @@ VOCABULARY_FIELDS = (
     "mask_token_id",
 )
 PRUNED_FIELDS = ("head_dim",)  # that pruning sets
-OBJECTIVE_FIELDS = ("predicts_next",)  # that what is learnt in pretraining decides
+OBJECTIVE_FIELDS = ("predicts_next", "masked_lm")  # that what is learnt in pretraining decides
 # Fields that growth from a smaller model decides (`model/growth.py`).
 GROWTH_FIELDS = ("position_width",)
 
@@ -110,6 +110,9 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
 
     predicts_next: bool = False
     """The masked-LM head reads the position before a token, not the token's own (`objective=hybrid`)."""
+
+    masked_lm: bool = True
+    """False: an encoder that never learnt masked tokens (`objective=rtd`), so no masked-LM head is built on it."""
 
     dropout: float = 0.0
     """One rate for embeddings, attention probabilities, attention output and feed-forward output."""

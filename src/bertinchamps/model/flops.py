@@ -40,6 +40,9 @@ from bertinchamps.model.visibility import side_of
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
     """The model on the meta device, whose modules are counted: so the count cannot drift from the code."""
+    if not config.masked_lm:  # the head is left out by whoever counts such an encoder
+        config = copy.deepcopy(config)
+        config.masked_lm = True
     with torch.device("meta"):
         return BertinchampsForMaskedLM(config)
 
@@ -82,6 +85,12 @@ def _attention_flops(config: PreTrainedConfig, index: int, sequence_length: int)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     width: int = config.num_attention_heads * head_dim
     return 4 * read * width
+
+
+def encoder_forward_flops_per_token(config: BertinchampsConfig, sequence_length: int) -> float:
+    """Floating-point operations of a forward pass of the encoder without a head, all positions in all layers."""
+    head = 2 * _matrix_entries(_skeleton(config).head)
+    return forward_flops_per_token(config, sequence_length, 1.0) - head
 
 
 def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fraction: float) -> float:

@@ -161,10 +161,17 @@ class Masking:
             block has fewer ordinary tokens than targets. Of blocks that are cut into R rows, with R · B for B and S / R
             for S.
         """
-        if self.rows > 1:
-            within = torch.arange(self.rows, device=positions.device)
-            ids = ids.reshape(len(ids) * self.rows, -1)
-            positions = (positions[:, None] * self.rows + within).flatten()
+        return self.in_rows(*self.rows_of(ids, positions))
+
+    def rows_of(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows [R · B, S / R] of blocks [B, S], and the positions of the rows in a stream of rows."""
+        if self.rows == 1:
+            return ids, positions
+        within = torch.arange(self.rows, device=positions.device)
+        return ids.reshape(len(ids) * self.rows, -1), (positions[:, None] * self.rows + within).flatten()
+
+    def in_rows(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Corrupt rows of `rows_of`, as a call does for blocks."""
         length = ids.shape[1]
         columns = torch.arange(length, device=ids.device)
         cells = positions[:, None] * length + columns  # [B, S]: a number for each cell of the stream

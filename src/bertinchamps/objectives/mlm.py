@@ -182,11 +182,7 @@ class MaskedLanguageModeling(Objective):
         The blocks are spread evenly over the split, whose documents may be sorted in some way.
         """
         sums: dict[str, float] = {}
-        spread = self._spread_over_held_out(self._evaluation_blocks)
-        for start in range(0, len(spread), EVALUATION_BATCH):
-            indices = spread[start : start + EVALUATION_BATCH]
-            ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
-            positions = torch.from_numpy(indices).to(self._device)
+        for ids, positions in self._held_out_batches():
             for name, number in self._scored(model, *self._held_out_masking(ids, positions)).items():
                 sums[name] = sums.get(name, 0.0) + float(number)
         targets = sums.pop("targets")
@@ -196,6 +192,14 @@ class MaskedLanguageModeling(Objective):
         """Scores of masked ids [B, S] at chosen positions [B, K], summed over targets, and the number of targets."""
         logits = cast(MasksTokens, model).masked_logits(masked, chosen)
         return sums_of(logits.flatten(0, 1), labels.flatten())
+
+    def _held_out_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Ids [B, S] of held-out blocks, and the numbers [B] of the blocks."""
+        spread = self._spread_over_held_out(self._evaluation_blocks)
+        for start in range(0, len(spread), EVALUATION_BATCH):
+            indices = spread[start : start + EVALUATION_BATCH]
+            ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
+            yield ids, torch.from_numpy(indices).to(self._device)
 
     def _spread_over_held_out(self, blocks: int) -> NDArray[np.int64]:
         """Indices of so many held-out blocks, at even distances."""

@@ -6,7 +6,7 @@ Shapes: B batch, S sequence, H hidden, V vocabulary, K query positions whose log
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -49,13 +49,22 @@ class MaskedLanguageModelingHead(nn.Module):
 
 
 class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
-    """The encoder with the masked-LM head, whose decoder is the token embedding unless untied."""
+    """The encoder with the masked-LM head, whose decoder is the token embedding unless untied.
+
+    Raises:
+        UserError: the config is that of an encoder that did not learn masked tokens.
+    """
 
     # As transformers declares it: the tied weight, and the weight that it is tied to.
     _tied_weights_keys = {"head.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__(config)
+        if not config.masked_lm:
+            raise UserError(
+                "this encoder was pretrained to detect replaced tokens (objective=rtd), and has no head for masked "
+                "ones; fine-tune it, or open it with AutoModel"
+            )
         self.encoder = BertinchampsModel(config)
         self.head = MaskedLanguageModelingHead(config)
         self.post_init()  # type: ignore[no-untyped-call]
@@ -139,7 +148,19 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
 
 
 def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
+    """Load a checkpoint directory of a masked language model strictly, as `load_strictly` does."""
+    return load_strictly(BertinchampsForMaskedLM, directory)
+
+
+Loaded = TypeVar("Loaded", bound=BertinchampsPreTrainedModel)
+
+
+def load_strictly(model_class: type[Loaded], directory: Path) -> Loaded:
     """Load a checkpoint directory strictly. `from_pretrained` alone draws missing weights and only warns.
+
+    Args:
+        model_class: of what is saved there.
+        directory: of config.json and model.safetensors.
 
     Raises:
         UserError: not a checkpoint; or weights are missing, unexpected, or of another shape than config.json says.
@@ -148,7 +169,7 @@ def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     if absent:  # transformers would take the path for a name on the Hub, and ask the network
         raise UserError(f"{directory} is not a checkpoint: it has no {' and no '.join(absent)}")
     # transformers annotates one result, not the pair that output_loading_info returns.
-    loaded: Any = BertinchampsForMaskedLM.from_pretrained(
+    loaded: Any = model_class.from_pretrained(
         directory, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
     )
     model, report = loaded
@@ -159,4 +180,4 @@ def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     ]
     if wrong:
         raise UserError(f"the weights in {directory} do not fit its config.json: {'; '.join(wrong)}")
-    return cast(BertinchampsForMaskedLM, model)
+    return cast(Loaded, model)

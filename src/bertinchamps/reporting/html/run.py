@@ -28,7 +28,14 @@ from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 POINTS = 1500  # of a curve
 MOST_BESIDE = 30  # other runs, the latest ones
 MOST_COMPARED = 200  # texts of a split
-SHARES = ("accuracy", "agreement")  # ends of the names of held-out scores that are shares
+SHARES = (
+    "accuracy",
+    "agreement",
+    "precision",
+    "recall",
+    "f1",
+    "share",
+)  # ends of the names of held-out scores that are shares
 # key of the costs → title, format, factor
 COSTS = {
     "seconds": ("hours", ",.3f", 1 / 3600),
@@ -135,7 +142,10 @@ def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, s
 
 def _held_out(summary: Mapping[str, Any]) -> Grid:
     first, scores = summary.get("held_out_before", {}), summary["held_out"]
-    note = "Losses are in nats per masked token at a mask of 15 %, on documents that were never trained on."
+    note = (
+        "Losses are in nats per masked token, that of detection per token, at a mask of 15 %, on documents that were "
+        "never trained on."
+    )
     if not first:
         return Grid(
             "Held out", ["score", "value"], [[n, f"{v:.4f}"] for n, v in scores.items()], notes=[note]
