@@ -34,11 +34,13 @@ from bertinchamps.tasks.saved_model import (
 )
 from bertinchamps.tasks.several import for_each_model
 from bertinchamps.tasks.writing import checker, write
+from bertinchamps.textfiles.limits import reading
 from bertinchamps.training.checkpoint import refuse_damaged
 
 TELL_EVERY = 60.0  # seconds
 
 
+@reading
 def predict(config: PredictConfig) -> None:
     """Label the texts of a file, a folder or standard input, with a model or with several in turn.
 

@@ -90,6 +90,8 @@ class Pass:
         ):
             self._writers = {"train": train, "held_out": held_out}
             self._read()
+        report = dict(self.progress.report)
+        unreadable = Counter(report.pop("dropped", {}))
         manifest = {
             **{
                 s: {"documents": self.progress.documents[s], "tokens": self.progress.tokens[s]}
@@ -97,10 +99,10 @@ class Pass:
             },
             "characters": self.progress.characters,
             "cleaning": [count.facts() for count in self._cleaner.counts],
-            "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
+            "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training + unreadable),
             "out_of_training": dict(+self._out_of_training),
             **overlap_facts(self._nodes, self._cleaner.counts),
-            **self.progress.report,
+            **report,
             **dtype_facts(known.size),
             "checksums": {s: self._sums[s].write(self._folder / f"{s}.sums") for s in SPLITS},
             "seconds": round(self._seconds(), 2),

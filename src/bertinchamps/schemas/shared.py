@@ -130,6 +130,18 @@ class RunReportConfig:
 
 
 @dataclass
+class ReadingConfig:
+    """What a file of texts may hold, so that a small one that unpacks to gigabytes is refused, not read."""
+
+    file_mb: float = knob(
+        2000.0,
+        "millions of bytes of a file that is read whole, unpacked, and of all that is read of an archive or a folder",
+    )
+    record_mb: float = knob(64.0, "millions of bytes of a line or a row")
+    columns: int = knob(10_000, "columns of a table, or keys of all JSON lines together that become columns")
+
+
+@dataclass
 class CheckpointConfig:
     """Checkpoints to resume from."""
 

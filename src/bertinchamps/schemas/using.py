@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bertinchamps.schemas.knobs import Node, knob
-from bertinchamps.schemas.shared import EngineConfig, RuntimeConfig
+from bertinchamps.schemas.shared import EngineConfig, ReadingConfig, RuntimeConfig
 
 
 @dataclass
@@ -41,6 +41,7 @@ class PredictConfig:
         "of an adapter: the encoder it was trained on, if it is not where it was; a directory, or a name on the Hub",
     )
     deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
+    limits: ReadingConfig = field(default_factory=ReadingConfig)
     batch: int = knob(64, "examples scored at once")
     runtime: EngineConfig = field(default_factory=EngineConfig)
     runs_dir: str = knob("runs", "where model=last looks")
@@ -73,6 +74,7 @@ class SuggestConfig:
         None, "the key or column that holds each text's id; null: `id` where there is one"
     )
     base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    limits: ReadingConfig = field(default_factory=ReadingConfig)
     batch: int = knob(64, "examples scored at once")
     seed: int = knob(0, "of method=random, and of the choice between texts that are equally good")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

@@ -11,6 +11,11 @@ from bertinchamps.errors import UserError
 from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
 
 BATCH = 256  # rows
+# A dictionary may stand for each of its texts in a few bits, so that kilobytes on disk are gigabytes of rows. Each row
+# may be as large as all texts of its group that are written out, so few rows are read at once; of larger groups, texts
+# stay in the dictionary until they are asked for, which takes ten times as long.
+EXPANDED = 128_000_000  # bytes of rows that may be in memory
+SMALL_GROUP = 128_000_000  # bytes of a row group's texts
 
 
 def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
@@ -22,23 +27,33 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
     if kind:
         raise not_a_file(path, kind)
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        with parquet.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+            large = any(_size(group, layout) > SMALL_GROUP for group in groups)
+        folded = [layout.text_field] if large else None
+        with parquet.ParquetFile(path, read_dictionary=folded, page_checksum_verification=True) as file:
             schema, total = file.schema_arrow, max(1, file.metadata.num_rows)
             progress.fraction = lambda: row / total
             if layout.text_field not in schema.names:
                 raise no_field(path, "schema", "column", layout, schema.names)
             _check_type(path, schema.field(layout.text_field).type, layout)
-            for group in range(file.num_row_groups):
-                size = _mean_size(file.metadata.row_group(group), layout)
-                if size > layout.most:  # so that at least one is, which nobody has to read to know
+            for number, group in enumerate(groups):
+                size = max(1, _size(group, layout))
+                mean = size / max(1, group.num_rows)
+                if mean > layout.most:  # so that at least one is, which nobody has to read to know
                     raise layout.too_long(path, f"a record behind row {row}")
-                at_once = max(1, min(BATCH, int(layout.most / max(size, 1))))
-                for batch in file.iter_batches(at_once, row_groups=[group], columns=[layout.text_field]):
+                at_once = max(1, min(BATCH, int(layout.most / mean), BATCH if large else EXPANDED // size))
+                for batch in file.iter_batches(at_once, row_groups=[number], columns=[layout.text_field]):
                     for value in batch.column(0):
                         row += 1
                         yield Record(f"row {row}", lambda n=row, cell=value: _cell(path, n, cell, layout))  # type: ignore[misc]
     except UserError:
         raise
+    except MemoryError:
+        raise UserError(
+            f"{path}: after row {row}: what follows takes more memory than there is: the file is damaged, or its row "
+            "groups or pages are too large; copy it again, or write it with smaller ones"
+        ) from None
     except OSError as error:
         if error.strerror:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
@@ -48,7 +63,6 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
         ValueError,
         KeyError,
         IndexError,
-        MemoryError,
     ):  # of names that are no UTF-8, too
         raise _damaged_parquet(path, row) from None
 
@@ -71,11 +85,10 @@ def _check_type(path: Path, kind: Any, layout: Layout) -> None:
     )
 
 
-def _mean_size(group: Any, layout: Layout) -> float:
-    """Bytes of a cell of the text column in a row group, as its metadata has it."""
+def _size(group: Any, layout: Layout) -> int:
+    """Bytes of the texts of a row group, each that is written out once, as its metadata has it."""
     columns = (group.column(number) for number in range(group.num_columns))
-    size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema == layout.text_field)
-    return float(size / max(1, group.num_rows))
+    return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == layout.text_field)
 
 
 def _cell(path: Path, row: int, cell: Any, layout: Layout) -> str | None:
