@@ -15,19 +15,29 @@ import transformers
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from bertinchamps.checks.pretraining import problems
+from bertinchamps.command_line.readable import readable
+from bertinchamps.composing import configuration
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.planning import build_source
+from bertinchamps.data.preparation import prepare
+from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
+from bertinchamps.exporting.card_run import told_of
+from bertinchamps.exporting.source import open_source
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.masking import IGNORED
 from bertinchamps.pretrain import open_corpus, pretrain
+from bertinchamps.reporting.costs import pretraining_table
+from bertinchamps.reporting.runs import gather
+from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.distributed import join
 from bertinchamps.training.trainer import Trainer
 from families import make_masked_lm
 from support import composed, losses, metrics
 from tiny_encoders import TEXTS
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FIVE = ("bert", "roberta", "camembert", "modernbert", "deberta-v2")
 QUICK = [
     "experiment=continue",
@@ -256,6 +266,61 @@ def test_a_base_without_a_fast_tokenizers_file_gets_one(bases: dict[str, Path], 
     assert type(before) is type(after)
 
 
+def test_a_base_of_the_hub(
+    bases: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cached = tmp_path / "hub" / "models--quelqun--base"
+    shutil.copytree(bases["camembert"], cached / "snapshots" / COMMIT)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(COMMIT)
+    run = tmp_path / "run"
+    went_on(Path("quelqun/base"), run, "budget.steps=1", "report.html=true")
+    tokenizer = bases["camembert"] / "tokenizer.json"
+    assert (run / "model" / "tokenizer.json").read_bytes() == tokenizer.read_bytes()
+    summary = summary_of(run)
+    assert summary["continued_from"]["model"] == "quelqun/base"
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"{summary['held_out_before']['loss']:.4f}" in page
+    assert "Before the first update the model was quelqun/base" in page
+    assert "gained: " in capsys.readouterr().err
+    (gathered,) = gather(tmp_path).pretraining
+    assert gathered.before == summary["held_out_before"]
+    assert "held-out loss, before" in pretraining_table([gathered], ["run"]).shown.columns
+    source = open_source(ExportConfig(model=str(run)))
+    told = told_of(source, run)
+    assert told is not None
+    assert "went on from the masked language model quelqun/base" in told.remarks[0]
+    assert not {"arch", "tokenizer"} & told.config.keys()
+
+
+def test_blocks_that_were_prepared_elsewhere_bring_the_tokenizer(
+    bases: dict[str, Path], tmp_path: Path
+) -> None:
+    base = bases["roberta"]
+    shaping = [word for word in QUICK if word.startswith(("data", "blocks"))]
+    config = composed(*shaping, f"tokenizer.path={base}", command="prepare")
+    export_corpus(prepare(config, print), config, tmp_path / "corpus", print)
+    rest = [
+        word
+        for word in QUICK
+        if word.partition("=")[0] not in ("data", "data.documents", "blocks.held_out_share")
+    ]
+    given = ["data=prepared", f"data.folder={tmp_path / 'corpus'}", "budget.steps=1"]
+    for name, wrong in (("roberta", False), ("bert", True)):
+        config = composed(*rest, *given, f"model={bases[name]}", f"run_dir={tmp_path / name}")
+        assert problems(config) == []
+        if wrong:
+            with pytest.raises(UserError, match="its tokenizer is not that of the corpus"):
+                pretrain(config)
+        else:
+            assert (pretrain(config) / "model" / "model.safetensors").is_file()
+
+
 def found(base: Path, *words: str) -> str:
     return "\n".join(problems(configured(base, "budget.steps=1", *words)))
 
@@ -276,8 +341,22 @@ def test_what_does_not_fit_is_told_before_any_work(bases: dict[str, Path], tmp_p
     assert "its tokenizer is not that of" in found(bert, f"tokenizer.path={bases['roberta']}")
     assert found(bert, f"tokenizer.path={bert}") == ""
     assert "no model there" in found(tmp_path / "nothing")
-    alone = "\n".join(problems(composed(*QUICK, "budget.steps=1", "freeze.layers=2", "adapter=lora")))
-    assert alone.count("of a model that is trained further") == 2
+    alone = "\n".join(
+        problems(composed(*QUICK, "budget.steps=1", "freeze.layers=2", "adapter=lora", "dropout=0.1"))
+    )
+    assert alone.count("of a model that is trained further") == 3
+    assert "a new model has arch.dropout" in alone
+
+
+def test_the_recipe_comes_with_the_model() -> None:
+    words = readable(["model=camembert-base", "+budget=1h", "batch.size=128"], "pretrain")
+    assert words[-1] == "experiment=continue"
+    config = configuration("pretrain", words)
+    assert (config.optim["learning_rate"], config.batch.micro_batch, config.batch.size) == (None, 32, 128)
+    assert config.budget.hours == 1
+    for given in (["model=x", "experiment=day"], ["arch=small"], ["model=null"]):
+        assert "experiment=continue" not in readable(given, "pretrain")
+    assert readable(["model=x", "task=ner"], "finetune") == ["model=x", "task=ner"]
 
 
 def altered(base: Path, folder: Path, name: str, **changes: Any) -> Path:

@@ -103,18 +103,17 @@ def _opened(folder: Path, stamps: tuple[object, ...]) -> Tokenizer:
     """`open_tokenizer`, once for each state of the files."""
     del stamps
     file = folder / "tokenizer.json"
-    if _class_in(folder) in GENERIC_CLASSES:
+    if _class_in(folder) not in GENERIC_CLASSES:
+        tokenizer, roles = _of_transformers(folder)
+    else:
         tokenizer = _read(file)
         missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
-        if missing and not (folder / "tokenizer_config.json").is_file():
+        if not missing:
+            roles = _own_roles(tokenizer)
+        elif (folder / "tokenizer_config.json").is_file():
+            tokenizer, roles = _of_transformers(folder)
+        else:
             raise UserError(f"{file}: lacks the special tokens {', '.join(missing)}")
-        own = not missing
-    else:
-        own = False
-    if own:
-        roles = _own_roles(tokenizer)
-    else:
-        tokenizer, roles = _of_transformers(folder)
     if (largest := max(tokenizer.get_vocab().values())) >= LARGEST_VOCABULARY:
         raise UserError(f"{file}: ids up to {largest}; blocks hold at most {LARGEST_VOCABULARY} entries")
     tokenizer.no_truncation()

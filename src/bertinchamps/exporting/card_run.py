@@ -16,6 +16,8 @@ from bertinchamps.reporting.required import with_current_protocols
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 
 CURVE_ROWS = 8
+OF_NEW = ("arch", "tokenizer", "grow")  # settings of a new model
+OF_OLD = ("model", "freeze", "adapter", "dropout")  # settings of a model that is trained further
 SPENT = ("seconds", "steps", "tokens", "flops", "flops_dense")
 
 
@@ -111,7 +113,7 @@ def _of_pretraining(
         scores=scores,
         spent=summary["spent"],
         cost=summary.get("cost", {}),
-        config={key: value for key, value in config.items() if not (goes_on and key == "arch")},
+        config={key: value for key, value in config.items() if key not in (OF_NEW if goes_on else OF_OLD)},
         facts=facts,
         device=str(summary.get("device", "")),
         parameters=int(summary.get("parameters", 0)),

@@ -48,9 +48,11 @@ def _alone(config: PretrainConfig) -> list[str]:
     given = {
         f"freeze.layers={config.freeze.layers}": config.freeze.layers != 0,
         f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
+        f"dropout={config.dropout}": config.dropout != 0,
     }
     return [
         f"{setting}: of a model that is trained further; name it with model=, or leave this out"
+        + (" (a new model has arch.dropout)" if setting.startswith("dropout") else "")
         for setting, wrong in given.items()
         if wrong
     ]

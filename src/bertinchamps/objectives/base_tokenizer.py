@@ -28,6 +28,7 @@ from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.checkpoint import all_of
 
 KEY = "model"
+FILES = (*TOKENIZER_FILES, *OTHER_TOKENIZER_FILES, "config.json")
 
 
 def with_tokenizer_of_base(config: PretrainConfig) -> PretrainConfig:
@@ -66,10 +67,10 @@ def gathered(source: Path | str, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache, prefix=".of-a-model-") as place:
         whole = Path(place) / "whole"
         whole.mkdir()
-        for name in (*TOKENIZER_FILES, *OTHER_TOKENIZER_FILES, "config.json"):
-            file = _file_of(source, name)
-            if file is not None:
-                shutil.copyfile(file, whole / name)
+        folder = source if isinstance(source, Path) else _downloaded(source)
+        for name in FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, whole / name)
         if not all((whole / name).is_file() for name in TOKENIZER_FILES):
             _complete(source, whole, Path(place) / "saved")
         names = sorted(file.name for file in whole.iterdir())
@@ -82,17 +83,16 @@ def gathered(source: Path | str, cache: Path) -> Path:
     return target
 
 
-def _file_of(source: Path | str, name: str) -> Path | None:
-    """A file of a model; None: it has none of that name, or it cannot be reached."""
-    if isinstance(source, Path):
-        return source / name if (source / name).is_file() else None
-    from transformers.utils.hub import cached_file
+def _downloaded(name: str) -> Path:
+    """A directory with the tokenizer's files of a model on the Hub, or in its cache where the Hub is out of reach."""
+    from huggingface_hub import snapshot_download
 
     try:
-        found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
-    except OSError:  # opening the tokenizer tells the reason
-        return None
-    return None if found is None else Path(found)
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except Exception as error:  # many classes, from the network to a name that is none
+        raise UserError(
+            f"{KEY}={name}: the files of its tokenizer cannot be read ({type(error).__name__})"
+        ) from error
 
 
 def _complete(source: Path | str, whole: Path, saved: Path) -> None:

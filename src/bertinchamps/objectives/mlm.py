@@ -25,7 +25,8 @@ from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
-EVALUATION_BATCH = 64  # blocks
+EVALUATION_BATCH = 64  # blocks, fewer where these would have more logits than
+MOST_LOGITS = 2**28  # 1 GB, which a vocabulary of 250,000 entries reaches with 56 blocks of 128 tokens
 Count = TypeVar("Count")
 Stage = TypeVar("Stage")
 
@@ -196,8 +197,10 @@ class MaskedLanguageModeling(Objective):
     def _held_out_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Ids [B, S] of held-out blocks, and the numbers [B] of the blocks."""
         spread = self._spread_over_held_out(self._evaluation_blocks)
-        for start in range(0, len(spread), EVALUATION_BATCH):
-            indices = spread[start : start + EVALUATION_BATCH]
+        logits = self._held_out_masking.targets * self.corpus.vocabulary.size  # of a block
+        at_once = max(1, min(EVALUATION_BATCH, MOST_LOGITS // logits))
+        for start in range(0, len(spread), at_once):
+            indices = spread[start : start + at_once]
             ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
             yield ids, torch.from_numpy(indices).to(self._device)
 

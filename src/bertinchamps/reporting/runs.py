@@ -92,6 +92,7 @@ class PretrainingRun:
     tokens_per_second: float
     cost: Mapping[str, float]
     held_out: Mapping[str, float]
+    before: Mapping[str, float] = field(default_factory=dict)  # of the model that training went on from
 
 
 class LeftOut(NamedTuple):
@@ -285,6 +286,7 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         tokens_per_second=summary["tokens_per_second"],
         cost=summary["spent"],
         held_out=summary["held_out"],
+        before=summary.get("held_out_before", {}),
     )
 
 
