@@ -20,6 +20,7 @@ from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.preparation import prepare
 from bertinchamps.errors import UserError
+from bertinchamps.export import export
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.replaced_tokens import SHARINGS, ReplacedTokenDetector, generator_config
 from bertinchamps.objectives import GIVEN, build_objective, objectives
@@ -249,6 +250,11 @@ def test_the_encoder_is_an_ordinary_one_without_a_head_for_masks(
     assert opened.embedder is not None
     (vector,) = opened.embedder.embed(["Le patient tousse."])
     assert vector.shape == (64,)
+    words = [f"model={model}", "format=hf", "format.remote_code=true", f"output={tmp_path / 'exported'}"]
+    export(composed(*words, command="export"))
+    ids = torch.tensor([[2, 40, 50, 3]])
+    exported = transformers.AutoModel.from_pretrained(tmp_path / "exported", trust_remote_code=True).eval()
+    assert torch.equal(exported(ids).last_hidden_state, encoder.eval()(ids).last_hidden_state)
     (found,) = problems(
         composed(*QUICK, "budget.steps=1", "objective=distillation", f"objective.teacher={model}")
     )[:1]
