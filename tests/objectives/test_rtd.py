@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bertinchamps.api import load
+from bertinchamps.checks.compressing import problems as compress_problems
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.preparation import prepare
@@ -250,6 +251,13 @@ def test_the_encoder_is_an_ordinary_one_without_a_head_for_masks(
     assert opened.embedder is not None
     (vector,) = opened.embedder.embed(["Le patient tousse."])
     assert vector.shape == (64,)
+    config = composed(
+        f"model={model}", "steps=[{name: trim}]", f"output={tmp_path / 'less'}", command="compress"
+    )
+    assert any(
+        "so nothing scores it; fine-tune it, and compress the result" in one
+        for one in compress_problems(config)
+    )
     words = [f"model={model}", "format=hf", "format.remote_code=true", f"output={tmp_path / 'exported'}"]
     export(composed(*words, command="export"))
     ids = torch.tensor([[2, 40, 50, 3]])
