@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bertinchamps.api import load
+from bertinchamps.checks.compressing import problems as compress_problems
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.preparation import prepare
 from bertinchamps.errors import UserError
+from bertinchamps.export import export
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.replaced_tokens import SHARINGS, ReplacedTokenDetector, generator_config
 from bertinchamps.objectives import GIVEN, build_objective, objectives
@@ -249,6 +251,18 @@ def test_the_encoder_is_an_ordinary_one_without_a_head_for_masks(
     assert opened.embedder is not None
     (vector,) = opened.embedder.embed(["Le patient tousse."])
     assert vector.shape == (64,)
+    config = composed(
+        f"model={model}", "steps=[{name: trim}]", f"output={tmp_path / 'less'}", command="compress"
+    )
+    assert any(
+        "so nothing scores it; fine-tune it, and compress the result" in one
+        for one in compress_problems(config)
+    )
+    words = [f"model={model}", "format=hf", "format.remote_code=true", f"output={tmp_path / 'exported'}"]
+    export(composed(*words, command="export"))
+    ids = torch.tensor([[2, 40, 50, 3]])
+    exported = transformers.AutoModel.from_pretrained(tmp_path / "exported", trust_remote_code=True).eval()
+    assert torch.equal(exported(ids).last_hidden_state, encoder.eval()(ids).last_hidden_state)
     (found,) = problems(
         composed(*QUICK, "budget.steps=1", "objective=distillation", f"objective.teacher={model}")
     )[:1]
