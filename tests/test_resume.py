@@ -192,7 +192,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
         time.sleep(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 128 + number
     (run,) = (file.parent for file in (tmp_path / "runs").glob("*/run.json"))
     assert f"resume=runs/{run.name} goes on" in said
     (saved,) = (run / "checkpoints").iterdir()
@@ -399,3 +399,31 @@ def test_a_full_disk_at_the_first_and_last_files_of_a_run_is_reported(
             pretrain(composed(*words))
     pretrain(composed(*words, "resume=auto"))
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+SHAPING = ("data", "tokenizer", "blocks")
+NO_FILE_GROWS = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+del sys.argv[0], sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(("most", "told"), [(3000, "cannot be"), (60_000, "no checkpoint at step 1")])
+def test_a_disk_on_which_no_file_grows_ends_the_run_without_a_traceback(
+    tmp_path: Path, most: int, told: str
+) -> None:
+    words = [*QUICK, "budget.steps=2", "checkpoint.every_steps=1", "run_dir=run", "report.html=false"]
+    made = command(
+        "bertinchamps.prepare", *[word for word in QUICK if word.startswith(SHAPING)], cwd=tmp_path
+    )
+    assert made.returncode == 0, made.stderr
+    ended = command("-c", NO_FILE_GROWS, str(most), "bertinchamps.pretrain", *words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not [file for file in tmp_path.rglob("*.unfinished") if file.suffix == ".safetensors"]
+    again = command("bertinchamps.pretrain", *words, "resume=auto", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(losses(tmp_path / "run")) == 2

@@ -59,11 +59,26 @@ def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -
 
     Raises:
         HydraException: there is no such group, choice or key.
+        UserError: a yaml file of the user's own is not yaml, or not of the form that Hydra reads.
     """
     store_schema(command)
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        overrides = in_folders(command, words)
-        return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+    try:
+        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+            overrides = in_folders(command, words)
+            return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+    except OmegaConfBaseException:
+        raise
+    except (YAMLError, ValueError, RecursionError, OSError) as error:
+        raise UserError(f"a yaml file of --config-dir cannot be read: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a yaml file, on one line, with its name where the error has it."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        what = getattr(error, "problem", None) or "unreadable"
+        return f"{mark.name.strip()}, line {mark.line + 1}: not yaml ({what})"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
 
 
 def with_settings(tree: DictConfig, words: Sequence[str]) -> DictConfig:

@@ -113,7 +113,8 @@ def cross_validate(config: FinetuneConfig, examples: Examples, run: Run, process
                 train(own, fold, opened, processes)
             except Stopped as error:
                 raise Stopped(
-                    f"stopped in fold {number} of {count}; the same command with resume={run.folder} goes on"
+                    f"stopped in fold {number} of {count}; the same command with resume={run.folder} goes on",
+                    error.number,
                 ) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertinchamps.checks.engine import engine_problems
 from bertinchamps.checks.rules import broken, taken, unwritable
-from bertinchamps.durable import unfinished
+from bertinchamps.durable import is_being_written, unfinished
 from bertinchamps.errors import UserError
 from bertinchamps.registry import closest
 from bertinchamps.schemas import PredictConfig, named
@@ -80,9 +80,6 @@ def _output_problems(given: str) -> list[str]:
         return []
     if place.is_file() or (place.is_dir() and any(place.iterdir())):
         return [taken("output", given)]
-    if (left := unfinished(place)).exists():
-        return [
-            f"output={given}: {left} exists, of a run that was interrupted or is not finished yet; "
-            "remove or rename it, or choose another name"
-        ]
+    if is_being_written(left := unfinished(place)):
+        return [f"output={given}: another process is writing {left} now; wait for it, or choose another name"]
     return unwritable("output", given, place)

@@ -148,3 +148,7 @@ class CheckpointConfig:
     every_minutes: float = knob(15.0, "minutes between two checkpoints")
     every_steps: int | None = knob(None, "updates between two checkpoints, besides every_minutes")
     keep: int = knob(2, "checkpoints to keep, the latest ones")
+    retries: int = knob(
+        3,
+        "updates in a row whose loss is not finite and that are left out, each with its data; one more ends the run",
+    )

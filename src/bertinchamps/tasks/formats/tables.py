@@ -126,12 +126,14 @@ def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
     )
 
 
-def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], separator: str | None) -> None:
+def write(
+    file: TextIO, names: Sequence[str] | None, rows: Iterable[Sequence[str]], separator: str | None
+) -> None:
     """Write a header and rows.
 
     Args:
         file: open for text in UTF-8, with `newline=""`.
-        names: of the columns.
+        names: of the columns; None: the header is there already.
         rows: cells of each row.
         separator: of a `.csv`; None: a `.tsv`.
 
@@ -140,10 +142,11 @@ def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], sep
     """
     if separator is not None:
         writer = csv.writer(file, delimiter=separator)
-        writer.writerow(names)
+        if names is not None:
+            writer.writerow(names)
         writer.writerows(rows)
         return
-    for cells in itertools.chain([names], rows):
+    for cells in rows if names is None else itertools.chain([names], rows):
         if not all(map(fits_tsv, cells)):
             raise UserError("a .tsv cannot hold a tab or a line end, and a cell has one; write a .csv")
         file.write("\t".join(cells) + "\n")
