@@ -281,12 +281,10 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         shape=shape,
         tokenizer=tokenizer,
         objective=objective,
-        parameters=summary["parameters"],
         device=str(summary.get("device", "")),
-        tokens_per_second=summary["tokens_per_second"],
         cost=summary["spent"],
-        held_out=summary["held_out"],
         before=summary.get("held_out_before", {}),
+        **{key: summary[key] for key in ("parameters", "tokens_per_second", "held_out")},
     )
 
 
