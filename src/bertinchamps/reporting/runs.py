@@ -29,6 +29,7 @@ from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.training.run_files import is_fold
 from bertinchamps.training.settings import settings_but_the_seed
 
+NUMBERS = ("parameters", "tokens_per_second")  # of a summary of pretraining
 FINETUNING_KEYS = {
     "task": str, "model_label": str, "parameters": int, "seed": int, "data_fingerprint": str, "command": str,
     "hardware": str, "finished": str, "cost": dict, "scores": dict, "data": dict, "remarks": list,
@@ -257,11 +258,7 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
     problems = [
         *cost_problems(summary.get("spent"), "spent", COSTS[:-1]),
         *held_out_problems(summary.get("held_out")),
-        *(
-            f"{key} is missing or not a finite number"
-            for key in ("parameters", "tokens_per_second")
-            if not is_number(summary, key)
-        ),
+        *(f"{key} is missing or not a finite number" for key in NUMBERS if not is_number(summary, key)),
     ]
     if problems:
         raise _Unreadable(f"summary.json: {'; '.join(problems)}")
@@ -281,10 +278,12 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         shape=shape,
         tokenizer=tokenizer,
         objective=objective,
+        parameters=summary["parameters"],
         device=str(summary.get("device", "")),
+        tokens_per_second=summary["tokens_per_second"],
         cost=summary["spent"],
-        before=summary.get("held_out_before", {}),
-        **{key: summary[key] for key in ("parameters", "tokens_per_second", "held_out")},
+        held_out=summary["held_out"],
+        before=summary.get("held_out_before") or {},
     )
 
 

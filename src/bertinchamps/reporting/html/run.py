@@ -123,8 +123,8 @@ def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, s
     first = summary.get("held_out_before", {})
     for name, value in summary["held_out"].items():
         share = name.endswith(SHARES)
-        shown, before = (f"{100 * n:.1f} %" if share else f"{n:.3f}" for n in (value, first.get(name, 0)))
-        remarks = ([] if share else ["nats"]) + ([f"{before} before"] if name in first else [])
+        shown, began = (f"{100 * n:.1f} %" if share else f"{n:.3f}" for n in (value, first.get(name, 0)))
+        remarks = ([] if share else ["nats"]) + ([f"{began} before"] if name in first else [])
         yield f"held-out {name}", shown, ", ".join(remarks)
     yield "tokens a second", f"{summary['tokens_per_second']:,.0f}", f"{spent['tokens']:,} tokens"
     if "mfu" in summary:
@@ -147,9 +147,8 @@ def _held_out(summary: Mapping[str, Any]) -> Grid:
         "never trained on."
     )
     if not first:
-        return Grid(
-            "Held out", ["score", "value"], [[n, f"{v:.4f}"] for n, v in scores.items()], notes=[note]
-        )
+        rows = [[name, f"{value:.4f}"] for name, value in scores.items()]
+        return Grid("Held out", ["score", "value"], rows, notes=[note])
     rows = [[name, f"{first.get(name, 0):.4f}", f"{value:.4f}"] for name, value in scores.items()]
     start = f"Before the first update the model was {summary['continued_from']['model']} as it came."
     return Grid("Held out", ["score", "before", "after"], rows, notes=[note, start])
