@@ -23,6 +23,7 @@ from bertinchamps.data.preparation import prepare
 from bertinchamps.errors import UserError
 from bertinchamps.export import export
 from bertinchamps.model.architecture import build_config
+from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads.replaced_tokens import SHARINGS, ReplacedTokenDetector, generator_config
 from bertinchamps.objectives import GIVEN, build_objective, objectives
 from bertinchamps.objectives.masking import IGNORED, random_start
@@ -269,22 +270,23 @@ def test_the_encoder_is_an_ordinary_one_without_a_head_for_masks(
     assert "a BertinchampsModel, which predicts no masked tokens" in found
 
 
-@pytest.mark.parametrize("head", ["flat", "nested"])
-def test_it_is_fine_tuned_as_any_encoder(head: str, quick_run: Callable[..., Path], tmp_path: Path) -> None:
-    from bertinchamps.finetune import finetune
-
-    model = quick_run("objective=rtd", "budget.steps=1") / "model"
-    words = [
-        "task=demo",
-        "task.documents=20",
-        f"model={model}",
-        f"head={head}",
-        "budget.epochs=1",
-        "max_length=48",
-    ]
-    small = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", f"run_dir={tmp_path / 'tuned'}"]
-    finetune(composed(*words, *small, command="finetune"))
-    assert (tmp_path / "tuned" / "model" / "model.safetensors").exists()
+@pytest.mark.parametrize(
+    "opened_by", ["AutoModelForTokenClassification", "AutoModelForSequenceClassification"]
+)
+def test_fine_tuning_begins_with_its_weights(corpus: Corpus, tmp_path: Path, opened_by: str) -> None:
+    built = objective(corpus)
+    model = model_of(built)
+    with torch.no_grad():
+        for part in model.parameters():
+            part.add_(torch.randn_like(part))
+    built.save(model, tmp_path, Spent)
+    with model.whole_encoder() as encoder:
+        expected = {name: part.clone() for name, part in encoder.state_dict().items()}
+    opened = open_model(opened_by, EncoderSource(str(tmp_path)), ["A", "B"])
+    assert {name: part.shape for name, part in expected.items()} == {
+        name: part.shape for name, part in opened.encoder.state_dict().items()
+    }
+    assert all(torch.equal(part, expected[name]) for name, part in opened.encoder.state_dict().items())
 
 
 # ----------------------------------------------------------------------------------------------------- mistakes

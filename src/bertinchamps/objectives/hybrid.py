@@ -2,7 +2,7 @@
 
 Charpentier and Samuel (2024), "GPT or BERT: why not both?" (GPT-BERT); Yu et al. (2024), AntLM. In a masked
 micro-batch, positions read both sides of a text with masks, and a masked token is predicted at the position
-before it (masked next- token prediction). In a causal one, positions read what stands before them. Model,
+before it (masked next-token prediction). In a causal one, positions read what stands before them. Model,
 head and shift are the same, so the finished model gives logits either way: `BertinchampsForMaskedLM` reads
 each token's logits one position earlier (`predicts_next` in its config.json), and takes `causal=True`.
 

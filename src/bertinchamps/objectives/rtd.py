@@ -247,7 +247,8 @@ def sampled(logits: Tensor, cells: Tensor, start: int) -> Tensor:
     """Tokens [B, K] drawn from the distributions of logits [B, K, V], each by the number of its cell [B, K].
 
     The inverse of the cumulative distribution at a pseudo-random place: one number a token, and not one for each entry
-    of the vocabulary, as Gumbel noise would need.
+    of the vocabulary, as Gumbel noise would need. A GPU may round the sums in another order: then a draw at the border
+    between two tokens may be the other one.
     """
     reached = logits.float().softmax(-1).cumsum(-1)
     places = random_values(cells, start).remainder(STEPS).float() / STEPS

@@ -6,7 +6,7 @@ pretraining is for. Their token embeddings, by `sharing`:
     none                     each has its own
     shared                   one matrix E, which both train (ELECTRA)
     gradient_disentangled    the generator's is E, the encoder's stop_gradient(E) + Δ; Δ begins at zero, and the encoder
-                             trains Δ alone (DeBERTaV3, He et al., 2021, section 3.3)
+                             trains Δ alone (DeBERTaV3, He et al., 2021)
 
 A generator that is narrower than a shared E reads E through a linear map, and its head is mapped back (as in ELECTRA).
 
