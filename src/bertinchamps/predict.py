@@ -83,7 +83,7 @@ def label_all(config: PredictConfig, shared: SharedBases) -> None:
         tell(f"note: {note}")
     cut: Counter[str] = Counter()
     journal = None
-    if config.output != STREAM and form in ROWS and hiding is None:
+    if STREAM not in (config.input, config.output) and form in ROWS and hiding is None:
         journal = Journal(Path(config.output).expanduser(), made_with(config, form, folder))
         journal.restore(cut)
         if journal.done:
