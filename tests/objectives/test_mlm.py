@@ -478,6 +478,20 @@ def test_held_out_scores_are_plain_averages_over_the_targets(corpus: Corpus) -> 
     assert set(scores) == {"loss", "accuracy"}
 
 
+def test_bits_per_character_are_those_of_the_text_and_only_where_characters_were_counted(
+    corpus: Corpus,
+) -> None:
+    counts = {"held_out": {"documents": 20, "tokens": 70 * LENGTH}, "held_out_characters": 17_000}
+    task, model = objective(replace(corpus, manifest=counts)), TinyModel()
+    scores = task.evaluate(model)
+    expected = scores["loss"] / np.log(2) * (70 * LENGTH - 20) / 17_000
+    assert scores["bits_per_character"] == pytest.approx(expected, rel=1e-6)
+    assert task.scores_line(scores).endswith(f"masked tokens, {expected:.4f} bits per character")
+    earlier = objective(replace(corpus, manifest={**counts, "held_out_characters": None}))
+    assert earlier.evaluate(model) == {name: scores[name] for name in ("loss", "accuracy")}
+    assert "bits" not in earlier.scores_line(earlier.evaluate(model))
+
+
 def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -> None:
     model = TinyModel()
     scores = [

@@ -44,6 +44,18 @@ class Corpus:
     row_lengths: tuple[int, ...] = ()
     documents_apart: bool = False
 
+    @property
+    def tokens_per_character(self) -> float | None:
+        """Tokens of a character of held-out text, separators left out; None: an earlier version counted no characters.
+
+        Characters are those of the documents as they were tokenised, after cleaning.
+        """
+        characters = self.manifest.get("held_out_characters")
+        if not characters:
+            return None
+        counts = self.manifest["held_out"]
+        return float(counts["tokens"] - counts["documents"]) / characters
+
     def lines(self) -> Iterator[str]:
         """What is in it, for people: documents, tokens, parts of a mix, what cleaning did, what was dropped."""
         for split in SPLITS:

@@ -247,11 +247,14 @@ def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinishe
     unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
     packer = Packer(unread, config, tokenizer, processes(config.blocks))
     known, file = vocabulary(tokenizer), unfinished / "held_out.bin"
+    total = 0
     with TokenWriter(file, known.separator_id, dtype=dtype_for(known.size)) as writer:
-        for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
+        for ids, characters in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
             writer.add(ids)
+            total += characters
     facts = {
         "held_out": {"documents": writer.documents, "tokens": writer.tokens},
+        "held_out_characters": total,
         **dtype_facts(known.size),
         "checksums": {"held_out": writer.sums.write(unfinished / "held_out.sums")},
         "shaped_by": plan.facts,

@@ -98,6 +98,7 @@ class Pass:
                 for s in SPLITS
             },
             "characters": self.progress.characters,
+            "held_out_characters": self.progress.held_out_characters,
             "cleaning": [count.facts() for count in self._cleaner.counts],
             "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training + unreadable),
             "out_of_training": dict(+self._out_of_training),
@@ -170,6 +171,8 @@ class Pass:
             else:
                 ids["held_out" if out else "train"].append(tokens)
                 self.progress.characters += len(document.text)
+                if out and self.progress.held_out_characters is not None:
+                    self.progress.held_out_characters += len(document.text)
         for split, writer in self._writers.items():
             writer.add(ids[split])
             self.progress.documents[split], self.progress.tokens[split] = writer.documents, writer.tokens

@@ -22,6 +22,7 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_mas
 from bertinchamps.objectives import Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
+from bertinchamps.objectives.objective import BITS
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
@@ -141,7 +142,8 @@ class MaskedLanguageModeling(Objective):
         return progress
 
     def scores_line(self, scores: Mapping[str, float]) -> str:
-        return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
+        bits = f", {scores[BITS]:.4f} bits per character" if BITS in scores else ""
+        return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens{bits}"
 
     def epoch_length(self) -> int:
         """Blocks in one pass over the training split."""
@@ -178,7 +180,7 @@ class MaskedLanguageModeling(Objective):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out loss in nats and accuracy, over masked tokens, at a fixed mask of 15 %.
+        """Held-out loss in nats and accuracy, over masked tokens, at a fixed mask of 15 %; and bits per character.
 
         The blocks are spread evenly over the split, whose documents may be sorted in some way.
         """
@@ -187,7 +189,8 @@ class MaskedLanguageModeling(Objective):
             for name, number in self._scored(model, *self._held_out_masking(ids, positions)).items():
                 sums[name] = sums.get(name, 0.0) + float(number)
         targets = sums.pop("targets")
-        return {name: number / targets for name, number in sums.items()}
+        scores = {name: number / targets for name, number in sums.items()}
+        return {**scores, **self.bits_per_character(scores["loss"])}
 
     def _scored(self, model: nn.Module, masked: Tensor, chosen: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Scores of masked ids [B, S] at chosen positions [B, K], summed over targets, and the number of targets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from bertinchamps.training.clock import Spent, flops_in_words
 from bertinchamps.training.costs import cost_line
 
 CONFIG = "config.json"
+BITS = "bits_per_character"
 
 
 class Objective(Problem):
@@ -97,6 +99,15 @@ class Objective(Problem):
     @abstractmethod
     def scores_line(self, scores: Mapping[str, float]) -> str:
         """Held-out scores as printed, each with its unit."""
+
+    def bits_per_character(self, loss: float) -> dict[str, float]:
+        """The held-out score that compares models with different tokenizers; nothing where characters are unknown.
+
+        Args:
+            loss: held-out, in nats per masked token; `docs/metrics.md` has the formula.
+        """
+        ratio = self.corpus.tokens_per_character
+        return {} if ratio is None else {BITS: loss * ratio / math.log(2)}
 
     def summary_lines(self, summary: Mapping[str, Any], folder: Path) -> Iterator[str]:
         """The lines that are printed of a finished run: scores, cost and paths.
