@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bertinchamps.durable import progressive, unfinished
+from bertinchamps.durable import is_being_written, progressive, unfinished
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -54,3 +55,22 @@ def test_what_appeared_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
         overtaken(tmp_path / "out")
     assert (tmp_path / "out").read_text(encoding="utf-8") == "theirs"
     assert unfinished(tmp_path / "out").read_text(encoding="utf-8") == "ours"
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_a_killed_process_left_is_replaced_or_kept_and_never_while_it_is_written(
+    tmp_path: Path, folder: bool
+) -> None:
+    left = unfinished(tmp_path / "out")
+    for leftover, kept in (("replace", False), ("keep", True)):
+        if folder:
+            left.mkdir()
+        (left / "a.ann" if folder else left).write_text("begun", encoding="utf-8")
+        with progressive(tmp_path / "out", folder, leftover) as place:
+            begun = (place / "a.ann").exists() if folder else place.read_text(encoding="utf-8") == "begun"
+            assert begun == kept
+            assert is_being_written(place)
+            with pytest.raises(FileExistsError, match="another process is writing it"):
+                progressive(tmp_path / "out", folder, leftover).__enter__()
+        assert not is_being_written(left)
+        shutil.rmtree(tmp_path / "out") if folder else (tmp_path / "out").unlink()

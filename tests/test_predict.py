@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import unicodedata
@@ -104,6 +105,24 @@ def test_texts_together_get_the_entities_that_they_get_alone(
     for one, other in zip(together, alone, strict=True):
         assert one.confidences == pytest.approx(other.confidences, abs=1e-4)
     assert any(document.entities for document in together)
+
+
+def test_several_models_write_a_file_each(predict: Callable[..., Any], tagger: Path, tmp_path: Path) -> None:
+    texts = f"input={tagger.parent / 'corpus/test'}"
+    predict(texts, "output=alone.csv")
+    predict(f"model=[{tagger},{tagger}/model]", texts, "output=all", "format=csv")
+    files = sorted((tmp_path / "all").iterdir())
+    assert [file.name for file in files] == ["run-2.csv", "run.csv"]
+    assert {file.read_bytes() for file in files} == {(tmp_path / "alone.csv").read_bytes()}
+
+
+def test_several_models_have_rules_of_their_own(tagger: Path, tmp_path: Path) -> None:
+    config = composed(f"model=[{tagger},missing,absent]", "deidentify=tags", command="predict")
+    found = "\n".join(problems(config))
+    for part in ("output=-: several models", "input=-: several models", "missing: no model", "absent: no model",
+                 "deidentify=tags: replaces"):  # fmt: skip
+        assert part in found
+    assert "model: the directory of a run" in "".join(problems(composed("model=[]", command="predict")))
 
 
 def test_standard_input_becomes_json_lines(predict: Callable[..., Any]) -> None:
@@ -293,15 +312,64 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
         with pytest.raises(Stopped) as caught:
             predict_texts(config)
     left = tmp_path / "out.csv.unfinished"
-    assert str(caught.value) == f"stopped; the texts labelled so far are in {left}"
+    assert str(caught.value) == f"stopped; the texts labelled so far are in {left}; the same command goes on"
     with left.open(encoding="utf-8") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [f"books.jsonl, line {n}" for n in (1, 2, 3, 4)]
-    (problem,) = problems(config)
-    assert f"{left} exists, of a run that was interrupted" in problem
-    left.unlink()
+    with left.open() as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        (problem,) = problems(config)
+        assert f"another process is writing {left} now" in problem
+    with left.open("a", encoding="utf-8") as file:
+        file.write("books.jsonl, line 5;half a ro")  # behind what is noted: a kill within a portion
     assert problems(config) == []
-    predict_texts(config)
-    assert [file.name for file in tmp_path.glob("out*")] == ["out.csv"]
+    labelled: list[int] = []
+
+    def counted(reader: SavedModel, portion: Any, cut: Any) -> Any:
+        labelled.append(len(portion))
+        return answers(reader, portion, cut)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SavedModel, "predictions", counted)
+        predict_texts(config)
+    assert labelled == [2, 2, 1], "four texts were labelled before"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["books.jsonl", "out.csv"]
+    whole = composed(*words[:2], f"output={tmp_path / 'whole.csv'}", "runtime=eager", command="predict")
+    predict_texts(whole)
+    assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+
+
+@pytest.mark.parametrize("change", ["batch", "input", "journal", "format"])
+def test_what_was_begun_otherwise_is_begun_anew(
+    critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
+    answers, portions = SavedModel.predictions, []
+
+    def interrupted(reader: SavedModel, portion: Any, cut: Any) -> Any:
+        portions.append(len(portion))
+        if len(portions) == 3:
+            raise KeyboardInterrupt
+        return answers(reader, portion, cut)
+
+    books = opinions(tmp_path / "books.jsonl", 9)
+    words = [f"model={critic}", f"input={books}", f"output={tmp_path / 'out.csv'}", "runtime=eager"]
+    monkeypatch.setattr(SavedModel, "predictions", interrupted)
+    with pytest.raises(Stopped):
+        predict_texts(composed(*words, command="predict"))
+    if change == "batch":
+        words.append("batch=3")
+    elif change == "input":
+        opinions(tmp_path / "books.jsonl", 11)
+    elif change == "format":
+        words.append("format=jsonl")
+    else:
+        journal = tmp_path / ".out.csv.unfinished.progress.json"
+        journal.write_text(
+            journal.read_text(encoding="utf-8").replace('"texts": 4', '"texts": 2'), encoding="utf-8"
+        )
+    predict_texts(composed(*words, command="predict"))
+    assert sum(portions) == 6 + (11 if change == "input" else 9)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["books.jsonl", "out.csv"]
 
 
 def test_whoever_reads_standard_output_may_leave_and_a_full_disk_is_reported(

@@ -61,15 +61,26 @@ def fail(trainer: Trainer) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["optim=adamw", "optim=muon", "objective=mlm_sampled", "objective=mlm_30_15"]
+    "setting",
+    [
+        "optim=adamw",
+        "optim=muon",
+        "objective=mlm_sampled",
+        "objective=mlm_30_15",
+        "objective=causal_then_mlm blocks.lengths=[16,32]",
+        "objective=hybrid",
+        "objective=rtd",
+        "blocks.lengths=[16,32] blocks.documents=apart arch.attention=alternating arch.local_window=4",
+    ],
 )
 def test_a_run_that_was_stopped_goes_on_exactly(quick_run: Callable[..., Path], setting: str) -> None:
-    settings = [*LONG, setting]
+    settings = [*LONG, *setting.split()]
     whole = quick_run(*settings, name="whole")
     halves = broken_off(quick_run, settings, "resume=", stop)
     assert losses(halves) == losses(whole)
     assert [r["step"] for r in metrics(halves)] == list(range(1, STEPS + 1))
-    assert metrics(halves, "held_out")[-1]["loss"] == metrics(whole, "held_out")[-1]["loss"]
+    scores = [json.loads((run / "summary.json").read_text())["held_out"] for run in (halves, whole)]
+    assert scores[0] == scores[1]
 
 
 def _steps(file: Path) -> int:
@@ -181,7 +192,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_says_how_to_go_on(
         time.sleep(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 128 + number
     (run,) = (file.parent for file in (tmp_path / "runs").glob("*/run.json"))
     assert f"resume=runs/{run.name} goes on" in said
     (saved,) = (run / "checkpoints").iterdir()
@@ -388,3 +399,31 @@ def test_a_full_disk_at_the_first_and_last_files_of_a_run_is_reported(
             pretrain(composed(*words))
     pretrain(composed(*words, "resume=auto"))
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+SHAPING = ("data", "tokenizer", "blocks")
+NO_FILE_GROWS = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+del sys.argv[0], sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(("most", "told"), [(3000, "cannot be"), (60_000, "no checkpoint at step 1")])
+def test_a_disk_on_which_no_file_grows_ends_the_run_without_a_traceback(
+    tmp_path: Path, most: int, told: str
+) -> None:
+    words = [*QUICK, "budget.steps=2", "checkpoint.every_steps=1", "run_dir=run", "report.html=false"]
+    made = command(
+        "bertinchamps.prepare", *[word for word in QUICK if word.startswith(SHAPING)], cwd=tmp_path
+    )
+    assert made.returncode == 0, made.stderr
+    ended = command("-c", NO_FILE_GROWS, str(most), "bertinchamps.pretrain", *words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not [file for file in tmp_path.rglob("*.unfinished") if file.suffix == ".safetensors"]
+    again = command("bertinchamps.pretrain", *words, "resume=auto", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(losses(tmp_path / "run")) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -59,11 +59,26 @@ def compose(command: str, words: Sequence[str] = (), with_hydra: bool = False) -
 
     Raises:
         HydraException: there is no such group, choice or key.
+        UserError: a yaml file of the user's own is not yaml, or not of the form that Hydra reads.
     """
     store_schema(command)
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        overrides = in_folders(command, words)
-        return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+    try:
+        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+            overrides = in_folders(command, words)
+            return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
+    except OmegaConfBaseException:
+        raise
+    except (YAMLError, ValueError, RecursionError, OSError) as error:
+        raise UserError(f"a yaml file of --config-dir cannot be read: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a yaml file, on one line, with its name where the error has it."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        what = getattr(error, "problem", None) or "unreadable"
+        return f"{mark.name.strip()}, line {mark.line + 1}: not yaml ({what})"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
 
 
 def with_settings(tree: DictConfig, words: Sequence[str]) -> DictConfig:
@@ -125,8 +140,9 @@ def load(composed: DictConfig, schema: type[Config]) -> Config:
     """The composed configuration as plain dataclasses, which nobody mutates.
 
     Raises:
-        UserError: a mandatory value (`???`) was not given.
+        UserError: a mandatory value (`???`) was not given, or a value comes from outside of the configuration.
     """
+    _refuse_resolvers(composed)
     missing = sorted(OmegaConf.missing_keys(composed))
     if missing:
         raise UserError(
@@ -134,6 +150,51 @@ def load(composed: DictConfig, schema: type[Config]) -> Config:
         )
     plain = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
     return _build(schema, cast(dict[str, Any], plain))
+
+
+def _refuse_resolvers(composed: DictConfig) -> None:
+    """Raise UserError where a value is asked of a resolver, such as ${oc.env:NAME}; ${batch.size} is another key.
+
+    A run writes its settings down, in config.yaml, on its page and to its tracker: a secret of the environment would
+    be there, too.
+    """
+    raw = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
+    found = [
+        f"{key}={value}: a configuration takes no value from the environment, because a run writes its settings down; "
+        "what is no secret the shell can put in ($NAME), and in a yaml file the value itself can stand"
+        for key, value in _texts(raw)
+        if asks_a_resolver(value)
+    ]
+    if found:
+        raise UserError("\n".join(found))
+
+
+def _texts(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Full name and text of each value that is a text."""
+    if isinstance(node, str):
+        yield name, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _texts(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value, name)
+
+
+def asks_a_resolver(text: str) -> bool:
+    """Whether a text has ${NAME:…}, at whatever depth: within braces, a colon follows a resolver's name alone."""
+    depth = place = 0
+    while place < len(text):
+        if text[place] == "\\":
+            place += 1
+        elif text.startswith("${", place):
+            depth += 1
+        elif depth and text[place] == "}":
+            depth -= 1
+        elif depth and text[place] == ":":
+            return True
+        place += 1
+    return False
 
 
 def _build(schema: type[Config], values: dict[str, Any]) -> Config:

@@ -194,7 +194,7 @@ class Reporting(Protocol):
     """A source that reports on a full reading, such as the shares of a mix."""
 
     def report(self) -> Mapping[str, object]:
-        """JSON-able facts of the last full reading, for the corpus' manifest."""
+        """JSON-able facts of the last full reading, for the corpus' manifest; `dropped` counts by reason."""
 
 
 @runtime_checkable

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -111,22 +113,27 @@ def why_not_writable(place: Path) -> str | None:
 
 
 @contextmanager
-def progressive(path: Path, folder: bool) -> Iterator[Path]:
+def progressive(path: Path, folder: bool, leftover: str = "refuse") -> Iterator[Path]:
     """NAME.unfinished, to be written bit by bit; it is renamed to NAME at the end.
 
-    After an interruption or an error NAME.unfinished stays, unless it is empty.
+    After an interruption or an error NAME.unfinished stays, unless it is empty. While it is written, it is locked.
 
     Args:
         path: the final path, where nothing is, or an empty folder.
         folder: a folder, not a file.
+        leftover: what becomes of a NAME.unfinished that nobody is writing any more: "refuse" it, "replace" it, or
+            "keep" it and write on.
 
     Raises:
-        FileExistsError: NAME.unfinished exists already, or NAME appeared in the meantime.
+        FileExistsError: NAME.unfinished is being written or refused, or NAME appeared in the meantime.
         OSError: the path cannot be written.
     """
     place = unfinished(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    place.mkdir() if folder else place.open("x").close()
+    lock = _taken_over(place, leftover)
+    if lock is None:
+        place.mkdir() if folder else place.open("x").close()
+        lock = _locked(place)
     try:
         yield place
     except BaseException:
@@ -136,11 +143,47 @@ def progressive(path: Path, folder: bool) -> Iterator[Path]:
             elif not place.stat().st_size:
                 place.unlink()
         raise
+    finally:
+        os.close(lock)
     if not folder:
         flush_to_disk(place)
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise FileExistsError(errno.EEXIST, "it appeared in the meantime", str(path))
     place.replace(path)
+
+
+def _taken_over(place: Path, leftover: str) -> int | None:
+    """The lock of what an earlier process left and this one writes on; None where there is nothing (any more)."""
+    if leftover == "refuse" or not place.exists():
+        return None
+    lock = _locked(place)
+    if leftover == "keep":
+        return lock
+    os.close(lock)
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    return None
+
+
+def _locked(place: Path) -> int:
+    """A descriptor that holds the lock of a file or folder. Raises FileExistsError where another process has it."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FileExistsError(errno.EEXIST, "another process is writing it", str(place)) from None
+    return descriptor
+
+
+def is_being_written(place: Path) -> bool:
+    """Whether a process writes a NAME.unfinished now."""
+    if not place.exists():
+        return False
+    try:
+        os.close(_locked(place))
+    except FileExistsError:
+        return True
+    return False
 
 
 def unfinished(path: Path) -> Path:

@@ -1,5 +1,7 @@
 """The one exception that users see as a message instead of a traceback."""
 
+import signal
+
 
 class UserError(Exception):
     """Something the user can fix: the message says what is wrong, where, and what to do about it.
@@ -9,7 +11,17 @@ class UserError(Exception):
 
 
 class Stopped(UserError):
-    """The user asked for an end, and got a checkpoint: nothing else that was to follow is begun."""
+    """The user asked for an end, and got a checkpoint: nothing else that was to follow is begun.
+
+    Entry points exit with status 128 and the number of the signal, as programs do that a signal ends.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = int(number)
 
 
 class ProcessEnded(UserError):

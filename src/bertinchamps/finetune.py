@@ -26,6 +26,7 @@ from bertinchamps.tasks.examples import Examples, read_examples
 from bertinchamps.tasks.finetuning import FineTuning
 from bertinchamps.tasks.folds import config_of_fold, folds_of
 from bertinchamps.tasks.score_lines import score_lines
+from bertinchamps.textfiles.limits import reading
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.hook import Hook
@@ -36,6 +37,7 @@ from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 
 
+@reading
 def finetune(config: FinetuneConfig, more_hooks: Sequence[Hook] = ()) -> Path:
     """Fine-tune one configuration.
 
@@ -111,7 +113,8 @@ def cross_validate(config: FinetuneConfig, examples: Examples, run: Run, process
                 train(own, fold, opened, processes)
             except Stopped as error:
                 raise Stopped(
-                    f"stopped in fold {number} of {count}; the same command with resume={run.folder} goes on"
+                    f"stopped in fold {number} of {count}; the same command with resume={run.folder} goes on",
+                    error.number,
                 ) from error
 
 

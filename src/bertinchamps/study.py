@@ -100,7 +100,7 @@ def _run(folder: Path, cell: Cell) -> bool:
     log, run = cell.log(folder), cell.run(folder)
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [*cell.all_words, f"run_dir={run}", "resume=auto"]
-    stopping = False
+    stopping = 0
     with log.open("a", encoding="utf-8") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "bertinchamps.finetune", *words], stdout=stream, stderr=stream
@@ -109,7 +109,7 @@ def _run(folder: Path, cell: Cell) -> bool:
         def forward(number: int, frame: FrameType | None) -> None:
             nonlocal stopping
             del frame
-            stopping = True
+            stopping = number
             # a terminal sends Ctrl-C to both
             if number != signal.SIGINT or os.getpgid(process.pid) != os.getpgrp():
                 process.send_signal(number)
@@ -121,7 +121,7 @@ def _run(folder: Path, cell: Cell) -> bool:
             for number, handler in before.items():
                 signal.signal(number, handler)
     if stopping:
-        raise Stopped(f"stopped in {run}; the same command goes on")
+        raise Stopped(f"stopped in {run}; the same command goes on", stopping)
     if not succeeded:
         last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
         tell("failed     " + "\n           ".join(last))

@@ -41,10 +41,12 @@ from bertinchamps.tasks.suggestion import (
 from bertinchamps.tasks.text_vectors import TextReader
 from bertinchamps.tasks.writing import checker, write
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.limits import reading
 from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import build_runtime
 
 
+@reading
 def suggest(config: SuggestConfig) -> None:
     """Choose the texts to annotate next, and label them for annotators to correct.
 

@@ -91,7 +91,7 @@ def _try(search: Any, trial: Any, plan: SearchPlan, values: Mapping[str, Any], r
     except Stopped as error:
         search.tell(trial, state=TrialState.FAIL)
         raise Stopped(
-            f"stopped in trial {trial.number}; the same command goes on with the next one"
+            f"stopped in trial {trial.number}; the same command goes on with the next one", error.number
         ) from error
     except UserError as error:
         tell(f"failed     {error}")

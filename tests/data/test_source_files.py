@@ -12,6 +12,7 @@ import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as arrow
@@ -706,3 +707,51 @@ def test_quotes_that_a_tsv_keeps_are_reported(tmp_path: Path) -> None:
     )
     prepare(config, lines.append)
     assert lines[0] == f"note: {told}"
+
+
+GOOD = '{"text": "Un texte qui est lu."}\n'
+
+
+def test_records_that_cannot_be_read_are_left_out_and_counted_where_that_is_asked_for(tmp_path: Path) -> None:
+    lines = write(tmp_path / "a.jsonl", (GOOD + '{"text": "cut\n' + GOOD + '{"txet": "x"}\n' + GOOD).encode())
+    rows = write(tmp_path / "b.csv", b"text,b\nUn,1\nDeux,2,3\nTrois,1\n")
+    assert "line 2" in failure(lambda: list(FilesSource([lines, rows]).documents()))
+    source = FilesSource([lines, rows], on_error="skip")
+    source.check()
+    read = list(source.documents())
+    assert [document.text for document in read] == ["Un texte qui est lu."] * 3 + ["Un"]
+    counts = {"a record that cannot be read": 2, "the rest of a file, which cannot be read": 1}
+    report = source.report()
+    assert report["dropped"] == counts
+    assert [told.partition(": ")[2][:7] for told in cast(list[str], report["unreadable"])] == [
+        "line 2:",
+        "line 4:",
+        "line 3:",
+    ]
+    assert [document.text for document in source.documents(after=read[1].place)] == [
+        "Un texte qui est lu.",
+        "Un",
+    ]
+    assert source.report()["dropped"] == counts, "the counts go on where the reading does"
+    assert FilesSource(lines).fingerprint() != FilesSource(lines, on_error="skip").fingerprint()
+    assert sources.problems("files", {"files": [lines], "on_error": "ignore"})
+
+
+def test_a_file_of_which_nothing_can_be_read_is_refused_in_any_case(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", b"txet,b\nUn,1\n")
+    assert "no column 'text'" in failure(FilesSource(table, on_error="skip").check)
+    assert "no column 'text'" in failure(lambda: list(FilesSource(table, on_error="skip").documents()))
+
+
+def test_what_was_left_out_is_in_the_manifest(tmp_path: Path) -> None:
+    lines = [f'{{"text": "Un texte de {number} mots et plus."}}\n' for number in range(300)]
+    lines[250] = '{"text": "cut\n'
+    path = write(tmp_path / "a.jsonl", "".join(lines).encode())
+    shaping = ["tokenizer.vocab_size=300", "blocks.sequence_length=16", "blocks.held_out_share=0.1"]
+    words = ["data=files", f"data.files=[{path}]", "data.on_error=skip", *shaping]
+    config = configuration("prepare", words)
+    corpus = prepare(config, lambda line: None)
+    assert corpus.manifest["dropped"] == {"a record that cannot be read": 1}
+    (told,) = corpus.manifest["unreadable"]
+    assert told.startswith("a.jsonl: line 251: not valid JSON")
+    assert any("a record that cannot be read" in line for line in corpus.lines())

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bertinchamps.errors import UserError
-from bertinchamps.schemas import PredictConfig
+from bertinchamps.schemas import PredictConfig, ReadingConfig
 from bertinchamps.tasks import inputs
 from bertinchamps.tasks.inputs import Input, Inputs, open_inputs, survey, unique
 from bertinchamps.tasks.kinds import kinds
+from bertinchamps.textfiles.limits import limited
 
 SECRET = "Madame Confidentielle"
 
@@ -130,10 +131,12 @@ def test_a_survey_meets_every_mistake_and_every_column(tmp_path: Path) -> None:
     assert survey(opened(tmp_path, "q.jsonl", json.dumps({"text": '"Un"'})), nothing).quoted == 0
 
 
-def test_keys_without_end_are_no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "MOST_COLUMNS", 5)
+def test_keys_without_end_are_no_columns() -> None:
     rows = (Input(str(n), "a", f"place {n}", fields=((f"key {n}", 1),)) for n in itertools.count())
-    with pytest.raises(UserError, match="place 5: more than 5 different keys cannot be columns"):
+    told = (
+        "place 5: more than 5 different keys, which cannot all be columns; limits.columns=N reads larger ones"
+    )
+    with limited(ReadingConfig(columns=5)), pytest.raises(UserError, match=told):
         survey(Inputs(lambda: rows), nothing)
 
 

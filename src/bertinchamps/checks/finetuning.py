@@ -25,10 +25,12 @@ from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.tagging.representations import is_soft, representations
 from bertinchamps.tasks.texts.losses import PLAIN, losses
 from bertinchamps.tasks.thresholds import CHOICES
+from bertinchamps.textfiles.limits import limit_problems, reading
 from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.sparsity import sparsity_problems
 
 
+@reading
 def problems(config: FinetuneConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
     return [
@@ -41,6 +43,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *_number_problems(config),
         *_distillation_problems(config),
         *few_shot_problems(config.few_shot),
+        *limit_problems(config.limits),
         *_long_text_problems(config),
     ]
 

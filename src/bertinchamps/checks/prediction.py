@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertinchamps.checks.engine import engine_problems
 from bertinchamps.checks.rules import broken, taken, unwritable
-from bertinchamps.durable import unfinished
+from bertinchamps.durable import is_being_written, unfinished
 from bertinchamps.errors import UserError
 from bertinchamps.registry import closest
 from bertinchamps.schemas import PredictConfig, named
@@ -14,9 +14,12 @@ from bertinchamps.tasks.deidentification.replacing import replacers
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
 from bertinchamps.tasks.saved_model import folder_of, model_folder
+from bertinchamps.tasks.several import for_each_model, several_problems
 from bertinchamps.tasks.writing import ROWS
+from bertinchamps.textfiles.limits import limit_problems, reading
 
 
+@reading
 def problems(config: PredictConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
     found = engine_problems(config.runtime)
@@ -26,12 +29,19 @@ def problems(config: PredictConfig) -> list[str]:
     elif config.output == STREAM and config.format not in ("auto", *ROWS):
         found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
     found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
-    found += [*_input_problems(config.input), *_output_problems(config.output)]
+    found += limit_problems(config.limits)
+    found += [*_input_problems(config.input), *several_problems(config)]
     found += _replacing_problems(config)
     try:
-        model_folder(config)
+        every = list(for_each_model(config))
     except UserError as error:
-        found.append(str(error))
+        every, found = [], [*found, str(error)]
+    for of_one_model in every:
+        found += _output_problems(of_one_model.output)
+        try:
+            model_folder(of_one_model)
+        except UserError as error:
+            found.append(str(error))
     if config.ner is not None:
         try:
             folder_of(config.ner)
@@ -70,9 +80,6 @@ def _output_problems(given: str) -> list[str]:
         return []
     if place.is_file() or (place.is_dir() and any(place.iterdir())):
         return [taken("output", given)]
-    if (left := unfinished(place)).exists():
-        return [
-            f"output={given}: {left} exists, of a run that was interrupted or is not finished yet; "
-            "remove or rename it, or choose another name"
-        ]
+    if is_being_written(left := unfinished(place)):
+        return [f"output={given}: another process is writing {left} now; wait for it, or choose another name"]
     return unwritable("output", given, place)

@@ -41,6 +41,7 @@ def training_problems(config: PretrainConfig | FinetuneConfig) -> list[str]:
                 "must be at least 0, which is after each update",
             ),
             ("checkpoint.every_steps", steps, steps is None or steps >= 1, "must be at least 1, or null"),
+            ("checkpoint.retries", checkpoint.retries, checkpoint.retries >= 0, "must be at least 0"),
             ("checkpoint.keep", checkpoint.keep, checkpoint.keep >= 1, "must be at least 1"),
         ),
     ]

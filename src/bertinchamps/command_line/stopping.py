@@ -9,7 +9,7 @@ import textwrap
 import time
 
 from bertinchamps.console import tell
-from bertinchamps.errors import OutOfMemory, ProcessEnded, ReportedByMain, UserError
+from bertinchamps.errors import OutOfMemory, ProcessEnded, ReportedByMain, Stopped, UserError
 from bertinchamps.launch import launched
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -41,7 +41,13 @@ def stop(command: str, problems: list[str], known_to_all: bool = True) -> None:
 
 
 def stop_for(command: str, error: UserError) -> None:
-    """Print the error, unless rank 0 prints it, and leave with status 2."""
+    """Print the error, unless rank 0 prints it, and leave with status 2; after a signal, with 128 and its number."""
+    if isinstance(error, Stopped):
+        if launched().is_main:
+            tell(f"bertinchamps {command}: {error}")
+        else:
+            time.sleep(FIRST_LEAVES)
+        raise SystemExit(128 + error.number)
     if isinstance(error, ReportedByMain):
         time.sleep(FIRST_LEAVES)
         raise SystemExit(2)

@@ -121,7 +121,9 @@ class Recover:
                 start = _score(problem, training.trainer.model, runtime)
                 training.fit()
                 if training.trainer.stop_requested:
-                    raise Stopped("stopped while recovering; nothing was written")
+                    raise Stopped(
+                        "stopped while recovering; nothing was written", training.trainer.stopped_by
+                    )
                 best = dict(training.scoring.best)  # type: ignore[attr-defined]
         better = best["value"] > start
         trained = run.folder / "model" if better else folder

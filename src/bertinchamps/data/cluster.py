@@ -230,6 +230,8 @@ def cluster_problems(settings: Mapping[str, Any], data: Mapping[str, Any]) -> li
         wrong = [key for key in keys if arguments.get(key, 1) < 1]
         problems = [f"cluster.{key}={arguments[key]}: must be at least 1" for key in wrong]
     problems += _indivisible(data)
+    if data.get("on_error") == "skip":
+        problems.append("data.on_error=skip: tasks of a cluster do not count what they leave out; use stop")
     try:
         import datatrove  # noqa: F401
     except ModuleNotFoundError:

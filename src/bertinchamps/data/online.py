@@ -31,7 +31,7 @@ from bertinchamps.contract import Source
 from bertinchamps.data.blocks import USUAL, Tokens, TokenWriter, dtype_facts, dtype_for
 from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.cleaning.overlap import overlap_facts
-from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
+from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, rows_of_blocks
 from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.planning import Plan, plan_corpus, processes
@@ -236,15 +236,9 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
             f"{config.blocks.sequence_length} tokens; raise blocks.held_out_share, or give data.held_out_files"
         )
     tell(f"online: {len(held_out):,} blocks held out; documents are packed while the model trains ({folder})")
-    return Corpus(
-        folder,
-        plan.tokenizer_folder,
-        folder.name,
-        OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder, dtype_for(known.size)),
-        held_out,
-        known,
-        manifest,
-    )
+    train = OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder, dtype_for(known.size))
+    rows = rows_of_blocks(config.blocks)
+    return Corpus(folder, plan.tokenizer_folder, folder.name, train, held_out, known, manifest, *rows)
 
 
 def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinished: Path, tell: Tell) -> None:
@@ -253,11 +247,14 @@ def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinishe
     unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
     packer = Packer(unread, config, tokenizer, processes(config.blocks))
     known, file = vocabulary(tokenizer), unfinished / "held_out.bin"
+    total = 0
     with TokenWriter(file, known.separator_id, dtype=dtype_for(known.size)) as writer:
-        for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
+        for ids, characters in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
             writer.add(ids)
+            total += characters
     facts = {
         "held_out": {"documents": writer.documents, "tokens": writer.tokens},
+        "held_out_characters": total,
         **dtype_facts(known.size),
         "checksums": {"held_out": writer.sums.write(unfinished / "held_out.sums")},
         "shaped_by": plan.facts,

@@ -94,8 +94,10 @@ class Packer:
                 if len(ids) <= self._densest * len(document.text):
                     yield document.place, np.array([*ids, self._separator], dtype=self._dtype)
 
-    def held_out(self, tokens: int, characters: int) -> Iterator[list[list[int]]]:
+    def held_out(self, tokens: int, characters: int) -> Iterator[tuple[list[list[int]], int]]:
         """Ids of held-out documents: all of the user's own, or those met first, until there are so many tokens.
+
+        Yields the ids of some documents and the number of characters of these documents.
 
         Args:
             tokens: enough.
@@ -104,13 +106,14 @@ class Packer:
         own = self._source.held_out()
         if own is not None:
             for group in groups(own):
-                yield encode(self._tokenizer, [document.text for document in group])
+                texts = [document.text for document in group]
+                yield encode(self._tokenizer, texts), sum(map(len, texts))
             return
         for group in groups(self._source.documents()):
             characters -= sum(len(document.text) for document in group)
             chosen = [document.text for document in self._cleaner.clean(group) if self._is_held_out(document)]
             ids = encode(self._tokenizer, chosen)
-            yield ids
+            yield ids, sum(map(len, chosen))
             tokens -= sum(map(len, ids))
             if tokens <= 0 or characters <= 0:
                 return

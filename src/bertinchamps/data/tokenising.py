@@ -90,17 +90,20 @@ class Pass:
         ):
             self._writers = {"train": train, "held_out": held_out}
             self._read()
+        report = dict(self.progress.report)
+        unreadable = Counter(report.pop("dropped", {}))
         manifest = {
             **{
                 s: {"documents": self.progress.documents[s], "tokens": self.progress.tokens[s]}
                 for s in SPLITS
             },
             "characters": self.progress.characters,
+            "held_out_characters": self.progress.held_out_characters,
             "cleaning": [count.facts() for count in self._cleaner.counts],
-            "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training),
+            "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training + unreadable),
             "out_of_training": dict(+self._out_of_training),
             **overlap_facts(self._nodes, self._cleaner.counts),
-            **self.progress.report,
+            **report,
             **dtype_facts(known.size),
             "checksums": {s: self._sums[s].write(self._folder / f"{s}.sums") for s in SPLITS},
             "seconds": round(self._seconds(), 2),
@@ -168,6 +171,8 @@ class Pass:
             else:
                 ids["held_out" if out else "train"].append(tokens)
                 self.progress.characters += len(document.text)
+                if out and self.progress.held_out_characters is not None:
+                    self.progress.held_out_characters += len(document.text)
         for split, writer in self._writers.items():
             writer.add(ids[split])
             self.progress.documents[split], self.progress.tokens[split] = writer.documents, writer.tokens

@@ -15,6 +15,7 @@ from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.reporting.required import with_current_protocols
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 
+OF_ALL_TOKENS = ("detection", "replaced")  # beginnings of the names of held-out scores
 CURVE_ROWS = 8
 OF_NEW = ("arch", "tokenizer", "grow")  # settings of a new model
 OF_OLD = ("model", "freeze", "adapter", "dropout")  # settings of a model that is trained further
@@ -99,7 +100,14 @@ def _of_pretraining(
 ) -> Told:
     found = list(card_words.sources(config.get("data", {})))
     scores = [
-        Score("held out", "masked tokens, mask of 15 %", name, name, value, f"{value:.4f}")
+        Score(
+            "held out",
+            f"{'all' if name.startswith(OF_ALL_TOKENS) else 'masked'} tokens, mask of 15 %",
+            name,
+            name,
+            value,
+            f"{value:.4f}",
+        )
         for name, value in summary["held_out"].items()
     ]
     goes_on = "continued_from" in summary

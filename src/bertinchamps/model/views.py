@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,16 +62,19 @@ def views_of(model: BertinchampsForMaskedLM, ids: Tensor, positions: Tensor, wan
     if wanted == Wanted():
         return Views(model.masked_logits(ids, positions))
     encoder: Any = model.encoder
+    positions = cast(Tensor, model.where_read(positions))
     states: dict[int, Tensor] = {}
     attention: tuple[Tensor, ...] = ()
     places = torch.arange(ids.shape[1], device=ids.device)
     hidden = encoder.embeddings(ids, places)
-    rotation = encoder.embeddings.positions.rotation(places)
-    for number, layer in enumerate(encoder.layers, start=1):
+    surroundings = encoder.surroundings(places, None, positions)
+    for number, (layer, (rotation, mask)) in enumerate(
+        zip(encoder.layers, surroundings, strict=True), start=1
+    ):
         if number == wanted.attention:
             read = layer.attention_norm(hidden) if layer.pre_norm else hidden
             attention = layer.attention.query_key_value(read).chunk(3, dim=-1)
-        hidden = layer(hidden, rotation, None, positions if number == len(encoder.layers) else None)
+        hidden = layer(hidden, rotation, mask, positions if number == len(encoder.layers) else None)
         if number in wanted.layers:
             states[number] = hidden
     return Views(model.head(encoder.final_norm(hidden)), states, attention)

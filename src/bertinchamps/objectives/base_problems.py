@@ -9,6 +9,7 @@ from typing import Any
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter
+from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
 from bertinchamps.model.heads.stock_masked_lm import MASKED_LMS
 from bertinchamps.model.locating import located
@@ -135,6 +136,8 @@ def _fitting(config: PretrainConfig, base: Any, key: str, source: Path | str) ->
         found.append(
             f"blocks.sequence_length={length}: {key} reads at most {longest} tokens; set that or less"
         )
+    if config.blocks.documents == "apart" and not isinstance(base, BertinchampsConfig):
+        found.append(f"blocks.documents=apart: a {base.model_type} model reads whole rows; set it to packed")
     if (frozen := config.freeze.layers) > base.num_hidden_layers:
         found.append(f"freeze.layers={frozen}: {key} has {base.num_hidden_layers}")
     tokenizer = open_tokenizer(str(source))

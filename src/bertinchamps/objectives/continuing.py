@@ -166,10 +166,9 @@ class Base:
             model.save_pretrained(folder)
         add_poolers(folder, self._poolers)
 
-    def flops(self, masked_tokens: int) -> float:
-        """Operations per token of forward and backward, with so many masked tokens in each block."""
-        model = cast(AtMaskedPositions, self._model)
-        return masked_lm_flops_per_token(model, self._corpus.train.sequence_length, masked_tokens)
+    def flops(self, masked_tokens: int, length: int) -> float:
+        """Operations per token of forward and backward, with so many masked tokens in each row of a length."""
+        return masked_lm_flops_per_token(cast(AtMaskedPositions, self._model), length, masked_tokens)
 
     def describe(self) -> Iterator[str]:
         """What is trained of it, in lines."""

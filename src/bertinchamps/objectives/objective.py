@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from bertinchamps.data.pretraining_facts import pretraining_facts, write_facts
 from bertinchamps.data.tokenizer import files_that_open
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
+from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 from bertinchamps.objectives.continuing import Base
 from bertinchamps.objectives.growing import Growth, cost_before
 from bertinchamps.schemas import PretrainConfig
@@ -23,6 +24,7 @@ from bertinchamps.training.clock import Spent, flops_in_words
 from bertinchamps.training.costs import cost_line
 
 CONFIG = "config.json"
+BITS = "bits_per_character"
 
 
 class Objective(Problem):
@@ -98,6 +100,15 @@ class Objective(Problem):
     def scores_line(self, scores: Mapping[str, float]) -> str:
         """Held-out scores as printed, each with its unit."""
 
+    def bits_per_character(self, loss: float) -> dict[str, float]:
+        """The held-out score that compares models with different tokenizers; nothing where characters are unknown.
+
+        Args:
+            loss: held-out, in nats per masked token; `docs/metrics.md` has the formula.
+        """
+        ratio = self.corpus.tokens_per_character
+        return {} if ratio is None else {BITS: loss * ratio / math.log(2)}
+
     def summary_lines(self, summary: Mapping[str, Any], folder: Path) -> Iterator[str]:
         """The lines that are printed of a finished run: scores, cost and paths.
 
@@ -133,6 +144,13 @@ class Objective(Problem):
         folder = self.corpus.tokenizer_folder
         names = [name for name in files_that_open(folder) if name != CONFIG]  # which the model writes
         self._tokenizer = {name: (folder / name).read_bytes() for name in names}
+        model = self._begun(resumed_from)
+        if self.corpus.documents_apart:
+            for encoder in (part for part in model.modules() if isinstance(part, BertinchampsModel)):
+                encoder.separator_id = self.corpus.vocabulary.separator_id
+        return model
+
+    def _begun(self, resumed_from: Path | None) -> nn.Module:
         if self.base is not None:
             return (
                 self.base.build(self._origins.get("continued_from", {}))

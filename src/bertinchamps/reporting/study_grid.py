@@ -123,6 +123,8 @@ def _content(file: Path, keys: Sequence[str]) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan={file}: cannot be read ({getattr(error, 'strerror', 'not UTF-8')})") from error
+    except RecursionError:
+        raise UserError(f"plan={file}: nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

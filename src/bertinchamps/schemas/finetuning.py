@@ -11,6 +11,7 @@ from bertinchamps.schemas.shared import (
     BudgetConfig,
     CheckpointConfig,
     CostConfig,
+    ReadingConfig,
     RunReportConfig,
     RuntimeConfig,
     TokenizerConfig,
@@ -144,6 +145,7 @@ class FinetuneConfig:
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     few_shot: FewShotConfig = field(default_factory=FewShotConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    limits: ReadingConfig = field(default_factory=ReadingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     cost: CostConfig = field(default_factory=CostConfig)

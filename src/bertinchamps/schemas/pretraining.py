@@ -22,6 +22,15 @@ class BlocksConfig:
     """Packed token blocks on disk, built once for each fingerprint of documents and settings."""
 
     sequence_length: int = knob(128, "tokens in a training sequence")
+    lengths: list[int] = knob(
+        [],
+        "grow over progress: [128,256,512] cuts blocks of 512 into rows of 128, then of 256, then leaves them whole; "
+        "all updates have as many tokens",
+    )
+    documents: str = knob(
+        "packed",
+        "packed: the documents of a row see each other; apart: none does, and positions begin anew in each",
+    )
     held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
     tokens_per_character: float | None = knob(
         None, "leave out documents with more tokens per character (Cramming: 0.3); null: leave out none"

@@ -31,6 +31,13 @@ class ArchConfig:
     first_attention_norm: bool = knob(True, "a norm before the first attention")
     positions: str = knob("scaled_sinusoidal", "scaled_sinusoidal, sinusoidal, learned, rotary or none")
     rotary_theta: float = knob(10000.0, "base of the rotary frequencies")
+    attention: str = knob(
+        "global",
+        "global, or alternating: every global_every-th layer reads all tokens, the others those near by",
+    )
+    local_window: int = knob(128, "tokens that a local layer reads around each token (attention=alternating)")
+    global_every: int = knob(3, "distance between layers that read all tokens (attention=alternating)")
+    local_theta: float = knob(10000.0, "base of the rotary frequencies in local layers")
     max_positions: int = knob(512, "longest sequence, where positions are learned")
     head_transform: bool = knob(False, "dense, activation and norm before the decoder, as in BERT")
     query_key_norm: bool = knob(False, "normalise queries and keys in each head")
@@ -123,9 +130,25 @@ class RunReportConfig:
 
 
 @dataclass
+class ReadingConfig:
+    """What a file of texts may hold, so that a small one that unpacks to gigabytes is refused, not read."""
+
+    file_mb: float = knob(
+        2000.0,
+        "millions of bytes of a file that is read whole, unpacked, and of all that is read of an archive or a folder",
+    )
+    record_mb: float = knob(64.0, "millions of bytes of a line or a row")
+    columns: int = knob(10_000, "columns of a table, or keys of all JSON lines together that become columns")
+
+
+@dataclass
 class CheckpointConfig:
     """Checkpoints to resume from."""
 
     every_minutes: float = knob(15.0, "minutes between two checkpoints")
     every_steps: int | None = knob(None, "updates between two checkpoints, besides every_minutes")
     keep: int = knob(2, "checkpoints to keep, the latest ones")
+    retries: int = knob(
+        3,
+        "updates in a row whose loss is not finite and that are left out, each with its data; one more ends the run",
+    )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from bertinchamps.schemas.knobs import Node, knob
-from bertinchamps.schemas.shared import EngineConfig, RuntimeConfig
+from bertinchamps.schemas.shared import EngineConfig, ReadingConfig, RuntimeConfig
 
 
 @dataclass
 class PredictConfig:
     """Settings of `python -m bertinchamps.predict`."""
 
-    model: str = knob(
-        "last", "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/"
+    model: Any = knob(
+        "last",
+        "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/; several: 'model=[A,B]'",
     )
     ner: str | None = knob(
         None, "for relations: a fine-tuned model that finds the entities first; null: the input has them"
@@ -21,7 +23,8 @@ class PredictConfig:
     input: str = knob("-", "a file, a folder, or - for standard input")
     output: str = knob(
         "-",
-        "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
+        "a folder for brat or for several models, a file for the other formats; - is standard output, which gets "
+        "jsonl, csv or tsv",
     )
     format: str = knob(
         "auto",
@@ -38,6 +41,7 @@ class PredictConfig:
         "of an adapter: the encoder it was trained on, if it is not where it was; a directory, or a name on the Hub",
     )
     deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
+    limits: ReadingConfig = field(default_factory=ReadingConfig)
     batch: int = knob(64, "examples scored at once")
     runtime: EngineConfig = field(default_factory=EngineConfig)
     runs_dir: str = knob("runs", "where model=last looks")
@@ -70,6 +74,7 @@ class SuggestConfig:
         None, "the key or column that holds each text's id; null: `id` where there is one"
     )
     base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    limits: ReadingConfig = field(default_factory=ReadingConfig)
     batch: int = knob(64, "examples scored at once")
     seed: int = knob(0, "of method=random, and of the choice between texts that are equally good")
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

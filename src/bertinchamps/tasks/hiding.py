@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from bertinchamps.contract import AnnotatedText
+from bertinchamps.durable import progressive
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.deidentification import rules
@@ -134,16 +134,14 @@ def _fields(given: Input, edited: Edited, text_column: str | None) -> tuple[tupl
 
 @contextmanager
 def _opened(file: str | None) -> Iterator[TextIO | None]:
-    """A new file that nobody else can read."""
+    """A new file that nobody else can read; it gets its name at the end, and replaces what a killed run left."""
     if file is None:
         yield None
         return
-    path = Path(file).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FOR_ME_ALONE)
-    os.fchmod(descriptor, FOR_ME_ALONE)  # whatever the umask
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-        yield stream
+    with progressive(Path(file).expanduser(), folder=False, leftover="replace") as place:
+        place.chmod(FOR_ME_ALONE)  # whatever the umask
+        with place.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
 
 
 def open_hiding(config: PredictConfig, kind: Kind, facts: TaskFacts) -> Hiding | None:

@@ -18,13 +18,13 @@ from bertinchamps.tasks.formats import brat, brat_relations, conll, spans_jsonl,
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.limits import key, limits, remedy
 from bertinchamps.textfiles.opening import whole
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 STREAM = "-"
 ID = "id"  # the default column of ids
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 21  # of a portion in memory; many enough to batch by length
-MOST_COLUMNS = 10_000
 KNOWN = "a folder of .txt, .txt, and .csv .tsv .jsonl, each of which may be .gz or .zst"
 
 
@@ -245,7 +245,7 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
         check: raises UserError for a text that the output format cannot hold.
 
     Raises:
-        UserError: a text cannot be read or written, or the rows have more than MOST_COLUMNS different keys.
+        UserError: a text cannot be read or written, or the rows have too many different keys.
     """
     columns: dict[str, None] = {}
     header: tuple[str, ...] = ()
@@ -258,8 +258,11 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
         header = header or names
         if names != header or texts == 1:
             columns.update(dict.fromkeys(names))
-        if len(columns) > MOST_COLUMNS:
-            raise UserError(f"{given.place}: more than {MOST_COLUMNS:,} different keys cannot be columns")
+        if len(columns) > limits().columns:
+            raise UserError(
+                f"{given.place}: more than {limits().columns:,} different keys, which cannot all be columns; "
+                f"{remedy(key('columns'))}"
+            )
     same = len(columns) <= len(header) and set(columns) == set(header)
     return Survey(texts, header if same else tuple(columns), quoted)
 

@@ -13,6 +13,7 @@ from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats.tables import fits_tsv
 from bertinchamps.tasks.inputs import STREAM
+from bertinchamps.tasks.journal import Journal
 from bertinchamps.tasks.kinds import Kind
 
 SUFFIXES = {
@@ -37,8 +38,13 @@ WHAT = (
 
 
 @contextmanager
-def open_output(config: PredictConfig, form: str) -> Iterator[Path | None]:
+def open_output(config: PredictConfig, form: str, journal: Journal | None = None) -> Iterator[Path | None]:
     """The path to write to, which gets its final name at the end; None for standard output.
+
+    Args:
+        config: output and format.
+        form: the format.
+        journal: of what a process left that was killed, which is written on; None: it is written anew.
 
     Raises:
         UserError: the output cannot be written; the message names the unfinished file.
@@ -49,19 +55,23 @@ def open_output(config: PredictConfig, form: str) -> Iterator[Path | None]:
         return
     output = Path(config.output).expanduser()
     left = unfinished(output)
+    way = "; the same command " + ("begins anew" if journal is None else "goes on")
     try:
-        with progressive(output, folder=form in FOLDERS) as place:
+        leftover = "keep" if journal is not None and journal.done else "replace"
+        with progressive(output, folder=form in FOLDERS, leftover=leftover) as place:
             yield place
+        if journal is not None:
+            journal.close()
     except OSError as error:
-        kept = f"; the texts labelled so far are in {left}" if left.exists() else ""
+        kept = f"; the texts labelled so far are in {left}{way}" if left.exists() else ""
         raise UserError(f"output={config.output}: cannot be written ({error.strerror}){kept}") from error
     except KeyboardInterrupt:
         raise Stopped(
-            f"stopped; the texts labelled so far are in {left}" if left.exists() else "stopped"
+            f"stopped; the texts labelled so far are in {left}{way}" if left.exists() else "stopped"
         ) from None
     except BaseException:
         if left.exists():
-            tell(f"not finished: the texts labelled so far are in {left}")
+            tell(f"not finished: the texts labelled so far are in {left}{way}")
         raise
 
 

@@ -30,6 +30,7 @@ from bertinchamps.tasks.formats import (
     xmi_writing,
 )
 from bertinchamps.tasks.inputs import Input, Inputs, unique
+from bertinchamps.tasks.journal import Journal
 from bertinchamps.tasks.kinds import Kind
 from bertinchamps.tasks.outputs import FOLDERS
 from bertinchamps.tasks.tagging.columns import tagged
@@ -50,6 +51,7 @@ def write(
     labelled: Iterable[tuple[Input, Any]],
     inputs: Inputs,
     columns: Sequence[str],
+    journal: Journal | None = None,
 ) -> None:
     """Write texts with their predictions, as they come.
 
@@ -61,6 +63,7 @@ def write(
         labelled: each text with its prediction.
         inputs: where the texts are from.
         columns: all columns of the texts' rows.
+        journal: of what is there already, for formats of ROWS.
     """
     if form in TOOLS:
         objects = (kind.as_object(facts, given, prediction, inputs) for given, prediction in labelled)
@@ -69,7 +72,10 @@ def write(
     if form not in ROWS:
         _write_documents(cast(Path, place), form, (document for _, document in labelled))
         return
-    with _opened(place) as stream:
+    begun = journal is not None and journal.done > 0
+    with _opened(place, begun) as stream:
+        if journal is not None:
+            journal.go_on(stream)
         if form == "jsonl":
             for given, prediction in labelled:
                 stream.write(json_lines.line(kind.as_object(facts, given, prediction, inputs)))
@@ -82,7 +88,8 @@ def write(
         )
         kept = [column for column in columns if column != dropped]
         header = [*kept, *kind.columns(facts)]
-        tables.write(stream, header, rows, None if form == "tsv" else inputs.separator or ",")
+        separator = None if form == "tsv" else inputs.separator or ","
+        tables.write(stream, None if begun else header, rows, separator)
 
 
 def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText]) -> None:
@@ -99,10 +106,12 @@ def _write_documents(place: Path, form: str, documents: Iterable[AnnotatedText])
 
 
 @contextmanager
-def _opened(place: Path | None) -> Iterator[TextIO]:
-    """A file, or standard output, for UTF-8 text; line ends are written unchanged."""
+def _opened(place: Path | None, begun: bool) -> Iterator[TextIO]:
+    """A file, which may have been begun, or standard output, for UTF-8 text; line ends are written unchanged."""
     where = sys.stdout.fileno() if place is None else place
-    with open(where, "w", encoding="utf-8", newline="", closefd=place is not None) as stream:
+    with open(
+        where, "r+" if begun else "w", encoding="utf-8", newline="", closefd=place is not None
+    ) as stream:
         yield stream
 
 

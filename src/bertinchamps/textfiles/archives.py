@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.limits import Room
 from bertinchamps.textfiles.opening import whole
 
 # What the modules of archives and compressions raise for bytes that they did not write.
@@ -34,7 +35,12 @@ DEPTH = 6  # folders below the one given that are looked into: a slip such as pa
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVES = (".zip", *TARS)
 
-Member = tuple[PurePosixPath, Callable[[], bytes]]
+# Headers of a tar that tell something of the next one, such as a long name: tarfile reads them whole.
+TELLING = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+
+Member = tuple[PurePosixPath, Callable[[Room], bytes]]
 
 
 def is_archive(path: Path) -> bool:
@@ -62,9 +68,10 @@ def contents(path: Path, patterns: Sequence[str], archives: Sequence[str] = ()) 
         archives: names of archives in the folder, for the files of patterns that it has not got unpacked.
 
     Raises:
-        UserError: a file cannot be read, or an archive is damaged.
+        UserError: a file cannot be read, an archive is damaged, or all of them together are too large.
     """
-    return dict(sorted((name, read()) for name, read in _found(path, patterns, archives)))
+    room = Room(path)
+    return dict(sorted((name, read(room)) for name, read in _found(path, patterns, archives)))
 
 
 def _found(path: Path, patterns: Sequence[str], archives: Sequence[str]) -> Iterator[Member]:
@@ -98,6 +105,8 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         # without a number it is a decompressor's, and EINVAL is an offset before the file's beginning
         wrong = DAMAGED if error.errno in (None, errno.EINVAL) else f"cannot be read ({error.strerror})"
+    except MemoryError:  # a compression may ask for a dictionary of gigabytes
+        wrong = "takes more memory than there is: damaged, or or packed unusually; get it again, or unpack it"
     except RuntimeError:  # what zipfile raises for a password or an unknown compression
         wrong = "encrypted or packed in an unknown way; unpack it first"
     raise UserError(f"{path}: {wrong}")
@@ -113,7 +122,7 @@ def _in_folder(folder: Path) -> Iterator[Member]:
         folders[:] = [] if deep else sorted(name for name in folders if not _is_hidden([name]))
         for name in sorted(names):
             if not _is_hidden([name]):
-                yield PurePosixPath(root, name), lambda file=Path(root, name): whole(file)  # type: ignore[misc]
+                yield PurePosixPath(root, name), partial(whole, Path(root, name))
 
 
 def _in_zip(path: Path) -> Iterator[Member]:
@@ -124,7 +133,7 @@ def _in_zip(path: Path) -> Iterator[Member]:
             inner = PurePosixPath(info.filename)
             archive.open(info).close()  # compares its name with the one beside its content
             if not info.is_dir() and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, _reader(path, partial(archive.read, info))
+                yield PurePosixPath(path) / inner, _reader(path, info.file_size, partial(archive.read, info))
 
 
 def _entries(path: Path) -> int:
@@ -142,7 +151,7 @@ def _in_tar(path: Path) -> Iterator[Member]:
             inner = PurePosixPath(info.name.removeprefix("./"))
             file = archive.extractfile(info) if info.isfile() else None
             if file is not None and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, _reader(path, file.read)
+                yield PurePosixPath(path) / inner, _reader(path, info.size, file.read)
         while archive.fileobj and archive.fileobj.read(
             BLOCK
         ):  # the checksum of a compressed one is at its end
@@ -156,15 +165,21 @@ class _WholeHeader(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """The header in a block. Raises tarfile.ReadError, unless the block is an end or whole."""
         try:
-            return super().frombuf(buf, encoding, errors)
+            header = super().frombuf(buf, encoding, errors)
+            if header.type in TELLING and header.size > BLOCK:
+                raise tarfile.ReadError("a name of more than a million bytes")
+            return header
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # zeros: the end
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError("damaged header, or none") from error
 
 
-def _reader(path: Path, read: Callable[[], bytes]) -> Callable[[], bytes]:
-    def content() -> bytes:
+def _reader(path: Path, size: int, read: Callable[[], bytes]) -> Callable[[Room], bytes]:
+    """Reads a member of an archive, which says before how large it is, and never gives more."""
+
+    def content(room: Room) -> bytes:
+        room.take(size)
         with _told(path):
             return read()
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bertinchamps.textfiles.limits import Room
 from bertinchamps.textfiles.lines import decoded
 from bertinchamps.textfiles.lines import lines as lines_of
 
@@ -78,7 +79,7 @@ def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines without their ends: "\\n", "\\r\\n", or "\\r" of old Macs."""
     number = 0
-    for _, content in lines_of(path):
+    for _, content in lines_of(path, room=Room(path)):
         for line in decoded(path, number + 1, content).rstrip("\r\n").split("\r"):
             number += 1
             yield number, line

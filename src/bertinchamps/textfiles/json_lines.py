@@ -8,19 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.limits import Room, check_values, limits
+from bertinchamps.textfiles.limits import key as limit_key
 from bertinchamps.textfiles.lines import decoded, lines
 
 HALF = "holds half a surrogate pair (\\ud800 to \\udfff), which is no text; remove it"
 Pairs = list[tuple[str, Any]]
 
 
-def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read(path: Path, whole: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file, plain, `.gz` or `.zst`, each with the number of its line.
+
+    Args:
+        path: the file.
+        whole: the caller keeps all of them, so that they may not be too many.
 
     Raises:
         UserError: the file cannot be read, or a line is not a JSON object whose keys differ.
     """
-    for number, line in lines(path):
+    for number, line in lines(path, room=Room(path) if whole else None):
         if line.isspace():
             continue
         place = f"{path}: line {number}"
@@ -35,17 +41,28 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, item
 
 
-def parsed(text: str, place: str, of_pairs: Callable[[Pairs], Any] | None = None) -> Any:
+def parsed(
+    text: str,
+    place: str,
+    of_pairs: Callable[[Pairs], Any] | None = None,
+    most_mb: float | None = None,
+    key: str | None = None,
+) -> Any:
     """The value of one line.
 
     Args:
         text: the line.
         place: file and line, for messages.
         of_pairs: makes an object of its keys and values; None: a dict.
+        most_mb: that a line may have, in millions of bytes; None: as `limits` has it.
+        key: the setting that raises this, for the message.
 
     Raises:
-        UserError: the line is not JSON.
+        UserError: the line is not JSON, or would take far more memory than its characters.
     """
+    if most_mb is None:
+        most_mb, key = limits().record_mb, limit_key("record_mb")
+    check_values(text, place, most_mb, key)
     try:
         return json.loads(text, object_pairs_hook=of_pairs)
     except RecursionError:

@@ -9,33 +9,45 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.limits import Room, limits, remedy
+from bertinchamps.textfiles.limits import key as limit_key
 from bertinchamps.textfiles.opening import BUFFER, Progress, opened, unreadable
 
-MOST_MB = 64  # of one line or record, in millions of bytes: a compressed file of kilobytes may hold one of gigabytes
+MOST_MB = 64  # of one line or record, in millions of bytes, where nobody says otherwise
 CONVERT = "convert it to UTF-8, for example `iconv -f {} -t UTF-8 OLD > NEW`"
 
 
 def lines(
-    path: Path, progress: Progress | None = None, most_mb: float = MOST_MB, key: str | None = None
+    path: Path,
+    progress: Progress | None = None,
+    most_mb: float | None = None,
+    key: str | None = None,
+    room: Room | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends, numbered from 1, without a byte order mark.
 
     Args:
         path: the file.
         progress: updated with how far the reading is.
-        most_mb: of a line, in millions of bytes.
+        most_mb: of a line, in millions of bytes; None: as `limits` has it.
         key: the setting that raises this, for the message.
+        room: for all lines together, of whoever keeps them.
 
     Raises:
-        UserError: the file cannot be opened, a line is too long, or its compressed data are damaged or cut short.
+        UserError: the file cannot be opened, a line is too long, there is no room for all of them, or its compressed
+            data are damaged or cut short.
     """
     number = 0
+    if most_mb is None:
+        most_mb, key = limits().record_mb, limit_key("record_mb")
     try:
         with opened(path, progress) as stream:
             for line in bounded(stream, most_mb):
                 number += 1
                 if line is None:
                     raise too_long(path, f"line {number}", most_mb, key)
+                if room is not None:
+                    room.take(len(line))
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, f"after line {number}", error) from error
@@ -53,8 +65,7 @@ def bounded(stream: BinaryIO, most_mb: float) -> Iterator[bytes | None]:
 
 def too_long(path: Path | str, where: str, most_mb: float, key: str | None) -> UserError:
     """The message for a record that nobody may hold in memory."""
-    way = f"{key}=N reads longer ones" if key else "is it the right file?"
-    return UserError(f"{path}: {where}: longer than {most_mb:g} MB; {way}")
+    return UserError(f"{path}: {where}: longer than {most_mb:g} MB; {remedy(key, 'longer')}")
 
 
 def decoded(path: Path, number: int, line: bytes) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.limits import Room
 
 BUFFER = 1 << 17  # bytes
 CHUNK = 1 << 10  # bytes of zstandard data decompressed at once: repetitive text shrinks many thousandfold
@@ -115,19 +117,46 @@ def not_a_file(path: Path, kind: str) -> UserError:
     return UserError(f"{path}: {kind}, not a file; write its content into a file first")
 
 
-def whole(path: Path) -> bytes:
+def whole(path: Path, room: Room | None = None) -> bytes:
     """The content of a file, as it is.
 
+    Args:
+        path: the file.
+        room: for all files that the caller keeps; None: for this one alone.
+
     Raises:
-        UserError: it cannot be read, or it is a pipe, a device or a socket.
+        UserError: it cannot be read, is too large, or is a pipe, a device or a socket.
     """
     try:
         kind = irregular(path)
         if kind is None:
-            return path.read_bytes()
+            with path.open("rb") as file:
+                return within(file, room or Room(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     raise not_a_file(path, kind)
+
+
+def unpacked(path: Path) -> bytes:
+    """The decompressed content of a file.
+
+    Raises:
+        UserError: it cannot be read, is too large, is damaged, or is a pipe, a device or a socket.
+    """
+    try:
+        with opened(path) as file:
+            return within(file, Room(path))
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, "within it", error) from None
+
+
+def within(file: BinaryIO, room: Room) -> bytes:
+    """All that an open file holds. Raises UserError where there is no room for it."""
+    pieces = []
+    while piece := file.read(BUFFER):
+        room.take(len(piece))
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 @contextmanager

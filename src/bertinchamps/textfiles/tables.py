@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.limits import key, limits, remedy
 from bertinchamps.textfiles.names import field_names
 
 LARGEST_FIELD = 1 << 27  # characters of a csv field; beyond it, an unclosed quote has swallowed the file
@@ -71,6 +72,10 @@ def open_table(path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mappi
     )
     if not names:
         raise _invalid(path, line)
+    if len(names) > limits().columns:
+        raise UserError(
+            f"{path}: line {line}: more than {limits().columns:,} columns; {remedy(key('columns'))}"
+        )
     for column, setting in wanted.items():
         _check_column(f"{path}: line {line}", names, column, setting, dialect)
     whole = itertools.chain(seen, texts)

@@ -155,4 +155,6 @@ def _values(path: Path, keys: list[str]) -> Iterator[str]:
                     f"{path}: line {number}: no text under the key {key!r} (found: {field_names(list(item), key)});"
                     f" name another with {path.name}{SEPARATOR}KEY"
                 )
+            if not json_lines.is_text(value):
+                raise UserError(f"{path}: line {number}: the key {key!r} {json_lines.HALF}")
             yield value

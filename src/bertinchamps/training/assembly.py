@@ -171,7 +171,8 @@ class Training:
     def _conclude(self) -> None:
         if self.trainer.stop_requested:
             step, folder = self.trainer.step, self.run.folder
-            raise Stopped(f"stopped at step {step}; the same command with resume={folder} goes on")
+            told = f"stopped at step {step}; the same command with resume={folder} goes on"
+            raise Stopped(told, self.trainer.stopped_by)
         try:
             finish(self.run, self.problem.results(self))
         except OSError as error:
@@ -226,15 +227,20 @@ def assemble(
         seed=config.seed,
         gradient_clipping=config.gradient_clipping,
         hooks=_build_hooks(config, run, records, [*([masks] if masks else ()), *more_hooks]),
-        cursor=run.state.get("position", 0),
-        reserve=run.state.get("reserve"),
-        scaling=run.state.get("scaling"),
+        **_resumed(run.state),
+        retries=config.checkpoint.retries,
         processes=processes,
         masks=masks,
     )
     lines = [*problem.describe(parameters, clock.dense_flops_per_token), *_plan(config, clock, trainer)]
     processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
     return Training(problem, run, trainer, parameters, records)
+
+
+def _resumed(state: dict[str, Any]) -> dict[str, Any]:
+    """What a trainer takes of a checkpoint's state; of a new run, there is none."""
+    kept = {key: state.get(key) for key in ("reserve", "scaling")}
+    return {"cursor": state.get("position", 0), "left_out": state.get("left_out", ()), **kept}
 
 
 def _build_model(

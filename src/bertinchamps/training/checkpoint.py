@@ -100,14 +100,19 @@ def problems(folder: Path) -> list[str]:
         return [f"{manifest_file} is damaged"]
     found = []
     for name, (size, digest) in entries.items():
-        file = folder / name
-        if not file.is_file():
-            found.append(f"{file} is missing")
-        elif file.stat().st_size != size:
-            found.append(f"{file} is cut: {file.stat().st_size} bytes instead of {size}")
-        elif digest_of(file) != digest:
-            found.append(f"{file} was altered after it was written")
+        try:
+            found += _file_problems(folder / name, size, digest)
+        except (OSError, ValueError):  # no disk has such a name, or the file cannot be read
+            found.append(f"{manifest_file} is damaged, or a file that it names cannot be read")
     return found
+
+
+def _file_problems(file: Path, size: int, digest: str) -> list[str]:
+    if not file.is_file():
+        return [f"{file} is missing"]
+    if file.stat().st_size != size:
+        return [f"{file} is cut: {file.stat().st_size} bytes instead of {size}"]
+    return [] if digest_of(file) == digest else [f"{file} was altered after it was written"]
 
 
 def refuse_damaged(folder: Path) -> None:

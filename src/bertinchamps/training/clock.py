@@ -109,6 +109,10 @@ class Clock:
         self._spent.tokens += tokens
         self._spent.positions += positions
 
+    def leave_out(self, positions: int) -> None:
+        """Count positions of the data stream that no update consumed: an epoch is over without them."""
+        self._spent.positions += positions
+
     def rewind(self, spent: Spent) -> None:
         """Go back to `spent`, before updates that were skipped; the seconds of those updates stay spent."""
         self._spent = replace(spent, seconds=self.spent.seconds)

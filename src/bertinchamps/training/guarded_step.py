@@ -80,6 +80,10 @@ class GuardedStep:
         """True: a non-finite number came from fp16's overflow, which a smaller loss scale mends. Synchronises."""
         return self._scaler is not None and self._scaler.get_scale() >= SMALLEST_SCALE
 
+    def recover(self) -> None:
+        """Step again, after a skipped step was left out."""
+        self._broken.zero_()
+
     def state(self) -> dict[str, Any] | None:
         """JSON-able state of the loss scale; None without one. Synchronises."""
         return None if self._scaler is None else self._scaler.state_dict()

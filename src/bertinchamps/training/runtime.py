@@ -133,6 +133,11 @@ class Runtime:
         earns = self.device.type != "cpu" or most_flops >= EARNS_COMPILING
         return self if earns else replace(self, compiled=False)
 
+    def free_memory(self) -> None:
+        """Give memory of a card that nothing uses back to it."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def fetch(self, numbers: torch.Tensor) -> Callable[[], list[float]]:
         """Start to copy `numbers` [K] to the host; the returned function waits for the copy alone."""
         if self.device.type != "cuda":

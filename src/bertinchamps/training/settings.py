@@ -10,7 +10,7 @@ from typing import Any
 # device or number of threads changes losses by rounding.
 FREE_TO_CHANGE = (
     "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "cost", "report", "runtime", "blocks.cache_dir",
-    "blocks.workers", "label", "task.title", "arch.pooler",
+    "blocks.workers", "limits", "label", "task.title", "arch.pooler",
 )  # fmt: skip
 # Settings that a corpus' fingerprint covers: a run on an exported corpus may be resumed on the original one, and the
 # other way round.

@@ -12,6 +12,7 @@ Long because the whole loop is to be read in one place.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ from bertinchamps.training.updates import (
     Dealer,
     NonFiniteLoss,
     PendingUpdate,
+    ShortOfMemory,
     Update,
     UpdateSize,
     mixed_seed,
@@ -63,6 +65,8 @@ class Trainer:
         scaling: state of fp16's loss scale, from the checkpoint.
         processes: among which the micro-batches are dealt out.
         masks: of weights that are held at zero; None: there are none.
+        retries: updates in a row whose numbers are not finite and that are left out before the run ends.
+        left_out: positions of the data stream that such updates read, from the checkpoint.
     """
 
     def __init__(
@@ -82,7 +86,10 @@ class Trainer:
         scaling: Mapping[str, Any] | None = None,
         processes: Processes = ALONE,
         masks: Masks | None = None,
+        retries: int = 0,
+        left_out: Sequence[Sequence[int]] = (),
     ) -> None:
+        """Long because a parameter is a line."""
         self.task, self.model, self.optimizer, self.clock, self.runtime = (
             task,
             model,
@@ -93,10 +100,14 @@ class Trainer:
         self.cursor, self.processes, self.masks = cursor, processes, masks
         self.hooks: Sequence[Hook] = hooks
         self.stop_requested = False  # by a signal: training ends with a checkpoint to resume from
+        self.stopped_by: int = signal.SIGTERM  # that signal; of other processes of the job, this one
         self.converged = False  # set by a hook: the run ends as if the budget did
         self.consistent = True  # weights, clock and cursor are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds to keep after the last update, by what
         self._schedule, self._batch, self._seed = schedule, batch, seed
+        self._parts = 1  # of a micro-batch that go through the model one after the other, for want of memory
+        self._retries, self._misses = retries, 0  # updates in a row that were left out
+        self._left_out = [list(positions) for positions in left_out]
         settings = (optimizer, runtime, gradient_clipping, scaling)
         self._guarded_step = GuardedStep(*settings) if masks is None else MaskedStep(*settings, masks)
         self._changing = [one for one in (task, self._guarded_step) if isinstance(one, ChangesWithProgress)]
@@ -117,6 +128,9 @@ class Trainer:
         May be called off the main thread, and again after `clock.allow` raised the budget, with the same hooks
         or with others in `hooks`.
 
+        An update whose loss or gradient norm is not finite is left out with its data, `retries` times in a row. Where a
+        card has not enough memory for a micro-batch, it goes through the model in two parts from then on.
+
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
@@ -128,25 +142,76 @@ class Trainer:
             raise
 
     def _fit(self) -> None:
-        ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
-        rank, size = self.processes.rank, self.processes.world_size
-        batches = self.task.batches(self.cursor, self._batch.micro_batch, rank, size)
-        stream = self.runtime.feed(batches, ahead)
+        self._stream = self._opened_stream()
         self.converged = False
-        self._dealer = Dealer(self.processes)
         self.model.train()
         self.clock.start()
         for hook in self.hooks:
             hook.before_training(self)
         self.processes.share_weights(self.model)
-        while self._update(stream):
-            for hook in self.hooks:
-                hook.after_update(self)
-        self.flush()
+        while self._guarded_update():
+            pass
         for hook in self.hooks:
             hook.after_training(self)
         self.clock.stop()
-        stream.close()
+        self._stream.close()
+
+    def _opened_stream(self) -> Generator[Batch]:
+        """The data from the cursor on, and nobody has got any of it."""
+        ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
+        rank, size = self.processes.rank, self.processes.world_size
+        self._dealer = Dealer(self.processes)
+        batches = self.task.batches(self.cursor, self._batch.micro_batch // self._parts, rank, size)
+        return self.runtime.feed(batches, ahead)
+
+    def _guarded_update(self) -> bool:
+        """An update and its hooks, or what else becomes of it; false where the run is over."""
+        try:
+            if not self._update(self._stream):
+                self.flush()
+                return False
+            for hook in self.hooks:
+                hook.after_update(self)
+        except NonFiniteLoss as error:
+            self._leave_out(error)
+        except ShortOfMemory:
+            self._halve()
+        return True
+
+    def _leave_out(self, error: NonFiniteLoss) -> None:
+        """Go on behind the data of an update whose numbers are not finite; the weights are those before it.
+
+        Raises:
+            NonFiniteLoss: there were too many of them in a row.
+        """
+        first, behind = error.positions
+        if self._misses >= self._retries:
+            raise error
+        self._misses += 1
+        self._left_out.append([first, behind])
+        self.processes.tell(
+            f"update {error.step}: its loss or gradient is not finite; left out, with positions {first} to "
+            f"{behind - 1} of the data ({self._misses} of {self._retries} in a row)"
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        self._guarded_step.recover()
+        self._stream.close()
+        self.cursor = behind
+        self.clock.leave_out(behind - first)
+        self._stream = self._opened_stream()
+
+    def _halve(self) -> None:
+        """Let half as many sequences through the model at once; an update averages as many as before."""
+        self._parts *= 2
+        at_once = self._batch.micro_batch // self._parts
+        self.processes.tell(
+            f"not enough memory on the card: {at_once} sequences go through the model at once from now on; an update "
+            "averages as many as before"
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        self._stream.close()
+        self.runtime.free_memory()
+        self._stream = self._opened_stream()
 
     def _finished(self) -> bool:
         self.clock.reserve = sum(self.reserve.values())
@@ -191,12 +256,13 @@ class Trainer:
         for one in waiting:
             loss, norm = one.numbers()
             try:
-                self._refuse_non_finite(one.spent.steps + 1, loss, norm)
+                self._refuse_non_finite(one.spent.steps + 1, loss, norm, (one.cursor, one.next_cursor))
             except NonFiniteLoss:
                 self.clock.rewind(one.spent)
                 self.cursor = one.cursor
                 self.consistent = True  # the device skipped this step and all after it
                 raise
+            self._misses = 0
             now = time.perf_counter()
             seconds, self._settled_at = now - max(one.began, self._settled_at), now
             self._pace.learn(seconds, one.rounds)
@@ -214,7 +280,7 @@ class Trainer:
             group["lr"] = group["base_lr"] * self._schedule(progress)
         for one in self._changing:
             one.set_progress(progress)
-        batches, whole = self._dealer.deal(stream, micro_batches(self._batch, progress))
+        batches, whole = self._dealer.deal(stream, micro_batches(self._batch, progress) * self._parts)
         loss = self._accumulate(batches, whole.targets)
         if loss is None:
             return False
@@ -222,7 +288,8 @@ class Trainer:
         numbers = torch.stack([loss, norm])
         known = self.runtime.fetch(numbers)
         if self._guarded_step.waits:
-            self._refuse_non_finite(self.step + 1, *known())
+            loss_now, norm_now = known()
+            self._refuse_non_finite(self.step + 1, loss_now, norm_now, (self.cursor, whole.next_cursor))
         self.consistent = False
         stepped_from = time.perf_counter()
         self._guarded_step.step(numbers)
@@ -259,7 +326,7 @@ class Trainer:
             spent=self.clock.spent,
             progress=self.clock.progress(),
         )
-        self._pending.append(PendingUpdate(numbers, cursor, spent, began, rounds, update))
+        self._pending.append(PendingUpdate(numbers, cursor, self.cursor, spent, began, rounds, update))
         self.consistent = True
 
     def _agreed_progress(self) -> float | None:
@@ -286,9 +353,12 @@ class Trainer:
         Args:
             batches: the micro-batches of this process, by their place in the update.
             targets: of the whole update, because a mean of means is wrong where micro-batches differ in targets.
+
+        Raises:
+            ShortOfMemory: of a card, of any process, whose micro-batch can be halved.
         """
         total = torch.zeros((), device=self.runtime.device)
-        drop = False
+        drop = short = False
         for done, (place, batch) in enumerate(batches.items()):
             drop = self.clock.finished(self._pace.first_update(len(batches) - done)) or self.stop_requested
             if drop:
@@ -296,27 +366,42 @@ class Trainer:
             began = time.perf_counter()
             # a seed by place: the same for any number of processes, and resuming needs no random state
             torch.manual_seed(mixed_seed(self._seed, self.step, place))
-            with self.runtime.arithmetic():
-                output = self._loss(self.model, batch.inputs)
-            loss = output.loss_sum / targets
-            self._guarded_step.scaled(loss).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            try:
+                total += self._backward(batch, targets)
+            except torch.OutOfMemoryError:
+                if self._batch.micro_batch // self._parts % 2:
+                    raise
+                short = True
+                break
             if not self.runtime.asynchronous:
                 self._pace.learn_first(time.perf_counter() - began)
-        dropped, stop = self.processes.sum(float(drop), float(self.stop_requested))
+        dropped, stop, starved = self.processes.sum(float(drop), float(self.stop_requested), float(short))
+        if starved:
+            raise ShortOfMemory
         if dropped:
             self.stop_requested = self.stop_requested or bool(stop)
             self.optimizer.zero_grad(set_to_none=True)
             return None
         return self.processes.add_up(self.model.parameters(), total)
 
-    def _refuse_non_finite(self, step: int, loss: float, norm: float) -> None:
+    def _backward(self, batch: Batch, targets: int) -> torch.Tensor:
+        """Add the gradient of a micro-batch; returns its part of the mean loss, on the device."""
+        with self.runtime.arithmetic():
+            output = self._loss(self.model, batch.inputs)
+        loss = output.loss_sum / targets
+        self._guarded_step.scaled(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _refuse_non_finite(self, step: int, loss: float, norm: float, positions: tuple[int, int]) -> None:
         if (math.isfinite(loss) and math.isfinite(norm)) or self._guarded_step.forgives():
             return
+        before = f"So it was on the {self._misses} updates before it. " if self._misses else ""
         raise NonFiniteLoss(
-            f"update {step}: the loss is {loss} and the gradient's norm {norm}. "
-            "Training stopped before the weights were touched. Lower optim.learning_rate, set gradient_clipping, "
-            "or try runtime.precision=fp32."
+            f"update {step}: the loss is {loss} and the gradient's norm {norm}, on positions {positions[0]} to "
+            f"{positions[1] - 1} of the data. {before}Training stopped before the weights were touched. Lower "
+            "optim.learning_rate, set gradient_clipping, or try runtime.precision=fp32.",
+            step,
+            positions,
         )
 
     def _expected_seconds(self) -> float:
@@ -326,7 +411,7 @@ class Trainer:
 
     def _rounds(self, progress: float) -> int:
         """Micro-batches that a process computes one after the other, at the most, in the update at this progress."""
-        return math.ceil(micro_batches(self._batch, progress) / self.processes.world_size)
+        return math.ceil(micro_batches(self._batch, progress) * self._parts / self.processes.world_size)
 
     def state(self) -> dict[str, Any]:
         """JSON-able state that a resumed run needs besides weights and optimizer."""
@@ -336,4 +421,5 @@ class Trainer:
             "position": self.cursor,  # its name on disk since the first version
             "reserve": self.reserve,
             "scaling": self._guarded_step.state(),
+            "left_out": self._left_out,
         }

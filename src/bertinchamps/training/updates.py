@@ -12,7 +12,20 @@ from bertinchamps.training.distributed import Processes
 
 
 class NonFiniteLoss(UserError):
-    """A loss or gradient that is not a finite number; raised before the weights are touched."""
+    """A loss or gradient that is not a finite number; raised before the weights are touched.
+
+    Attributes:
+        step: of the update.
+        positions: of the data stream that it read: the first, and the one behind the last.
+    """
+
+    def __init__(self, message: str, step: int, positions: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.step, self.positions = step, positions
+
+
+class ShortOfMemory(Exception):
+    """A process of the job did not get the memory for a micro-batch; no weight was touched."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class PendingUpdate:
     Attributes:
         numbers: waits for loss and gradient norm, and returns them.
         cursor: of the data stream before the update.
+        next_cursor: of the data stream behind the update.
         spent: before the update.
         began: time when the first batch was asked for, in seconds.
         rounds: micro-batches that a process computed one after the other, at the most.
@@ -59,6 +73,7 @@ class PendingUpdate:
 
     numbers: Callable[[], list[float]]
     cursor: int
+    next_cursor: int
     spent: Spent
     began: float
     rounds: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +11,18 @@ from typing import Any, TypeGuard, cast
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.file_hashes import content_hashes, quick_hashes
 from bertinchamps.data.sources import sources
+from bertinchamps.data.sources.patterns import matches, no_match
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
-from bertinchamps.data.sources.readers_records import Layout, most_problems
+from bertinchamps.data.sources.readers_records import Layout, Record, most_problems
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.lines import MOST_MB
 from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 TXT_DOCUMENTS = ("file", "line")
+ON_ERROR = ("stop", "skip")
+LEFT_OUT = ("a record that cannot be read", "the rest of a file, which cannot be read")
+TOLD = 20  # records that cannot be read, in the manifest
 SHOWN_PROBLEMS = 30
 NOTED = 100  # records at the beginning of a file
 SAMPLE_READ = 1 << 27  # bytes on disk that a sample walks through at most, unless it is itself larger
@@ -29,7 +32,9 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     """What is wrong with settings, the files apart, in the user's key names."""
     documents = settings.get("txt_documents", TXT_DOCUMENTS[0])
     wrong = [f"data.txt_documents={documents}: one of {', '.join(TXT_DOCUMENTS)}"]
-    return most_problems(settings) + (wrong if documents not in TXT_DOCUMENTS else [])
+    found = most_problems(settings) + (wrong if documents not in TXT_DOCUMENTS else [])
+    choice = settings.get("on_error", ON_ERROR[0])
+    return found + ([] if choice in ON_ERROR else [f"data.on_error={choice}: one of {', '.join(ON_ERROR)}"])
 
 
 @sources.register("files", check=_problems)
@@ -46,6 +51,8 @@ class FilesSource:
         txt_documents: `file` or `line`, what one document of a `.txt` is.
         held_out_files: like `files`, set aside for evaluation.
         max_record_mb: refuse lines and documents of more than so many millions of bytes, before they fill the memory.
+        on_error: what a record that cannot be read does: `stop`, or `skip`, which leaves it out and counts it. Where
+            the reader cannot go on behind it, the rest of its file is left out.
 
     Everything about the files waits for `check`.
     """
@@ -57,7 +64,10 @@ class FilesSource:
         txt_documents: str = "file",
         held_out_files: Sequence[str] | str = (),
         max_record_mb: float = MOST_MB,
+        on_error: str = ON_ERROR[0],
     ) -> None:
+        self._skips = on_error == "skip"
+        self._left_out, self._told = [0, 0], list[str]()  # as LEFT_OUT, by the last reading
         self._patterns = {"files": _as_list(files), "held_out_files": _as_list(held_out_files)}
         self._layout = Layout(text_field, txt_documents, max_record_mb)
         self._paths: dict[str, list[Path]] | None = None
@@ -97,6 +107,7 @@ class FilesSource:
         """
         text_field, txt_documents, _ = self._layout
         facts: dict[str, object] = {"name": "files", "text_field": text_field, "txt_documents": txt_documents}
+        facts |= {"on_error": "skip"} if self._skips else {}
         hashes = quick_hashes if quick else content_hashes
         for key in self._patterns:
             paths = self._files(key)
@@ -107,7 +118,7 @@ class FilesSource:
         return facts
 
     def documents(self, after: Place | None = None) -> Iterator[Document]:
-        """All documents, or those behind [file, records of it that were read].
+        """All documents, or those behind [file, records of it that were read, counts of what was left out].
 
         Files before the place are not opened, records before it not parsed.
 
@@ -115,6 +126,11 @@ class FilesSource:
             UserError: a file or record cannot be read, or there is no document at all.
         """
         return self._documents("files", cast(list[int], after))
+
+    def report(self) -> Mapping[str, object]:
+        """What the last reading left out."""
+        counts = {reason: count for reason, count in zip(LEFT_OUT, self._left_out, strict=True) if count}
+        return {"dropped": counts, "unreadable": self._told} if counts else {}
 
     def shard(self, rank: int, world_size: int) -> Iterator[Document]:
         """The documents of shard `rank` of `world_size` contiguous ones of the files, about as large as the others."""
@@ -144,12 +160,12 @@ class FilesSource:
         for path, size in zip(paths, sizes, strict=True):
             if taken <= characters * (before + size) / total:
                 progress = Progress()
-                for record in records(path, self._layout, progress):
+                for _, record in self._readable(path, progress):
                     inside = progress.fraction() / depth
                     if inside > 1:
                         break
                     if taken <= characters * (before + inside * size) / total and _has_text(
-                        text := record.text()
+                        text := self._text(path, record)
                     ):
                         taken += len(text)
                         yield _document(text, path, record.where)
@@ -157,7 +173,8 @@ class FilesSource:
 
     def _documents(self, key: str, after: list[int] | None = None) -> Iterator[Document]:
         some = after is not None
-        first, read = after or (0, 0)
+        first, read, *left_out = after or (0, 0)
+        self._left_out, self._told = left_out or [0, 0], []
         for file in range(first, len(self._files(key))):
             for document in self._read(key, file, read if file == first else 0):
                 some = True
@@ -168,11 +185,42 @@ class FilesSource:
     def _read(self, key: str, file: int, skipped: int = 0) -> Iterator[Document]:
         """The documents of one file, without so many of its records."""
         path = self._files(key)[file]
-        remaining = itertools.islice(records(path, self._layout, Progress()), skipped, None)
-        for number, record in enumerate(remaining, start=skipped + 1):
-            text = record.text()
+        for number, record in itertools.islice(self._readable(path, Progress()), skipped, None):
+            text = self._text(path, record)
             if _has_text(text):
-                yield _document(text, path, record.where)._replace(place=[file, number])
+                place = [file, number, *(self._left_out if self._skips else ())]
+                yield _document(text, path, record.where)._replace(place=place)
+
+    def _readable(self, path: Path, progress: Progress) -> Iterator[tuple[int, Record]]:
+        """The records of a file, counted from 1, up to where the reader cannot go on.
+
+        Raises:
+            UserError: there, unless it is to be left out and something before it could be read.
+        """
+        number = 0
+        try:
+            for record in records(path, self._layout, progress):
+                number += 1
+                yield number, record
+        except UserError as error:
+            if not (self._skips and number):
+                raise
+            self._leave_out(1, path, error)
+
+    def _text(self, path: Path, record: Record) -> str | None:
+        """The text of a record; None where it cannot be read and is to be left out."""
+        try:
+            return record.text()
+        except UserError as error:
+            if not self._skips:
+                raise
+            self._leave_out(0, path, error)
+            return None
+
+    def _leave_out(self, kind: int, path: Path, error: UserError) -> None:
+        self._left_out[kind] += 1
+        if len(self._told) < TOLD:  # without folders: a manifest may travel
+            self._told.append(str(error).replace(str(path), _name(path)))
 
     def _files(self, key: str) -> list[Path]:
         if self._paths is None:  # listed once, so that the fingerprint names what is read
@@ -192,10 +240,10 @@ class FilesSource:
         for key, patterns in self._patterns.items():
             found[key] = {}
             for pattern in patterns:
-                matches = _matches(pattern)
-                if not matches:
-                    problems.append(_no_match(key, pattern))
-                for path in matches:
+                given = matches(pattern)
+                if not given:
+                    problems.append(no_match(key, pattern))
+                for path in given:
                     identity = os.path.realpath(path)
                     owner = seen.setdefault(identity, key)
                     if owner != key:
@@ -214,7 +262,7 @@ class FilesSource:
         """Whether the file has a document; what is wrong before the first one is added to the problems."""
         layout = self._layout._replace(txt_documents="line")  # of a long .txt, a line is enough to see
         try:
-            texts = (record.text() for record in records(path, layout, Progress()))
+            texts = (self._text(path, record) for record in records(path, layout, Progress()))
             return any(_has_text(text) for text in texts)
         except UserError as error:
             problems.append(str(error))
@@ -241,26 +289,3 @@ def _document(text: str, path: Path, where: str) -> Document:
 def _name(path: Path) -> str:
     """Its name as text, which it need not be on a disk."""
     return os.fsencode(path.name).decode(errors="replace")
-
-
-def _matches(pattern: str) -> list[Path]:
-    """The files that one entry of the list stands for, sorted."""
-    plain = Path(pattern).expanduser()
-    # A name that exists is taken as it is, even if it holds a bracket. Path.glob takes no absolute pattern.
-    matches = [str(plain)] if plain.exists() else sorted(glob.glob(str(plain), recursive=True))  # noqa: PTH207
-    found = [Path(name) for name in matches]
-    return list(itertools.chain.from_iterable(_inside(path) if path.is_dir() else [path] for path in found))
-
-
-def _inside(folder: Path) -> list[Path]:
-    paths = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
-    visible = (
-        path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    return sorted(path for path in visible if format_of(path) is not None)
-
-
-def _no_match(key: str, pattern: str) -> str:
-    if Path(pattern).expanduser().is_dir():
-        return f"data.{key}: {pattern}: no file of a known kind in this folder; {KNOWN}"
-    return f"data.{key}: {pattern}: no such file (looked from {Path.cwd()}; a pattern may hold * and **)"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from bertinchamps.contract import Document, Noting, Place, Source
+from bertinchamps.contract import Document, Noting, Place, Reporting, Source
 from bertinchamps.data.cleaning import cleaning_problems
 from bertinchamps.data.cleaning.cleaner import clean
 from bertinchamps.data.cleaning.stages import compares
@@ -191,7 +192,14 @@ class Mix:
     def report(self) -> Mapping[str, object]:
         """What was drawn from each source, up to where the last reading came."""
         total = sum(reading.state["characters"] for reading in self._readings) or 1
+        reports = [
+            one.part.source.report() for one in self._readings if isinstance(one.part.source, Reporting)
+        ]
+        dropped = sum(
+            (Counter(cast(dict[str, int], report.get("dropped", {}))) for report in reports), Counter[str]()
+        )
         return {
+            **({"dropped": dict(dropped)} if dropped else {}),
             "mix": [
                 {
                     "source": reading.part.name,
@@ -200,7 +208,7 @@ class Mix:
                     "share": round(reading.state["characters"] / total, 4),
                 }
                 for reading in self._readings
-            ]
+            ],
         }
 
 

@@ -14,6 +14,7 @@ from bertinchamps.data.sources.readers_records import MOST_KEY, Layout, Reader, 
 from bertinchamps.data.sources.readers_tables import read_csv, read_tsv
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.json_lines import HALF, is_text, parsed
+from bertinchamps.textfiles.limits import MILLION, check_values
 from bertinchamps.textfiles.lines import chunks, decoded, lines
 from bertinchamps.textfiles.opening import Progress, suffixes
 
@@ -57,7 +58,9 @@ def _item_text(path: Path, where: str, item: object, layout: Layout) -> str | No
 
 def _json_line(path: Path, number: int, line: bytes, layout: Layout) -> str | None:
     where = f"line {number}"
-    return _item_text(path, where, parsed(decoded(path, number, line), f"{path}: {where}"), layout)
+    text = decoded(path, number, line)
+    item = parsed(text, f"{path}: {where}", most_mb=layout.max_record_mb, key=MOST_KEY)
+    return _item_text(path, where, item, layout)
 
 
 def read_jsonl(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
@@ -107,11 +110,15 @@ class _Window:
         self._text = self._text[1:]
         return character
 
-    def item(self) -> object:
+    def item(self, where: str) -> object:
         """The next value, and go past it.
+
+        Args:
+            where: file and number of the item, for messages.
 
         Raises:
             OverflowError: it is too long.
+            UserError: it would take far more memory than its characters.
             ValueError or RecursionError: it is not JSON.
         """
         self.peek()
@@ -121,6 +128,7 @@ class _Window:
             except ValueError:
                 if len(self._text) > self._most:
                     raise OverflowError from None
+                check_values(self._text, where, self._most / MILLION, MOST_KEY)
                 if not self._grow():
                     raise
             else:
@@ -139,7 +147,7 @@ def _json_items(path: Path, progress: Progress, layout: Layout) -> Iterator[obje
             window.take()
             mark = window.take() if window.peek() == "]" else ","
         while mark == ",":
-            yield window.item()
+            yield window.item(f"{path}: item {number}")
             # outside of a list, objects may follow one another, a line each
             mark = window.take() if in_list else "," if window.peek() else ""
             number += mark == ","

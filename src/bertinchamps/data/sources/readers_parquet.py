@@ -11,46 +11,79 @@ from bertinchamps.errors import UserError
 from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
 
 BATCH = 256  # rows
+# A dictionary may stand for each of its texts in a few bits, so that kilobytes on disk are gigabytes of rows. Each row
+# may be as large as all texts of its group that are written out, so few rows are read at once; of larger groups, texts
+# stay in the dictionary until they are asked for, which takes ten times as long.
+EXPANDED = 128_000_000  # bytes of rows that may be in memory
+SMALL_GROUP = 128_000_000  # bytes of a row group's texts
 
 
 def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Record]:
     """The text column, row group by row group."""
     import pyarrow as arrow
-    import pyarrow.parquet as parquet
 
-    row, kind = 0, irregular(path)
+    rows, kind = _Rows(path, layout, progress), irregular(path)
     if kind:
         raise not_a_file(path, kind)
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            schema, total = file.schema_arrow, max(1, file.metadata.num_rows)
-            progress.fraction = lambda: row / total
-            if layout.text_field not in schema.names:
-                raise no_field(path, "schema", "column", layout, schema.names)
-            _check_type(path, schema.field(layout.text_field).type, layout)
-            for group in range(file.num_row_groups):
-                size = _mean_size(file.metadata.row_group(group), layout)
-                if size > layout.most:  # so that at least one is, which nobody has to read to know
-                    raise layout.too_long(path, f"a record behind row {row}")
-                at_once = max(1, min(BATCH, int(layout.most / max(size, 1))))
-                for batch in file.iter_batches(at_once, row_groups=[group], columns=[layout.text_field]):
-                    for value in batch.column(0):
-                        row += 1
-                        yield Record(f"row {row}", lambda n=row, cell=value: _cell(path, n, cell, layout))  # type: ignore[misc]
+        yield from rows.read()
     except UserError:
         raise
+    except MemoryError:
+        raise UserError(
+            f"{path}: after row {rows.done}: what follows takes more memory than there is: the file is damaged, or its "
+            "row groups or pages are too large; copy it again, or write it with smaller ones"
+        ) from None
     except OSError as error:
         if error.strerror:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        raise _damaged_parquet(path, row) from None
-    except (
-        arrow.ArrowException,
-        ValueError,
-        KeyError,
-        IndexError,
-        MemoryError,
-    ):  # of names that are no UTF-8, too
-        raise _damaged_parquet(path, row) from None
+        raise _damaged_parquet(path, rows.done) from None
+    except (arrow.ArrowException, ValueError, KeyError, IndexError):  # of names that are no UTF-8, too
+        raise _damaged_parquet(path, rows.done) from None
+
+
+class _Rows:
+    """The rows of a file.
+
+    Attributes:
+        done: rows that were read.
+    """
+
+    def __init__(self, path: Path, layout: Layout, progress: Progress) -> None:
+        self._path, self._layout, self._progress, self.done = path, layout, progress, 0
+
+    def read(self) -> Iterator[Record]:
+        """Each row; raises whatever pyarrow raises for a damaged file, or UserError."""
+        import pyarrow.parquet as parquet
+
+        path, layout = self._path, self._layout
+        with parquet.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+            large = any(group.total_byte_size > SMALL_GROUP for group in groups)
+        folded = [layout.text_field] if large else None
+        with parquet.ParquetFile(path, read_dictionary=folded, page_checksum_verification=True) as file:
+            schema, total = file.schema_arrow, max(1, file.metadata.num_rows)
+            self._progress.fraction = lambda: self.done / total
+            if layout.text_field not in schema.names:
+                raise no_field(path, "schema", "column", layout, schema.names)
+            _check_type(path, schema.field(layout.text_field).type, layout)
+            for number, group in enumerate(groups):
+                yield from self._group(file, number, group, large)
+
+    def _group(self, file: Any, number: int, group: Any, large: bool) -> Iterator[Record]:
+        path, layout = self._path, self._layout
+        # raises where the metadata of a column are damaged; asking for them would end the process (pyarrow 26)
+        next(file.iter_batches(1, row_groups=[number], columns=[layout.text_field]), None)
+        size = max(1, _size(group, layout))
+        mean = size / max(1, group.num_rows)
+        if mean > layout.most:  # so that at least one is, which nobody has to read to know
+            raise layout.too_long(path, f"a record behind row {self.done}")
+        at_once = max(1, min(BATCH, int(layout.most / mean), BATCH if large else EXPANDED // size))
+        for batch in file.iter_batches(at_once, row_groups=[number], columns=[layout.text_field]):
+            for value in batch.column(0):
+                self.done += 1
+                row = self.done
+                yield Record(f"row {row}", lambda n=row, cell=value: _cell(path, n, cell, layout))  # type: ignore[misc]
 
 
 def _damaged_parquet(path: Path, row: int) -> UserError:
@@ -71,11 +104,10 @@ def _check_type(path: Path, kind: Any, layout: Layout) -> None:
     )
 
 
-def _mean_size(group: Any, layout: Layout) -> float:
-    """Bytes of a cell of the text column in a row group, as its metadata has it."""
+def _size(group: Any, layout: Layout) -> int:
+    """Bytes of the texts of a row group, each that is written out once, as its metadata has it."""
     columns = (group.column(number) for number in range(group.num_columns))
-    size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema == layout.text_field)
-    return float(size / max(1, group.num_rows))
+    return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == layout.text_field)
 
 
 def _cell(path: Path, row: int, cell: Any, layout: Layout) -> str | None:

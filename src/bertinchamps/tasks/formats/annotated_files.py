@@ -15,7 +15,7 @@ from bertinchamps.tasks.formats import brat, conll, label_studio, prodigy, spans
 from bertinchamps.tasks.formats.conll import Layout
 from bertinchamps.tasks.formats.xmi_writing import LAYER
 from bertinchamps.textfiles.archives import contents, is_archive, listed
-from bertinchamps.textfiles.opening import unpacked_name, whole
+from bertinchamps.textfiles.opening import unpacked, unpacked_name
 
 AUTO = "auto"
 CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
@@ -110,4 +110,4 @@ def _xmi_files(path: Path) -> dict[PurePosixPath, bytes]:
         for inner in sorted(path.rglob("*.zip")) if path.is_dir() else ():
             files |= contents(inner, XMI_FILES)
         return files
-    return {PurePosixPath(path.absolute()): whole(path)}
+    return {PurePosixPath(path.absolute()): unpacked(path)}

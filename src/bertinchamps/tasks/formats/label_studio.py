@@ -28,7 +28,8 @@ from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.formats.json_lines import REJECTED
 from bertinchamps.textfiles import json_lines
 from bertinchamps.textfiles.json_lines import HALF, is_text
-from bertinchamps.textfiles.opening import opened
+from bertinchamps.textfiles.limits import check_values, key, limits
+from bertinchamps.textfiles.opening import unpacked
 
 UNLABELLED = "documents that nobody annotated"
 FURTHER = "further annotations of one document, by other annotators"
@@ -77,16 +78,15 @@ def read(path: Path, left_out: Counter[str] | None = None) -> list[AnnotatedText
 
 def _tasks(path: Path) -> list[dict[str, Any]]:
     try:
-        with opened(path) as file:
-            content = json.loads(file.read())
+        text = unpacked(path)
+        check_values(text, str(path), limits().file_mb, key("file_mb"))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         problem = f"{error.msg.split(':')[0]}, line {error.lineno}"
     except UnicodeDecodeError:
         problem = "not UTF-8"
     except (ValueError, RecursionError):
         problem = "a number of too many digits, or nested too deeply"
-    except (OSError, EOFError) as error:
-        problem = getattr(error, "strerror", None) or "damaged or cut short"
     else:
         if not isinstance(content, list) or not content or not all(map(_is_task, content)):
             raise UserError(f"{path}: not an export of Label Studio; expected is {WANTED}")

@@ -61,7 +61,7 @@ def items(
         UserError: a line is not of the format, an id occurs twice, or there is no document.
     """
     lines: dict[str, int] = {}
-    for number, item in json_lines.read(path):
+    for number, item in json_lines.read(path, whole=True):
         if annotated and is_rejected(item):
             left_out[REJECTED] += 1
             continue

@@ -23,6 +23,7 @@ from bertinchamps.contract import LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats.json_lines import REJECTED, check_key, is_rejected, string
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.limits import Room
 from bertinchamps.textfiles.lines import decoded, lines
 from bertinchamps.textfiles.opening import suffixes
 from bertinchamps.textfiles.tables import CSV, TSV, in_quotes, open_table
@@ -103,7 +104,7 @@ def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> 
         UserError: the format is unknown, there is no row, a column is missing, or a label does not fit `target`.
     """
     json_lines_file, some = format_of(path) == ".jsonl", False
-    for where, names, cells in open_rows(path, columns.wanted()).rows:
+    for where, names, cells in open_rows(path, columns.wanted(), whole=True).rows:
         row = dict(zip(names, cells, strict=True))
         if columns.label and json_lines_file and is_rejected(row, columns.wanted()):
             if left_out is not None:
@@ -125,12 +126,14 @@ def enclosed(path: Path, records: Iterable[LabelledText]) -> int:
     )
 
 
-def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], separator: str | None) -> None:
+def write(
+    file: TextIO, names: Sequence[str] | None, rows: Iterable[Sequence[str]], separator: str | None
+) -> None:
     """Write a header and rows.
 
     Args:
         file: open for text in UTF-8, with `newline=""`.
-        names: of the columns.
+        names: of the columns; None: the header is there already.
         rows: cells of each row.
         separator: of a `.csv`; None: a `.tsv`.
 
@@ -139,10 +142,11 @@ def write(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[str]], sep
     """
     if separator is not None:
         writer = csv.writer(file, delimiter=separator)
-        writer.writerow(names)
+        if names is not None:
+            writer.writerow(names)
         writer.writerows(rows)
         return
-    for cells in itertools.chain([names], rows):
+    for cells in rows if names is None else itertools.chain([names], rows):
         if not all(map(fits_tsv, cells)):
             raise UserError("a .tsv cannot hold a tab or a line end, and a cell has one; write a .csv")
         file.write("\t".join(cells) + "\n")
@@ -167,8 +171,13 @@ def joined(classes: tuple[str, ...], separator: str = "|") -> str:
     return json.dumps(classes, ensure_ascii=False) if other or text.startswith(("[", "(", "{")) else text
 
 
-def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
-    """The rows of a file that has each wanted column (column → setting) once.
+def open_rows(path: Path, wanted: Mapping[str, str], whole: bool = False) -> Rows:
+    """The rows of a file that has each wanted column once.
+
+    Args:
+        path: the file.
+        wanted: column → the user's setting that names it.
+        whole: the caller keeps all of them, so that they may not be too many.
 
     Raises:
         UserError: the format is unknown, or a column is missing or there twice; while iterating, a row is malformed.
@@ -179,8 +188,9 @@ def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
             f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
         )
     if kind == ".jsonl":
-        return Rows(None, _objects(path, wanted))
-    texts = (decoded(path, number, line) for number, line in lines(path))
+        return Rows(None, _objects(path, wanted, whole))
+    room = Room(path) if whole else None
+    texts = (decoded(path, number, line) for number, line in lines(path, room=room))
     table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted)
     if table is None:
         return Rows(None, iter(()))
@@ -188,8 +198,8 @@ def open_rows(path: Path, wanted: Mapping[str, str]) -> Rows:
     return Rows(table.separator, rows)
 
 
-def _objects(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
-    for number, item in json_lines.read(path):
+def _objects(path: Path, wanted: Mapping[str, str], whole: bool) -> Iterator[Row]:
+    for number, item in json_lines.read(path, whole):
         for key, setting in wanted.items():
             check_key(item, key, f"{path}: line {number}", setting)
         yield Row(f"line {number}", tuple(item), tuple(item.values()))

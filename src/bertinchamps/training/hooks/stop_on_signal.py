@@ -31,7 +31,7 @@ class StopOnSignal(Hook):
             del frame
             if trainer.stop_requested and number != signal.SIGHUP:  # a closed terminal may send it twice
                 os._exit(128 + number)
-            trainer.stop_requested = True
+            trainer.stop_requested, trainer.stopped_by = True, number
             if trainer.processes.is_main:
                 tell("\nstopping after this update; once more to leave at once")
 
