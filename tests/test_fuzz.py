@@ -16,6 +16,7 @@ import pytest
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.command_line.mistakes import mistakes
 from bertinchamps.errors import UserError
+from bertinchamps.model.encoders import open_config
 from bertinchamps.reporting.study_grid import read_plan
 from bertinchamps.textfiles.texts import texts_of
 from bertinchamps.training import checkpoint
@@ -139,3 +140,10 @@ def test_a_plan_and_a_text_that_nobody_can_read_are_told(tmp_path: Path) -> None
     (tmp_path / "a.jsonl").write_text('{"text": "a \\ud800"}\n', encoding="utf-8")
     with pytest.raises(UserError, match="line 1: the key 'text' holds half a surrogate pair"):
         list(texts_of(str(tmp_path / "a.jsonl")))
+
+
+def test_a_model_of_more_layers_than_anybody_builds_is_refused(tmp_path: Path) -> None:
+    content = {"model_type": "bertinchamps", "num_hidden_layers": 2**63}
+    (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=r"config\.json says 9,223,372,036,854,775,808 layers"):
+        open_config(str(tmp_path))

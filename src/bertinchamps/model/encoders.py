@@ -28,6 +28,9 @@ DROPOUTS = (
 )  # fmt: skip
 
 
+MOST_LAYERS = 10_000  # building more would take hours, before the weights show that there are not so many
+
+
 @dataclass(frozen=True)
 class EncoderSource:
     """Where an encoder comes from.
@@ -90,15 +93,19 @@ def open_config(source: str) -> Any:
     """The configuration of a directory or of a name on the Hub.
 
     Raises:
-        UserError: there is no config that the installed transformers knows.
+        UserError: there is no config that the installed transformers knows, or one that nobody can build.
     """
     from transformers import AutoConfig
 
     try:
         with _quietly():
-            return AutoConfig.from_pretrained(source, **_reading(source))
+            config = AutoConfig.from_pretrained(source, **_reading(source))
     except Exception as error:
         raise _unreadable(source, "an encoder", error) from error
+    layers = getattr(config, "num_hidden_layers", None)
+    if isinstance(layers, int) and layers > MOST_LAYERS:
+        raise UserError(f"{source}: its config.json says {layers:,} layers, so it is damaged; get it again")
+    return config
 
 
 def longest_input(config: Any) -> int:
