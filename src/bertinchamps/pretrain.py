@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 
 from bertinchamps.checks.pretraining import remarks
-from bertinchamps.console import tell
+from bertinchamps.console import Tell, tell
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.online import open_online
 from bertinchamps.data.preparation import prepare
+from bertinchamps.data.samples import with_samples
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.base_tokenizer import with_tokenizer_of_base
 from bertinchamps.reporting.html.page import page_lines, write_run_page
@@ -80,7 +81,12 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
 
 def open_corpus(config: PretrainConfig, processes: Processes) -> Corpus:
     """The corpus, built by one process of each machine, and opened by the others as soon as it is there."""
-    build = open_online if config.data.get("online") else prepare
+
+    def build(shaped: PretrainConfig, tell: Tell) -> Corpus:
+        return with_samples(
+            (open_online if config.data.get("online") else prepare)(shaped, tell), config, tell
+        )
+
     shaped = processes.together(lambda: with_tokenizer_of_base(config))
     built = processes.together(lambda: build(shaped, tell) if processes.local_rank == 0 else None)
     return processes.together(lambda: built or build(shaped, lambda message: None))

@@ -27,6 +27,7 @@ from bertinchamps.exporting.card_run import told_of
 from bertinchamps.exporting.source import open_source
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.masking import IGNORED
+from bertinchamps.objectives.mlm import spread_over
 from bertinchamps.pretrain import open_corpus, pretrain
 from bertinchamps.reporting.costs import pretraining_table
 from bertinchamps.reporting.runs import gather
@@ -82,7 +83,7 @@ def stock_loss(folder: Path, config: Any) -> float:
     """The held-out loss on the masks of the objective, by the stock class at all positions."""
     objective: Any = build_objective(config, open_corpus(config, join()), torch.device("cpu"))
     model = AutoModelForMaskedLM.from_pretrained(folder).eval()
-    indices = objective._spread_over_held_out(objective._evaluation_blocks)
+    indices = spread_over(objective.corpus.held_out, config.evaluation.blocks)
     ids = torch.from_numpy(objective.corpus.held_out.read(indices).astype(np.int64))
     masked, chosen, labels = objective._held_out_masking(ids, torch.from_numpy(indices))
     logits = model(input_ids=masked).logits.gather(

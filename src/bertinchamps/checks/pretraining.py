@@ -9,6 +9,7 @@ from dataclasses import asdict
 from bertinchamps.checks.rules import broken
 from bertinchamps.checks.training import training_problems
 from bertinchamps.data.checks import corpus_problems
+from bertinchamps.data.samples import sample_problems
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.objectives import objective_problems
 from bertinchamps.objectives.base_problems import base_problems
@@ -33,6 +34,7 @@ def problems(config: PretrainConfig) -> list[str]:
         *objective_problems(config),
         *training_problems(config),
         *_sparsity_problems(config),
+        *sample_problems(config.evaluation.also),
         *broken(
             ("evaluation.every", every, 0 < every <= 1, "a share of the budget, above 0 and up to 1"),
             ("evaluation.blocks", blocks, blocks >= 1, "must be at least 1"),

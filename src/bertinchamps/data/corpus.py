@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Corpus:
         manifest: counts of documents, characters and tokens, and what was dropped and why.
         row_lengths: of the rows into which blocks to train on are cut, one for each stage of progress; none: whole.
         documents_apart: True: the documents of a row do not see each other.
+        also: samples of other documents to score, by title; there is nothing to train on in them.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Corpus:
     manifest: dict[str, Any]
     row_lengths: tuple[int, ...] = ()
     documents_apart: bool = False
+    also: Mapping[str, Corpus] = field(default_factory=dict)
 
     @property
     def tokens_per_character(self) -> float | None:

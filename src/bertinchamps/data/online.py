@@ -28,12 +28,12 @@ from tokenizers import Tokenizer
 
 from bertinchamps.console import Tell
 from bertinchamps.contract import Source
-from bertinchamps.data.blocks import USUAL, Tokens, TokenWriter, dtype_facts, dtype_for
+from bertinchamps.data.blocks import USUAL, Tokens, dtype_for
 from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.cleaning.overlap import overlap_facts
 from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, rows_of_blocks
 from bertinchamps.data.order import permuted
-from bertinchamps.data.packing import Cursor, Packer
+from bertinchamps.data.packing import Cursor, Packer, write_held_out
 from bertinchamps.data.planning import Plan, plan_corpus, processes
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
@@ -246,17 +246,6 @@ def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinishe
     tell("online: looking for held-out documents")
     unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
     packer = Packer(unread, config, tokenizer, processes(config.blocks))
-    known, file = vocabulary(tokenizer), unfinished / "held_out.bin"
-    total = 0
-    with TokenWriter(file, known.separator_id, dtype=dtype_for(known.size)) as writer:
-        for ids, characters in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
-            writer.add(ids)
-            total += characters
-    facts = {
-        "held_out": {"documents": writer.documents, "tokens": writer.tokens},
-        "held_out_characters": total,
-        **dtype_facts(known.size),
-        "checksums": {"held_out": writer.sums.write(unfinished / "held_out.sums")},
-        "shaped_by": plan.facts,
-    }
-    write_sealed(unfinished / MANIFEST, {**facts, **overlap_facts(config.cleaning, None)})
+    facts = write_held_out(packer, vocabulary(tokenizer), unfinished, HELD_OUT_TOKENS, HELD_OUT_CHARACTERS)
+    overlap = overlap_facts(config.cleaning, None)
+    write_sealed(unfinished / MANIFEST, {**facts, "shaped_by": plan.facts, **overlap})

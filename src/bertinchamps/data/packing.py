@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from bertinchamps.contract import Document, Place, Source
-from bertinchamps.data.blocks import Tokens, dtype_for
+from bertinchamps.data.blocks import Tokens, TokenWriter, dtype_facts, dtype_for
 from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenising import ahead, encode
-from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.data.tokenizer import Vocabulary, vocabulary
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PrepareConfig
 
@@ -117,3 +118,28 @@ class Packer:
             tokens -= sum(map(len, ids))
             if tokens <= 0 or characters <= 0:
                 return
+
+
+def write_held_out(
+    packer: Packer, known: Vocabulary, folder: Path, tokens: int, characters: int
+) -> dict[str, Any]:
+    """Write held-out documents into a folder, with checksums; returns their part of a manifest.
+
+    Args:
+        packer: gives the documents.
+        known: of the tokenizer.
+        folder: to write into.
+        tokens: enough.
+        characters: of the source that are read at most.
+    """
+    total = 0
+    with TokenWriter(folder / "held_out.bin", known.separator_id, dtype=dtype_for(known.size)) as writer:
+        for ids, read in packer.held_out(tokens, characters):
+            writer.add(ids)
+            total += read
+    return {
+        "held_out": {"documents": writer.documents, "tokens": writer.tokens},
+        "held_out_characters": total,
+        **dtype_facts(known.size),
+        "checksums": {"held_out": writer.sums.write(folder / "held_out.sums")},
+    }

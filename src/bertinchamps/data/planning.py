@@ -81,7 +81,7 @@ def plan_corpus(
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
-        "tokenizer": _digest_of_tokenizer(tokenizer_folder),
+        "tokenizer": digest_of_tokenizer(tokenizer_folder),
         **shaping_facts(tokenizer_folder),
         "held_out_share": config.blocks.held_out_share,
         **more,
@@ -159,7 +159,12 @@ def _check_tokenizer(folder: Path) -> None:
             raise damaged(file, "not what was written")
 
 
-def _digest_of_tokenizer(folder: Path) -> str:
+def digest_of_tokenizer(folder: Path) -> str:
+    """What names a tokenizer.
+
+    Raises:
+        UserError: its file cannot be read.
+    """
     file = folder / "tokenizer.json"
     try:
         return digest_of(file)

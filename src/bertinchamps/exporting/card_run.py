@@ -134,9 +134,10 @@ def _went_on(summary: Mapping[str, Any]) -> Iterator[str]:
     """Sentences on the model that training went on from."""
     base, before = summary["continued_from"], summary.get("held_out_before", {})
     yield f"Training went on from the masked language model {base['model']}, whose tokenizer and class the model has."
-    if "loss" in before:
-        after = summary["held_out"]["loss"]
-        yield f"Held-out loss in nats: {before['loss']:.4f} before the first update, {after:.4f} at the end."
+    for name in (name for name in before if name.rpartition("/")[2] == "loss"):
+        title, after = name.rpartition("/")[0], summary["held_out"][name]
+        of = f" on other documents ({title})" if title else ""
+        yield f"Held-out loss in nats{of}: {before[name]:.4f} before the first update, {after:.4f} at the end."
 
 
 def _of_finetuning(

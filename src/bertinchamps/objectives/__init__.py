@@ -25,6 +25,8 @@ def objective_problems(config: PretrainConfig) -> list[str]:
         return found
     beside = getattr(objectives.builder(name), "problems_beside", None)
     found += beside(config) if beside else []
+    if config.evaluation.also and not getattr(objectives.builder(name), "scores_samples", False):
+        found.append(f"evaluation.also: objective={name} scores held-out blocks alone; leave it out")
     if config.model is not None and not getattr(objectives.builder(name), "continues", False):
         menu = [each for each in objectives.names() if getattr(objectives.builder(each), "continues", False)]
         found.append(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
+from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.loader import stream
 from bertinchamps.errors import UserError
@@ -22,7 +23,7 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_mas
 from bertinchamps.objectives import Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
-from bertinchamps.objectives.objective import BITS
+from bertinchamps.objectives.objective import BITS, bits_per_character
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
@@ -57,6 +58,7 @@ class MaskedLanguageModeling(Objective):
 
     name = "mlm"
     continues = True
+    scores_samples = True
     masking: type[Masking] = Masking  # what chooses the targets, in training and in evaluation
 
     def __init__(
@@ -76,7 +78,7 @@ class MaskedLanguageModeling(Objective):
                 "objective.whole_word=false"
             )
         self._seed, self._device = seed, device
-        self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
+        self._evaluation_blocks = evaluation_blocks
         length = corpus.train.sequence_length
         rows = [length // of_row for of_row in corpus.row_lengths or (length,)]
         of_masks = (masks.whole_word, device, masks.span_lengths())
@@ -180,36 +182,45 @@ class MaskedLanguageModeling(Objective):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out loss in nats and accuracy, over masked tokens, at a fixed mask of 15 %; and bits per character.
+        """Held-out scores at the fixed mask of 15 %, those of the corpus, then those of each sample as TITLE/NAME.
 
-        The blocks are spread evenly over the split, whose documents may be sorted in some way.
+        The blocks are spread evenly over a split, whose documents may be sorted in some way.
         """
+        scores = self._scores_on(model, self.corpus)
+        for title, sample in self.corpus.also.items():
+            of_sample = self._scores_on(model, sample)
+            scores |= {f"{title}/{name}": value for name, value in of_sample.items()}
+        return scores
+
+    def _scores_on(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+        """Loss in nats and accuracy, over masked tokens, and bits per character, on the held-out blocks of a corpus."""
         sums: dict[str, float] = {}
-        for ids, positions in self._held_out_batches():
+        for ids, positions in self._held_out_batches(corpus):
             for name, number in self._scored(model, *self._held_out_masking(ids, positions)).items():
                 sums[name] = sums.get(name, 0.0) + float(number)
         targets = sums.pop("targets")
         scores = {name: number / targets for name, number in sums.items()}
-        return {**scores, **self.bits_per_character(scores["loss"])}
+        return {**scores, **bits_per_character(scores["loss"], corpus)}
 
     def _scored(self, model: nn.Module, masked: Tensor, chosen: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Scores of masked ids [B, S] at chosen positions [B, K], summed over targets, and the number of targets."""
         logits = cast(MasksTokens, model).masked_logits(masked, chosen)
         return sums_of(logits.flatten(0, 1), labels.flatten())
 
-    def _held_out_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Ids [B, S] of held-out blocks, and the numbers [B] of the blocks."""
-        spread = self._spread_over_held_out(self._evaluation_blocks)
-        logits = self._held_out_masking.targets * self.corpus.vocabulary.size  # of a block
+    def _held_out_batches(self, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
+        """Ids [B, S] of held-out blocks of a corpus, and the numbers [B] of the blocks."""
+        spread = spread_over(corpus.held_out, self._evaluation_blocks)
+        logits = self._held_out_masking.targets * corpus.vocabulary.size  # of a block
         at_once = max(1, min(EVALUATION_BATCH, MOST_LOGITS // logits))
         for start in range(0, len(spread), at_once):
             indices = spread[start : start + at_once]
-            ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
+            ids = torch.from_numpy(corpus.held_out.read(indices).astype(np.int64)).to(self._device)
             yield ids, torch.from_numpy(indices).to(self._device)
 
-    def _spread_over_held_out(self, blocks: int) -> NDArray[np.int64]:
-        """Indices of so many held-out blocks, at even distances."""
-        return np.linspace(0, len(self.corpus.held_out) - 1, blocks).astype(np.int64)
+
+def spread_over(blocks: Blocks, most: int) -> NDArray[np.int64]:
+    """Indices of so many blocks, at the most, at even distances."""
+    return np.linspace(0, len(blocks) - 1, min(most, len(blocks))).astype(np.int64)
 
 
 def _stage_of(stages: Sequence[Stage], progress: float) -> Stage:

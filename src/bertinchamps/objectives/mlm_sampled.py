@@ -30,7 +30,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, MaskSettings, random_start, random_values
-from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.objectives.mlm import MaskedLanguageModeling, spread_over
 
 BLOCKS_COUNTED = 4096  # held-out blocks that tell frequent tokens from rare ones
 NEVER = -1e9  # a logit of no weight
@@ -124,7 +124,7 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
         drawn: int = 2048,
     ) -> None:
         super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
-        blocks = self._spread_over_held_out(min(BLOCKS_COUNTED, len(corpus.held_out)))
+        blocks = spread_over(corpus.held_out, BLOCKS_COUNTED)
         seen = corpus.held_out.read(blocks).reshape(-1)
         counts = np.bincount(seen, minlength=corpus.vocabulary.size)
         self._candidates = Candidates(counts, frequent, drawn, seed, device)

@@ -13,6 +13,7 @@ from torch import nn
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.pretraining_facts import pretraining_facts, write_facts
 from bertinchamps.data.tokenizer import files_that_open
+from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
@@ -40,6 +41,7 @@ class Objective(Problem):
         growth: the smaller model that a new model begins as; None: weights are drawn.
         base: the model that is trained further, in its own class; None: the model is one of ours.
         continues: whether this objective can train a model of another class.
+        scores_samples: whether `evaluate` scores the samples of `corpus.also`, too, as TITLE/NAME.
         one_graph: whether the loss is compiled as one graph; False: parts that torch cannot compile run as they are.
     """
 
@@ -47,6 +49,7 @@ class Objective(Problem):
     growth: Growth | None = None
     base: Base | None = None
     continues = False
+    scores_samples = False
 
     @property
     def one_graph(self) -> bool:
@@ -73,6 +76,10 @@ class Objective(Problem):
         found = {
             "grown_from": self.growth and self.growth.origin(),
             "continued_from": self.base and self.base.origin(),
+            "held_out_also": {
+                title: {"fingerprint": sample.fingerprint, **sample.manifest["held_out"]}
+                for title, sample in self.corpus.also.items()
+            },
         }
         return {name: origin for name, origin in found.items() if origin}
 
@@ -80,8 +87,15 @@ class Objective(Problem):
         """Take over what run.json says that the run began from.
 
         Raises:
-            UserError: the run needs one of these models further on, and finds another one.
+            UserError: the run needs one of these models further on, and finds another one; or samples that it scores
+                have other documents now.
         """
+        for title, facts in origins.get("held_out_also", {}).items():
+            if self.corpus.also[title].fingerprint != facts["fingerprint"]:
+                raise UserError(
+                    f"evaluation.also, {title}: not the documents with which this run began, so its scores would not "
+                    "compare; give those back, or start a new run without resume"
+                )
         self._origins = dict(origins)
 
     @abstractmethod
@@ -100,15 +114,6 @@ class Objective(Problem):
     def scores_line(self, scores: Mapping[str, float]) -> str:
         """Held-out scores as printed, each with its unit."""
 
-    def bits_per_character(self, loss: float) -> dict[str, float]:
-        """The held-out score that compares models with different tokenizers; nothing where characters are unknown.
-
-        Args:
-            loss: held-out, in nats per masked token; `docs/metrics.md` has the formula.
-        """
-        ratio = self.corpus.tokens_per_character
-        return {} if ratio is None else {BITS: loss * ratio / math.log(2)}
-
     def summary_lines(self, summary: Mapping[str, Any], folder: Path) -> Iterator[str]:
         """The lines that are printed of a finished run: scores, cost and paths.
 
@@ -117,10 +122,7 @@ class Objective(Problem):
             folder: the run's directory.
         """
         spent = summary["spent"]
-        yield f"held out   {self.scores_line(summary['held_out'])}"
-        if first := summary.get("held_out_before"):
-            gained = first["loss"] - summary["held_out"]["loss"]
-            yield f"before     {self.scores_line(first)}; gained: {gained:.4f} nats"
+        yield from self._held_out_lines(summary)
         yield (
             f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
             f"{spent['tokens']:,} tokens, {flops_in_words(spent)} "
@@ -137,6 +139,18 @@ class Objective(Problem):
             yield cost_line(summary["cost"])
         yield f"curve      {folder / 'loss.png'}"
         yield f"model      {folder / 'model'}"
+
+    def _held_out_lines(self, summary: Mapping[str, Any]) -> Iterator[str]:
+        """Held-out scores, and those of each sample beside them; before the first update, where a model went on."""
+        last, first = summary["held_out"], summary.get("held_out_before", {})
+        for title in ["", *dict.fromkeys(name.partition("/")[0] for name in last if "/" in name)]:
+            scores, before = of_sample(last, title), of_sample(first, title)
+            of = f" ({title})" if title else ""
+            yield f"{f'held out{of}':<10} {self.scores_line(scores)}"
+            if before:
+                gained = before[self.headline] - scores[self.headline]
+                change = f"gained: {gained:.4f}" if gained >= 0 else f"forgotten: {-gained:.4f}"
+                yield f"{f'before{of}':<10} {self.scores_line(before)}; {change} nats"
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """A new model, the model of a checkpoint, or the model to go on from."""
@@ -211,3 +225,22 @@ class Objective(Problem):
             **({"before": cost_before(self._origins["grown_from"])} if "grown_from" in self._origins else {}),
             **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
         }
+
+
+def bits_per_character(loss: float, corpus: Corpus) -> dict[str, float]:
+    """The held-out score that compares models with different tokenizers; nothing where characters are unknown.
+
+    Args:
+        loss: held-out, in nats per masked token; `docs/metrics.md` has the formula.
+        corpus: whose held-out text it is of.
+    """
+    ratio = corpus.tokens_per_character
+    return {} if ratio is None else {BITS: loss * ratio / math.log(2)}
+
+
+def of_sample(scores: Mapping[str, float], title: str) -> dict[str, float]:
+    """The held-out scores of a sample by their own names; an empty title: those of the corpus itself."""
+    if not title:
+        return {name: value for name, value in scores.items() if "/" not in name}
+    start = f"{title}/"
+    return {name.removeprefix(start): value for name, value in scores.items() if name.startswith(start)}

@@ -223,16 +223,15 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         drawn = sampled(logits[..., : self.corpus.vocabulary.size], cells, start)
         return ids.scatter(1, chosen, torch.where(labels == IGNORED, ids.gather(1, chosen), drawn))
 
-    @torch.no_grad()
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out scores at the fixed mask of 15 %, with draws that are the same in every evaluation.
+    def _scores_on(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+        """Scores at the fixed mask of 15 %, with draws that are the same in every evaluation.
 
         Detection is scored over all tokens: its loss in nats, its accuracy, and precision, recall and F1 of the tokens
         that are replaced, which a logit above zero finds. The generator has the scores of `mlm`.
         """
         both = cast(ReplacedTokenDetector, model)
         sums: dict[str, float] = {}
-        for ids, positions in self._held_out_batches():
+        for ids, positions in self._held_out_batches(corpus):
             masked, chosen, labels = self._held_out_masking(ids, positions)
             logits = both.generator.masked_logits(masked, chosen)
             corrupted = self._replaced(ids, positions, chosen, labels, logits, self._held_out_draw)

@@ -103,10 +103,11 @@ def _dense_flops(run: PretrainingRun) -> float:
 
 def _held_out(scores: Mapping[str, float]) -> dict[str, str]:
     """The scores of an objective; losses of different objectives do not compare."""
-    shown = {f"held-out {name}": f"{value:.3f}" for name, value in scores.items() if name != "accuracy"}
-    if "accuracy" in scores:
-        shown["held-out accuracy, %"] = f"{100 * scores['accuracy']:.1f}"
-    return shown
+    shares = {name: value for name, value in scores.items() if name.endswith("accuracy")}
+    return {
+        **{f"held-out {name}": f"{value:.3f}" for name, value in scores.items() if name not in shares},
+        **{f"held-out {name}, %": f"{100 * value:.1f}" for name, value in shares.items()},
+    }
 
 
 def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:

@@ -47,6 +47,11 @@ class EvaluationConfig:
 
     every: float = knob(0.05, "share of the budget between two evaluations")
     blocks: int = knob(512, "held-out blocks to score, at the most")
+    also: list[Node] = knob(
+        [],
+        "other documents to score as well: [{title: general, name: files, files: [general/*.jsonl]}]; share: of the "
+        "documents (default: blocks.held_out_share)",
+    )
 
 
 @dataclass

@@ -125,7 +125,7 @@ def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, s
     for name, value in summary["held_out"].items():
         share = name.endswith(SHARES)
         shown, began = (f"{100 * n:.1f} %" if share else f"{n:.3f}" for n in (value, first.get(name, 0)))
-        unit = [] if share or name == BITS else ["nats"]
+        unit = [] if share or name.endswith(BITS) else ["nats"]
         remarks = unit + ([f"{began} before"] if name in first else [])
         yield f"held-out {name}", shown, ", ".join(remarks)
     yield "tokens a second", f"{summary['tokens_per_second']:,.0f}", f"{spent['tokens']:,} tokens"
@@ -146,7 +146,8 @@ def _held_out(summary: Mapping[str, Any]) -> Grid:
     first, scores = summary.get("held_out_before", {}), summary["held_out"]
     note = (
         "Losses are in nats per masked token, that of detection per token, at a mask of 15 %, on documents that were "
-        "never trained on. Bits per character compare across tokenizers (docs/metrics.md)."
+        "never trained on. Bits per character compare across tokenizers (docs/metrics.md). TITLE/score is that of "
+        "other documents, which evaluation.also names."
     )
     if not first:
         rows = [[name, f"{value:.4f}"] for name, value in scores.items()]
