@@ -34,7 +34,9 @@ BY_HAND = {
     "peers": "F1 and minutes of recognising entities, beside EDS-NLP and spaCy",
     "suggesting": "F1 after k annotated documents, chosen by each method of bertinchamps.suggest",
     "onnx": "texts a second of PyTorch, onnxruntime, and onnxruntime with weights of 8 bits",
+    "objectives": "held-out loss and scores after fine-tuning of objectives of pretraining, at equal wall clock",
     "sparsity": "the time of an update with weights held at zero, and of 2:4 products on a GPU",
+    "rows": "the time of an update with local layers, and with documents that do not see each other",
     "serving": "requests a second and latencies of the service, by the number of clients",
 }
 LINES_OF_A_FAILURE = 5

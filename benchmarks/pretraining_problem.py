@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # torch reads the environment when it is imported
     from bertinchamps.data.corpus import Corpus
 
 BLOCKS = 4096
+SEPARATOR, TOKENS_OF_A_DOCUMENT = 3, 150
 CLIPPING = 0.5
 IDS = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "mask_token_id": 4}
 SHAPE = ("arch", "micro_batch", "accumulate", "sequence_length", "vocabulary", "mask_rate", "settings")
@@ -73,18 +74,21 @@ def composed(arguments: argparse.Namespace, words: Sequence[str]) -> PretrainCon
 
 
 def random_corpus(config: PretrainConfig, folder: Path) -> Corpus:
-    """Blocks of random tokens, and empty files where a tokenizer's would be."""
+    """Blocks of random tokens with a separator here and there, and empty files where a tokenizer's would be."""
     import numpy as np
 
     from bertinchamps.data.blocks import Blocks
-    from bertinchamps.data.corpus import Corpus
+    from bertinchamps.data.corpus import Corpus, rows_of_blocks
     from bertinchamps.data.tokenizer import TOKENIZER_FILES, Vocabulary
 
     size, length = config.tokenizer.vocab_size, config.blocks.sequence_length
     file = folder / "train.bin"
-    np.random.default_rng(0).integers(5, size, BLOCKS * length, dtype=np.uint16).tofile(file)
+    tokens = np.random.default_rng(0).integers(5, size, BLOCKS * length, dtype=np.uint16)
+    tokens[::TOKENS_OF_A_DOCUMENT] = SEPARATOR
+    tokens.tofile(file)
     for name in TOKENIZER_FILES:
         (folder / name).write_text("{}\n", encoding="utf-8")
     blocks = Blocks(file, length)
-    vocabulary = Vocabulary(size, (0, 1, 2, 3, 4), 4, 3, (), IDS)
-    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {})
+    vocabulary = Vocabulary(size, (0, 1, 2, 3, 4), 4, SEPARATOR, (), IDS)
+    rows = rows_of_blocks(config.blocks)
+    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {}, *rows)

@@ -11,15 +11,10 @@ does not use that form: its kernels have no gradient of the weights.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import tempfile
-import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from benchmarks import markdown, pretraining_problem, results, running
+from benchmarks import by_turns, markdown, pretraining_problem, results, running
 
 VARIANTS = {
     "dense": ("sparsity=none",),
@@ -32,47 +27,8 @@ VARIANTS = {
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     words = running.parser("sparsity", __doc__)
-    pretraining_problem.add_options(words)
-    words.add_argument("--updates", type=int, default=2, help="of each model in a turn (%(default)s)")
-    words.add_argument("--turns", type=int, default=5, help="(%(default)s)")
+    by_turns.add_options(words)
     return words
-
-
-def updates(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each variant: seconds of an update, the median of its turns, and its ratio to the dense model's."""
-    import torch
-
-    from benchmarks.devices import now
-    from benchmarks.pretraining_rows import trainer_of
-    from bertinchamps.training.hook import Hook
-    from bertinchamps.training.runtime import build_runtime
-
-    trainers: dict[str, Any] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, settings in VARIANTS.items():
-            config = pretraining_problem.composed(arguments, [*settings, "budget.steps=1"])
-            runtime, corpus = (
-                build_runtime(config.runtime),
-                pretraining_problem.random_corpus(config, Path(folder)),
-            )
-            trainers[name] = trainer_of(config, corpus, runtime, Hook())
-            trainers[name].hooks = ()
-            trainers[name].fit()  # compiles, and allocates
-        on_gpu = runtime.device.type == "cuda"
-        for turn in range(arguments.turns):
-            for name in running.rotated(list(VARIANTS), turn):
-                trainer = trainers[name]
-                trainer.clock.allow(replace(config.budget, steps=trainer.step + arguments.updates))
-                began = now(runtime.device) if on_gpu else time.process_time()
-                trainer.fit()
-                ended = now(runtime.device) if on_gpu else time.process_time()
-                seconds[name].append((ended - began) / arguments.updates)
-    rows = {name: statistics.median(found) for name, found in seconds.items()}
-    return [
-        {"weights": name, "seconds": found, "ratio": found / rows["dense"], "torch": torch.__version__}
-        for name, found in rows.items()
-    ]
 
 
 def products(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -114,9 +70,7 @@ def products(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def main() -> int:
     """Measure, and print the tables."""
     arguments = parser().parse_args()
-    rows = updates(arguments)
-    shown = [(row["weights"], f"{row['seconds']:.3f}", f"{row['ratio']:.3f}") for row in rows]
-    print(*markdown.table(("weights", "seconds an update", "of dense"), 1, shown), sep="\n")
+    print(*by_turns.table(by_turns.updates(arguments, VARIANTS), "weights", "dense"), sep="\n")
     found = products(arguments)
     if found:
         cells = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as all_benchmarks
 from benchmarks import (
+    objectives,
     pretraining,
     pretraining_problem,
     pretraining_rows,
     results,
+    rows,
+    sparsity,
     startup,
     whole_run,
     whole_run_parts,
 )
 from bertinchamps.errors import UserError
-from support import ROOT, command
+from support import QUICK, ROOT, command
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
 
@@ -361,10 +365,42 @@ def test_prediction_reads_texts_of_a_file_and_says_none_of_them(tmp_path: Path) 
         assert "fémur" not in said
 
 
-def test_updates_with_zeros_are_timed_beside_dense_ones() -> None:
+@pytest.mark.parametrize(("name", "variants"), [("sparsity", sparsity.VARIANTS), ("rows", rows.VARIANTS)])
+def test_variants_of_an_update_are_timed_by_turns(name: str, variants: dict[str, Any]) -> None:
     shape = ["--arch=tiny", "--micro-batch=4", "--sequence-length=16", "--vocabulary=128", "--threads=1"]
-    ran = command("benchmarks.sparsity", "runtime=eager", *shape, "--updates=1", "--turns=1", cwd=ROOT)
+    ran = command(f"benchmarks.{name}", "runtime=eager", *shape, "--updates=1", "--turns=1", cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
-    for name in ("dense", "static 50 %", "static 75 %", "2:4"):
-        assert f"| {name} |" in ran.stdout
-    assert "2:4 products are not timed" in ran.stdout or "| matrix |" in ran.stdout
+    for variant in variants:
+        assert f"| {variant} |" in ran.stdout
+    if name == "sparsity":
+        assert "2:4 products are not timed" in ran.stdout or "| matrix |" in ran.stdout
+
+
+def test_objectives_are_compared_at_equal_wall_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [word for word in QUICK if not word.startswith(("data=", "arch="))]
+    words = ["--objectives", "mlm", "rtd", "--minutes=0.02", "--seeds", "3", "--arch=tiny"]
+    tuning = [
+        "--finetune",
+        "task=demo",
+        "task.documents=20",
+        "budget.epochs=0.1",
+        "max_length=48",
+        "runtime=eager",
+    ]
+    files = [f"--output={tmp_path / 'rows.json'}", f"--folder={tmp_path / 'runs'}"]
+    monkeypatch.setattr(sys, "argv", ["objectives", *settings, *words, *files, *tuning])
+    monkeypatch.setattr(
+        objectives.subprocess, "run", lambda line, **given: command(*line[2:], cwd=tmp_path)
+    )  # a fork, not a new Python
+    assert objectives.main() == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [(row["objective"], row["seed"]) for row in rows] == [("mlm", 3), ("rtd", 3)]
+    loss, none = (row["loss"] for row in rows)
+    assert loss == pytest.approx(6, abs=1)
+    assert none is None
+    _, _, of_mlm, of_rtd, _ = capsys.readouterr().out.splitlines()
+    assert of_mlm.startswith(f"| mlm | {loss:.3f} | {rows[0]['score']:.4f} | ")
+    assert of_rtd.startswith("| rtd | – | ")
+    assert objectives.spread([2.0, None, 4.0], 2) == "3.00 ± 1.41"

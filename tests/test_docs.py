@@ -251,6 +251,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     else:
         smaller = [*SMALLER, "budget.steps=1"]
         smaller += ["arch.num_hidden_layers=3"] if "grow.model" in line else []
+        if any(word.startswith("model=") for word in settings):  # which brings architecture and tokenizer
+            smaller = [word for word in smaller if not word.startswith(("arch", "tokenizer"))]
         smaller = [
             word for word in smaller if f"{word.split('=')[0]}=" not in line or "--multirun" not in words
         ]

@@ -23,8 +23,10 @@ from bertinchamps.export import export
 from bertinchamps.exporting import exporters
 from bertinchamps.exporting import onnx as onnx_format
 from bertinchamps.exporting.onnx_comparing import Both
+from bertinchamps.exporting.onnx_products import products_of
 from bertinchamps.exporting.onnx_subject import subject_of
 from bertinchamps.exporting.source import Source, open_source
+from bertinchamps.model.heads.nested import ROLE_SIZE
 from bertinchamps.model.onnx_model import FILES, OnnxModel
 from bertinchamps.predict import predict
 from bertinchamps.schemas import RuntimeConfig
@@ -139,6 +141,8 @@ def test_weights_of_8_bits_are_smaller_and_find_almost_the_same(exported: Any, t
     _, graph = exported("nested", "format.int8=true")
     whole, small = ((graph / file).stat().st_size for file in FILES.values())
     assert small < whole
+    products = {product.name: product.shape for product in products_of(graph / FILES["onnx"])}
+    assert products["head"] == (ROLE_SIZE, ROLE_SIZE * len(read_facts(graph).labels))  # of starts and ends
     rows = [labelled(graph, tmp_path, f"runtime.engine={engine}") for engine in ("onnx", "onnx_int8")]
     mine, theirs = ({(at, *span) for at, row in enumerate(side) for span in told(row)[0]} for side in rows)
     assert len(mine & theirs) > 0.5 * len(mine | theirs) > 0

@@ -107,6 +107,24 @@ def test_texts_together_get_the_entities_that_they_get_alone(
     assert any(document.entities for document in together)
 
 
+def test_several_models_write_a_file_each(predict: Callable[..., Any], tagger: Path, tmp_path: Path) -> None:
+    texts = f"input={tagger.parent / 'corpus/test'}"
+    predict(texts, "output=alone.csv")
+    predict(f"model=[{tagger},{tagger}/model]", texts, "output=all", "format=csv")
+    files = sorted((tmp_path / "all").iterdir())
+    assert [file.name for file in files] == ["run-2.csv", "run.csv"]
+    assert {file.read_bytes() for file in files} == {(tmp_path / "alone.csv").read_bytes()}
+
+
+def test_several_models_have_rules_of_their_own(tagger: Path, tmp_path: Path) -> None:
+    config = composed(f"model=[{tagger},missing,absent]", "deidentify=tags", command="predict")
+    found = "\n".join(problems(config))
+    for part in ("output=-: several models", "input=-: several models", "missing: no model", "absent: no model",
+                 "deidentify=tags: replaces"):  # fmt: skip
+        assert part in found
+    assert "model: the directory of a run" in "".join(problems(composed("model=[]", command="predict")))
+
+
 def test_standard_input_becomes_json_lines(predict: Callable[..., Any]) -> None:
     document = documents(1)[0]
     result = predict(stdin=document.text)

@@ -23,7 +23,7 @@ FAMILIES = ("bert", "roberta", "camembert", "modernbert")
 def make_encoder(family: str, folder: Path) -> Path:
     """Write config, random weights and tokenizer of one of FAMILIES into a folder."""
     torch.manual_seed(0)
-    tokenizer = _tokenizer(family)
+    tokenizer = tokenizer_like(family)
     ids: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
@@ -48,7 +48,7 @@ def make_encoder(family: str, folder: Path) -> Path:
     return folder
 
 
-def _tokenizer(family: str) -> Any:
+def tokenizer_like(family: str) -> Any:
     if family == "bert":
         special = {"unk": "[UNK]", "pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))

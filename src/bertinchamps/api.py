@@ -108,9 +108,16 @@ class _Pretrained(Model):
         device = build_runtime(RuntimeConfig()).device
         self._mask = str(tokenizer.mask_token)
         model: Any = source.model()
-        self._fill = pipeline("fill-mask", model=model, tokenizer=tokenizer, device=device)
+        self._fill: Any = None
+        if source.masked_lm:
+            self._fill = pipeline("fill-mask", model=model, tokenizer=tokenizer, device=device)
 
     def fill_mask(self, text: str, count: int = 5) -> list[Guess]:
+        if self._fill is None:
+            raise UserError(
+                f"{self.folder}: fills no masks, because it was pretrained to detect replaced tokens (objective=rtd); "
+                "fine-tune it"
+            )
         if text.count(self._mask) != 1:
             raise UserError(f"fill_mask: {text.count(self._mask)} masks in the text; give one {self._mask}")
         return [Guess(guess["token_str"], float(guess["score"])) for guess in self._fill(text, top_k=count)]

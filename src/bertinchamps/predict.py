@@ -19,6 +19,7 @@ from typing import Any, cast
 from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.console import counted, tell
+from bertinchamps.model.adapters.bases import SharedBases
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.hiding import open_hiding
@@ -33,6 +34,7 @@ from bertinchamps.tasks.saved_model import (
     open_model,
     refuse_useless_ner,
 )
+from bertinchamps.tasks.several import for_each_model
 from bertinchamps.tasks.writing import ROWS, checker, write
 from bertinchamps.textfiles.limits import reading
 from bertinchamps.training.checkpoint import refuse_damaged
@@ -42,7 +44,7 @@ TELL_EVERY = 60.0  # seconds
 
 @reading
 def predict(config: PredictConfig) -> None:
-    """Label the texts of a file, a folder or standard input.
+    """Label the texts of a file, a folder or standard input, with a model or with several in turn.
 
     All texts are read once before anything is computed, and then in portions: memory holds one portion, and what is
     labelled is written. Until all texts are labelled, the output is called NAME.unfinished.
@@ -51,6 +53,21 @@ def predict(config: PredictConfig) -> None:
         UserError: something the user can mend; nothing that existed was lost.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
+    shared = SharedBases()
+    for of_one_model in list(for_each_model(config)):
+        label_all(of_one_model, shared)
+
+
+def label_all(config: PredictConfig, shared: SharedBases) -> None:
+    """Label all texts with a single model.
+
+    Args:
+        config: of this model.
+        shared: encoders that adapters of earlier models have opened.
+
+    Raises:
+        UserError: as `predict`.
+    """
     folder = model_folder(config)
     refuse_damaged(folder)
     facts = read_facts(folder)
@@ -73,7 +90,7 @@ def predict(config: PredictConfig) -> None:
             tell(f"going on behind {counted(journal.done, 'text')} of a run that was interrupted")
     with open_output(config, form, journal) as place:
         runtime, engine = engine_runtime(config.runtime, folder), config.runtime.engine
-        model = open_model(folder, facts, config.batch, runtime, config.base, ner=config.ner, engine=engine)
+        model = open_model(folder, facts, config.batch, runtime, config.base, shared, config.ner, engine)
         with model.reading():
             pairs = labelled(model, inputs, found.texts, cut, journal)
             if hiding:

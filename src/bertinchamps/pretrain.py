@@ -17,11 +17,13 @@ from pathlib import Path
 import torch
 
 from bertinchamps.checks.pretraining import remarks
-from bertinchamps.console import tell
+from bertinchamps.console import Tell, tell
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.online import open_online
 from bertinchamps.data.preparation import prepare
+from bertinchamps.data.samples import with_samples
 from bertinchamps.objectives import build_objective
+from bertinchamps.objectives.base_tokenizer import with_tokenizer_of_base
 from bertinchamps.reporting.html.page import page_lines, write_run_page
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import assemble
@@ -45,6 +47,9 @@ def pretrain(config: PretrainConfig) -> Path:
     corpus = open_corpus(config, processes)
     objective = build_objective(config, corpus, torch.device("cpu"))  # refuses before there is a directory
     label = f"{config.arch.num_hidden_layers}x{config.arch.hidden_size}"
+    if config.model is not None:
+        base = Path(config.model)
+        label = base.parent.name if base.name == "model" else base.name
     origins = {"origins": found} if (found := objective.origins()) else {}
     run = open_shared_run("pretrain", config, corpus.fingerprint, label, processes, origins)
     with run.lock:
@@ -65,7 +70,8 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
     objective = build_objective(config, corpus, runtime.device)
     objective.begun_with(read_facts(run.folder).get("origins", {}))
     evaluation = partial(Evaluation, config.evaluation)
-    with assemble(config, objective, runtime, run, evaluation, processes) as training:
+    more_hooks = objective.base.hooks() if objective.base else []
+    with assemble(config, objective, runtime, run, evaluation, processes, more_hooks) as training:
         training.fit()
         training.conclude()
     processes.from_first(lambda: draw_losses(run.folder))  # last, so that a figure that fails costs no run
@@ -75,9 +81,15 @@ def train(config: PretrainConfig, corpus: Corpus, run: Run, processes: Processes
 
 def open_corpus(config: PretrainConfig, processes: Processes) -> Corpus:
     """The corpus, built by one process of each machine, and opened by the others as soon as it is there."""
-    build = open_online if config.data.get("online") else prepare
-    built = processes.together(lambda: build(config, tell) if processes.local_rank == 0 else None)
-    return processes.together(lambda: built or build(config, lambda message: None))
+
+    def build(shaped: PretrainConfig, tell: Tell) -> Corpus:
+        return with_samples(
+            (open_online if config.data.get("online") else prepare)(shaped, tell), config, tell
+        )
+
+    shaped = processes.together(lambda: with_tokenizer_of_base(config))
+    built = processes.together(lambda: build(shaped, tell) if processes.local_rank == 0 else None)
+    return processes.together(lambda: built or build(shaped, lambda message: None))
 
 
 def score(config: PretrainConfig) -> float:

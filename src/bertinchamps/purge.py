@@ -21,6 +21,7 @@ import yaml
 
 from bertinchamps.console import tell
 from bertinchamps.data.planning import cache_dir
+from bertinchamps.data.samples import FOLDER
 from bertinchamps.durable import digest_of, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.reporting.html.page import FILE as PAGE
@@ -88,10 +89,13 @@ def _of_cache(run: Path) -> Iterator[Found]:
     """The corpus in the cache on which a run was pretrained, and its tokenizer."""
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     cache = cache_dir(BlocksConfig(cache_dir=settings.get("blocks", {}).get("cache_dir")))
-    fingerprint = str(read_facts(run)["data_fingerprint"])
-    corpus = cache / "corpora" / fingerprint
-    if HEXADECIMAL.fullmatch(fingerprint) and corpus.is_dir():  # never a folder of several
-        yield Found(corpus, "documents as token ids; other runs on this corpus prepare it anew")
+    facts = read_facts(run)
+    samples = facts.get("origins", {}).get("held_out_also", {}).values()
+    places = [(kind, str(facts["data_fingerprint"])) for kind in ("corpora", "online")]
+    for kind, fingerprint in [*places, *((FOLDER, str(sample["fingerprint"])) for sample in samples)]:
+        folder = cache / kind / fingerprint
+        if HEXADECIMAL.fullmatch(fingerprint) and folder.is_dir():  # never a folder of several
+            yield Found(folder, "documents as token ids; other runs on them prepare them anew")
     own = {
         digest_of(file) for file in (*run.glob(f"model/{TOKENIZER}"), *run.glob(f"checkpoints/*/{TOKENIZER}"))
     }

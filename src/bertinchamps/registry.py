@@ -14,7 +14,8 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from bertinchamps.errors import UserError
 
@@ -69,6 +70,58 @@ def described(hint: Any) -> str:
     return " or ".join(
         words.get(choice) or lists.get(_item(choice), "a list of numbers") for choice in choices
     )
+
+
+@dataclass(frozen=True)
+class SharedSettings:
+    """Settings that several entries take: a frozen dataclass, whose fields are settings beside the entry's own.
+
+    A builder has one parameter for all of them, whose default is an object with the defaults of this entry.
+    """
+
+    def problems(self) -> list[str]:
+        """Mistakes in the values, which fit the annotations, in the user's key names."""
+        return []
+
+
+class _Setting(NamedTuple):
+    """What a builder takes.
+
+    Attributes:
+        default: `inspect.Parameter.empty` where there is none.
+        hint: its annotation.
+        parameter: of the builder: the setting itself, or the shared settings that it is a field of.
+    """
+
+    default: object
+    hint: Any
+    parameter: str
+
+
+def _settings_of(builder: Callable[..., Any]) -> dict[str, _Setting]:
+    """What a builder takes, by name; shared settings field by field."""
+    hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+    found = {}
+    for name, parameter in inspect.signature(builder).parameters.items():
+        hint, default = hints.get(name, object), parameter.default
+        if isinstance(default, SharedSettings):
+            of_fields = typing.get_type_hints(type(default))
+            for field in fields(default):
+                found[field.name] = _Setting(getattr(default, field.name), of_fields[field.name], name)
+        else:
+            found[name] = _Setting(default, hint, name)
+    return found
+
+
+def _with_shared(builder: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a builder, from settings that it takes: those of shared settings are put together."""
+    taken = _settings_of(builder)
+    arguments = {key: value for key, value in settings.items() if taken[key].parameter == key}
+    for name, parameter in inspect.signature(builder).parameters.items():
+        if isinstance(parameter.default, SharedSettings):
+            own = {key: value for key, value in settings.items() if taken[key].parameter == name}
+            arguments[name] = replace(parameter.default, **own)
+    return arguments
 
 
 class Registry(Generic[T]):
@@ -135,36 +188,29 @@ class Registry(Generic[T]):
         if name not in menu:
             near = closest(str(name), menu)
             return [f"{self.key}={name}: no such {self.kind}{near} (one of: {', '.join(menu)})"]
-        parameters = {
-            parameter.name: parameter
-            for parameter in inspect.signature(self._builders[str(name)]).parameters.values()
-            if parameter.name not in given
-        }
+        builder = self._builders[str(name)]
+        taken = {key: setting for key, setting in _settings_of(builder).items() if key not in given}
         wrong = [
-            f"{self.key}.{argument}: {name} takes no such setting{closest(argument, parameters)}"
-            f" (it takes: {', '.join(parameters) or 'none'})"
+            f"{self.key}.{argument}: {name} takes no such setting{closest(argument, taken)}"
+            f" (it takes: {', '.join(taken) or 'none'})"
             for argument in arguments
-            if argument not in parameters
+            if argument not in taken
         ]
         missing = [
-            f"{self.key}.{parameter.name}: {name} needs it and has no default"
-            for parameter in parameters.values()
-            if parameter.default is inspect.Parameter.empty and parameter.name not in arguments
+            f"{self.key}.{key}: {name} needs it and has no default"
+            for key, setting in taken.items()
+            if setting.default is inspect.Parameter.empty and key not in arguments
         ]
-        wrong += self._of_wrong_type(str(name), arguments)
-        if wrong or missing or name not in self._checks:
-            return wrong + missing
-        return self._checks[str(name)](arguments)
-
-    def _of_wrong_type(self, name: str, arguments: Mapping[str, Any]) -> list[str]:
-        """Arguments that do not fit the plain annotations of the signature."""
-        builder = self._builders[name]
-        hints = typing.get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
-        return [
-            f"{self.key}.{argument}={value}: must be {described(hints[argument])}"
+        wrong += [
+            f"{self.key}.{argument}={value}: must be {described(taken[argument].hint)}"
             for argument, value in arguments.items()
-            if argument in hints and not _fits(value, hints[argument])
+            if argument in taken and not _fits(value, taken[argument].hint)
         ]
+        if wrong or missing:
+            return wrong + missing
+        for value in _with_shared(builder, arguments).values():
+            wrong += value.problems() if isinstance(value, SharedSettings) else []
+        return wrong + (self._checks[str(name)](arguments) if name in self._checks else [])
 
     def build(self, name: str, **arguments: Any) -> T:
         """Build the entry.
@@ -175,4 +221,5 @@ class Registry(Generic[T]):
         problems = self.problems(name, arguments)
         if problems:
             raise UserError("\n".join(problems))
-        return self._builders[name](**arguments)
+        builder = self._builders[name]
+        return builder(**_with_shared(builder, arguments))

@@ -30,8 +30,10 @@ from bertinchamps.data.cleaning.counts import dropped
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.held_out import is_held_out
 from bertinchamps.data.preparation import prepare
+from bertinchamps.data.progress import Progress
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import open_tokenizer
+from bertinchamps.durable import SEAL, write_sealed
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig
 
@@ -175,6 +177,25 @@ def test_the_manifest_counts_what_is_there(file: Path) -> None:
     assert manifest["train"]["documents"] + manifest["held_out"]["documents"] == 200
     assert manifest["characters"] == sum(map(len, TEXTS))
     assert manifest["dropped"] == {}
+    assert manifest["held_out_characters"] == sum(len(text) for text in TEXTS if is_out(text))
+
+
+def is_out(text: str) -> bool:
+    return is_held_out(Document(text, ""), 0.1)
+
+
+def test_tokens_of_a_character_are_those_of_held_out_text_and_unknown_where_nobody_counted(
+    file: Path, tmp_path: Path
+) -> None:
+    corpus = built(settings(file))
+    texts = [text for text in TEXTS if is_out(text)]
+    tokens = sum(len(ids) for ids in documents_of(corpus, "held_out"))
+    assert corpus.tokens_per_character == tokens / sum(map(len, texts))
+    del corpus.manifest["held_out_characters"]  # as an earlier version left it
+    assert corpus.tokens_per_character is None
+    own = write(tmp_path / "own.jsonl", sentences(5, seed=1))
+    ours = built(settings(file, {"held_out_files": [str(own)]}))
+    assert ours.manifest["held_out_characters"] == sum(map(len, sentences(5, seed=1)))
 
 
 def test_two_caches_of_the_same_documents_are_the_same_bytes(file: Path, tmp_path: Path) -> None:
@@ -427,6 +448,34 @@ def messy(tmp_path: Path) -> list[Path]:
         write(tmp_path / "a.jsonl", half),
         write(tmp_path / "b.jsonl", [*texts[100:], *nearly, "court"]),
     ]
+
+
+def test_a_pass_that_an_earlier_version_began_counts_no_characters_of_held_out_text(
+    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 13)
+    monkeypatch.setattr(tokenising, "SECONDS_BETWEEN_COMMITS", 0)
+    monkeypatch.setattr(tokenising, "SHARE_OF_TIME_FOR_COMMITS", 1e9)
+    write_progress, groups = Progress.write, [0]
+
+    def interrupting(self: Progress, *arguments: Any) -> None:
+        write_progress(self, *arguments)
+        groups[0] += 1
+        if groups[0] == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "write", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            built(settings(file))
+    [progress] = cache.rglob("progress.json")
+    facts = json.loads(progress.read_text())
+    assert facts.pop("held_out_characters") >= 0
+    write_sealed(progress, {key: value for key, value in facts.items() if key != SEAL})
+    corpus = built(settings(file))
+    assert corpus.manifest["characters"] == sum(map(len, TEXTS))
+    assert corpus.manifest["held_out_characters"] is None
+    assert corpus.tokens_per_character is None
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -164,6 +164,9 @@ def test_held_out_documents_are_not_in_the_stream(notes: list[Path]) -> None:
     corpus = opened(configured(notes, "files", sequence_length=8))
     assert corpus.manifest["held_out"]["documents"] > 5
     tokenizer = open_tokenizer(corpus.tokenizer_folder)
+    counts = corpus.manifest["held_out"]
+    ratio = (counts["tokens"] - counts["documents"]) / corpus.manifest["held_out_characters"]
+    assert corpus.tokens_per_character == ratio < 1
     held_out = tokenizer.decode(corpus.held_out.read(np.arange(len(corpus.held_out))).flatten().tolist())
     trained = " ".join(
         tokenizer.decode(tokens.tolist())

@@ -14,7 +14,6 @@ from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
-from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.schemas import BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
@@ -70,11 +69,11 @@ def pretraining(card: Watch, corpus: Corpus) -> Callable[..., Trainer]:
     ) -> Trainer:
         config = composed("data=demo", *TINY, *overrides)
         runtime = build_runtime(RuntimeConfig(device="cuda", precision=precision, compile="off", threads=1))
-        model: Any = BertinchampsForMaskedLM(build_config(vars(config.arch), SIZE)).to(runtime.device)
+        given = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 8}
+        task: Any = objectives.build(**config.objective, **given)
+        model: Any = task.new_model(build_config(vars(config.arch), SIZE)).to(runtime.device)
         if config.runtime.activation_checkpointing:
             runtime.recompute_activations(model)
-        given = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 8}
-        task = objectives.build(**config.objective, **given)
         return Trainer(
             task=task,
             model=model,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Task
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.objectives.masking import Masking
+from bertinchamps.objectives.masking import Masking, geometric
 from bertinchamps.training.runtime import Runtime
 
 HOST = torch.device("cpu")
@@ -25,9 +25,12 @@ LOSS_WITHIN = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 2e-3}
 LOSS_SCALE = 2.0**12
 
 
-def masking(device: torch.device, whole_word: bool) -> Masking:
+def masking(device: torch.device, whole_word: bool, spans: bool) -> Masking:
     """Of 15 % of the tokens."""
-    return Masking(VOCABULARY, 7, SIZES.length, 0.15, whole_word=whole_word, device=device)
+    lengths = geometric(3.8, 10) if spans else None
+    return Masking(
+        VOCABULARY, 7, SIZES.length, 0.15, whole_word=whole_word, device=device, span_lengths=lengths
+    )
 
 
 def to_mask(corpus: Corpus) -> tuple[Tensor, Tensor]:

@@ -18,9 +18,12 @@ from bertinchamps.model.huggingface import BertinchampsModel
 pytestmark = NEEDS_A_CARD
 
 
+@pytest.mark.parametrize("spans", [False, True])
 @pytest.mark.parametrize("whole_word", [False, True])
-def test_masks_are_the_hosts_bit_for_bit(whole_word: bool, device: torch.device, corpus: Corpus) -> None:
-    on_host, on_device = (masking(place, whole_word) for place in (HOST, device))
+def test_masks_are_the_hosts_bit_for_bit(
+    whole_word: bool, spans: bool, device: torch.device, corpus: Corpus
+) -> None:
+    on_host, on_device = (masking(place, whole_word, spans) for place in (HOST, device))
     ids, positions = to_mask(corpus)
     compare_masks(on_host(ids, positions), on_device(ids.to(device), positions.to(device)))
 

@@ -61,7 +61,10 @@ def test_the_recipes_micro_batch_fits_into_sixteen_gigabytes(
 
 
 def test_compiled_masks_are_the_hosts_bit_for_bit(device: torch.device, corpus: Corpus) -> None:
-    here, there = ([masking(place, whole_word) for whole_word in (False, True)] for place in (HOST, device))
+    here, there = (
+        [masking(place, whole_word, spans) for whole_word in (False, True) for spans in (False, True)]
+        for place in (HOST, device)
+    )
 
     def both(ids: Tensor, positions: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         return [mask(ids, positions) for mask in there]

@@ -71,6 +71,26 @@ def test_every_bias_of_modernbert_has_its_place(small, random_model, ids):
     torch.testing.assert_close(model(ids).logits, to_modernbert(model)(ids).logits, **tolerance)
 
 
+@pytest.mark.parametrize(("every", "window"), [(2, 4), (3, 2), (3, 128)])
+@pytest.mark.parametrize("padded", [False, True])
+def test_local_layers_are_those_of_modernbert(small, random_model, ids, padding, every, window, padded):
+    changes = {
+        "attention": "alternating",
+        "local_window": window,
+        "global_every": every,
+        "local_theta": 300.0,
+    }
+    model = random_model(small("modern", **changes))
+    twin = to_modernbert(model)
+    mask, real = (padding, padding.bool()) if padded else (None, torch.ones(2, 10, dtype=torch.bool))
+    torch.testing.assert_close(
+        model(ids, mask).logits[real], twin(ids, attention_mask=mask).logits[real], **tolerance
+    )
+    whole = random_model(small("modern"))(ids, mask).logits[real]
+    assert torch.allclose(model(ids, mask).logits[real], whole, atol=1e-5) is False
+    assert from_modernbert(twin).config.to_dict() == model.config.to_dict()
+
+
 @pytest.mark.parametrize(("name", "biases"), [("modern", False), ("modern", True), ("bert_base", True)])
 def test_a_tagger_and_its_encoder_have_stock_twins(small, ids, padding, name, biases):
     switched = dict.fromkeys(("norm_bias", "attention_bias", "feed_forward_bias", "head_bias"), biases)
@@ -142,8 +162,8 @@ def test_every_field_in_the_way_is_named(small):
         bert_config(config)
 
 
-def test_local_attention_of_a_stock_modernbert_is_refused(small, random_model):
+def test_another_order_of_local_layers_is_refused(small, random_model):
     twin = to_modernbert(random_model(small("modern")))
-    twin.config.layer_types = ["full_attention", "sliding_attention", "sliding_attention"]
+    twin.config.layer_types = ["full_attention", "full_attention", "sliding_attention"]
     with pytest.raises(UserError, match="layer_types"):
         from_modernbert(twin)

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
-from bertinchamps.data.tokenizer import Vocabulary
+from bertinchamps.data.tokenizer import TOKENIZER_FILES, Vocabulary
 from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.positions import at
 from bertinchamps.objectives import GIVEN, objectives
-from bertinchamps.objectives.masking import IGNORED, Masking
+from bertinchamps.objectives.masking import IGNORED, Masking, MaskSettings, geometric
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import ArchConfig
 
@@ -273,6 +273,123 @@ def test_a_word_cut_by_the_start_of_a_block_is_a_word() -> None:
     assert set(targets[:, :3].sum(1).tolist()) == {0, 3}
 
 
+# ------------------------------------------------------------------------------------------- spans
+
+SPANS = geometric(3.8, 10)
+
+
+def spans_of(masks: Masking, ids: Tensor, positions: Tensor) -> list[list[list[int]]]:
+    """Columns of the spans into which blocks are cut, those of special tokens left out."""
+    columns = torch.arange(ids.shape[1]).expand_as(ids)
+    ordinary = ids >= 5
+    firsts = masks._starts_of_words(ids, ordinary) if masks._whole_word else columns
+    assert masks._longer is not None
+    starts = masks._starts_of_spans(
+        firsts, positions[:, None] * ids.shape[1] + columns, ordinary, masks._longer
+    )
+    return [
+        [
+            list(group)
+            for first, group in itertools.groupby(range(len(row)), key=lambda c: int(row[c]))
+            if ids[b, first] >= 5
+        ]
+        for b, row in enumerate(starts)
+    ]
+
+
+def test_the_lengths_are_those_of_spanbert() -> None:
+    weights = 0.2 * 0.8 ** np.arange(10)
+    assert pytest.approx(weights / weights.sum(), abs=2e-3) == SPANS
+    for mean, limit in ((1.01, 2), (2.0, 4), (5.4, 10)):
+        assert geometric(mean, limit) @ np.arange(1, limit + 1) == pytest.approx(mean)
+
+
+def test_lengths_of_spans_are_distributed_as_said_and_masked_alike() -> None:
+    ids, positions = torch.full((2000, LENGTH), 50), torch.arange(2000)
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.15, False, CPU, SPANS)
+    cut = spans_of(masks, ids, positions)
+    lengths = np.array([len(span) for row in cut for span in row[:8]])  # none of these is cut by the end
+    shares = np.bincount(lengths, minlength=11)[1:] / len(lengths)
+    assert np.abs(shares - SPANS).max() < 0.01
+    targets = chosen(masks, ids)
+    assert targets.sum(1).tolist() == [10] * 2000
+    whole = [
+        len(span) for row, spans in zip(targets, cut, strict=True) for span in spans[:8] if row[span].all()
+    ]
+    assert 3.0 < np.mean(whole) < 3.8  # long spans are more often the one that is cut to fit
+    broken = [
+        [0 < row[span].sum() < len(span) for span in spans] for row, spans in zip(targets, cut, strict=True)
+    ]
+    assert max(map(sum, broken)) == 1
+    begun = [row[span].tolist() for row, spans in zip(targets, cut, strict=True) for span in spans]
+    assert all(taken == sorted(taken, reverse=True) for taken in begun)  # of a broken span, the first part
+
+
+def test_a_span_becomes_masks_or_random_tokens_or_stays_as_a_whole() -> None:
+    ids, positions = torch.full((2000, LENGTH), 50), torch.arange(2000)
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.15, False, CPU, SPANS)
+    corrupted, _, _ = masks(ids, positions)
+    targets, kinds = chosen(masks, ids), []
+    for b, spans in enumerate(spans_of(masks, ids, positions)):
+        for span in spans:
+            if targets[b, span].sum() > 1:
+                kept = corrupted[b, span][targets[b, span]]
+                share = float((kept == MASK).float().mean())
+                assert share in (0.0, 1.0)
+                kinds.append(share)
+    assert np.mean(kinds) == pytest.approx(0.8, abs=0.02)
+
+
+def test_spans_of_words_break_no_word_and_end_with_the_document() -> None:
+    ids, positions = text(300), torch.arange(300)
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.25, True, CPU, SPANS)
+    targets = chosen(masks, ids)
+    assert ((targets.sum(1) == 16) | ((ids >= 5).sum(1) < 16)).all()
+    for b, spans in enumerate(spans_of(masks, ids, positions)):
+        of_words = words(ids[b])
+        assert all(targets[b, word].all() or not targets[b, word].any() for word in of_words)
+        starts = {word[0] for word in of_words}
+        assert all(span[0] in starts and (ids[b, span] >= 5).all() for span in spans)
+    neighbours = (targets[:, 1:] & targets[:, :-1]).sum() / targets.sum()
+    alone = chosen(masking(whole_word=True), ids)
+    assert neighbours > (alone[:, 1:] & alone[:, :-1]).sum() / alone.sum() + 0.15
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_spans_are_a_pure_function_of_seed_and_position_and_compile(whole_word: bool) -> None:
+    masks, ids, positions = (
+        Masking(VOCABULARY, 0, LENGTH, 0.25, whole_word, CPU, SPANS),
+        text(12),
+        torch.arange(100, 112),
+    )
+    whole = masks(ids, positions)
+    parts = [masks(ids[i : i + 5], positions[i : i + 5]) for i in range(0, 12, 5)]
+    compiled = torch.compile(masks.__call__, fullgraph=True, dynamic=False, backend="eager")(ids, positions)
+    for number in range(3):
+        assert torch.equal(torch.cat([part[number] for part in parts]), whole[number])
+        assert torch.equal(compiled[number], whole[number])
+    moved = masks(ids, positions + 1)
+    assert not torch.equal(moved[1], whole[1])
+
+
+def test_every_place_is_equally_often_in_a_span() -> None:
+    masks = Masking(VOCABULARY, 0, LENGTH, 0.25, False, CPU, SPANS)
+    often = chosen(masks, torch.full((4000, LENGTH), 50)).float().mean(0)
+    assert often.min() > 0.2
+    assert often.max() < 0.3
+
+
+def test_mistakes_in_spans_are_reported() -> None:
+    assert objectives.problems("mlm", {"span": True, "span_limit": 1}, GIVEN) == [
+        "objective.span_limit=1: a whole number from 2 to 64"
+    ]
+    for mean in (1.0, 5.5):
+        (problem,) = objectives.problems("mlm", {"span": True, "span_mean": mean}, GIVEN)
+        assert problem.startswith(
+            f"objective.span_mean={mean}: above 1, where spans are single tokens, and below 5.5"
+        )
+
+
 # ------------------------------------------------------------------------------------ loss and score
 
 
@@ -308,7 +425,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def objective(corpus: Corpus, seed: int = 0, blocks: int = 70, **settings: Any) -> MaskedLanguageModeling:
-    return MaskedLanguageModeling(corpus, seed, blocks, CPU, **settings)
+    return MaskedLanguageModeling(corpus, seed, blocks, CPU, masks=MaskSettings(**settings))
 
 
 def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus) -> None:
@@ -359,6 +476,20 @@ def test_held_out_scores_are_plain_averages_over_the_targets(corpus: Corpus) -> 
     assert scores["loss"] == pytest.approx(float(loss), rel=1e-5)
     assert scores["accuracy"] == pytest.approx(float((logits.argmax(-1) == labels).float().mean()))
     assert set(scores) == {"loss", "accuracy"}
+
+
+def test_bits_per_character_are_those_of_the_text_and_only_where_characters_were_counted(
+    corpus: Corpus,
+) -> None:
+    counts = {"held_out": {"documents": 20, "tokens": 70 * LENGTH}, "held_out_characters": 17_000}
+    task, model = objective(replace(corpus, manifest=counts)), TinyModel()
+    scores = task.evaluate(model)
+    expected = scores["loss"] / np.log(2) * (70 * LENGTH - 20) / 17_000
+    assert scores["bits_per_character"] == pytest.approx(expected, rel=1e-6)
+    assert task.scores_line(scores).endswith(f"masked tokens, {expected:.4f} bits per character")
+    earlier = objective(replace(corpus, manifest={**counts, "held_out_characters": None}))
+    assert earlier.evaluate(model) == {name: scores[name] for name in ("loss", "accuracy")}
+    assert "bits" not in earlier.scores_line(earlier.evaluate(model))
 
 
 def test_held_out_scores_are_at_15_percent_whatever_is_trained(corpus: Corpus) -> None:
@@ -450,6 +581,69 @@ def test_flops_follow_the_mask_rate(corpus: Corpus) -> None:
     assert callable(falling)
     assert falling(0.0) == whole
     assert falling(1.0) == objective(corpus, mask_rate=0.125).flops_per_token(model) < falling(0.4)
+
+
+# ------------------------------------------------------------- rows that grow, documents apart
+
+
+def test_rows_grow_over_progress_and_an_update_keeps_its_tokens(corpus: Corpus) -> None:
+    task = objective(replace(corpus, row_lengths=(16, 32, LENGTH)), mask_rate=0.25)
+    ids, positions = text(3), torch.tensor([7, 8, 30])
+    for progress, length in ((0.0, 16), (0.33, 16), (0.34, 32), (0.7, 64), (1.0, 64)):
+        task.set_progress(progress)
+        masked, places, labels = task._masking(ids, positions)
+        assert masked.shape == (3 * LENGTH // length, length)
+        assert places.shape == labels.shape == (len(masked), length // 4)
+        restored = masked.scatter(1, places, torch.where(labels == IGNORED, masked.gather(1, places), labels))
+        assert torch.equal(restored.view(3, LENGTH), ids)
+    whole = objective(corpus, mask_rate=0.25)._masking(ids, positions)
+    assert all(map(torch.equal, whole, (masked, places, labels)))  # type: ignore[arg-type]
+
+
+def test_rows_are_masked_as_blocks_of_their_length_are(corpus: Corpus) -> None:
+    task = objective(replace(corpus, row_lengths=(16, LENGTH)), mask_rate=0.25)
+    ids = text(2)
+    found = task._masking(ids, torch.tensor([5, 6]))
+    alone = masking(length=16)(ids.view(8, 16), torch.arange(20, 28))
+    assert all(map(torch.equal, found, alone))
+
+
+def test_flops_follow_the_rows(corpus: Corpus) -> None:
+    config = build_config(asdict(ArchConfig(hidden_size=16, num_attention_heads=2)), SIZE)
+    with torch.device("meta"):
+        model = BertinchampsForMaskedLM(config)
+    task = objective(replace(corpus, row_lengths=(16, LENGTH)), mask_rate=0.25)
+    growing = task.flops_per_token(model)
+    assert callable(growing)
+    assert growing(1.0) == objective(corpus, mask_rate=0.25).flops_per_token(model)
+    layers = (
+        config.num_hidden_layers - 1 + task.predicted_fraction
+    )  # the last one reads masked positions alone
+    assert growing(1.0) - growing(0.2) == pytest.approx(3 * 4 * (LENGTH - 16) * 16 * layers)
+
+
+def test_documents_of_a_block_are_kept_apart_where_that_is_asked_for(corpus: Corpus) -> None:
+    for name in TOKENIZER_FILES:
+        (corpus.folder / name).touch()
+    arch = asdict(
+        ArchConfig(hidden_size=16, num_attention_heads=2, num_hidden_layers=2, intermediate_size=32)
+    )
+    task = MaskedLanguageModeling(replace(corpus, documents_apart=True), 0, 70, CPU, arch)
+    model = task.build_model(None).eval()
+    assert isinstance(model, BertinchampsForMaskedLM)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(10)
+    ids = text(2)
+    ids[:, 20] = SEPARATOR
+    ends = (ids == SEPARATOR).long()
+    apart, packed = (
+        model(ids).logits,
+        MaskedLanguageModeling(corpus, 0, 70, CPU, arch).build_model(None).eval(),
+    )
+    packed.load_state_dict(model.state_dict())
+    torch.testing.assert_close(apart, packed(ids, document_ids=ends.cumsum(1) - ends).logits)
+    assert not torch.allclose(apart, packed(ids).logits, atol=1e-5)
 
 
 def test_mistakes_in_a_changing_mask_rate_are_reported() -> None:

@@ -287,7 +287,7 @@ def test_pretraining_and_costs(runs: Path) -> None:
     page = page_of(runs)
     [_, _, row] = table_under(page, "What pretraining cost")
     assert row[:4] == ["p", "4 × 256", "11,008,000", "french"]
-    assert row[10:13] == ["mlm", "3.180", "45.5"]
+    assert row[10:14] == ["mlm", "3.180", "1.147", "45.5"]
     [_, _, row] = table_under(page, "What fine-tuning cost")
     assert row[2] == f"101 ± {statistics.stdev([100, 102]):.0f}"
     assert float(rows_of(runs, "finetuning_cost")[0]["flops"]) == 1e13

@@ -130,7 +130,7 @@ def assert_same(run: Path, reference: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("processes", "data"),
-    [(2, []), (3, []), (2, ["data.online=true"]), (2, ["sparsity=gradual"])],
+    [(2, []), (3, []), (2, ["data.online=true"]), (2, ["sparsity=gradual"]), (2, ["objective=hybrid"])],
     ids=str,
 )
 def test_any_number_of_processes_gives_the_losses_of_one(

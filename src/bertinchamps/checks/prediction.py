@@ -14,6 +14,7 @@ from bertinchamps.tasks.deidentification.replacing import replacers
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
 from bertinchamps.tasks.saved_model import folder_of, model_folder
+from bertinchamps.tasks.several import for_each_model, several_problems
 from bertinchamps.tasks.writing import ROWS
 from bertinchamps.textfiles.limits import limit_problems, reading
 
@@ -29,12 +30,18 @@ def problems(config: PredictConfig) -> list[str]:
         found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
     found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
     found += limit_problems(config.limits)
-    found += [*_input_problems(config.input), *_output_problems(config.output)]
+    found += [*_input_problems(config.input), *several_problems(config)]
     found += _replacing_problems(config)
     try:
-        model_folder(config)
+        every = list(for_each_model(config))
     except UserError as error:
-        found.append(str(error))
+        every, found = [], [*found, str(error)]
+    for of_one_model in every:
+        found += _output_problems(of_one_model.output)
+        try:
+            model_folder(of_one_model)
+        except UserError as error:
+            found.append(str(error))
     if config.ner is not None:
         try:
             folder_of(config.ner)

@@ -9,8 +9,10 @@ from dataclasses import asdict
 from bertinchamps.checks.rules import broken
 from bertinchamps.checks.training import training_problems
 from bertinchamps.data.checks import corpus_problems
+from bertinchamps.data.samples import sample_problems
 from bertinchamps.model.architecture import arch_problems
 from bertinchamps.objectives import objective_problems
+from bertinchamps.objectives.base_problems import base_problems
 from bertinchamps.objectives.growing import grow_problems
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.sparsity import sparsities, sparsity_problems
@@ -23,21 +25,23 @@ def problems(config: PretrainConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
     arch, length = config.arch, config.blocks.sequence_length
     every, blocks, epochs = config.evaluation.every, config.evaluation.blocks, config.budget.epochs
-    of_arch = arch_problems(asdict(arch))
+    of_arch = arch_problems(asdict(arch)) if config.model is None else []
     found = [
         *corpus_problems(config),
         *of_arch,
-        *([] if of_arch else grow_problems(config)),
+        *([] if of_arch or config.model is not None else grow_problems(config)),
+        *base_problems(config),
         *objective_problems(config),
         *training_problems(config),
         *_sparsity_problems(config),
+        *sample_problems(config.evaluation.also),
         *broken(
             ("evaluation.every", every, 0 < every <= 1, "a share of the budget, above 0 and up to 1"),
             ("evaluation.blocks", blocks, blocks >= 1, "must be at least 1"),
             (
                 "blocks.sequence_length",
                 length,
-                arch.positions != "learned" or length <= arch.max_positions,
+                config.model is not None or arch.positions != "learned" or length <= arch.max_positions,
                 f"learned positions end at arch.max_positions={arch.max_positions}",
             ),
             (
@@ -65,7 +69,7 @@ def _sparsity_problems(config: PretrainConfig) -> list[str]:
 def remarks(config: PretrainConfig) -> list[str]:
     """Settings that are allowed, but perhaps not intended."""
     hours, size = config.budget.hours or math.inf, config.batch.size
-    if hours >= 1 or size < LARGE_BATCH:
+    if hours >= 1 or size < LARGE_BATCH or config.model is not None:
         return []
     return [
         f"note: {size} sequences an update leave few updates in {hours:g} hours; "

@@ -36,11 +36,12 @@ def problems(config: ServeConfig) -> list[str]:
     if missing:
         return [*found, f"serve: needs {', '.join(missing)}: pip install 'bertinchamps[serve]'"]
     from bertinchamps.serving import server
-    from bertinchamps.serving.models import folder_of_model, names_of
+    from bertinchamps.serving.models import folder_of_model
+    from bertinchamps.tasks.several import names_of
 
     found += server.problems(config)
     try:
-        for name in names_of(config):
+        for name in names_of(config.model):
             folder_of_model(name, config.runs_dir)
     except UserError as error:
         found.append(str(error))

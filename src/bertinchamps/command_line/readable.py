@@ -19,6 +19,7 @@ ABOUT_RUNS = ("report", "purge")  # commands whose words without = are runs
 def readable(words: list[str], command: str) -> list[str]:
     """The command line of a command in Hydra's grammar: options first, and letters beyond ASCII in quotes."""
     quoted = [part for word in words for part in _with_budget(_quoted(word), command)]
+    quoted += _recipe(quoted, command)
     settings: list[str] = get_args_parser().parse_intermixed_args(quoted).overrides
     return [word for word in quoted if word not in settings] + _with_runs(
         in_folders(command, settings), command
@@ -46,6 +47,13 @@ def _with_budget(word: str, command: str) -> list[str]:
     if (config_dir() / "budget" / f"{value}.yaml").is_file():
         return [word]
     return [f"+budget={'10m' if hours < 1 else '24h'}", f"budget.hours={hours:.10g}"]
+
+
+def _recipe(words: list[str], command: str) -> list[str]:
+    """The recipe of a pretraining that goes on from a model, where no other one is chosen."""
+    given = dict(word.partition("=")[::2] for word in words)
+    goes_on = command == "pretrain" and given.get("model", "null") not in ("null", "")
+    return ["experiment=continue"] if goes_on and "experiment" not in given else []
 
 
 def _quoted(word: str) -> str:

@@ -84,6 +84,11 @@ class Material:
 
     def text_problems(self) -> list[str]:
         """Why there is nothing to calibrate and to score on, in the user's key names."""
+        if self.source.facts is None and not self.source.masked_lm:
+            return [
+                f"model={self.config.model}: an encoder without a head for masked tokens (objective=rtd), so nothing "
+                "scores it; fine-tune it, and compress the result"
+            ]
         if self.source.facts is None:
             return (
                 []

@@ -1,12 +1,15 @@
-"""Packed tokens on disk: one flat uint16 stream a split, read as blocks [N, S] through a memory map."""
+"""Packed tokens on disk: one flat stream a split, read as blocks [N, S] through a memory map.
+
+Tokens are uint16. A vocabulary of more than 65,536 entries needs uint32, which the manifest then says.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +17,26 @@ from numpy.typing import NDArray
 from bertinchamps.data.checksums import Checked, Sums, damaged, open_sums
 from bertinchamps.data.order import order
 
-Tokens = NDArray[np.uint16]
-BYTES = 2  # of a token
+Tokens = NDArray[np.unsignedinteger[Any]]
+USUAL: np.dtype[Any] = np.dtype(np.uint16)
+USUAL_SIZE = 2**16  # entries of a vocabulary whose ids fit into it
 CHECKED_AT_ONCE = 1 << 24  # bytes: a file of so many is checked as a whole when it is opened, in some 10 ms
+
+
+def dtype_for(vocabulary_size: int) -> np.dtype[Any]:
+    """The type of the tokens of a vocabulary with so many entries."""
+    return USUAL if vocabulary_size <= USUAL_SIZE else np.dtype(np.uint32)
+
+
+def dtype_facts(vocabulary_size: int) -> dict[str, str]:
+    """What a manifest says of the tokens' type: nothing where it is the usual one."""
+    dtype = dtype_for(vocabulary_size)
+    return {} if dtype == USUAL else {"dtype": dtype.name}
+
+
+def dtype_in(manifest: Mapping[str, Any]) -> np.dtype[Any]:
+    """The type of the tokens that a manifest describes."""
+    return np.dtype(str(manifest.get("dtype", USUAL.name)))
 
 
 class TokenWriter:
@@ -27,13 +47,22 @@ class TokenWriter:
         separator_id: written after each document.
         documents: that the file holds already.
         sums: the checksums of what the file holds already; what lies behind that is cut off.
+        dtype: of the tokens.
 
     Attributes:
         documents: in the file.
         sums: checksums of the file.
     """
 
-    def __init__(self, file: Path, separator_id: int, documents: int = 0, sums: Sums | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        separator_id: int,
+        documents: int = 0,
+        sums: Sums | None = None,
+        dtype: np.dtype[Any] = USUAL,
+    ) -> None:
+        self._dtype = dtype
         self.sums = sums or Sums()
         self._stream = file.open("r+b" if self.sums.size else "wb")
         self._stream.truncate(self.sums.size)
@@ -44,7 +73,7 @@ class TokenWriter:
     @property
     def tokens(self) -> int:
         """In the file, separators included."""
-        return self.sums.size // BYTES
+        return self.sums.size // self._dtype.itemsize
 
     def add(self, documents: list[list[int]]) -> None:
         """Append some documents' ids."""
@@ -52,7 +81,7 @@ class TokenWriter:
         for ids in documents:
             flat += ids
             flat.append(self._separator)
-        content = np.asarray(flat, dtype=np.uint16).tobytes()
+        content = np.asarray(flat, dtype=self._dtype).tobytes()
         self._stream.write(content)
         self.sums.add(content)
         self.documents += len(documents)
@@ -101,15 +130,22 @@ class Blocks:
         file: as `TokenWriter` left it.
         sequence_length: S, tokens a block.
         sums: checksums of the file's pieces, compared with what is read; None: nothing is compared.
+        dtype: of the tokens.
     """
 
-    def __init__(self, file: Path, sequence_length: int, sums: NDArray[np.uint32] | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        sequence_length: int,
+        sums: NDArray[np.uint32] | None = None,
+        dtype: np.dtype[Any] = USUAL,
+    ) -> None:
         self.file, self.sequence_length = file, sequence_length
         size = file.stat().st_size
         content = np.memmap(file, dtype=np.uint8, mode="r") if size else np.empty(0, dtype=np.uint8)
-        self._width = BYTES * sequence_length
+        self._width = dtype.itemsize * sequence_length
         self._count = size // self._width
-        used = content[: self._count * self._width].view(np.uint16)
+        used = content[: self._count * self._width].view(dtype)
         self._tokens: Tokens = used.reshape(self._count, sequence_length)
         self._checked = None if sums is None else Checked(file, content, sums)
 
@@ -141,7 +177,9 @@ class Blocks:
             self._checked.check_all()
 
 
-def open_blocks(file: Path, sequence_length: int, tokens: int, digest: str) -> Blocks:
+def open_blocks(
+    file: Path, sequence_length: int, tokens: int, digest: str, dtype: np.dtype[Any] = USUAL
+) -> Blocks:
     """The blocks of a file; every byte is compared with the checksums before it is used.
 
     Args:
@@ -149,16 +187,18 @@ def open_blocks(file: Path, sequence_length: int, tokens: int, digest: str) -> B
         sequence_length: S, tokens a block.
         tokens: number of tokens that were written.
         digest: of the checksums, as the manifest has it.
+        dtype: of the tokens.
 
     Raises:
         UserError: the file is missing, or not as it was written.
     """
-    if not file.is_file() or file.stat().st_size != BYTES * tokens:
-        raise damaged(file, f"missing or cut (expected {BYTES * tokens} bytes)")
+    size = dtype.itemsize * tokens
+    if not file.is_file() or file.stat().st_size != size:
+        raise damaged(file, f"missing or cut (expected {size} bytes)")
     sums = open_sums(file, digest)
     if sums is None:
         raise damaged(file, "not what was written")
-    blocks = Blocks(file, sequence_length, sums)
-    if BYTES * tokens <= CHECKED_AT_ONCE:
+    blocks = Blocks(file, sequence_length, sums, dtype)
+    if size <= CHECKED_AT_ONCE:
         blocks.check()
     return blocks

@@ -10,6 +10,9 @@ from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import tokenizer_problems
 from bertinchamps.schemas import BlocksConfig, PrepareConfig, named
 
+DOCUMENTS = ("packed", "apart")
+MOST_LENGTHS = 4  # because a compiled loss is compiled for each
+
 
 def corpus_problems(config: PrepareConfig) -> list[str]:
     """Mistakes in the settings of data, cleaning, tokenizer and blocks, in the user's key names."""
@@ -33,6 +36,7 @@ def _blocks_problems(blocks: BlocksConfig) -> list[str]:
     problems = []
     if blocks.sequence_length < 8:
         problems.append(f"blocks.sequence_length={blocks.sequence_length}: must be at least 8")
+    problems += _rows_problems(blocks)
     if not 0 < blocks.held_out_share < 1:
         problems.append(
             f"blocks.held_out_share={blocks.held_out_share}: a share between 0 and 1, such as 0.01"
@@ -44,6 +48,20 @@ def _blocks_problems(blocks: BlocksConfig) -> list[str]:
             f"blocks.tokens_per_character={blocks.tokens_per_character}: above 0 and up to 1, such as 0.3; null: off"
         )
     return problems
+
+
+def _rows_problems(blocks: BlocksConfig) -> list[str]:
+    length, rows = blocks.sequence_length, blocks.lengths
+    found = []
+    if blocks.documents not in DOCUMENTS:
+        found.append(f"blocks.documents={blocks.documents}: must be one of {', '.join(DOCUMENTS)}")
+    grows = rows == sorted(set(rows)) and all(row >= 8 and length % row == 0 for row in rows)
+    if rows and not (grows and rows[-1] == length and len(rows) <= MOST_LENGTHS):
+        found.append(
+            f"blocks.lengths=[{','.join(map(str, rows))}]: up to {MOST_LENGTHS} growing lengths, each of which divides "
+            f"blocks.sequence_length={length}, and that last, such as [{length // 4},{length // 2},{length}]"
+        )
+    return found
 
 
 def _online_problems(config: PrepareConfig) -> list[str]:

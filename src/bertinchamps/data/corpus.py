@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bertinchamps.console import Tell
-from bertinchamps.data.blocks import Blocks, TokenBlocks, open_blocks
+from bertinchamps.data.blocks import Blocks, TokenBlocks, dtype_in, open_blocks
 from bertinchamps.data.building import MANIFEST
 from bertinchamps.data.checksums import damaged
 from bertinchamps.data.progress import SPLITS
@@ -30,6 +30,9 @@ class Corpus:
         held_out: blocks never trained on.
         vocabulary: facts of the tokenizer.
         manifest: counts of documents, characters and tokens, and what was dropped and why.
+        row_lengths: of the rows into which blocks to train on are cut, one for each stage of progress; none: whole.
+        documents_apart: True: the documents of a row do not see each other.
+        also: samples of other documents to score, by title; there is nothing to train on in them.
     """
 
     folder: Path
@@ -39,6 +42,21 @@ class Corpus:
     held_out: Blocks
     vocabulary: Vocabulary
     manifest: dict[str, Any]
+    row_lengths: tuple[int, ...] = ()
+    documents_apart: bool = False
+    also: Mapping[str, Corpus] = field(default_factory=dict)
+
+    @property
+    def tokens_per_character(self) -> float | None:
+        """Tokens of a character of held-out text, separators left out; None: an earlier version counted no characters.
+
+        Characters are those of the documents as they were tokenised, after cleaning.
+        """
+        characters = self.manifest.get("held_out_characters")
+        if not characters:
+            return None
+        counts = self.manifest["held_out"]
+        return float((counts["tokens"] - counts["documents"]) / characters)
 
     def lines(self) -> Iterator[str]:
         """What is in it, for people: documents, tokens, parts of a mix, what cleaning did, what was dropped."""
@@ -108,7 +126,13 @@ def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell
         blocks["held_out"],
         vocabulary(open_tokenizer(tokenizer_folder)),
         manifest,
+        *rows_of_blocks(config),
     )
+
+
+def rows_of_blocks(config: BlocksConfig) -> tuple[tuple[int, ...], bool]:
+    """What a corpus knows of rows: their lengths, and whether documents are apart."""
+    return tuple(config.lengths), config.documents == "apart"
 
 
 def blocks_of(folder: Path, split: str, manifest: dict[str, Any], config: BlocksConfig) -> Blocks:
@@ -118,7 +142,7 @@ def blocks_of(folder: Path, split: str, manifest: dict[str, Any], config: Blocks
         UserError: they are missing, or not as they were written.
     """
     tokens, digest = manifest[split]["tokens"], manifest["checksums"][split]
-    return open_blocks(folder / f"{split}.bin", config.sequence_length, tokens, digest)
+    return open_blocks(folder / f"{split}.bin", config.sequence_length, tokens, digest, dtype_in(manifest))
 
 
 def check_all(corpus: Corpus) -> None:

@@ -24,16 +24,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from bertinchamps.console import Tell
 from bertinchamps.contract import Source
-from bertinchamps.data.blocks import Tokens, TokenWriter
+from bertinchamps.data.blocks import USUAL, Tokens, dtype_for
 from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.cleaning.overlap import overlap_facts
-from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
+from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, rows_of_blocks
 from bertinchamps.data.order import permuted
-from bertinchamps.data.packing import Cursor, Packer
-from bertinchamps.data.planning import plan_corpus, processes
+from bertinchamps.data.packing import Cursor, Packer, write_held_out
+from bertinchamps.data.planning import Plan, plan_corpus, processes
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
 from bertinchamps.data.workers import serve_parent
 from bertinchamps.durable import write_sealed
@@ -56,9 +57,18 @@ class OnlineBlocks:
         config: what shapes the stream.
         tokenizer_folder: of the tokenizer.
         folder: of the journal.
+        dtype: of the tokens.
     """
 
-    def __init__(self, source: Source, config: PrepareConfig, tokenizer_folder: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        source: Source,
+        config: PrepareConfig,
+        tokenizer_folder: Path,
+        folder: Path,
+        dtype: np.dtype[Any] = USUAL,
+    ) -> None:
+        self._dtype = dtype
         self.sequence_length = config.blocks.sequence_length
         self.blocks_of_a_window = max(1, WINDOW // self.sequence_length)
         size = self.blocks_of_a_window * self.sequence_length
@@ -79,7 +89,7 @@ class OnlineBlocks:
 
         def read(cursors: NDArray[np.int64]) -> Tokens:
             numbers, within = np.divmod(cursors, blocks)
-            ids = np.empty((len(cursors), self.sequence_length), dtype=np.uint16)
+            ids: Tokens = np.empty((len(cursors), self.sequence_length), dtype=self._dtype)
             for number in np.unique(numbers):
                 chosen = numbers == number
                 window = windows.get(int(number)).reshape(blocks, self.sequence_length)
@@ -101,7 +111,8 @@ class _Windows:
         )
         self._process.start()
         sender.close()  # the worker has the other end, and the pipe ends with the worker
-        self._number, self._tokens = number - 1, np.empty(0, dtype=np.uint16)
+        self._number: int = number - 1
+        self._tokens: Tokens = np.empty(0, dtype=USUAL)  # replaced by the first window that is asked for
         # multiprocessing's Finalize runs before multiprocessing waits for its processes at the exit
         Finalize(self, _end, (self._receiver, self._process), exitpriority=10)
 
@@ -214,21 +225,9 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
     plan = plan_corpus(config, tell, "online", quick=True, online=WINDOW)
     config = plan.config
     tokenizer = open_tokenizer(plan.tokenizer_folder)
-
-    def fill(unfinished: Path) -> None:
-        tell("online: looking for held-out documents")
-        unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
-        packer = Packer(unread, config, tokenizer, processes(config.blocks))
-        with TokenWriter(unfinished / "held_out.bin", vocabulary(tokenizer).separator_id) as writer:
-            for ids in packer.held_out(HELD_OUT_TOKENS, HELD_OUT_CHARACTERS):
-                writer.add(ids)
-        held_out = {"documents": writer.documents, "tokens": writer.tokens}
-        checksums = {"held_out": writer.sums.write(unfinished / "held_out.sums")}
-        facts = {"held_out": held_out, "checksums": checksums, "shaped_by": plan.facts}
-        write_sealed(unfinished / MANIFEST, {**facts, **overlap_facts(config.cleaning, None)})
-
+    known = vocabulary(tokenizer)
     folder = plan.folder
-    build_once(folder, fill, tell)
+    build_once(folder, lambda unfinished: _hold_out(plan, config, tokenizer, unfinished, tell), tell)
     manifest = read_manifest(folder)
     held_out = blocks_of(folder, "held_out", manifest, config.blocks)
     if not len(held_out):
@@ -237,12 +236,16 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
             f"{config.blocks.sequence_length} tokens; raise blocks.held_out_share, or give data.held_out_files"
         )
     tell(f"online: {len(held_out):,} blocks held out; documents are packed while the model trains ({folder})")
-    return Corpus(
-        folder,
-        plan.tokenizer_folder,
-        folder.name,
-        OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder),
-        held_out,
-        vocabulary(tokenizer),
-        manifest,
-    )
+    train = OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder, dtype_for(known.size))
+    rows = rows_of_blocks(config.blocks)
+    return Corpus(folder, plan.tokenizer_folder, folder.name, train, held_out, known, manifest, *rows)
+
+
+def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinished: Path, tell: Tell) -> None:
+    """Write some held-out documents and a manifest into a folder."""
+    tell("online: looking for held-out documents")
+    unread = copy.deepcopy(plan.source)  # a source that is being read cannot go to another process
+    packer = Packer(unread, config, tokenizer, processes(config.blocks))
+    facts = write_held_out(packer, vocabulary(tokenizer), unfinished, HELD_OUT_TOKENS, HELD_OUT_CHARACTERS)
+    overlap = overlap_facts(config.cleaning, None)
+    write_sealed(unfinished / MANIFEST, {**facts, "shaped_by": plan.facts, **overlap})

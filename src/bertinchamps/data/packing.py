@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bertinchamps.contract import Document, Place, Source
-from bertinchamps.data.blocks import Tokens
+from bertinchamps.data.blocks import Tokens, TokenWriter, dtype_facts, dtype_for
 from bertinchamps.data.cleaning.cleaner import Cleaner, groups
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.tokenising import ahead, encode
-from bertinchamps.data.tokenizer import vocabulary
+from bertinchamps.data.tokenizer import Vocabulary, vocabulary
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PrepareConfig
 
@@ -47,7 +47,8 @@ class Packer:
         self._cleaner = Cleaner(config.cleaning, processes)
         self._is_held_out: Callable[[Document], bool] = held_out_rule(source, config.blocks.held_out_share)
         self._densest = config.blocks.tokens_per_character or math.inf
-        self._separator = vocabulary(tokenizer).separator_id
+        known = vocabulary(tokenizer)
+        self._separator, self._dtype = known.separator_id, dtype_for(known.size)
 
     def windows(self, size: int, cursor: Cursor) -> Iterator[tuple[Cursor, Tokens]]:
         """Windows of `size` tokens from a cursor on, each with its own cursor.
@@ -55,7 +56,7 @@ class Packer:
         Raises:
             UserError: documents cannot be read, or none of them is to be trained on.
         """
-        parts: list[NDArray[np.uint16]] = []
+        parts: list[Tokens] = []
         held, before, skip = 0, cursor.after, cursor.skip
         start = cursor
         with self._cleaner:
@@ -92,10 +93,12 @@ class Packer:
             encoded = encode(self._tokenizer, [document.text for document in documents])
             for document, ids in zip(documents, encoded, strict=True):
                 if len(ids) <= self._densest * len(document.text):
-                    yield document.place, np.array([*ids, self._separator], dtype=np.uint16)
+                    yield document.place, np.array([*ids, self._separator], dtype=self._dtype)
 
-    def held_out(self, tokens: int, characters: int) -> Iterator[list[list[int]]]:
+    def held_out(self, tokens: int, characters: int) -> Iterator[tuple[list[list[int]], int]]:
         """Ids of held-out documents: all of the user's own, or those met first, until there are so many tokens.
+
+        Yields the ids of some documents and the number of characters of these documents.
 
         Args:
             tokens: enough.
@@ -104,13 +107,39 @@ class Packer:
         own = self._source.held_out()
         if own is not None:
             for group in groups(own):
-                yield encode(self._tokenizer, [document.text for document in group])
+                texts = [document.text for document in group]
+                yield encode(self._tokenizer, texts), sum(map(len, texts))
             return
         for group in groups(self._source.documents()):
             characters -= sum(len(document.text) for document in group)
             chosen = [document.text for document in self._cleaner.clean(group) if self._is_held_out(document)]
             ids = encode(self._tokenizer, chosen)
-            yield ids
+            yield ids, sum(map(len, chosen))
             tokens -= sum(map(len, ids))
             if tokens <= 0 or characters <= 0:
                 return
+
+
+def write_held_out(
+    packer: Packer, known: Vocabulary, folder: Path, tokens: int, characters: int
+) -> dict[str, Any]:
+    """Write held-out documents into a folder, with checksums; returns their part of a manifest.
+
+    Args:
+        packer: gives the documents.
+        known: of the tokenizer.
+        folder: to write into.
+        tokens: enough.
+        characters: of the source that are read at most.
+    """
+    total = 0
+    with TokenWriter(folder / "held_out.bin", known.separator_id, dtype=dtype_for(known.size)) as writer:
+        for ids, read in packer.held_out(tokens, characters):
+            writer.add(ids)
+            total += read
+    return {
+        "held_out": {"documents": writer.documents, "tokens": writer.tokens},
+        "held_out_characters": total,
+        **dtype_facts(known.size),
+        "checksums": {"held_out": writer.sums.write(folder / "held_out.sums")},
+    }

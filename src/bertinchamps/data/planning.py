@@ -22,7 +22,7 @@ from bertinchamps.data.enough import with_enough
 from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.sources import sources
-from bertinchamps.data.tokenizer import TOKENIZER_FILES
+from bertinchamps.data.tokenizer import TOKENIZER_FILES, shaping_facts
 from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.durable import digest_of, write_sealed
 from bertinchamps.errors import UserError
@@ -81,7 +81,8 @@ def plan_corpus(
     facts = {"version": FORMAT_VERSION, "source": source.fingerprint(quick), "cleaning": cleaning}
     tokenizer_folder = _build_tokenizer(config, source, facts, cache, tell)
     facts |= {
-        "tokenizer": _digest_of_tokenizer(tokenizer_folder),
+        "tokenizer": digest_of_tokenizer(tokenizer_folder),
+        **shaping_facts(tokenizer_folder),
         "held_out_share": config.blocks.held_out_share,
         **more,
     }
@@ -158,7 +159,12 @@ def _check_tokenizer(folder: Path) -> None:
             raise damaged(file, "not what was written")
 
 
-def _digest_of_tokenizer(folder: Path) -> str:
+def digest_of_tokenizer(folder: Path) -> str:
+    """What names a tokenizer.
+
+    Raises:
+        UserError: its file cannot be read.
+    """
     file = folder / "tokenizer.json"
     try:
         return digest_of(file)

@@ -1,6 +1,6 @@
 """A prepared corpus that travels: exported where the documents are, opened on a machine without the documents.
 
-    FOLDER/tokenizer.json tokenizer_config.json
+    FOLDER/tokenizer.json tokenizer_config.json …
     FOLDER/train.bin.zst held_out.bin.zst   the blocks, compressed
     FOLDER/manifest.json                    fingerprint, settings, counts; size and digest of each file
 
@@ -22,7 +22,7 @@ from bertinchamps.console import Tell
 from bertinchamps.data.building import build
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.file_hashes import content_hashes
-from bertinchamps.data.tokenizer import TOKENIZER_FILES
+from bertinchamps.data.tokenizer import OTHER_TOKENIZER_FILES, TOKENIZER_FILES, files_that_open
 from bertinchamps.durable import flush_to_disk, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical, digest
@@ -37,6 +37,7 @@ FACTS = {  # of each file
     **dict.fromkeys(TOKENIZER_FILES, ("bytes", "blake2b")),
     **{f"{name}.zst": ("bytes", "blake2b", "content_bytes", "content_blake2b") for name in BLOCKS},
 }
+OF_OTHERS = (*OTHER_TOKENIZER_FILES, "config.json")  # that tokenizers of other programs may have besides
 MANIFEST = "manifest.json"
 CHUNK = 1 << 20  # bytes
 REMEDY = "copy the folder again, or export it again"
@@ -68,7 +69,7 @@ class Export:
     def problems(self) -> list[str]:
         """Files that are missing or have another size, each by name."""
         found = []
-        for name in FACTS:
+        for name in self.files:
             file, expected = self.folder / name, self.files[name]["bytes"]
             if not file.is_file():
                 found.append(f"{file} is missing; {REMEDY}")
@@ -84,10 +85,10 @@ class Export:
         """
         found = self.problems()
         if not found:
-            digests = content_hashes([self.folder / name for name in FACTS])
+            digests = content_hashes([self.folder / name for name in self.files])
             found = [
                 f"{self.folder / name} was altered after it was exported; {REMEDY}"
-                for name, is_now in zip(FACTS, digests, strict=True)
+                for name, is_now in zip(self.files, digests, strict=True)
                 if is_now != self.files[name]["blake2b"]
             ]
         if found:
@@ -151,8 +152,10 @@ def read_export(data: Node) -> Export:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = int(manifest["format"])
         if version <= FORMAT:
+            others = {name: ("bytes", "blake2b") for name in OF_OTHERS if name in manifest["files"]}
             files = {
-                name: {key: manifest["files"][name][key] for key in keys} for name, keys in FACTS.items()
+                name: {key: manifest["files"][name][key] for key in keys}
+                for name, keys in (FACTS | others).items()
             }
             export = Export(
                 folder, manifest["fingerprint"], manifest["settings"], files, dict(manifest["corpus"])
@@ -224,7 +227,7 @@ def export_corpus(corpus: Corpus, config: PrepareConfig, folder: Path, tell: Tel
 
     def fill(unfinished: Path) -> None:
         files: dict[str, dict[str, Any]] = {}
-        for name in TOKENIZER_FILES:
+        for name in files_that_open(corpus.tokenizer_folder):
             shutil.copyfile(corpus.tokenizer_folder / name, unfinished / name)
             files[name] = {}
         for name in BLOCKS:

@@ -37,6 +37,7 @@ class Progress:
         documents: in each file.
         tokens: in each file.
         characters: of those documents.
+        held_out_characters: of those in held_out; None: the pass began with a version that did not count them.
         counts: what each cleaning step did.
         out_of_training: documents left out after cleaning, by reason.
         seconds: spent.
@@ -50,6 +51,7 @@ class Progress:
     documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     characters: int = 0
+    held_out_characters: int | None = 0
     counts: list[dict[str, Any]] = field(default_factory=list)
     out_of_training: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -90,7 +92,7 @@ def read_progress(folder: Path) -> tuple[Progress, dict[str, Sums]]:
     try:
         facts = read_sealed(folder / PROGRESS)
         del facts[SEAL]
-        progress = Progress(**facts)
+        progress = Progress(**{"held_out_characters": None, **facts})
     except (OSError, ValueError, TypeError):
         raise Damaged(f"{folder / PROGRESS} is damaged") from None
     for name, digest in progress.digests.items():

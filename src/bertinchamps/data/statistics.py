@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bertinchamps.console import Tell
+from bertinchamps.data.blocks import USUAL, Tokens, dtype_in
 from bertinchamps.data.cleaning.cleaner import Documents
 from bertinchamps.data.corpus import Corpus, check_all
-from bertinchamps.data.tokenizer import UNK, open_tokenizer
+from bertinchamps.data.tokenizer import open_tokenizer, roles_of
 from bertinchamps.durable import write_file
 from bertinchamps.errors import UserError
 from bertinchamps.pages import render
@@ -68,19 +68,20 @@ class Normalised:
     commonest: Mapping[str, tuple[int, str]]
 
 
-def split_statistics(file: Path, separator: int, unknown: int) -> Split:
+def split_statistics(file: Path, separator: int, unknown: int | None, dtype: np.dtype[Any] = USUAL) -> Split:
     """Statistics of a file of tokens.
 
     Args:
-        file: uint16 tokens, each document closed by the separator.
+        file: tokens, each document closed by the separator.
         separator: its id.
-        unknown: id of the unknown token.
+        unknown: id of the unknown token; None: there is none.
+        dtype: of the tokens.
     """
     lengths, unknowns, copies, copied = [], 0, 0, 0
     seen: set[bytes] = set()
-    for document in _documents(file, separator):
+    for document in _documents(file, separator, dtype):
         lengths.append(len(document) + 1)
-        unknowns += int((document == unknown).sum())
+        unknowns += 0 if unknown is None else int((document == unknown).sum())
         digest = hashlib.blake2b(document.tobytes(), digest_size=8).digest()
         if digest in seen:
             copies += 1
@@ -93,11 +94,11 @@ def split_statistics(file: Path, separator: int, unknown: int) -> Split:
     )
 
 
-def _documents(file: Path, separator: int) -> Iterator[NDArray[np.uint16]]:
+def _documents(file: Path, separator: int, dtype: np.dtype[Any]) -> Iterator[Tokens]:
     """The documents' tokens, read in parts of a bounded size."""
-    rest = np.empty(0, dtype=np.uint16)
+    rest: Tokens = np.empty(0, dtype=dtype)
     with file.open("rb") as stream:
-        while (part := np.fromfile(stream, dtype=np.uint16, count=TOKENS_AT_ONCE)).size:
+        while (part := np.fromfile(stream, dtype=dtype, count=TOKENS_AT_ONCE)).size:
             tokens = np.concatenate([rest, part])
             ends = np.flatnonzero(tokens == separator)
             for start, end in pairwise([-1, *ends.tolist()]):
@@ -136,9 +137,10 @@ def statistics(corpus: Corpus, sample: Documents) -> tuple[dict[str, Split], Nor
     """
     check_all(corpus)
     tokenizer = open_tokenizer(corpus.tokenizer_folder)
-    separator, unknown = corpus.vocabulary.separator_id, tokenizer.get_vocab()[UNK]
+    separator, unknown = corpus.vocabulary.separator_id, roles_of(tokenizer).unknown
+    dtype = dtype_in(corpus.manifest)
     splits = {
-        split: split_statistics(corpus.folder / f"{split}.bin", separator, unknown)
+        split: split_statistics(corpus.folder / f"{split}.bin", separator, unknown, dtype)
         for split in ("train", "held_out")
     }
     return splits, normalised(sample, tokenizer)

@@ -1,6 +1,6 @@
 """The long pass over a corpus: documents → cleaning → the split → tokens in files, in bounded memory, interruptible.
 
-FOLDER/train.bin held_out.bin     uint16 tokens
+FOLDER/train.bin held_out.bin     tokens, of the width that the vocabulary needs (`blocks.py`)
 FOLDER/train.sums held_out.sums   checksums of them
 FOLDER/manifest.json              what is in them, and why the rest is not
 FOLDER/progress.json seen-N/      while they are written: how far (`progress.py`)
@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from bertinchamps.console import Tell
 from bertinchamps.contract import Document, Reporting, Source
-from bertinchamps.data.blocks import TokenWriter
+from bertinchamps.data.blocks import TokenWriter, dtype_facts, dtype_for
 from bertinchamps.data.building import MANIFEST, PROGRESS
 from bertinchamps.data.checksums import Sums
 from bertinchamps.data.cleaning.cleaner import Cleaner, groups
@@ -28,7 +28,7 @@ from bertinchamps.data.cleaning.counts import Count, dropped
 from bertinchamps.data.cleaning.overlap import overlap_facts
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.progress import SPLITS, Damaged, Progress, forget_progress, read_progress
-from bertinchamps.data.tokenizer import SPECIAL_TOKENS, UNK, vocabulary
+from bertinchamps.data.tokenizer import roles_of, vocabulary
 from bertinchamps.durable import write_sealed
 from bertinchamps.schemas import PrepareConfig
 
@@ -81,7 +81,8 @@ class Pass:
         Args:
             facts: what shaped the corpus, for the manifest.
         """
-        separator = vocabulary(self._tokenizer).separator_id
+        known = vocabulary(self._tokenizer)
+        separator, self._dtype = known.separator_id, dtype_for(known.size)
         with (
             self._cleaner,
             self._writer("train", separator) as train,
@@ -97,11 +98,13 @@ class Pass:
                 for s in SPLITS
             },
             "characters": self.progress.characters,
+            "held_out_characters": self.progress.held_out_characters,
             "cleaning": [count.facts() for count in self._cleaner.counts],
             "dropped": dict(dropped(self._cleaner.counts) + self._out_of_training + unreadable),
             "out_of_training": dict(+self._out_of_training),
             **overlap_facts(self._nodes, self._cleaner.counts),
             **report,
+            **dtype_facts(known.size),
             "checksums": {s: self._sums[s].write(self._folder / f"{s}.sums") for s in SPLITS},
             "seconds": round(self._seconds(), 2),
             "shaped_by": facts,
@@ -124,7 +127,8 @@ class Pass:
 
     def _writer(self, split: str, separator: int) -> TokenWriter:
         documents = self.progress.documents[split]
-        return TokenWriter(self._folder / f"{split}.bin", separator, documents, self._sums[split])
+        file = self._folder / f"{split}.bin"
+        return TokenWriter(file, separator, documents, self._sums[split], self._dtype)
 
     def _read(self) -> None:
         """The source's documents; then the user's own held-out ones, which are not cleaned."""
@@ -167,6 +171,8 @@ class Pass:
             else:
                 ids["held_out" if out else "train"].append(tokens)
                 self.progress.characters += len(document.text)
+                if out and self.progress.held_out_characters is not None:
+                    self.progress.held_out_characters += len(document.text)
         for split, writer in self._writers.items():
             writer.add(ids[split])
             self.progress.documents[split], self.progress.tokens[split] = writer.documents, writer.tokens
@@ -200,13 +206,15 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Ids of each text, on all cores; offsets are not computed.
 
     A document holds no control token, whatever is written in it: a tokenizer that leaves "[SEP]" in one piece, which
-    then is an entry of its vocabulary, gets an unknown token there.
+    then is an entry of its vocabulary, gets an unknown token there; one without an unknown token, nothing.
     """
-    unknown = int(tokenizer.token_to_id(UNK) or 0)  # it is there: `open_tokenizer` has looked
-    controls = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS} - {unknown}
+    roles = roles_of(tokenizer)
+    controls, unknown = set(roles.controls), [] if roles.unknown is None else [roles.unknown]
     encoded = (encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False))
     return [
-        ids if controls.isdisjoint(ids) else [unknown if token in controls else token for token in ids]
+        ids
+        if controls.isdisjoint(ids)
+        else [known for token in ids for known in (unknown if token in controls else [token])]
         for ids in encoded
     ]
 

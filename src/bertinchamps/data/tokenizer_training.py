@@ -13,8 +13,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
+from bertinchamps.data.continuations import CONTINUATION
 from bertinchamps.data.normalizers import normalizers_by_name
-from bertinchamps.data.tokenizer import CLS, CONTINUATION, MASK, PAD, SEP, SPECIAL_TOKENS, UNK
+from bertinchamps.data.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, UNK
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import TokenizerConfig
 

@@ -105,7 +105,7 @@ def _header(source: Source, found: Told, use: Use | None, license_key: str | Non
 def _what(source: Source, found: Told, use: Use | None) -> str:
     """The model in a line."""
     if source.facts is None:
-        return "A French masked language model"
+        return "A French masked language model" if source.masked_lm else "A French encoder"
     task = use.task if use else source.facts.kind
     return f"A French model for {re.sub('[-_]', ' ', task)}" + (f" ({found.task})" if found.task else "")
 

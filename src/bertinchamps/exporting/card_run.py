@@ -15,7 +15,10 @@ from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.reporting.required import with_current_protocols
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 
+OF_ALL_TOKENS = ("detection", "replaced")  # beginnings of the names of held-out scores
 CURVE_ROWS = 8
+OF_NEW = ("arch", "tokenizer", "grow")  # settings of a new model
+OF_OLD = ("model", "freeze", "adapter", "dropout")  # settings of a model that is trained further
 SPENT = ("seconds", "steps", "tokens", "flops", "flops_dense")
 
 
@@ -97,25 +100,44 @@ def _of_pretraining(
 ) -> Told:
     found = list(card_words.sources(config.get("data", {})))
     scores = [
-        Score("held out", "masked tokens, mask of 15 %", name, name, value, f"{value:.4f}")
+        Score(
+            "held out",
+            f"{'all' if name.startswith(OF_ALL_TOKENS) else 'masked'} tokens, mask of 15 %",
+            name,
+            name,
+            value,
+            f"{value:.4f}",
+        )
         for name, value in summary["held_out"].items()
     ]
+    goes_on = "continued_from" in summary
     return Told(
         sources=[words for words, _ in found],
         datasets=list(dict.fromkeys(name for _, name in found if name)),
         fingerprint=facts["data_fingerprint"],
         task=None,
-        base=None,
+        base=card_words.hub_name(str(config.get("model"))) if goes_on else None,
         overlap=list(_overlap(known)),
         scores=scores,
         spent=summary["spent"],
         cost=summary.get("cost", {}),
-        config=config,
+        config={key: value for key, value in config.items() if key not in (OF_NEW if goes_on else OF_OLD)},
         facts=facts,
         device=str(summary.get("device", "")),
         parameters=int(summary.get("parameters", 0)),
+        remarks=list(_went_on(summary)) if goes_on else (),
         curve=_curve(run / "metrics.jsonl"),
     )
+
+
+def _went_on(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences on the model that training went on from."""
+    base, before = summary["continued_from"], summary.get("held_out_before", {})
+    yield f"Training went on from the masked language model {base['model']}, whose tokenizer and class the model has."
+    for name in (name for name in before if name.rpartition("/")[2] == "loss"):
+        title, after = name.rpartition("/")[0], summary["held_out"][name]
+        of = f" on other documents ({title})" if title else ""
+        yield f"Held-out loss in nats{of}: {before[name]:.4f} before the first update, {after:.4f} at the end."
 
 
 def _of_finetuning(

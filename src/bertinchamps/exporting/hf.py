@@ -38,6 +38,7 @@ TASKS = {
     # our taggers are read at each word's first subword
     "AutoModelForTokenClassification": ("token-classification", ', aggregation_strategy="first"'),
     "AutoModelForSequenceClassification": ("text-classification", ""),
+    "AutoModel": ("feature-extraction", ""),
 }
 PIPELINE = """from transformers import pipeline
 

@@ -45,19 +45,29 @@ def write_graph(model: DownstreamModel, example: Mapping[str, Tensor], file: Pat
     """
     shapes = tuple(dict(enumerate(_axes(name, tensor))) for name, tensor in example.items())
     size = sum(weights.numel() * weights.element_size() for weights in model.parameters())
+    from onnxscript.optimizer import fold_constants
+
     with _quietly(), torch.no_grad():
-        torch.onnx.export(
+        program = torch.onnx.export(
             _Positional(model, list(example)),
             tuple(example.values()),
-            file,
             input_names=list(example),
             output_names=[model.output],
             opset_version=OPSET,
             dynamo=True,
             dynamic_shapes=(shapes,),
-            external_data=size > LARGEST_FILE,
             verbose=False,
         )
+        assert program is not None  # as without `dynamo`
+        # Weights that are used in another shape get that shape here, so that 8 bits can hold them.
+        fold_constants(
+            program.model,
+            onnx_shape_inference=False,
+            input_size_limit=LARGEST_FILE,
+            output_size_limit=LARGEST_FILE,
+            should_fold=lambda node: node.op_type == "Reshape" or None,
+        )
+        program.save(file, external_data=size > LARGEST_FILE)
 
 
 def write_int8(

@@ -16,7 +16,7 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source
 from bertinchamps.model.adapters.bases import encoder_of
-from bertinchamps.model.encoders import longest_input
+from bertinchamps.model.encoders import has_masked_lm, longest_input
 from bertinchamps.model.heads import DownstreamModel, heads
 from bertinchamps.model.heads.embeddings import Embeddings
 from bertinchamps.model.heads.masked_words import MaskedWords
@@ -69,6 +69,11 @@ def subject_of(source: Source, what: str, pool: str) -> Subject:
             Embeddings(encoder, pool).eval(), "embeddings", partial(_embedded, tokenizer, longest), longest
         )
     if source.facts is None:
+        if not has_masked_lm(loaded.config):
+            raise UserError(
+                f"{source.folder}: this encoder has no head for masked tokens (objective=rtd); format.what=embeddings "
+                "exports it"
+            )
         return Subject(
             MaskedWords(loaded).eval(), "masked_words", partial(_filled, tokenizer, longest), longest
         )

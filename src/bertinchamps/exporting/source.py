@@ -11,7 +11,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.saved import open_saved
-from bertinchamps.model.encoders import EncoderSource, open_model, open_tokenizer
+from bertinchamps.model.encoders import has_masked_lm, open_config, open_tokenizer, open_untuned
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
 from bertinchamps.tasks.kinds import kinds
@@ -25,7 +25,7 @@ class Source:
     Attributes:
         folder: of the model: config.json, weights, tokenizer.
         run: the directory of the run that made it; None: the model stands alone.
-        facts: of the task, for a model that finetune made; None: a masked language model.
+        facts: of the task, for a model that finetune made; None: a model that pretrain made.
         base: of an adapter: the encoder it was trained on, if it is not where it was.
     """
 
@@ -41,8 +41,7 @@ class Source:
             UserError: it cannot be read, or its adapter cannot become a part of weights.
         """
         if self.facts is None:
-            loaded = open_model("AutoModelForMaskedLM", EncoderSource(str(self.folder), with_head=True), None)
-            return loaded.float().eval()  # type: ignore[no-any-return]
+            return open_untuned(self.folder).float().eval()  # type: ignore[no-any-return]
         build = partial(kinds.build(self.facts.kind).build_model, self.facts)
         model, adapter = open_saved(self.folder, build, self.base)
         if not adapter.trains_encoder:
@@ -50,6 +49,11 @@ class Source:
                 raise UserError(f"{self.folder}: cannot be exported: {adapter.not_merged}")
             adapter.merge(model)
         return model.float().eval()
+
+    @property
+    def masked_lm(self) -> bool:
+        """Whether a model that pretrain made has a head for masked tokens."""
+        return has_masked_lm(open_config(str(self.folder)))
 
     def tokenizer(self) -> Any:
         """The tokenizer of the model."""

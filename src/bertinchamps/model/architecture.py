@@ -32,6 +32,7 @@ REGISTRIES: Mapping[str, tuple[Registry[Any], tuple[str, ...]]] = {
 
 CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "norm_position": ("pre", "post"),
+    "attention": ("global", "alternating"),
     "pooler": POOLERS,
     "stock": (None, *REQUIRED),
 }
@@ -132,6 +133,12 @@ def _heads(config: BertinchampsConfig) -> str | None:
     return None
 
 
+def _window(config: BertinchampsConfig) -> str | None:
+    if config.local_window % 2:
+        return f"arch.local_window={config.local_window}: half of it lies to each side; make it even"
+    return None
+
+
 def _post_norm_final(config: BertinchampsConfig) -> str | None:
     if config.norm_position == "post" and config.final_norm:
         return "arch.final_norm=true: post-norm layers end in a norm already; set it to false"
@@ -160,6 +167,7 @@ def _builds(build: Callable[[BertinchampsConfig], object]) -> Callable[[Bertinch
 
 RELATIONS = (
     Relation(("hidden_size", "num_attention_heads"), _heads),
+    Relation(("local_window",), _window),
     Relation(("norm_position", "final_norm"), _post_norm_final),
     Relation(("norm_position", "first_attention_norm"), _post_norm_first),
     Relation(("norm", "norm_bias", "norm_epsilon", "hidden_size"), _builds(build_norm)),

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from transformers import PreTrainedConfig
 
-# Fields that a tokenizer decides; those declared below that are in none of these three are keys of `configs/arch/`.
+# Fields that a tokenizer decides; those declared below that are in none of these four are keys of `configs/arch/`.
 VOCABULARY_FIELDS = (
     "vocab_size",
     "pad_token_id",
@@ -18,6 +18,7 @@ VOCABULARY_FIELDS = (
     "mask_token_id",
 )
 PRUNED_FIELDS = ("head_dim",)  # that pruning sets
+OBJECTIVE_FIELDS = ("predicts_next", "masked_lm")  # that what is learnt in pretraining decides
 # Fields that growth from a smaller model decides (`model/growth.py`).
 GROWTH_FIELDS = ("position_width",)
 
@@ -88,6 +89,15 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Width at which sines of positions are computed; repeated up to hidden_size. None: hidden_size."""
     rotary_theta: float = 10000.0
     """Base of the rotary wavelengths; read by `rotary` only."""
+    attention: str = "global"
+    """`global`: every layer reads the whole sequence; `alternating`: every `global_every`-th layer does, the first one
+    included, and the others read `local_window` tokens (ModernBERT)."""
+    local_window: int = 128
+    """Tokens around a query that a local layer reads, half of them to each side; read by `alternating` only."""
+    global_every: int = 3
+    """Distance between two layers that read the whole sequence; read by `alternating` only."""
+    local_theta: float = 10000.0
+    """Base of the rotary wavelengths in local layers; read by `rotary` with `alternating` only."""
     max_positions: int = 512
     """Longest sequence in tokens. A hard limit for `learned`, advice to tokenizers for the others."""
     head_transform: bool = False
@@ -97,6 +107,12 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     pooler: str = "cramming"
     """What a text classifier has before its last map: `cramming` (mean of the tokens → dense → tanh), `modernbert`
     (mean → dense → activation → norm) or `bert` (first token → dense → tanh). Masked-LM models do not read it."""
+
+    predicts_next: bool = False
+    """The masked-LM head reads the position before a token, not the token's own (`objective=hybrid`)."""
+
+    masked_lm: bool = True
+    """False: an encoder that never learnt masked tokens (`objective=rtd`), so no masked-LM head is built on it."""
 
     dropout: float = 0.0
     """One rate for embeddings, attention probabilities, attention output and feed-forward output."""
@@ -117,7 +133,7 @@ ARCHITECTURE_FIELDS = tuple(
     field.name
     for field in fields(BertinchampsConfig)
     if field.name in BertinchampsConfig.__annotations__
-    and field.name not in (*VOCABULARY_FIELDS, *PRUNED_FIELDS, *GROWTH_FIELDS)
+    and field.name not in (*VOCABULARY_FIELDS, *PRUNED_FIELDS, *OBJECTIVE_FIELDS, *GROWTH_FIELDS)
 )
 """The keys of a `configs/arch/` node without `stock` and `vocab_padding`, which are not part of the model."""
 

@@ -170,6 +170,8 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 dtype=torch.float32,
                 **_reading(source.name),
             )
+    except UserError as error:  # of our own classes
+        raise UserError(f"model={source.name}: {error}") from error
     except Exception as error:
         raise _unreadable(source.name, "an encoder", error) from error
     headless = classes is None or source.with_head
@@ -177,6 +179,23 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
     if not headless:
         _draw_head(model)
     return model
+
+
+def has_masked_lm(config: Any) -> bool:
+    """Whether a pretrained model has a head for masked tokens, by its configuration; those of others do."""
+    return bool(getattr(config, "masked_lm", True))
+
+
+def open_untuned(folder: Path) -> Any:
+    """What pretraining left: a masked language model, or an encoder that did not learn masked tokens.
+
+    Raises:
+        UserError: as `open_model`.
+    """
+    masked = has_masked_lm(open_config(str(folder)))
+    return open_model(
+        "AutoModelForMaskedLM" if masked else "AutoModel", EncoderSource(str(folder), with_head=True), None
+    )
 
 
 def _refuse_partial(report: Mapping[str, Any], name: str, prefix: str) -> None:

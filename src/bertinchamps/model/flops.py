@@ -6,7 +6,8 @@ operations. Norms, activations, softmax, and recomputation under activation chec
 Per token and forward pass, with sequences of S tokens, hidden size H and L layers:
 
     encoder    2 · (entries of the layers' weight matrices)
-    attention  4 · S · H · L                        (q kᵀ and the weighted sum of v, 2 · S · H each; of pruned
+    attention  4 · R · H · L                        (q kᵀ and the weighted sum of v, 2 · R · H each, where a query
+                                                     reads R = S keys, or in local layers those near it; of pruned
                                                      heads, their width in place of H)
     head       2 · (entries of the head's matrices)
 
@@ -32,11 +33,16 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
+from bertinchamps.model.visibility import side_of
 
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
     """The model on the meta device, whose modules are counted: so the count cannot drift from the code."""
+    if not config.masked_lm:  # the head is left out by whoever counts such an encoder
+        config = copy.deepcopy(config)
+        config.masked_lm = True
     with torch.device("meta"):
         return BertinchampsForMaskedLM(config)
 
@@ -62,12 +68,29 @@ def forward_flops_per_token(
     """
     model = _skeleton(config)
     *layers, last = (
-        2 * _matrix_entries(layer) + 4 * sequence_length * config.num_attention_heads * config.head_size
-        for layer in model.encoder.layers
+        2 * _matrix_entries(layer) + _attention_flops(config, index, sequence_length)
+        for index, layer in enumerate(model.encoder.layers)
     )
     keys_and_values = 2 * 2 * config.hidden_size * config.num_attention_heads * config.head_size
     read = last - keys_and_values + 2 * _matrix_entries(model.head)
     return sum(layers) + keys_and_values + read * masked_fraction
+
+
+def _attention_flops(config: PreTrainedConfig, index: int, sequence_length: int) -> float:
+    """Operations of a layer's attention, a token and a forward pass; other encoders than ours read all keys."""
+    side = side_of(config, index) if isinstance(config, BertinchampsConfig) else None
+    read: float = sequence_length
+    if side is not None and side < sequence_length:
+        read = 2 * side + 1 - side * (side + 1) / sequence_length  # less what is missing at both ends
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width: int = config.num_attention_heads * head_dim
+    return 4 * read * width
+
+
+def encoder_forward_flops_per_token(config: BertinchampsConfig, sequence_length: int) -> float:
+    """Floating-point operations of a forward pass of the encoder without a head, all positions in all layers."""
+    head = 2 * _matrix_entries(_skeleton(config).head)
+    return forward_flops_per_token(config, sequence_length, 1.0) - head
 
 
 def flops_per_token(config: BertinchampsConfig, sequence_length: int, masked_fraction: float) -> float:
@@ -115,9 +138,8 @@ def downstream_flops_per_token(model: nn.Module, config: PreTrainedConfig, seque
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         return 3.0 * 2 * outside + _flops_of_an_update(encoder, trained, sequence_length) / sequence_length
     if encoder is None or isinstance(encoder, BertinchampsPreTrainedModel):
-        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        width = config.num_attention_heads * head_dim
-        attention: int = 4 * sequence_length * width * config.num_hidden_layers
+        layers = range(config.num_hidden_layers)
+        attention = sum(_attention_flops(config, index, sequence_length) for index in layers)
         return 3.0 * (2 * _matrix_entries(model) + attention)
     head = _matrix_entries(model) - _matrix_entries(encoder)
     return 3.0 * (2 * head + _counted_flops(encoder, sequence_length) / sequence_length)
@@ -191,3 +213,31 @@ def masked_lm_forward_flops_per_token(
         return forward_flops_per_token(model.config, sequence_length, masked_fraction)
     head = _matrix_entries(model) - _matrix_entries(model.base_model)
     return _counted_flops(model, sequence_length) / sequence_length - 2 * head * (1 - masked_fraction)
+
+
+def masked_lm_flops_per_token(model: AtMaskedPositions, sequence_length: int, masked: int) -> float:
+    """Operations per token of forward and backward of any masked language model.
+
+    Three forward passes' worth where all of it is trained. Where weights are frozen, a forward and a backward pass of
+    one row are run and counted: a frozen map has no gradient of its weights, and what lies below all trained weights
+    has no gradient at all.
+
+    Args:
+        model: whose head is computed at masked positions.
+        sequence_length: S.
+        masked: number of positions that are decoded, from 1 to S.
+    """
+    if all(parameter.requires_grad for parameter in model.parameters()):
+        return 3 * masked_lm_forward_flops_per_token(model.model, sequence_length, masked / sequence_length)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    encoder = model.model
+    with _left_as_it_was(encoder):
+        encoder.set_attn_implementation("eager")
+        nn.Module.eval(encoder)
+        token = 1 if encoder.config.pad_token_id == 0 else 0
+        ids = torch.full((1, sequence_length), token, device=encoder.device)
+        positions = torch.arange(masked, device=encoder.device)[None]
+        with FlopCounterMode(display=False) as counter, torch.enable_grad():
+            logits = model.masked_logits(ids, positions)
+            torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+    return int(counter.get_total_flops()) / sequence_length

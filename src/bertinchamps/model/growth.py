@@ -57,7 +57,8 @@ def growth_problems(small: BertinchampsConfig, fields: Mapping[str, Any], key: s
     """
     large = BertinchampsConfig(**{name: fields[name] for name in ARCHITECTURE_FIELDS})
     free = (*GROWING, *FREE, *(() if large.positions == "learned" else ("max_positions",)))
-    free += () if large.positions == "rotary" else ("rotary_theta",)
+    free += () if large.positions == "rotary" else ("rotary_theta", "local_theta")
+    free += () if large.attention == "alternating" else ("local_window", "global_every", "local_theta")
     found = [
         f"arch.{name}={_written(getattr(large, name))}: {key} has {_written(getattr(small, name))}, and only "
         f"{', '.join(GROWING)} can grow; give arch.{name}={_written(getattr(small, name))}"

@@ -22,12 +22,23 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 from transformers.utils.output_capturing import capture_outputs
 
-from bertinchamps.model.attention import Attention, readable_keys
+from bertinchamps.model.attention import Attention
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.initialisation import INITS, is_residual
 from bertinchamps.model.layers import Embeddings, EncoderLayer
 from bertinchamps.model.norms import build_norm
-from bertinchamps.model.positions import Positions
+from bertinchamps.model.positions import Positions, Rotation
+from bertinchamps.model.visibility import (
+    CHUNKS_FROM,
+    Mask,
+    band,
+    documents_of,
+    earlier_keys,
+    near,
+    places_in_documents,
+    side_of,
+    visible_keys,
+)
 
 # Options of `forward` that are read, or ignored without a warning (encoders have no cache).
 OPTIONS = frozenset({"output_hidden_states", "output_attentions", "num_items_in_batch", "use_cache"})
@@ -60,7 +71,14 @@ class BertinchampsPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-c
 
 
 class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
-    """Token ids to hidden states."""
+    """Token ids to hidden states.
+
+    Attributes:
+        separator_id: of the token that ends a document, while pretraining keeps the documents of a row apart; None: a
+            row is one document, unless `document_ids` are given.
+    """
+
+    separator_id: int | None = None
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__(config)
@@ -85,11 +103,14 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         inputs_embeds: torch.Tensor | None = None,  # [B, S, H], in place of input_ids
         *,
         query_positions: torch.Tensor | None = None,  # [B, K], into S
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
+        causal: bool = False,  # True: a position reads what stands before it, and itself
         **options: Any,
     ) -> BaseModelOutput:  # last_hidden_state [B, S, H], or [B, K, H]
         """Encode. Without padding, leave the mask out: attention has a faster path then.
 
         With `query_positions`, the last layer computes these positions alone; the numbers are the same.
+        With `document_ids`, no document sees another one of its row, and positions begin at 0 in each.
         `token_type_ids` are ignored, as by encoders of transformers without segments.
 
         Raises:
@@ -100,15 +121,54 @@ class BertinchampsModel(BertinchampsPreTrainedModel):  # type: ignore[no-untyped
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        mask = readable_keys(attention_mask)
-        places = torch.arange(given.shape[1], device=given.device) if position_ids is None else position_ids
-        hidden = self.embeddings(input_ids, places, inputs_embeds)
-        rotation = self.embeddings.positions.rotation(places)
-        *layers, last = self.layers
-        for layer in layers:
+        if document_ids is None and self.separator_id is not None and input_ids is not None:
+            document_ids = documents_of(input_ids, self.separator_id)
+        if position_ids is None:
+            position_ids = torch.arange(given.shape[1], device=given.device)
+            if document_ids is not None:
+                position_ids = places_in_documents(document_ids)
+        visible = visible_keys(attention_mask, document_ids)
+        if causal:
+            visible = earlier_keys(visible, given.shape[1], given.device)
+        hidden = self.embeddings(input_ids, position_ids, inputs_embeds)
+        *layers, last = zip(
+            self.layers, self.surroundings(position_ids, visible, query_positions), strict=True
+        )
+        for layer, (rotation, mask) in layers:
             hidden = layer(hidden, rotation, mask)
-        hidden = last(hidden, rotation, mask, query_positions)
+        layer, (rotation, mask) = last
+        hidden = layer(hidden, rotation, mask, query_positions)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden))
+
+    def surroundings(
+        self,
+        places: torch.Tensor,  # [S] or [R, S]: the position of each token
+        visible: torch.Tensor | None = None,  # [B, 1, 1 or S, S]; None: all keys
+        query_positions: torch.Tensor | None = None,  # [B, K], of the last layer; None: all
+    ) -> list[tuple[Rotation | None, Mask]]:
+        """What each layer gets beside hidden states: the rotation of its queries and keys, and which keys they see."""
+        positions, length, last = self.embeddings.positions, places.shape[-1], len(self.layers) - 1
+        sides = [side_of(self.config, index) for index in range(len(self.layers))]
+        rotations = {
+            local: positions.rotation(places, local) for local in {side is not None for side in sides}
+        }
+        masks: dict[bool, Mask] = {}  # of local layers, by whether they read in chunks
+        found: list[tuple[Rotation | None, Mask]] = []
+        for index, side in enumerate(sides):
+            if side is None or side >= length:
+                found.append((rotations[side is not None], visible))
+                continue
+            in_chunks = self._in_chunks(length, side) and (index < last or query_positions is None)
+            if in_chunks not in masks:
+                masks[in_chunks] = (band if in_chunks else near)(visible, side, length, places.device)
+            found.append((rotations[True], masks[in_chunks]))
+        return found
+
+    def _in_chunks(self, length: int, side: int) -> bool:
+        """True: a local layer reads chunk by chunk. An exported graph, whose lengths are unknown, does not."""
+        sdpa = (self.config._attn_implementation or "sdpa") == "sdpa"
+        exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()
+        return sdpa and not exporting and length > CHUNKS_FROM * side
 
     def _warn_of(self, options: Mapping[str, Any]) -> None:
         """Warn once of options that have no effect. Compiled code does not warn."""

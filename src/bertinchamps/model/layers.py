@@ -13,6 +13,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.feed_forward import FEED_FORWARDS
 from bertinchamps.model.norms import build_norm
 from bertinchamps.model.positions import POSITIONS, Rotation, at
+from bertinchamps.model.visibility import Mask
 
 
 class Embeddings(nn.Module):
@@ -62,7 +63,7 @@ class EncoderLayer(nn.Module):
         self,
         hidden: torch.Tensor,  # [B, S, H]
         rotation: Rotation | None,
-        mask: torch.Tensor | None,  # [B, 1, 1, S]
+        mask: Mask,
         positions: torch.Tensor | None = None,  # [B, K], of the outputs; None: all
     ) -> torch.Tensor:  # [B, S, H], or [B, K, H]
         stream = hidden if positions is None else at(hidden, positions)

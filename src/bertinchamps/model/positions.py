@@ -39,8 +39,8 @@ class Positions(nn.Module):
         """The embeddings with what the encoding adds to them."""
         return embeddings
 
-    def rotation(self, places: torch.Tensor) -> Rotation | None:  # [S] or [R, S]
-        """The rotation of queries and keys at these positions, or None."""
+    def rotation(self, places: torch.Tensor, local: bool = False) -> Rotation | None:  # [S] or [R, S]
+        """The rotation of queries and keys at these positions, or None; that of local layers may be another one."""
         return None
 
 
@@ -143,7 +143,7 @@ class Rotary(Positions):
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__(config)
-        self.size, self.theta = config.head_size, config.rotary_theta
+        self.size, self.theta, self.local_theta = config.head_size, config.rotary_theta, config.local_theta
         if self.size % 2:
             raise UserError(
                 f"arch.positions=rotary: arch.hidden_size={config.hidden_size} over"
@@ -151,8 +151,9 @@ class Rotary(Positions):
                 " rotation takes dimensions in pairs, so make it even"
             )
 
-    def rotation(self, places: torch.Tensor) -> Rotation:
-        turns = angles(places.view(-1, 1, places.shape[-1]), self.size, self.theta)  # [R, 1, S, D / 2]
+    def rotation(self, places: torch.Tensor, local: bool = False) -> Rotation:
+        theta = self.local_theta if local else self.theta
+        turns = angles(places.view(-1, 1, places.shape[-1]), self.size, theta)  # [R, 1, S, D / 2]
         both = torch.cat((turns, turns), dim=-1)
         return both.cos(), both.sin()
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutput
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions
 from bertinchamps.model.positions import at
 
 # The names of the maps to queries, keys and values in the attention of transformers' encoders.
@@ -62,16 +62,19 @@ def views_of(model: BertinchampsForMaskedLM, ids: Tensor, positions: Tensor, wan
     if wanted == Wanted():
         return Views(model.masked_logits(ids, positions))
     encoder: Any = model.encoder
+    positions = cast(Tensor, model.where_read(positions))
     states: dict[int, Tensor] = {}
     attention: tuple[Tensor, ...] = ()
     places = torch.arange(ids.shape[1], device=ids.device)
     hidden = encoder.embeddings(ids, places)
-    rotation = encoder.embeddings.positions.rotation(places)
-    for number, layer in enumerate(encoder.layers, start=1):
+    surroundings = encoder.surroundings(places, None, positions)
+    for number, (layer, (rotation, mask)) in enumerate(
+        zip(encoder.layers, surroundings, strict=True), start=1
+    ):
         if number == wanted.attention:
             read = layer.attention_norm(hidden) if layer.pre_norm else hidden
             attention = layer.attention.query_key_value(read).chunk(3, dim=-1)
-        hidden = layer(hidden, rotation, None, positions if number == len(encoder.layers) else None)
+        hidden = layer(hidden, rotation, mask, positions if number == len(encoder.layers) else None)
         if number in wanted.layers:
             states[number] = hidden
     return Views(model.head(encoder.final_norm(hidden)), states, attention)
@@ -91,19 +94,17 @@ class StockViews:
 
     model: Any
     wanted: Wanted
-    _positions: Any = None
     _attention: dict[int, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model.base_model.register_forward_hook(self._at_positions)
+        self._masked = AtMaskedPositions(self.model)
         if self.wanted.attention is not None:
             for place, part in enumerate(attention_maps(self.model, self.wanted.attention)):
                 part.register_forward_hook(self._keeper(place))
 
     def __call__(self, ids: Tensor, positions: Tensor) -> Views:
         """Views for ids [B, S], with logits at positions [B, K]."""
-        self._positions = positions
-        output = self.model(input_ids=ids, output_hidden_states=bool(self.wanted.layers), return_dict=True)
+        output = self._masked(ids, positions, output_hidden_states=bool(self.wanted.layers))
         last = self.model.config.num_hidden_layers
         states = {
             number: at(output.hidden_states[number], positions)
@@ -117,12 +118,6 @@ class StockViews:
         kept = [self._attention[place] for place in sorted(self._attention)]
         self._attention.clear()
         return tuple(kept[0].chunk(3, dim=-1)) if len(kept) == 1 else tuple(kept)
-
-    def _at_positions(self, module: nn.Module, given: Any, output: Any) -> BaseModelOutput:
-        """What the head reads: the last states at the masked positions."""
-        del module, given
-        states: Any = at(output.last_hidden_state, self._positions)
-        return BaseModelOutput(last_hidden_state=states, hidden_states=output.hidden_states)
 
     def _keeper(self, place: int) -> Callable[[nn.Module, Any, Tensor], None]:
         def keep(module: nn.Module, given: Any, output: Tensor) -> None:

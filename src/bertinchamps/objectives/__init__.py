@@ -7,6 +7,7 @@ from dataclasses import asdict
 import torch
 
 from bertinchamps.data.corpus import Corpus
+from bertinchamps.objectives.continuing import Base
 from bertinchamps.objectives.growing import Growth
 from bertinchamps.objectives.objective import Objective
 from bertinchamps.registry import Registry
@@ -23,7 +24,16 @@ def objective_problems(config: PretrainConfig) -> list[str]:
     if name not in objectives.names():
         return found
     beside = getattr(objectives.builder(name), "problems_beside", None)
-    return found + (beside(config) if beside else [])
+    found += beside(config) if beside else []
+    if config.evaluation.also and not getattr(objectives.builder(name), "scores_samples", False):
+        found.append(f"evaluation.also: objective={name} scores held-out blocks alone; leave it out")
+    if config.model is not None and not getattr(objectives.builder(name), "continues", False):
+        menu = [each for each in objectives.names() if getattr(objectives.builder(each), "continues", False)]
+        found.append(
+            f"objective={name}: trains models of this project's own class alone; with model= take "
+            f"objective={' or '.join(menu)}"
+        )
+    return found
 
 
 def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device) -> Objective:
@@ -47,6 +57,8 @@ def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device
     )
     if config.grow.model is not None:
         objective.growth = Growth(config.grow.model, corpus)
+    if config.model is not None:
+        objective.base = Base(config, corpus)
     return objective
 
 

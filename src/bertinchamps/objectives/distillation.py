@@ -29,8 +29,8 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.views import Views, views_of
 from bertinchamps.objectives import objectives
-from bertinchamps.objectives.masking import IGNORED
-from bertinchamps.objectives.mlm import MaskedLanguageModeling, mlm_problems, sums_of
+from bertinchamps.objectives.masking import IGNORED, MaskSettings
+from bertinchamps.objectives.mlm import MaskedLanguageModeling, sums_of
 from bertinchamps.objectives.teachers import Plan, Teacher, teacher_problems
 from bertinchamps.objectives.teaching import distance, divergence, relation_distance
 from bertinchamps.schemas import PretrainConfig
@@ -39,10 +39,11 @@ from bertinchamps.training.clock import Spent
 
 MAPS = "to_teacher"  # the student's module that holds the maps while it is trained
 FILE = "distillation.safetensors"
+MASKS = MaskSettings(mask_rate=0.3)
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    found = mlm_problems(settings)
+    found = []
     weight, temperature = settings.get("weight", 0.5), settings.get("temperature", 2.0)
     if not 0 <= weight <= 1:
         found.append(f"objective.weight={weight}: from 0 to 1")
@@ -76,6 +77,7 @@ class Distillation(MaskedLanguageModeling):
     """
 
     name = "distillation"
+    continues = False  # it looks inside a model of ours
 
     def __init__(
         self,
@@ -85,10 +87,7 @@ class Distillation(MaskedLanguageModeling):
         device: torch.device,
         teacher: str,
         arch: Mapping[str, Any] | None = None,
-        mask_rate: float = 0.3,
-        whole_word: bool = False,
-        final_mask_rate: float | None = None,
-        mask_stages: int = 4,
+        masks: MaskSettings = MASKS,
         weight: float = 0.5,
         temperature: float = 2.0,
         hidden_weight: float = 0.0,
@@ -96,8 +95,7 @@ class Distillation(MaskedLanguageModeling):
         relation_heads: int = 32,
         relation_layer: int | None = None,
     ) -> None:
-        masks = (mask_rate, whole_word, final_mask_rate, mask_stages)
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, *masks)
+        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
         self._weight, self._temperature = weight, temperature
         self._hidden_weight, self._relation_weight = hidden_weight, relation_weight
         layers = int((arch or {})["num_hidden_layers"])
@@ -107,7 +105,11 @@ class Distillation(MaskedLanguageModeling):
     @classmethod
     def problems_beside(cls, config: PretrainConfig) -> list[str]:
         """Whether the teacher is there, and fits the student, the corpus and the length of blocks."""
-        return teacher_problems(config)
+        apart = config.blocks.documents == "apart"
+        return (
+            teacher_problems(config)
+            + ["blocks.documents=apart: a teacher reads whole rows; set it to packed"] * apart
+        )
 
     def origins(self) -> dict[str, Any]:
         return {**super().origins(), "teacher": self._teacher.origin()}
@@ -178,11 +180,10 @@ class Distillation(MaskedLanguageModeling):
             f"{scores['teacher_agreement']:.1%}, divergence {scores['teacher_divergence']:.4f} nats)"
         )
 
-    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
-        length, teacher = self.tokens_per_position, self._teacher
-        flops = super()._flops(config, predicted_fraction) + teacher.flops_per_token(
-            length, predicted_fraction
-        )
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
+        teacher = self._teacher
+        flops = super()._flops(config, predicted_fraction, length)
+        flops += teacher.flops_per_token(length, predicted_fraction)
         if self._relation_weight:  # products of vectors with each other, and the student's vectors once more
             flops += 3 * (2 * 3 * config.hidden_size**2 + 3 * 2 * length * config.hidden_size)
             flops += 3 * 2 * length * teacher.width

@@ -22,6 +22,7 @@ OF_PRETRAINING = (
     "spent",
     "objective",
     "grown_from",
+    "continued_from",
     "teacher",
 )  # facts of an earlier model that a run's facts repeat
 
@@ -53,6 +54,8 @@ def refuse_other_tokenizer(corpus: Corpus, key: str, source: Path | str) -> None
     Raises:
         UserError: an entry has another id, or is in one of them only.
     """
+    if isinstance(source, Path) and source.resolve() == corpus.tokenizer_folder.resolve():
+        return
     own = open_own(corpus.tokenizer_folder).get_vocab()
     for problem in _differences(key, source, own, f"the corpus ({corpus.tokenizer_folder})"):
         raise UserError(problem)

@@ -87,6 +87,11 @@ class Growth:
                 f"{KEY}={self._name}: its embedding has {small.config.vocab_size} rows, and that of the new model "
                 f"{model.config.vocab_size}: give the arch.vocab_padding that it was trained with"
             )
+        if small.config.predicts_next != model.config.predicts_next:
+            raise UserError(
+                f"{KEY}={self._name}: of that model and the new one, one predicts the next token and the other the "
+                "token itself, so the new one would not begin as that one; choose the objective of that model"
+            )
         grow(small, model)
 
 

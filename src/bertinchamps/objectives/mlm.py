@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
+from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.loader import stream
 from bertinchamps.errors import UserError
@@ -20,12 +21,16 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.flops import flops_per_token, matrix_flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
 from bertinchamps.objectives import Objective, objectives
-from bertinchamps.objectives.masking import IGNORED, Masking
+from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
+from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
+from bertinchamps.objectives.objective import BITS, bits_per_character
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
-EVALUATION_BATCH = 64  # blocks
-MOST_STAGES = 6  # because a compiled loss is compiled for each
+EVALUATION_BATCH = 64  # blocks, fewer where these would have more logits than
+MOST_LOGITS = 2**28  # 1 GB, which a vocabulary of 250,000 entries reaches with 56 blocks of 128 tokens
+Count = TypeVar("Count")
+Stage = TypeVar("Stage")
 
 
 class MasksTokens(Protocol):
@@ -35,20 +40,7 @@ class MasksTokens(Protocol):
         """Positions [B, K] of `input_ids` [B, S] to logits [B, K, V]."""
 
 
-def mlm_problems(settings: Mapping[str, object]) -> list[str]:
-    """Mistakes in the values of the settings, in the user's key names."""
-    problems = [
-        f"objective.{name}={rate}: a share between 0 and 1, such as 0.15"
-        for name in ("mask_rate", "final_mask_rate")
-        if (rate := settings.get(name)) is not None and not (isinstance(rate, int | float) and 0 < rate < 1)
-    ]
-    stages = settings.get("mask_stages", 2)
-    if not (isinstance(stages, int) and 2 <= stages <= MOST_STAGES):
-        problems.append(f"objective.mask_stages={stages}: a whole number from 2 to {MOST_STAGES}")
-    return problems
-
-
-@objectives.register("mlm", check=mlm_problems)
+@objectives.register("mlm")
 class MaskedLanguageModeling(Objective):
     """Predict masked tokens of packed blocks.
 
@@ -58,16 +50,16 @@ class MaskedLanguageModeling(Objective):
         evaluation_blocks: held-out blocks to score, at the most.
         device: of the model and the masks.
         arch: of a new model; None where none is built.
-        mask_rate: share of the tokens that are targets.
-        final_mask_rate: the share in the last stage of the budget; None: `mask_rate` throughout.
-        mask_stages: stages of equal progress, between whose shares the steps are equal, where there is a final rate.
-        whole_word: choose whole words instead of subwords; the last gap is filled with one-subword words.
+        masks: what is masked.
 
     Raises:
         UserError: `whole_word` is set, and the tokenizer does not mark where words end.
     """
 
     name = "mlm"
+    continues = True
+    scores_samples = True
+    masking: type[Masking] = Masking  # what chooses the targets, in training and in evaluation
 
     def __init__(
         self,
@@ -76,28 +68,27 @@ class MaskedLanguageModeling(Objective):
         evaluation_blocks: int,
         device: torch.device,
         arch: Mapping[str, Any] | None = None,
-        mask_rate: float = 0.15,
-        whole_word: bool = False,
-        final_mask_rate: float | None = None,
-        mask_stages: int = 4,
+        masks: MaskSettings = MASKS,
     ) -> None:
         super().__init__(corpus, arch)
-        if whole_word and not corpus.vocabulary.continuations:
+        if masks.whole_word and not corpus.vocabulary.continuations:
             raise UserError(
                 f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark subwords that "
                 "continue a word (as ## does in WordPiece), so word boundaries are unknown; set "
                 "objective.whole_word=false"
             )
         self._seed, self._device = seed, device
-        self._evaluation_blocks = min(evaluation_blocks, len(corpus.held_out))
+        self._evaluation_blocks = evaluation_blocks
         length = corpus.train.sequence_length
-        rates = [mask_rate]
-        if final_mask_rate is not None:
-            rates = np.linspace(mask_rate, final_mask_rate, mask_stages).tolist()
-        self._stages = [Masking(corpus.vocabulary, seed, length, rate, whole_word, device) for rate in rates]
-        self._masking = self._stages[0]
+        rows = [length // of_row for of_row in corpus.row_lengths or (length,)]
+        of_masks = (masks.whole_word, device, masks.span_lengths())
+        self._stages = [
+            [self.masking(corpus.vocabulary, seed, length, rate, *of_masks, number) for rate in masks.rates()]
+            for number in rows
+        ]  # by the number of rows in a block, then by the rate
+        self._masking = self._stages[0][0]
         self.predicted_fraction = self._masking.targets / length
-        self._held_out_masking = Masking(
+        self._held_out_masking = self.masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
         )
 
@@ -110,30 +101,51 @@ class MaskedLanguageModeling(Objective):
         return load_masked_lm(folder)
 
     def flops_per_token(self, model: nn.Module) -> float | Callable[[float], float]:
-        """By the formula of `model/flops.py`; a function of progress where the mask rate changes."""
-        config = cast(BertinchampsForMaskedLM, model).config
-        stages = [self._flops(config, masking.targets / self.tokens_per_position) for masking in self._stages]
-        return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
+        """By the formula of `model/flops.py`; a function of progress where rows or the mask rate change."""
+        length = self.tokens_per_position
+
+        def of_stage(masking: Masking) -> float:
+            if self.base is not None:
+                return self.base.flops(masking.targets // masking.rows, length // masking.rows)
+            config = cast(BertinchampsForMaskedLM, model).config
+            return self._flops(config, masking.targets / length, length // masking.rows)
+
+        return self._of_stages(of_stage)
 
     def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
         """Those of the last layer at masked positions, except keys and values."""
         config = cast(BertinchampsForMaskedLM, model).config
-        fractions = [masking.targets / self.tokens_per_position for masking in self._stages]
-        stages = [matrix_flops_per_token(config, fraction) for fraction in fractions]
-        return stages[0] if len(stages) == 1 else lambda progress: stages[self._stage_at(progress)]
+        return self._of_stages(
+            lambda masking: self._matrix_flops(config, masking.targets / self.tokens_per_position)
+        )
 
-    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
-        return flops_per_token(config, self.tokens_per_position, predicted_fraction)
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
+        """Operations a token in rows of a length, of whose positions a share is predicted."""
+        return flops_per_token(config, length, predicted_fraction)
+
+    def _of_stages(self, count: Callable[[Masking], Count]) -> Count | Callable[[float], Count]:
+        """A count of the only stage, or a function from progress to that of its stage."""
+        counted = {masking: count(masking) for of_length in self._stages for masking in of_length}
+        first, *others = counted.values()
+        return (lambda progress: counted[self._masking_at(progress)]) if others else first
+
+    def _matrix_flops(self, config: BertinchampsConfig, predicted_fraction: float) -> Mapping[str, float]:
+        return matrix_flops_per_token(config, predicted_fraction)
 
     def set_progress(self, progress: float) -> None:
-        """Mask as the stage at this progress does."""
-        self._masking = self._stages[self._stage_at(progress)]
+        """Cut and mask as the stages at this progress do."""
+        self._masking = self._masking_at(progress)
 
-    def _stage_at(self, progress: float) -> int:
-        return min(int(progress * len(self._stages)), len(self._stages) - 1)
+    def _masking_at(self, progress: float) -> Masking:
+        return _stage_of(_stage_of(self._stages, progress), self._progress_of_rates(progress))
+
+    def _progress_of_rates(self, progress: float) -> float:
+        """The progress that the stages of the mask rate divide."""
+        return progress
 
     def scores_line(self, scores: Mapping[str, float]) -> str:
-        return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens"
+        bits = f", {scores[BITS]:.4f} bits per character" if BITS in scores else ""
+        return f"loss {scores['loss']:.4f} nats, accuracy {scores['accuracy']:.1%} of masked tokens{bits}"
 
     def epoch_length(self) -> int:
         """Blocks in one pass over the training split."""
@@ -141,7 +153,7 @@ class MaskedLanguageModeling(Objective):
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training blocks, in an order that the seed decides."""
-        targets = self._stages[0].targets  # `loss` counts as many in every stage
+        targets = self._stages[0][0].targets  # `loss` counts as many in every stage
         return stream(self.corpus.train, self._seed, cursor, micro_batch, targets, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
@@ -152,36 +164,68 @@ class MaskedLanguageModeling(Objective):
             F.cross_entropy(logits.float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
         )
 
-    def _output(self, loss_sum: Tensor) -> Output:
-        """The loss of as many targets as the first stage has: batches, which are read ahead, count those."""
-        scale = self._stages[0].targets / self._masking.targets
+    def _output(self, loss_sum: Tensor, targets: int | None = None) -> Output:
+        """The loss of as many targets as the first stage has: batches, which are read ahead, count those.
+
+        Args:
+            loss_sum: summed over targets.
+            targets: of a block; None: those of the present stage.
+        """
+        scale = self._stages[0][0].targets / (targets or self._masking.targets)
         return Output(loss_sum if scale == 1 else loss_sum * scale)
+
+    def _next_tokens(self, model: nn.Module, ids: Tensor) -> Output:
+        """The summed loss of the token behind each place of blocks [B, S], for objectives with a causal part."""
+        rows, config = self._masking.rows, cast(BertinchampsForMaskedLM, model).config
+        loss_sum = next_token_loss(model, config, ids.reshape(len(ids) * rows, -1))
+        return self._output(loss_sum, rows * targets_of(self.tokens_per_position // rows))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out loss in nats and accuracy, over masked tokens, at a fixed mask of 15 %.
+        """Held-out scores at the fixed mask of 15 %, those of the corpus, then those of each sample as TITLE/NAME.
 
-        The blocks are spread evenly over the split, whose documents may be sorted in some way.
+        The blocks are spread evenly over a split, whose documents may be sorted in some way.
         """
+        scores = self._scores_on(model, self.corpus)
+        for title, sample in self.corpus.also.items():
+            of_sample = self._scores_on(model, sample)
+            scores |= {f"{title}/{name}": value for name, value in of_sample.items()}
+        return scores
+
+    def _scores_on(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
+        """Loss in nats and accuracy, over masked tokens, and bits per character, on the held-out blocks of a corpus."""
         sums: dict[str, float] = {}
-        spread = self._spread_over_held_out(self._evaluation_blocks)
-        for start in range(0, len(spread), EVALUATION_BATCH):
-            indices = spread[start : start + EVALUATION_BATCH]
-            ids = torch.from_numpy(self.corpus.held_out.read(indices).astype(np.int64)).to(self._device)
-            positions = torch.from_numpy(indices).to(self._device)
+        for ids, positions in self._held_out_batches(corpus):
             for name, number in self._scored(model, *self._held_out_masking(ids, positions)).items():
                 sums[name] = sums.get(name, 0.0) + float(number)
         targets = sums.pop("targets")
-        return {name: number / targets for name, number in sums.items()}
+        scores = {name: number / targets for name, number in sums.items()}
+        return {**scores, **bits_per_character(scores["loss"], corpus)}
 
     def _scored(self, model: nn.Module, masked: Tensor, chosen: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Scores of masked ids [B, S] at chosen positions [B, K], summed over targets, and the number of targets."""
         logits = cast(MasksTokens, model).masked_logits(masked, chosen)
         return sums_of(logits.flatten(0, 1), labels.flatten())
 
-    def _spread_over_held_out(self, blocks: int) -> NDArray[np.int64]:
-        """Indices of so many held-out blocks, at even distances."""
-        return np.linspace(0, len(self.corpus.held_out) - 1, blocks).astype(np.int64)
+    def _held_out_batches(self, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
+        """Ids [B, S] of held-out blocks of a corpus, and the numbers [B] of the blocks."""
+        spread = spread_over(corpus.held_out, self._evaluation_blocks)
+        logits = self._held_out_masking.targets * corpus.vocabulary.size  # of a block
+        at_once = max(1, min(EVALUATION_BATCH, MOST_LOGITS // logits))
+        for start in range(0, len(spread), at_once):
+            indices = spread[start : start + at_once]
+            ids = torch.from_numpy(corpus.held_out.read(indices).astype(np.int64)).to(self._device)
+            yield ids, torch.from_numpy(indices).to(self._device)
+
+
+def spread_over(blocks: Blocks, most: int) -> NDArray[np.int64]:
+    """Indices of so many blocks, at the most, at even distances."""
+    return np.linspace(0, len(blocks) - 1, min(most, len(blocks))).astype(np.int64)
+
+
+def _stage_of(stages: Sequence[Stage], progress: float) -> Stage:
+    """Of stages of equal length the one at a progress from 0 to 1."""
+    return stages[min(int(progress * len(stages)), len(stages) - 1)]
 
 
 def sums_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:

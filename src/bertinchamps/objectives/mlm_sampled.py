@@ -29,15 +29,15 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
-from bertinchamps.objectives.masking import IGNORED, random_start, random_values
-from bertinchamps.objectives.mlm import MaskedLanguageModeling, mlm_problems
+from bertinchamps.objectives.masking import IGNORED, MASKS, MaskSettings, random_start, random_values
+from bertinchamps.objectives.mlm import MaskedLanguageModeling, spread_over
 
 BLOCKS_COUNTED = 4096  # held-out blocks that tell frequent tokens from rare ones
 NEVER = -1e9  # a logit of no weight
 
 
 def _problems(settings: Mapping[str, object]) -> list[str]:
-    return mlm_problems(settings) + [
+    return [
         f"objective.{name}={settings[name]}: at least 1 row of the vocabulary"
         for name in ("frequent", "drawn")
         if cast(int, settings.get(name, 1)) < 1
@@ -110,6 +110,7 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
     """
 
     name = "mlm_sampled"
+    continues = False  # it looks inside a model of ours
 
     def __init__(
         self,
@@ -118,23 +119,19 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
         evaluation_blocks: int,
         device: torch.device,
         arch: Mapping[str, Any] | None = None,
-        mask_rate: float = 0.15,
-        whole_word: bool = False,
-        final_mask_rate: float | None = None,
-        mask_stages: int = 4,
+        masks: MaskSettings = MASKS,
         frequent: int = 2048,
         drawn: int = 2048,
     ) -> None:
-        masks = (mask_rate, whole_word, final_mask_rate, mask_stages)
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, *masks)
-        blocks = self._spread_over_held_out(min(BLOCKS_COUNTED, len(corpus.held_out)))
+        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
+        blocks = spread_over(corpus.held_out, BLOCKS_COUNTED)
         seen = corpus.held_out.read(blocks).reshape(-1)
         counts = np.bincount(seen, minlength=corpus.vocabulary.size)
         self._candidates = Candidates(counts, frequent, drawn, seed, device)
 
-    def _flops(self, config: BertinchampsConfig, predicted_fraction: float) -> float:
+    def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
         left_out = config.vocab_size - min(config.vocab_size, self._candidates.number + 1)
-        return super()._flops(config, predicted_fraction) - (
+        return super()._flops(config, predicted_fraction, length) - (
             3 * 2 * config.hidden_size * left_out * predicted_fraction
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,15 +12,20 @@ from torch import nn
 
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.pretraining_facts import pretraining_facts, write_facts
-from bertinchamps.data.tokenizer import TOKENIZER_FILES
+from bertinchamps.data.tokenizer import files_that_open
+from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
+from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
+from bertinchamps.objectives.continuing import Base
 from bertinchamps.objectives.growing import Growth, cost_before
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent, flops_in_words
 from bertinchamps.training.costs import cost_line
+
+CONFIG = "config.json"
+BITS = "bits_per_character"
 
 
 class Objective(Problem):
@@ -33,10 +39,21 @@ class Objective(Problem):
         headline: the held-out score that a sweep compares.
         tokens_per_position: S, because a position of the stream is a block.
         growth: the smaller model that a new model begins as; None: weights are drawn.
+        base: the model that is trained further, in its own class; None: the model is one of ours.
+        continues: whether this objective can train a model of another class.
+        scores_samples: whether `evaluate` scores the samples of `corpus.also`, too, as TITLE/NAME.
+        one_graph: whether the loss is compiled as one graph; False: parts that torch cannot compile run as they are.
     """
 
     headline = "loss"
     growth: Growth | None = None
+    base: Base | None = None
+    continues = False
+    scores_samples = False
+
+    @property
+    def one_graph(self) -> bool:
+        return self.base is None
 
     def __init__(self, corpus: Corpus, arch: Mapping[str, Any] | None = None) -> None:
         self.corpus, self._arch = corpus, arch
@@ -56,15 +73,29 @@ class Objective(Problem):
         Raises:
             UserError: one of them cannot be read, or does not fit the corpus.
         """
-        grown_from = self.growth and self.growth.origin()
-        return {"grown_from": grown_from} if grown_from else {}
+        found = {
+            "grown_from": self.growth and self.growth.origin(),
+            "continued_from": self.base and self.base.origin(),
+            "held_out_also": {
+                title: {"fingerprint": sample.fingerprint, **sample.manifest["held_out"]}
+                for title, sample in self.corpus.also.items()
+            },
+        }
+        return {name: origin for name, origin in found.items() if origin}
 
     def begun_with(self, origins: Mapping[str, Any]) -> None:
         """Take over what run.json says that the run began from.
 
         Raises:
-            UserError: the run needs one of these models further on, and finds another one.
+            UserError: the run needs one of these models further on, and finds another one; or samples that it scores
+                have other documents now.
         """
+        for title, facts in origins.get("held_out_also", {}).items():
+            if self.corpus.also[title].fingerprint != facts["fingerprint"]:
+                raise UserError(
+                    f"evaluation.also, {title}: not the documents with which this run began, so its scores would not "
+                    "compare; give those back, or start a new run without resume"
+                )
         self._origins = dict(origins)
 
     @abstractmethod
@@ -91,7 +122,7 @@ class Objective(Problem):
             folder: the run's directory.
         """
         spent = summary["spent"]
-        yield f"held out   {self.scores_line(summary['held_out'])}"
+        yield from self._held_out_lines(summary)
         yield (
             f"spent      {spent['seconds'] / 60:.1f} min, {spent['steps']:,} updates, "
             f"{spent['tokens']:,} tokens, {flops_in_words(spent)} "
@@ -109,11 +140,37 @@ class Objective(Problem):
         yield f"curve      {folder / 'loss.png'}"
         yield f"model      {folder / 'model'}"
 
-    def build_model(self, resumed_from: Path | None) -> BertinchampsPreTrainedModel:
-        """A new model, or the model of a checkpoint."""
+    def _held_out_lines(self, summary: Mapping[str, Any]) -> Iterator[str]:
+        """Held-out scores, and those of each sample beside them; before the first update, where a model went on."""
+        last, first = summary["held_out"], summary.get("held_out_before", {})
+        for title in ["", *dict.fromkeys(name.partition("/")[0] for name in last if "/" in name)]:
+            scores, before = of_sample(last, title), of_sample(first, title)
+            of = f" ({title})" if title else ""
+            yield f"{f'held out{of}':<10} {self.scores_line(scores)}"
+            if before:
+                gained = before[self.headline] - scores[self.headline]
+                change = f"gained: {gained:.4f}" if gained >= 0 else f"forgotten: {-gained:.4f}"
+                yield f"{f'before{of}':<10} {self.scores_line(before)}; {change} nats"
+
+    def build_model(self, resumed_from: Path | None) -> nn.Module:
+        """A new model, the model of a checkpoint, or the model to go on from."""
         # Read now: the model gets the tokenizer as it was when the run began.
         folder = self.corpus.tokenizer_folder
-        self._tokenizer = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES}
+        names = [name for name in files_that_open(folder) if name != CONFIG]  # which the model writes
+        self._tokenizer = {name: (folder / name).read_bytes() for name in names}
+        model = self._begun(resumed_from)
+        if self.corpus.documents_apart:
+            for encoder in (part for part in model.modules() if isinstance(part, BertinchampsModel)):
+                encoder.separator_id = self.corpus.vocabulary.separator_id
+        return model
+
+    def _begun(self, resumed_from: Path | None) -> nn.Module:
+        if self.base is not None:
+            return (
+                self.base.build(self._origins.get("continued_from", {}))
+                if resumed_from is None
+                else self.base.load(resumed_from)
+            )
         if resumed_from is not None:
             return self.load_model(resumed_from)
         if self._arch is None:
@@ -134,10 +191,14 @@ class Objective(Problem):
         """The model in a line."""
         gigaflops = flops_per_token / 1e9
         yield f"model      {parameters:,} parameters, {gigaflops:.4g} GFLOP a token, forward and backward"
+        yield from self.base.describe() if self.base else ()
 
     def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
         """Write what `from_pretrained` opens, model and tokenizer, and the facts of pretraining."""
-        model.save_pretrained(folder)  # type: ignore[operator]
+        if self.base is None:
+            model.save_pretrained(folder)  # type: ignore[operator]
+        else:
+            self.base.save(folder)
         for name, content in self._tokenizer.items():
             (folder / name).write_bytes(content)
         corpus = self.corpus
@@ -158,8 +219,28 @@ class Objective(Problem):
             "peak_flops": runtime.peak_flops,
             "peak_origin": runtime.peak_origin,
             "device": runtime.describe(),
-            "parameters": training.parameters,
+            "parameters": training.parameters - (self.base.added if self.base else 0),
             **self._origins,
+            **({"held_out_before": first} if self.base and (first := training.scoring.first_scores) else {}),
             **({"before": cost_before(self._origins["grown_from"])} if "grown_from" in self._origins else {}),
             **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
         }
+
+
+def bits_per_character(loss: float, corpus: Corpus) -> dict[str, float]:
+    """The held-out score that compares models with different tokenizers; nothing where characters are unknown.
+
+    Args:
+        loss: held-out, in nats per masked token; `docs/metrics.md` has the formula.
+        corpus: whose held-out text it is of.
+    """
+    ratio = corpus.tokens_per_character
+    return {} if ratio is None else {BITS: loss * ratio / math.log(2)}
+
+
+def of_sample(scores: Mapping[str, float], title: str) -> dict[str, float]:
+    """The held-out scores of a sample by their own names; an empty title: those of the corpus itself."""
+    if not title:
+        return {name: value for name, value in scores.items() if "/" not in name}
+    start = f"{title}/"
+    return {name.removeprefix(start): value for name, value in scores.items() if name.startswith(start)}

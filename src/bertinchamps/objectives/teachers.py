@@ -14,13 +14,13 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, longest_input, open_config, open_model
 from bertinchamps.model.flops import masked_lm_forward_flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.heads.stock_masked_lm import MASKED_LMS
 from bertinchamps.model.locating import located
 from bertinchamps.model.views import StockViews, Views, Wanted, views_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer, tokenizer_mistakes
 from bertinchamps.schemas import PretrainConfig, named
 
 KEY = "objective.teacher"
-MASKED_LMS = ("ForMaskedLM", "ForPreTraining")  # ends of the names of classes with a head for masked tokens
 
 
 @dataclass(frozen=True)

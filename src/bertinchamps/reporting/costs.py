@@ -90,6 +90,7 @@ def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
         **({} if dense == run.cost["flops"] else {"FLOPs if dense": f"{dense:.3g}"}),
         "tokens/s": f"{run.tokens_per_second:,.0f}",
         "objective": run.objective,
+        **{f"{title}, before": value for title, value in _held_out(run.before).items()},
         **_held_out(run.held_out),
         "device": run.device,
     }
@@ -102,10 +103,11 @@ def _dense_flops(run: PretrainingRun) -> float:
 
 def _held_out(scores: Mapping[str, float]) -> dict[str, str]:
     """The scores of an objective; losses of different objectives do not compare."""
-    shown = {f"held-out {name}": f"{value:.3f}" for name, value in scores.items() if name != "accuracy"}
-    if "accuracy" in scores:
-        shown["held-out accuracy, %"] = f"{100 * scores['accuracy']:.1f}"
-    return shown
+    shares = {name: value for name, value in scores.items() if name.endswith("accuracy")}
+    return {
+        **{f"held-out {name}": f"{value:.3f}" for name, value in scores.items() if name not in shares},
+        **{f"held-out {name}, %": f"{100 * value:.1f}" for name, value in shares.items()},
+    }
 
 
 def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:
@@ -119,6 +121,7 @@ def _pretraining_record(run: PretrainingRun, name: str) -> dict[str, object]:
         "flops_dense": _dense_flops(run),
         "tokens_per_second": run.tokens_per_second,
         "objective": run.objective,
+        **{f"held_out_before_{name}": value for name, value in run.before.items()},
         **{f"held_out_{name}": value for name, value in run.held_out.items()},
         "device": run.device,
         "command": run.command,

@@ -29,6 +29,7 @@ from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.training.run_files import is_fold
 from bertinchamps.training.settings import settings_but_the_seed
 
+NUMBERS = ("parameters", "tokens_per_second")  # of a summary of pretraining
 FINETUNING_KEYS = {
     "task": str, "model_label": str, "parameters": int, "seed": int, "data_fingerprint": str, "command": str,
     "hardware": str, "finished": str, "cost": dict, "scores": dict, "data": dict, "remarks": list,
@@ -92,6 +93,7 @@ class PretrainingRun:
     tokens_per_second: float
     cost: Mapping[str, float]
     held_out: Mapping[str, float]
+    before: Mapping[str, float] = field(default_factory=dict)  # of the model that training went on from
 
 
 class LeftOut(NamedTuple):
@@ -256,11 +258,7 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
     problems = [
         *cost_problems(summary.get("spent"), "spent", COSTS[:-1]),
         *held_out_problems(summary.get("held_out")),
-        *(
-            f"{key} is missing or not a finite number"
-            for key in ("parameters", "tokens_per_second")
-            if not is_number(summary, key)
-        ),
+        *(f"{key} is missing or not a finite number" for key in NUMBERS if not is_number(summary, key)),
     ]
     if problems:
         raise _Unreadable(f"summary.json: {'; '.join(problems)}")
@@ -268,6 +266,8 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         shape = f"{config['arch']['num_hidden_layers']} × {config['arch']['hidden_size']}"
         tokenizer = str(config["tokenizer"]["path"] or config["tokenizer"]["normalizer"])
+        if origin := summary.get("continued_from"):
+            shape, tokenizer = f"goes on from {origin['model']}", "that of the model"
         objective = str(config["objective"]["name"])
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         raise _Unreadable("config.yaml: missing, or without arch, tokenizer and objective") from None
@@ -283,6 +283,7 @@ def _pretraining_run(folder: Path) -> PretrainingRun:
         tokens_per_second=summary["tokens_per_second"],
         cost=summary["spent"],
         held_out=summary["held_out"],
+        before=summary.get("held_out_before") or {},
     )
 
 

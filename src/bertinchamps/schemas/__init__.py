@@ -21,6 +21,7 @@ from bertinchamps.schemas.knobs import Node, knob, named
 from bertinchamps.schemas.pretraining import (
     BlocksConfig,
     EvaluationConfig,
+    FreezeConfig,
     GrowConfig,
     PrepareCommandConfig,
     PrepareConfig,
@@ -91,6 +92,7 @@ __all__ = [
     "FinetuneBatchConfig",
     "FinetuneConfig",
     "FinetuneReportConfig",
+    "FreezeConfig",
     "GrowConfig",
     "LimitsConfig",
     "LongTextsConfig",

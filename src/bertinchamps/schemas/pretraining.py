@@ -22,6 +22,15 @@ class BlocksConfig:
     """Packed token blocks on disk, built once for each fingerprint of documents and settings."""
 
     sequence_length: int = knob(128, "tokens in a training sequence")
+    lengths: list[int] = knob(
+        [],
+        "grow over progress: [128,256,512] cuts blocks of 512 into rows of 128, then of 256, then leaves them whole; "
+        "all updates have as many tokens",
+    )
+    documents: str = knob(
+        "packed",
+        "packed: the documents of a row see each other; apart: none does, and positions begin anew in each",
+    )
     held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
     tokens_per_character: float | None = knob(
         None, "leave out documents with more tokens per character (Cramming: 0.3); null: leave out none"
@@ -38,6 +47,11 @@ class EvaluationConfig:
 
     every: float = knob(0.05, "share of the budget between two evaluations")
     blocks: int = knob(512, "held-out blocks to score, at the most")
+    also: list[Node] = knob(
+        [],
+        "other documents to score as well: [{title: general, name: files, files: [general/*.jsonl]}]; share: of the "
+        "documents (default: blocks.held_out_share)",
+    )
 
 
 @dataclass
@@ -45,6 +59,13 @@ class GrowConfig:
     """A model that begins as a smaller one, and computes the same before the first update."""
 
     model: str | None = knob(None, "a run, or a model's directory, of a smaller arch with the same tokenizer")
+
+
+@dataclass
+class FreezeConfig:
+    """What of the model of `model=` keeps its weights."""
+
+    layers: int = knob(0, "the embeddings and so many layers from below are not trained; 0: all are")
 
 
 @dataclass
@@ -77,8 +98,20 @@ class PrepareCommandConfig(PrepareConfig):
 class PretrainConfig(PrepareConfig):
     """Settings of `python -m bertinchamps.pretrain`."""
 
+    model: str | None = knob(
+        None,
+        "go on from this masked language model instead of a new one: a run, a directory, or a name on the Hub",
+    )
     arch: ArchConfig = field(default_factory=ArchConfig)
     grow: GrowConfig = field(default_factory=GrowConfig)
+    freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    adapter: Node = knob(
+        {"name": "none"},
+        "what of the model of `model=` is trained: {name, **settings}; none: all of it. It is merged at the end",
+    )
+    dropout: float | None = knob(
+        0.0, "of the model of `model=` while it is trained; null: as its config.json has it"
+    )
     objective: Node = knob({}, "what is learnt: {name, **settings}")
     optim: Node = knob({}, "the optimizer: {name, **settings}")
     sparsity: Node = knob(

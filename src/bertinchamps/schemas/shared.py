@@ -31,6 +31,13 @@ class ArchConfig:
     first_attention_norm: bool = knob(True, "a norm before the first attention")
     positions: str = knob("scaled_sinusoidal", "scaled_sinusoidal, sinusoidal, learned, rotary or none")
     rotary_theta: float = knob(10000.0, "base of the rotary frequencies")
+    attention: str = knob(
+        "global",
+        "global, or alternating: every global_every-th layer reads all tokens, the others those near by",
+    )
+    local_window: int = knob(128, "tokens that a local layer reads around each token (attention=alternating)")
+    global_every: int = knob(3, "distance between layers that read all tokens (attention=alternating)")
+    local_theta: float = knob(10000.0, "base of the rotary frequencies in local layers")
     max_positions: int = knob(512, "longest sequence, where positions are learned")
     head_transform: bool = knob(False, "dense, activation and norm before the decoder, as in BERT")
     query_key_norm: bool = knob(False, "normalise queries and keys in each head")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from bertinchamps.schemas.knobs import Node, knob
 from bertinchamps.schemas.shared import EngineConfig, ReadingConfig, RuntimeConfig
@@ -12,8 +13,9 @@ from bertinchamps.schemas.shared import EngineConfig, ReadingConfig, RuntimeConf
 class PredictConfig:
     """Settings of `python -m bertinchamps.predict`."""
 
-    model: str = knob(
-        "last", "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/"
+    model: Any = knob(
+        "last",
+        "last (the newest fine-tuned run in runs_dir), a run's directory, or its model/; several: 'model=[A,B]'",
     )
     ner: str | None = knob(
         None, "for relations: a fine-tuned model that finds the entities first; null: the input has them"
@@ -21,7 +23,8 @@ class PredictConfig:
     input: str = knob("-", "a file, a folder, or - for standard input")
     output: str = knob(
         "-",
-        "a folder for brat, a file for the other formats; - is standard output, which gets jsonl, csv or tsv",
+        "a folder for brat or for several models, a file for the other formats; - is standard output, which gets "
+        "jsonl, csv or tsv",
     )
     format: str = knob(
         "auto",

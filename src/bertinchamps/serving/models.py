@@ -18,6 +18,7 @@ from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import FindsEntities, Kind, ReadsWholeTexts, kinds
 from bertinchamps.tasks.pretrained_model import open_pretrained
 from bertinchamps.tasks.saved_model import SavedModel, engine_runtime, folder_of_any, open_model
+from bertinchamps.tasks.several import names_of, own_name
 from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import Runtime
 
@@ -65,18 +66,6 @@ class _Opening:
         return engine_runtime(self.config.runtime, folder)
 
 
-def names_of(config: ServeConfig) -> list[str]:
-    """The models that `model=` names, in order.
-
-    Raises:
-        UserError: it is neither a name nor a list of names.
-    """
-    given = config.model if isinstance(config.model, list) else [config.model]
-    if not given or not all(isinstance(name, str) and name for name in given):
-        raise UserError("model: the directory of a run, or a list of them: 'model=[A,B]'")
-    return given
-
-
 def folder_of_model(name: str, runs_dir: str) -> Path:
     """The directory of one model that `model=` names.
 
@@ -102,10 +91,10 @@ def open_models(config: ServeConfig) -> list[Served]:
     """
     opening = _Opening(config)
     opened: list[Served] = []
-    for given in names_of(config):
+    for given in names_of(config.model):
         folder = folder_of_model(given, config.runs_dir)
         refuse_damaged(folder)
-        name = _name(folder, [model.name for model in opened])
+        name = own_name(folder, [model.name for model in opened])
         has_task = (folder / FILE).is_file()
         opened.append((_with_a_task if has_task else _without_a_task)(opening, folder, name))
     return opened
@@ -116,14 +105,6 @@ def warm_up(models: Sequence[Served]) -> None:
     for model in models:
         for work in model.abilities.values():
             work([(f"Une toux. {model.mask or ''}", "Une fièvre." if model.pairs else None)])
-
-
-def _name(folder: Path, taken: Sequence[str]) -> str:
-    """The run's name, with a number where another model has it."""
-    whole = folder.resolve()
-    name = (whole.parent if whole.name == "model" else whole).name
-    same = sum(other == name or other.startswith(f"{name}-") for other in taken)
-    return f"{name}-{same + 1}" if name in taken else name
 
 
 def _with_a_task(opening: _Opening, folder: Path, name: str) -> Served:

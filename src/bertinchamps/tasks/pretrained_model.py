@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.model.encoders import EncoderSource, longest_input, open_model, open_tokenizer
+from bertinchamps.model.encoders import has_masked_lm, longest_input, open_tokenizer, open_untuned
 from bertinchamps.model.heads.embeddings import Embeddings
 from bertinchamps.model.heads.masked_words import MaskedWords
 from bertinchamps.model.onnx_model import TORCH, engine_of, open_graph, read_graph_facts, refuse_bare_graph
@@ -57,7 +57,7 @@ class PretrainedModel:
     """What a model without a task can do.
 
     Attributes:
-        filler: fills masks; None: the graph has no vocabulary.
+        filler: fills masks; None: the graph has no vocabulary, or the encoder did not learn masked tokens.
         embedder: embeds texts; None: the graph gives no vectors of texts.
         longest: subwords of a text.
     """
@@ -70,7 +70,7 @@ class PretrainedModel:
 def open_pretrained(
     folder: Path, batch: int, runtime: Runtime, engine: str = TORCH, proposals: int = 5
 ) -> PretrainedModel:
-    """Open a masked language model, or a graph of one or of an encoder.
+    """Open a masked language model, an encoder that has no head for masked tokens, or a graph of either.
 
     Args:
         folder: the model's directory.
@@ -86,11 +86,13 @@ def open_pretrained(
     if engine != TORCH:
         return _of_graph(folder, tokenizer, batch, runtime, engine, proposals)
     refuse_bare_graph(folder)
-    loaded: Any = open_model("AutoModelForMaskedLM", EncoderSource(str(folder), with_head=True), None)
+    loaded = open_untuned(folder)
     loaded = loaded.to(runtime.device).eval()
     longest = min(LONGEST, longest_input(loaded.config))
     given = (tokenizer, longest, batch, runtime.device)
-    filler = Filler(MaskedWords(loaded), MaskedWordPredictor(*given, proposals), runtime)
+    filler = None
+    if has_masked_lm(loaded.config):
+        filler = Filler(MaskedWords(loaded), MaskedWordPredictor(*given, proposals), runtime)
     embedder = Embedder(Embeddings(loaded.base_model, "mean"), EmbeddingPredictor(*given), runtime)
     return PretrainedModel(filler, embedder, longest)
 

@@ -33,7 +33,7 @@ def plot_loss(records: Sequence[dict[str, Any]], title: str, file_stem: Path) ->
     import matplotlib.pyplot as plt
 
     train = [record for record in records if record["kind"] == "train" and "loss" in record]
-    held_out = [record for record in records if record["kind"] == "held_out"]
+    held_out = [record for record in records if record["kind"] == "held_out" and "loss" in record]
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for panel, axis in zip(panels, ("step", "tokens"), strict=True):
         held_out = [record for record in held_out if axis == "step" or record["tokens"] > 0]  # no log of 0
@@ -55,7 +55,7 @@ def plot_loss(records: Sequence[dict[str, Any]], title: str, file_stem: Path) ->
         panel.set_xlabel({"step": "steps (updates)", "tokens": "tokens (log scale)"}[axis])
         panel.grid(alpha=0.3)
     panels[1].set_xscale("log")
-    panels[0].set_ylabel("MLM loss (nats)")
+    panels[0].set_ylabel("loss (nats)")
     panels[0].legend(frameon=False)
     figure.suptitle(title, fontsize=10)
     files = [file_stem.with_suffix(suffix) for suffix in (".png", ".svg")]

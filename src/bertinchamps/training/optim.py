@@ -14,6 +14,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+from bertinchamps.training.depths import depths_of, layers_in
 from bertinchamps.training.muon import Muon
 
 
@@ -43,6 +44,7 @@ def adamw(
     weight_decay: float = 0.01,
     betas: Iterable[float] = (0.9, 0.98),
     epsilon: float = 1e-12,
+    layer_decay: float = 1.0,
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter, 2019), fused, without decay on biases, norms and other vectors.
 
@@ -53,12 +55,21 @@ def adamw(
         weight_decay: decoupled decay, for matrices only.
         betas: of the running means.
         epsilon: added to the root of the second mean.
+        layer_decay: the rate of each layer, in shares of that of the layer above; of the embeddings, in shares of that
+            of the first layer (as in ULMFiT: Howard and Ruder, 2018). 1: one rate for all.
 
     Raises:
         UserError: `learning_rate` is None, and the model has no configuration with a hidden size.
     """
     rate = rate_by_width(model) if learning_rate is None else learning_rate
-    return _adamw(list(_trained(model)), rate, weight_decay, betas, epsilon)
+    if layer_decay == 1:
+        return _adamw({rate: list(_trained(model))}, weight_decay, betas, epsilon)
+    depths, top = depths_of(model), layers_in(model) + 1
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for depth in range(top, -1, -1):  # from above, so that the rate that is logged is the highest one
+        chosen = [parameter for parameter in _trained(model) if depths[id(parameter)] == depth]
+        by_rate[rate * layer_decay ** (top - depth)] = chosen
+    return _adamw(by_rate, weight_decay, betas, epsilon)
 
 
 def rate_by_width(model: nn.Module) -> float:
@@ -109,7 +120,7 @@ def muon(
     rest = [p for p in _trained(model) if id(p) not in chosen]
     matrix_part = Muon(matrices, matrix_learning_rate, momentum, weight_decay)
     rate = rate_by_width(model) if learning_rate is None else learning_rate
-    return CombinedOptimizer([matrix_part, _adamw(rest, rate, weight_decay, betas, epsilon)])
+    return CombinedOptimizer([matrix_part, _adamw({rate: rest}, weight_decay, betas, epsilon)])
 
 
 def _trained(model: nn.Module) -> Iterator[nn.Parameter]:
@@ -138,6 +149,9 @@ def optimizer_problems(name: str, settings: Mapping[str, Any]) -> list[str]:
                 problems.append(f"optim.{key}={value}: must be a number above 0")
         elif not all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers):
             problems.append(f"optim.{key}={value}: must be a number of at least 0")
+    decay = settings.get("layer_decay", 1.0)
+    if not 0 < decay <= 1:
+        problems.append(f"optim.layer_decay={decay}: above 0 and up to 1, such as 0.9; 1: one rate for all")
     betas = settings.get("betas", [0.9, 0.98])
     if len(betas) != 2 or any(beta >= 1 for beta in betas):
         problems.append(f"optim.betas={betas}: two numbers from 0 up to, but not including, 1")
@@ -210,20 +224,22 @@ def _decays(parameter: nn.Parameter) -> bool:
 
 
 def _adamw(
-    parameters: list[nn.Parameter],
-    learning_rate: float,
+    by_rate: Mapping[float, list[nn.Parameter]],
     weight_decay: float,
     betas: Iterable[float],
     epsilon: float,
 ) -> Optimizer:
     first, second = betas
     groups = [
-        {"params": [p for p in parameters if _decays(p)], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if not _decays(p)], "weight_decay": 0.0},
+        {"params": chosen, "lr": rate, "weight_decay": decay}
+        for rate, parameters in by_rate.items()
+        for chosen, decay in (
+            ([p for p in parameters if _decays(p)], weight_decay),
+            ([p for p in parameters if not _decays(p)], 0.0),
+        )
     ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=learning_rate,
         betas=(first, second),
         eps=epsilon,
         fused=True,

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from bertinchamps.contract import Batch
+from bertinchamps.errors import UserError
 from bertinchamps.launch import Launch, launched
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.training.cpu import dropout, float32
@@ -94,16 +95,29 @@ class Runtime:
         return FunctionOverrides(functions) if functions else nullcontext()
 
     def recompute_activations(self, model: PreTrainedModel) -> None:
-        """Activation checkpointing: layers keep their inputs alone, and run again in the backward pass."""
+        """Activation checkpointing: layers keep their inputs alone, and run again in the backward pass.
+
+        Raises:
+            UserError: models of this class cannot do so.
+        """
+        if not model.supports_gradient_checkpointing:
+            raise UserError(
+                f"runtime.activation_checkpointing=true: {type(model).__name__} has no such thing; leave it out"
+            )
         settings: dict[str, Any] = {"use_reentrant": False}
         if not self.compiled:
             # torch.utils.checkpoint restores autocast for the second run, and no other context.
             settings["context_fn"] = lambda: (nullcontext(), self._faster_functions())
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, compiled for static shapes if `compiled`."""
-        return torch.compile(function, dynamic=False, fullgraph=True) if self.compiled else function
+    def compile(self, function: Callable[..., Any], one_graph: bool = True) -> Callable[..., Any]:
+        """The function, compiled for static shapes if `compiled`.
+
+        Args:
+            function: to compile.
+            one_graph: raise an error where a part cannot be compiled. False: such parts run as they are.
+        """
+        return torch.compile(function, dynamic=False, fullgraph=one_graph) if self.compiled else function
 
     def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
         """Read batches ahead in a thread; on CUDA into pinned memory, and copy them without synchronising."""

@@ -112,7 +112,7 @@ class Trainer:
         self._guarded_step = GuardedStep(*settings) if masks is None else MaskedStep(*settings, masks)
         self._changing = [one for one in (task, self._guarded_step) if isinstance(one, ChangesWithProgress)]
         self._pending: list[PendingUpdate] = []  # launched updates whose loss and norm are not read yet
-        self._loss: Callable[..., Output] = runtime.compile(task.loss)
+        self._loss: Callable[..., Output] = runtime.compile(task.loss, getattr(task, "one_graph", True))
         self._pace = Pace(runtime.compiled)
         self._settled_at = -math.inf  # when loss and norm of the latest update were read
 

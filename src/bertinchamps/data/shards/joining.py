@@ -60,7 +60,9 @@ class Join(Task):
         out_of_training = sum((Counter(shard["out_of_training"]) for shard in shards), Counter[str]())
         return {
             **counts,
+            **{key: value for key, value in shards[0].items() if key == "dtype"},
             "characters": sum(shard["characters"] for shard in shards),
+            "held_out_characters": _total([shard.get("held_out_characters") for shard in shards]),
             "cleaning": [step.facts() for step in steps],
             "dropped": dict(dropped(steps) + out_of_training),
             "out_of_training": dict(out_of_training),
@@ -100,6 +102,12 @@ def _joined(parts: Mapping[Path, str], whole: Path) -> Sums:
             if of_part.digest() != digest:
                 raise damaged(part)
     return sums
+
+
+def _total(counts: list[int | None]) -> int | None:
+    """The sum; None: something was not counted, as by earlier versions."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _nodes(stage: Stage) -> list[str]:

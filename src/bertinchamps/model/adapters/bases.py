@@ -17,6 +17,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
+from bertinchamps.model.configuration import OBJECTIVE_FIELDS
 from bertinchamps.model.encoders import DROPOUTS
 from bertinchamps.model.heads import DownstreamModel
 
@@ -26,7 +27,7 @@ POOLER = "pooler"  # weights that transformers may draw anew: a part of the head
 # Keys of a configuration that do not change the hidden states of an evaluated encoder.
 OF_A_HEAD = (
     "architectures", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "problem_type",
-    "transformers_version",
+    "transformers_version", *OBJECTIVE_FIELDS,
     "_name_or_path", "name_or_path", "output_hidden_states", "output_attentions", "return_dict", "finetuning_task",
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ Shapes: B batch, S sequence, H hidden, V vocabulary, K query positions whose log
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -49,13 +49,22 @@ class MaskedLanguageModelingHead(nn.Module):
 
 
 class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
-    """The encoder with the masked-LM head, whose decoder is the token embedding unless untied."""
+    """The encoder with the masked-LM head, whose decoder is the token embedding unless untied.
+
+    Raises:
+        UserError: the config is that of an encoder that did not learn masked tokens.
+    """
 
     # As transformers declares it: the tied weight, and the weight that it is tied to.
     _tied_weights_keys = {"head.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__(config)
+        if not config.masked_lm:
+            raise UserError(
+                "this encoder was pretrained to detect replaced tokens (objective=rtd), and has no head for masked "
+                "ones; fine-tune it, or open it with AutoModel"
+            )
         self.encoder = BertinchampsModel(config)
         self.head = MaskedLanguageModelingHead(config)
         self.post_init()  # type: ignore[no-untyped-call]
@@ -77,12 +86,21 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         labels: torch.Tensor | None = None,  # [B, S], or [B, K] beside masked_positions; -100 is ignored
         *,
         masked_positions: torch.Tensor | None = None,  # [B, K], into S
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
         **options: Any,
     ) -> MaskedLMOutput:  # logits [B, S, V], or [B, K, V]
-        """Logits at all positions, or at `masked_positions`; with labels also the mean loss in nats."""
+        """Logits of the tokens at all positions, or at `masked_positions`; with labels also the mean loss in nats.
+
+        Where the config has `predicts_next`, they are read one position earlier; the first token's at its own.
+        """
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.encoder(*inputs, query_positions=masked_positions, return_dict=True, **options)
+        read = self.where_read(masked_positions)
+        encoded = self.encoder(
+            *inputs, query_positions=read, document_ids=document_ids, return_dict=True, **options
+        )
         logits = self.head(encoded.last_hidden_state)
+        if self.config.predicts_next and read is None:
+            logits = torch.cat((logits[:, :1], logits[:, :-1]), dim=1)
         targets = options.get("num_items_in_batch")
         return MaskedLMOutput(
             loss=None if labels is None else of_classes(logits, labels, targets),  # type: ignore[arg-type]
@@ -91,18 +109,29 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
             attentions=encoded.attentions,
         )
 
+    def where_read(self, positions: torch.Tensor | None) -> torch.Tensor | None:
+        """Where the logits of the tokens at positions [B, K] are read."""
+        if positions is None or not self.config.predicts_next:
+            return positions
+        return (positions - 1).clamp(min=0)
+
     def masked_logits(
         self,
         input_ids: torch.Tensor,  # [B, S]
         masked_positions: torch.Tensor,  # [B, K], into S
         attention_mask: torch.Tensor | None = None,  # [B, S]
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
     ) -> torch.Tensor:  # [B, K, V]
         """Logits at the masked positions only, for pretraining.
 
         Calls `__call__`, so that a model compiled in place (`model.compile()`) runs compiled.
         """
         output: MaskedLMOutput = self(
-            input_ids, attention_mask, masked_positions=masked_positions, return_dict=True
+            input_ids,
+            attention_mask,
+            masked_positions=masked_positions,
+            document_ids=document_ids,
+            return_dict=True,
         )
         return cast(torch.Tensor, output.logits)
 
@@ -110,14 +139,28 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         self,
         input_ids: torch.Tensor,  # [B, S]
         masked_positions: torch.Tensor,  # [B, K], into S
+        document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
     ) -> torch.Tensor:  # [B, K, H]
         """What the decoder reads at the masked positions, for losses that need not all of its rows."""
-        encoded = self.encoder(input_ids, query_positions=masked_positions, return_dict=True)
+        read = self.where_read(masked_positions)
+        encoded = self.encoder(input_ids, query_positions=read, document_ids=document_ids, return_dict=True)
         return cast(torch.Tensor, self.head.transform(encoded.last_hidden_state))
 
 
 def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
+    """Load a checkpoint directory of a masked language model strictly, as `load_strictly` does."""
+    return load_strictly(BertinchampsForMaskedLM, directory)
+
+
+Loaded = TypeVar("Loaded", bound=BertinchampsPreTrainedModel)
+
+
+def load_strictly(model_class: type[Loaded], directory: Path) -> Loaded:
     """Load a checkpoint directory strictly. `from_pretrained` alone draws missing weights and only warns.
+
+    Args:
+        model_class: of what is saved there.
+        directory: of config.json and model.safetensors.
 
     Raises:
         UserError: not a checkpoint; or weights are missing, unexpected, or of another shape than config.json says.
@@ -126,7 +169,7 @@ def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     if absent:  # transformers would take the path for a name on the Hub, and ask the network
         raise UserError(f"{directory} is not a checkpoint: it has no {' and no '.join(absent)}")
     # transformers annotates one result, not the pair that output_loading_info returns.
-    loaded: Any = BertinchampsForMaskedLM.from_pretrained(
+    loaded: Any = model_class.from_pretrained(
         directory, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
     )
     model, report = loaded
@@ -137,4 +180,4 @@ def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
     ]
     if wrong:
         raise UserError(f"the weights in {directory} do not fit its config.json: {'; '.join(wrong)}")
-    return cast(BertinchampsForMaskedLM, model)
+    return cast(Loaded, model)

@@ -65,7 +65,7 @@ class SpanScorer(nn.Module):
         """Scores of the spans from word i to word j, both included; undefined for j < i."""
         words = self.dropout(words)
         starts, ends = self.start(words), self.end(words)  # [B, W, D]
-        pairs = torch.einsum("bid,lde,bje->bijl", starts, self.bilinear.to(starts.dtype), ends)
+        pairs = self._pairs(starts, ends)
         places = torch.arange(words.shape[1], device=words.device)
         width = (places[None, :] - places[:, None]).clamp(min=0)  # [W, W]
         lengths = self.width_score(width.clamp(max=LONGEST_BUCKET - 1))  # [W, W, L]
@@ -74,6 +74,15 @@ class SpanScorer(nn.Module):
         inside = (summed[:, None, 1:] - summed[:, :-1, None]) / (width[None, :, :, None] + 1)
         scores: torch.Tensor = pairs.float() + additive.float() + inside + lengths
         return scores
+
+    def _pairs(
+        self, starts: torch.Tensor, ends: torch.Tensor
+    ) -> torch.Tensor:  # twice [B, W, D] -> [B, W, W, L]
+        """s_iᵀ U_l e_j, first as one product with a weight, which an exported model can hold in 8 bits."""
+        weight = self.bilinear.to(starts.dtype).transpose(0, 1).flatten(1)  # [D, L · D]
+        batch, words, labels = *starts.shape[:2], self.bilinear.shape[0]
+        by_label = (starts @ weight).reshape(batch, words * labels, ROLE_SIZE)
+        return (by_label @ ends.mT).reshape(batch, words, labels, words).transpose(2, 3)
 
 
 def mean_of_subwords(hidden: torch.Tensor, words: WordSubwords) -> torch.Tensor:  # [B, S, H] -> [B, W, H]

@@ -1,8 +1,9 @@
-"""ModernBERT (Warner et al., 2024), every layer with full attention."""
+"""ModernBERT (Warner et al., 2024), with full attention in every layer or in every n-th."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -35,7 +36,10 @@ from bertinchamps.model.stock.requirements import (
     refuse_foreign,
     refuse_unrepresentable,
 )
+from bertinchamps.model.visibility import side_of
 
+FULL: Literal["full_attention"] = "full_attention"
+LOCAL: Literal["sliding_attention"] = "sliding_attention"
 # Our modules, and theirs; {} is the layer.
 PREFIXES = {
     "encoder.embeddings.tokens": "model.embeddings.tok_embeddings",
@@ -64,7 +68,7 @@ def modernbert_config(config: BertinchampsConfig) -> ModernBertConfig:
     """
     refuse_unrepresentable(config, "modernbert")
     activation = ACTIVATION_NAMES[config.activation]
-    rope = {"rope_type": "default", "rope_theta": config.rotary_theta}
+    sides = [side_of(config, index) for index in range(config.num_hidden_layers)]
     return ModernBertConfig(
         **shared(config),
         intermediate_size=config.intermediate_size // 2,  # theirs counts one half of the gated projection
@@ -77,8 +81,12 @@ def modernbert_config(config: BertinchampsConfig) -> ModernBertConfig:
         mlp_bias=config.feed_forward_bias,
         decoder_bias=config.decoder_bias,
         classifier_bias=config.head_bias,
-        layer_types=["full_attention"] * config.num_hidden_layers,
-        rope_parameters={"full_attention": dict(rope), "sliding_attention": dict(rope)},
+        layer_types=[FULL if side is None else LOCAL for side in sides],
+        local_attention=config.local_window,
+        rope_parameters={
+            FULL: {"rope_type": "default", "rope_theta": config.rotary_theta},
+            LOCAL: {"rope_type": "default", "rope_theta": config.local_theta},
+        },
     )
 
 
@@ -152,19 +160,29 @@ TWINS: dict[type[BertinchampsPreTrainedModel], Any] = {
 }
 
 
+def _distance_of_full(kinds: Sequence[str]) -> int | None:
+    """n, where every n-th layer has full attention, the first one included; None: the pattern is another one."""
+    for every in range(1, len(kinds) + 1):
+        if list(kinds) == [LOCAL if index % every else FULL for index in range(len(kinds))]:
+            return every
+    return None
+
+
 def from_modernbert(stock: ModernBertForMaskedLM) -> BertinchampsForMaskedLM:
     """One of our models with a copy of a stock ModernBERT's weights.
 
     Raises:
-        UserError: it has local attention, dropout, scaled rotary angles, or two activations.
+        UserError: its local layers come in another order than ours, or it has dropout, scaled rotary angles, or two
+            activations.
     """
     theirs = stock.config
-    rope = (theirs.rope_parameters or {})["full_attention"]
+    ropes = theirs.rope_parameters or {}
+    every = _distance_of_full(list(theirs.layer_types or ()))
     dropouts = (theirs.attention_dropout, theirs.embedding_dropout, theirs.mlp_dropout)
     refuse_foreign(
         {
-            "layer_types": set(theirs.layer_types or ()) != {"full_attention"},
-            "rope_parameters": rope["rope_type"] != "default",
+            "layer_types": every is None,
+            "rope_parameters": any(rope["rope_type"] != "default" for rope in ropes.values()),
             "attention_dropout, embedding_dropout, mlp_dropout": any(dropouts),
             "classifier_activation": theirs.classifier_activation != theirs.hidden_activation,
         }
@@ -181,7 +199,11 @@ def from_modernbert(stock: ModernBertForMaskedLM) -> BertinchampsForMaskedLM:
         "feed_forward_bias": theirs.mlp_bias,
         "decoder_bias": theirs.decoder_bias,
         "head_bias": theirs.classifier_bias,
-        "rotary_theta": float(rope["rope_theta"]),
+        "rotary_theta": float(ropes[FULL]["rope_theta"]),
+        "local_theta": float(ropes[LOCAL]["rope_theta"]),
+        "attention": "global" if every == 1 else "alternating",
+        "local_window": theirs.local_attention,
+        **({} if every == 1 else {"global_every": every}),
         "pooler": "modernbert",
     }
     state = renamed(stock.state_dict(), inverse(PREFIXES), theirs.num_hidden_layers)

@@ -35,6 +35,7 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
         "final_norm": False,
         "first_attention_norm": True,
         "positions": "learned",
+        "attention": "global",
         "head_transform": True,
         "query_key_norm": False,
     },

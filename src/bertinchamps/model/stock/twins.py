@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.classes import BertinchampsForSequenceClassification
+from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.model.stock import bert, modernbert
 from bertinchamps.model.stock.requirements import REQUIRED, pooler_problems, stock_problems
@@ -30,6 +31,10 @@ def twin_problems(config: BertinchampsConfig) -> tuple[str, list[str]]:
 def head_problems(model: BertinchampsPreTrainedModel) -> list[str]:
     """What is in the way of a head whose encoder the nearest stock class can hold."""
     stock, _ = twin_problems(model.config)
+    if isinstance(model, BertinchampsForMaskedLM) and model.config.predicts_next:
+        return [
+            "predicts_next=true (config.json): masked language models of stock classes read a token's own position"
+        ]
     classifier = isinstance(model, BertinchampsForSequenceClassification)
     return pooler_problems(model.config, stock) if classifier else []
 

@@ -28,7 +28,15 @@ from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 POINTS = 1500  # of a curve
 MOST_BESIDE = 30  # other runs, the latest ones
 MOST_COMPARED = 200  # texts of a split
-SHARES = ("accuracy", "agreement")  # ends of the names of held-out scores that are shares
+SHARES = (
+    "accuracy",
+    "agreement",
+    "precision",
+    "recall",
+    "f1",
+    "share",
+)  # ends of the names of held-out scores that are shares
+BITS = "bits_per_character"  # the held-out score that is no share, and not in nats
 # key of the costs → title, format, factor
 COSTS = {
     "seconds": ("hours", ",.3f", 1 / 3600),
@@ -113,27 +121,41 @@ def _cards(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _pretraining_cards(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     spent = summary["spent"]
+    first = summary.get("held_out_before", {})
     for name, value in summary["held_out"].items():
         share = name.endswith(SHARES)
-        yield f"held-out {name}", f"{100 * value:.1f} %" if share else f"{value:.3f}", "" if share else "nats"
+        shown, began = (f"{100 * n:.1f} %" if share else f"{n:.3f}" for n in (value, first.get(name, 0)))
+        unit = [] if share or name.endswith(BITS) else ["nats"]
+        remarks = unit + ([f"{began} before"] if name in first else [])
+        yield f"held-out {name}", shown, ", ".join(remarks)
     yield "tokens a second", f"{summary['tokens_per_second']:,.0f}", f"{spent['tokens']:,} tokens"
     if "mfu" in summary:
         peak = f"of {summary['peak_flops']:.3g} FLOP/s, {summary['peak_origin']}"
         yield "model FLOPs utilisation", f"{100 * summary['mfu']:.0f} %", peak
     yield "hours", f"{spent['seconds'] / 3600:.2f}", f"{spent['steps']:,} updates"
-    if before := summary.get("before"):
+    if earlier := summary.get("before"):
         yield (
             "hours before",
-            f"{before['seconds'] / 3600:.2f}",
+            f"{earlier['seconds'] / 3600:.2f}",
             f"of {summary['grown_from']['model']}, from which it grew",
         )
     yield "parameters", f"{summary.get('parameters', 0):,}", ""
 
 
 def _held_out(summary: Mapping[str, Any]) -> Grid:
-    rows = [[name, f"{value:.4f}"] for name, value in summary["held_out"].items()]
-    note = "Losses are in nats per masked token at a mask of 15 %, on documents that were never trained on."
-    return Grid("Held out", ["score", "value"], rows, notes=[note])
+    first, scores = summary.get("held_out_before", {}), summary["held_out"]
+    note = (
+        "Losses are in nats per masked token, that of detection per token, at a mask of 15 %, on documents that were "
+        "never trained on. Bits per character compare across tokenizers (docs/metrics.md). TITLE/score is that of "
+        "other documents, which evaluation.also names."
+    )
+    if not first:
+        rows = [[name, f"{value:.4f}"] for name, value in scores.items()]
+        return Grid("Held out", ["score", "value"], rows, notes=[note])
+    begun = {name: f"{value:.4f}" for name, value in first.items()}
+    rows = [[name, begun.get(name, "–"), f"{value:.4f}"] for name, value in scores.items()]
+    start = f"Before the first update the model was {summary['continued_from']['model']} as it came."
+    return Grid("Held out", ["score", "before", "after"], rows, notes=[note, start])
 
 
 def _cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ class Scoring(Hook):
         split: what is scored, which is the kind of the records in metrics.jsonl.
         print_every: progress between two lines of the bar where there is no terminal.
         scores: of the last evaluation, by name.
+        first_scores: those before the first update; None: nothing was scored then.
         seconds: that each evaluation took, those before a resumption included.
     """
 
@@ -27,6 +28,7 @@ class Scoring(Hook):
         self._log, self._bar = log, bar
         self._scored_step = -1
         self.scores: dict[str, float] = {}
+        self.first_scores = log.scores_at(self.split, 0)
         self.seconds = list(log.evaluation_seconds(self.split))
 
     def _resume(self, trainer: Trainer) -> None:
@@ -43,6 +45,8 @@ class Scoring(Hook):
         trainer.flush()  # so that the measured time holds no pending update
         began = time.perf_counter()
         self.scores = trainer.evaluate()
+        if trainer.step == 0:
+            self.first_scores = self.scores
         seconds = time.perf_counter() - began
         trainer.reserve_time("evaluation", seconds)
         self.seconds.append(seconds)

@@ -1,0 +1,150 @@
+"""What can be wrong with `model=` in pretraining and with the settings beside it, before any weights are read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bertinchamps.errors import UserError
+from bertinchamps.model.adapters import adapters
+from bertinchamps.model.adapters.injected import PeftAdapter
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
+from bertinchamps.model.heads.stock_masked_lm import MASKED_LMS
+from bertinchamps.model.locating import located
+from bertinchamps.objectives.continuing import KEY
+from bertinchamps.objectives.earlier_models import tokenizer_mistakes
+from bertinchamps.schemas import ArchConfig, PretrainConfig, TokenizerConfig, named
+from bertinchamps.training.checkpoint import refuse_damaged
+
+NONE = "none"
+DISCRIMINATORS = ("ElectraForPreTraining",)  # classes of that ending that predict no tokens
+
+
+def base_problems(config: PretrainConfig) -> list[str]:
+    """Mistakes in `model=` and in what belongs to it, in the user's key names.
+
+    A run that is resumed has its weights from a checkpoint, so its base may be gone.
+    """
+    if config.model is None:
+        return _alone(config)
+    key = f"{KEY}={config.model}"
+    found = [*_brought(config, key), *_beside(config, key), *_adapter_problems(config)]
+    if not 0 <= (config.dropout or 0) < 1:
+        found.append(f"dropout={config.dropout}: from 0 to less than 1")
+    try:
+        source = located(KEY, config.model)
+        if isinstance(source, Path):
+            refuse_damaged(source)
+        base = open_config(str(source))
+        return found + _class_problems(base, key) + _fitting(config, base, key, source)
+    except UserError as error:
+        return found if config.resume != "never" else [*found, str(error)]
+
+
+def _alone(config: PretrainConfig) -> list[str]:
+    """Settings that mean something beside `model=` alone."""
+    given = {
+        f"freeze.layers={config.freeze.layers}": config.freeze.layers != 0,
+        f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
+        f"dropout={config.dropout}": config.dropout != 0,
+    }
+    return [
+        f"{setting}: of a model that is trained further; name it with model=, or leave this out"
+        + (" (a new model has arch.dropout)" if setting.startswith("dropout") else "")
+        for setting, wrong in given.items()
+        if wrong
+    ]
+
+
+def _brought(config: PretrainConfig, key: str) -> list[str]:
+    """Settings of an architecture and of a tokenizer to train, which the model brings."""
+    remedies = {
+        "arch": "architecture; leave out arch= and arch.…, and an experiment= that sets them (experiment=continue does "
+        "not)",
+        "tokenizer": "tokenizer; leave out tokenizer= and tokenizer.…",
+    }
+    found = []
+    for group, new in (("arch", ArchConfig()), ("tokenizer", TokenizerConfig())):
+        defaults = {**asdict(new), "path": config.tokenizer.path}  # which is compared with the model's
+        given = asdict(getattr(config, group))
+        names = [f"{group}.{name}={value}" for name, value in given.items() if value != defaults[name]]
+        if names:
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            found.append(f"{shown}: {key} brings its own {remedies[group]}")
+    return found
+
+
+def _beside(config: PretrainConfig, key: str) -> list[str]:
+    """Settings that do not go with another model."""
+    found = []
+    if config.grow.model is not None:
+        found.append(
+            f"grow.model={config.grow.model}: a new model grows, and {key} is none; leave one of them out"
+        )
+    if (sparsity := config.sparsity.get("name")) != NONE:
+        found.append(f"sparsity={sparsity}: for new models alone; with {key} leave it out")
+    if config.freeze.layers < 0:
+        found.append(f"freeze.layers={config.freeze.layers}: must be at least 0, which freezes nothing")
+    return found
+
+
+def _adapter_problems(config: PretrainConfig) -> list[str]:
+    name, settings = named(config.adapter)
+    found = adapters.problems(name, settings)
+    if found or name == NONE:
+        return found
+    adapter = adapters.build(**config.adapter)
+    if problem := adapter.missing():
+        return [problem]
+    if not isinstance(adapter, PeftAdapter) or adapter.not_merged:
+        return [
+            f"adapter={name}: cannot become a part of the weights, and the result is a plain model; adapter=lora can"
+        ]
+    if config.freeze.layers:
+        return [
+            f"freeze.layers={config.freeze.layers}: adapter={name} freezes all layers; leave one of them out"
+        ]
+    if config.optim.get("name") == "muon" and not adapter.trains_matrices:
+        return [
+            f"optim=muon: trains matrices inside the layers, and adapter={name} has none; use optim=adamw"
+        ]
+    return []
+
+
+def _class_problems(base: Any, key: str) -> list[str]:
+    """Whether transformers has a masked language model for it, and whether it is one."""
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    classes = getattr(base, "architectures", None) or []
+    predicts = all(name.endswith(MASKED_LMS) and name not in DISCRIMINATORS for name in classes)
+    if type(base) not in MODEL_FOR_MASKED_LM_MAPPING:
+        return [
+            f"{key}: transformers has no masked language model of type {base.model_type}; choose another one"
+        ]
+    if not predicts:
+        return [f"{key}: a {classes[0]}, which predicts no masked tokens; name a masked language model"]
+    return []
+
+
+def _fitting(config: PretrainConfig, base: Any, key: str, source: Path | str) -> list[str]:
+    """Whether blocks, frozen layers and tokenizer fit the model."""
+    found = []
+    length, longest = config.blocks.sequence_length, longest_input(base)
+    if longest < length:
+        found.append(
+            f"blocks.sequence_length={length}: {key} reads at most {longest} tokens; set that or less"
+        )
+    if config.blocks.documents == "apart" and not isinstance(base, BertinchampsConfig):
+        found.append(f"blocks.documents=apart: a {base.model_type} model reads whole rows; set it to packed")
+    if (frozen := config.freeze.layers) > base.num_hidden_layers:
+        found.append(f"freeze.layers={frozen}: {key} has {base.num_hidden_layers}")
+    tokenizer = open_tokenizer(str(source))
+    if tokenizer.mask_token_id is None:
+        return [*found, f"{key}: its tokenizer has no mask token (mask_token in tokenizer_config.json)"]
+    if (largest := max(tokenizer.get_vocab().values())) >= base.vocab_size:
+        found.append(
+            f"{key}: its tokenizer has ids up to {largest}, and it predicts {base.vocab_size} tokens alone"
+        )
+    return found + (tokenizer_mistakes(config, key, source) if config.tokenizer.path is not None else [])

@@ -1,0 +1,29 @@
+"""Prediction of the next token with causal attention, by the model that masked language modelling trains.
+
+B batch, S sequence, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertinchamps.model.configuration import BertinchampsConfig
+
+
+def next_token_loss(model: nn.Module, config: BertinchampsConfig, ids: Tensor) -> Tensor:
+    """Summed cross-entropy in nats of all tokens of ids [B, S] but each row's first one, from those before it.
+
+    Args:
+        model: `BertinchampsForMaskedLM`.
+        config: of the model.
+        ids: uncorrupted.
+    """
+    logits = model(ids, causal=True, return_dict=True).logits  # [B, S, V]
+    before = logits[:, 1:] if config.predicts_next else logits[:, :-1]
+    return F.cross_entropy(before.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
+
+
+def targets_of(sequence_length: int) -> int:
+    """How many tokens of a block of S are predicted: all but the first."""
+    return sequence_length - 1
