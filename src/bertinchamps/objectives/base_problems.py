@@ -48,6 +48,7 @@ def _alone(config: PretrainConfig) -> list[str]:
     given = {
         f"freeze.layers={config.freeze.layers}": config.freeze.layers != 0,
         f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
+        f"tokenizer.extend={config.tokenizer.extend}": config.tokenizer.extend is not None,
     }
     return [
         f"{setting}: of a model that is trained further; name it with model=, or leave this out"
