@@ -14,9 +14,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertinchamps.checks.preparation import problems as problems_of_prepare
 from bertinchamps.checks.pretraining import problems
-from bertinchamps.data.tokenizer_extension import read_parts
+from bertinchamps.contract import Document
+from bertinchamps.data.tokenizer_extension import extend_tokenizer, read_parts
 from bertinchamps.objectives import build_objective
 from bertinchamps.pretrain import open_corpus
+from bertinchamps.schemas import TokenizerConfig
 from bertinchamps.training.distributed import join
 from families import make_masked_lm
 from support import composed, losses
@@ -92,6 +94,37 @@ def test_new_words_are_entries_and_old_texts_and_rows_stay(
     assert torch.equal(logits[0][..., : len(theirs)], logits[1][..., : len(theirs)])
     new, old = next(iter(parts.items()))
     torch.testing.assert_close(logits[1][..., new], logits[0][..., old].mean(-1))  # biases, too
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("bert", "BertTokenizer"),
+        ("roberta", "RobertaTokenizer"),
+        ("camembert", "CamembertTokenizer"),  # has ids behind its vocabulary
+        ("camembert", "DebertaV2Tokenizer"),
+    ],
+)
+def test_classes_of_transformers_have_the_new_entries_and_all_old_ids(
+    bases: dict[str, Path], tmp_path: Path, family: str, name: str
+) -> None:
+    base, extended = tmp_path / "base", tmp_path / "extended"
+    shutil.copytree(bases[family], base)
+    extended.mkdir()
+    facts = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps({**facts, "tokenizer_class": name}))
+    documents = [Document(f"une {word}, une {word}", "") for word in NEW]
+    said: list[str] = []
+    extend_tokenizer(base, TokenizerConfig(extend=2), documents, lambda _: False, extended, said.append)
+    theirs, ours = (AutoTokenizer.from_pretrained(folder) for folder in (base, extended))
+    assert type(theirs) is type(ours)
+    assert ours.get_vocab().items() >= theirs.get_vocab().items()
+    assert theirs(OLD)["input_ids"] == ours(OLD)["input_ids"]
+    whole = [
+        word for word in NEW if len(ours(f"une {word}")["input_ids"]) == len(ours("une")["input_ids"]) + 1
+    ]
+    assert len(whole) == 2
+    assert not any(word in line for word in NEW for line in said)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "camembert"])

@@ -4,7 +4,8 @@
                                extension.json: the base's ids of which each new entry consists
 
 A word enters the model's own vocabulary, with the mark of a word's beginning, so offsets, decoding and whole-word masks
-are those of any other entry. Texts in which no word begins as a new one does are tokenised as before.
+are those of any other entry. Texts in which no word begins as a new one does are tokenised as before. Entries of
+`tokenizers` that are added outside of the vocabulary would have none of this: they swallow or lose the blank before.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def extend_tokenizer(
         tell: shown progress.
 
     Raises:
-        UserError: the tokenizer is of another kind than WordPiece, Unigram and byte-level BPE.
+        UserError: the tokenizer is of another kind than WordPiece, Unigram and byte-level BPE; or its class in
+            transformers loses the new entries.
     """
     tokenizer = open_tokenizer(base)
     mark = _mark_of(tokenizer, base)
@@ -76,8 +78,13 @@ def extend_tokenizer(
             shutil.copyfile(base / name, folder / name)
     (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
     write_sealed(folder / FILE, {"parts": parts})
+    opened = open_tokenizer(folder)
+    if any(len(_pieces(opened, mark(word))) != 1 for word in words):
+        raise UserError(
+            f"tokenizer.extend: transformers opens the tokenizer of {base} without its new entries; leave it out"
+        )
     measured = counts[True] or counts[False]
-    before, after = (_pieces_a_word(t, mark, measured) for t in (tokenizer, open_tokenizer(folder)))
+    before, after = (_pieces_a_word(each, mark, measured) for each in (tokenizer, opened))
     where = "held-out" if counts[True] else "its"
     tell(f"tokenizer: {len(parts):,} new entries from {characters:,} characters")
     tell(f"tokenizer  {before:.2f} → {after:.2f} pieces a word on {where} documents")
@@ -165,7 +172,7 @@ def _merged(model: dict[str, Any], parts: dict[str, list[int]], tokenizer: Token
     known = set(model["vocab"])
     listed = bool(model["merges"]) and isinstance(model["merges"][0], list)
     for old in parts.values():
-        pieces = [tokenizer.id_to_token(index) for index in old]
+        pieces = [str(tokenizer.id_to_token(index)) for index in old]
         for place in range(1, len(pieces)):
             left = "".join(pieces[:place])
             merged = left + pieces[place]
