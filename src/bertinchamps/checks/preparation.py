@@ -17,6 +17,10 @@ def problems(config: PrepareCommandConfig) -> list[str]:
     found = corpus_problems(config)
     if config.data.get("online"):
         found.append("data.online=true: blocks that are prepared are not packed while training; leave it out")
+    if config.tokenizer.extend is not None and config.tokenizer.path is None:
+        found.append(
+            f"tokenizer.extend={config.tokenizer.extend}: of a tokenizer that exists; name it with tokenizer.path="
+        )
     if is_prepared(config.data):
         found += _problems_of_prepared(config)
     elif config.cluster:

@@ -246,6 +246,13 @@ def shaping_facts(folder: Path) -> dict[str, Any]:
 
 def tokenizer_problems(config: TokenizerConfig) -> list[str]:
     """Mistakes in the tokenizer's settings, in the user's key names."""
+    extend = config.extend
+    wrong = extend is not None and extend < 1
+    found = [f"tokenizer.extend={extend}: must be at least 1; null: no new words"] if wrong else []
+    return found + _problems_of(config)
+
+
+def _problems_of(config: TokenizerConfig) -> list[str]:
     if config.path is not None:
         files = [Path(config.path).expanduser() / name for name in TOKENIZER_FILES]
         missing = [str(file) for file in files if not file.is_file()]

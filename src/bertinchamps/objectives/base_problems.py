@@ -49,6 +49,7 @@ def _alone(config: PretrainConfig) -> list[str]:
         f"freeze.layers={config.freeze.layers}": config.freeze.layers != 0,
         f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
         f"dropout={config.dropout}": config.dropout != 0,
+        f"tokenizer.extend={config.tokenizer.extend}": config.tokenizer.extend is not None,
     }
     return [
         f"{setting}: of a model that is trained further; name it with model=, or leave this out"

@@ -39,15 +39,13 @@ def with_tokenizer_of_base(config: PretrainConfig) -> PretrainConfig:
     """
     if config.model is None or config.tokenizer.path is not None or is_prepared(config.data):
         return config
-    return replace(config, tokenizer=replace(config.tokenizer, path=str(_folder(config, config.model))))
-
-
-def _folder(config: PretrainConfig, name: str) -> Path:
     try:
-        return gathered(located(KEY, name), cache_dir(config.blocks) / "tokenizers")
+        folder = gathered(located(KEY, config.model), cache_dir(config.blocks) / "tokenizers")
+        return replace(config, tokenizer=replace(config.tokenizer, path=str(folder)))
     except UserError:
         for checkpoint in _checkpoints(config):  # a run that is resumed may have lost its base
-            return checkpoint
+            whole = replace(config.tokenizer, path=str(checkpoint), extend=None)  # it is extended already
+            return replace(config, tokenizer=whole)
         raise
 
 

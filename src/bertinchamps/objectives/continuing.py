@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertinchamps.data.corpus import Corpus
+from bertinchamps.data.tokenizer_extension import read_parts
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter
@@ -29,6 +30,7 @@ from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, op
 from bertinchamps.model.flops import masked_lm_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
+from bertinchamps.model.new_rows import add_rows
 from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
 from bertinchamps.schemas import PretrainConfig
@@ -57,7 +59,7 @@ class Base:
         self._resuming = config.resume != "never"
         self._dropout, self._frozen = config.dropout, config.freeze.layers
         self._adapter = adapters.build(**config.adapter)
-        self._corpus = corpus
+        self._corpus, self._new_entries = corpus, read_parts(corpus.tokenizer_folder)
         self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
@@ -97,6 +99,7 @@ class Base:
                     f"{self._key}: not the model that this run began with (fingerprint {before} then, {now} now), and "
                     "there is no checkpoint yet; start a new run without resume"
                 )
+        add_rows(masked.model, self._new_entries)
         return self._prepared(masked)
 
     def load(self, folder: Path) -> AtMaskedPositions:
@@ -121,7 +124,7 @@ class Base:
         source = EncoderSource(name, dropout=self._dropout, with_head=True)
         with without_bars():
             masked = AtMaskedPositions(open_model("AutoModelForMaskedLM", source, None))
-        size = self._corpus.vocabulary.size
+        size = self._corpus.vocabulary.size - len(self._new_entries)
         if masked.config.vocab_size < size:
             raise UserError(
                 f"{self._key}: it predicts {masked.config.vocab_size:,} tokens, and its tokenizer has {size:,}"

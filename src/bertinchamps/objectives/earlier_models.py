@@ -13,6 +13,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.planning import without_online
 from bertinchamps.data.pretraining_facts import read_facts
 from bertinchamps.data.tokenizer import open_tokenizer as open_own
+from bertinchamps.data.tokenizer_extension import read_parts
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import fingerprint_of
 from bertinchamps.model.encoders import open_tokenizer
@@ -57,6 +58,8 @@ def refuse_other_tokenizer(corpus: Corpus, key: str, source: Path | str) -> None
     if isinstance(source, Path) and source.resolve() == corpus.tokenizer_folder.resolve():
         return
     own = open_own(corpus.tokenizer_folder).get_vocab()
+    if extension := read_parts(corpus.tokenizer_folder):
+        own = {entry: index for entry, index in own.items() if index not in extension}
     for problem in _differences(key, source, own, f"the corpus ({corpus.tokenizer_folder})"):
         raise UserError(problem)
 
@@ -117,4 +120,7 @@ def _of_the_same_documents(config: PretrainConfig, source: Path | str) -> bool:
 
 def _shape_of_tokenizer(settings: Mapping[str, Any]) -> list[Any]:
     data, share = without_online(settings["data"]), settings["blocks"]["held_out_share"]
-    return [data, settings["cleaning"], settings["tokenizer"], share]
+    tokenizer = {
+        key: value for key, value in settings["tokenizer"].items() if (key, value) != ("extend", None)
+    }
+    return [data, settings["cleaning"], tokenizer, share]

@@ -62,6 +62,9 @@ class TokenizerConfig:
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged")
     sample_characters: int = knob(200_000_000, "characters of the documents to train on, about")
     path: str | None = knob(None, "use this tokenizer's directory instead of training one")
+    extend: int | None = knob(
+        None, "words of the documents that become entries of the tokenizer of model= or path=; null: none"
+    )
 
 
 @dataclass
