@@ -10,8 +10,6 @@ another exception, more seconds than --hang, more memory than --memory, a crash 
 a word of a text. Inputs whose outcome is new (a message in other words, or a line of our code that ran for the first
 time, where Python is 3.12 or newer) are kept and changed further.
 
-With atheris installed, --engine atheris lets it choose the changes, guided by coverage of every branch.
-
 Each reader runs in a process of its own. Counts, kept inputs and findings are in FOLDER/READER, and the same command
 goes on there; `FOLDER/READER/findings/NAME` has the files and the traceback. Exit status 1: there are findings.
 """
@@ -29,7 +27,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -205,27 +203,6 @@ def limit_memory(more: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (int(has + more), resource.RLIM_INFINITY))
 
 
-def guided(fuzzer: Fuzzer, seconds: float) -> None:
-    """Let atheris choose the changes, with branch coverage of our package. Does not return."""
-    import atheris
-
-    names = sorted(fuzzer.target.seeds()[0])
-    kept = fuzzer.folder / "atheris"
-    kept.mkdir(exist_ok=True)
-    for number, files in enumerate(fuzzer.target.seeds()):
-        (kept / f"seed{number}").write_bytes(files[names[0]])
-    began = time.monotonic()
-
-    def once(content: bytes) -> None:
-        fuzzer.read({**fuzzer.target.seeds()[0], names[0]: content})
-        if fuzzer.state.executions % 100 == 0:
-            fuzzer.save(began, 0)
-
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", str(kept)], once)
-    atheris.Fuzz()
-
-
 def work(arguments: argparse.Namespace) -> None:
     """The process of one reader."""
     target = TARGETS[arguments.worker]
@@ -234,8 +211,7 @@ def work(arguments: argparse.Namespace) -> None:
         write(files, fuzzer.folder / CURRENT)
         target.read(fuzzer.folder / CURRENT)
     limit_memory(arguments.memory * 1e6)
-    run: Callable[[Fuzzer, float], None] = guided if arguments.engine == "atheris" else Fuzzer.run
-    run(fuzzer, arguments.seconds)
+    fuzzer.run(arguments.seconds)
 
 
 def campaign(target: Target, arguments: argparse.Namespace, seconds: float) -> State:
@@ -244,7 +220,7 @@ def campaign(target: Target, arguments: argparse.Namespace, seconds: float) -> S
     while (left := until - time.monotonic()) > 0:
         words = [sys.executable, __file__, "--worker", target.name, "--folder", str(arguments.folder)]
         words += ["--seconds", f"{left}", "--hang", f"{arguments.hang}", "--memory", f"{arguments.memory}"]
-        words += ["--seed", str(arguments.seed), "--engine", arguments.engine]
+        words += ["--seed", str(arguments.seed)]
         try:
             done = subprocess.run(
                 words, timeout=left + 30 + 10 * arguments.hang, capture_output=True, check=False
@@ -307,7 +283,6 @@ def main() -> int:
         help="MB that a reader may have besides its modules (%(default)s)",
     )
     words.add_argument("--seed", type=int, default=0, help="of the changes (%(default)s)")
-    words.add_argument("--engine", choices=["own", "atheris"], default="own", help="(%(default)s)")
     words.add_argument("--worker", choices=TARGETS, help=argparse.SUPPRESS)
     arguments = words.parse_args()
     arguments.folder = arguments.folder.absolute()
