@@ -450,9 +450,9 @@ def messy(tmp_path: Path) -> list[Path]:
     ]
 
 
-def test_a_pass_that_an_earlier_version_began_counts_no_characters_of_held_out_text(
-    file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def interrupted(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[PrepareConfig], Path]:
+    """Interrupts a preparation behind its third group of documents; returns its progress.json."""
     monkeypatch.setattr(cleaner, "DOCUMENTS_AT_ONCE", 13)
     monkeypatch.setattr(tokenising, "SECONDS_BETWEEN_COMMITS", 0)
     monkeypatch.setattr(tokenising, "SHARE_OF_TIME_FOR_COMMITS", 1e9)
@@ -464,11 +464,21 @@ def test_a_pass_that_an_earlier_version_began_counts_no_characters_of_held_out_t
         if groups[0] == 3:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "write", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            built(settings(file))
-    [progress] = cache.rglob("progress.json")
+    def prepared(config: PrepareConfig) -> Path:
+        with monkeypatch.context() as patch:
+            patch.setattr(Progress, "write", interrupting)
+            with pytest.raises(KeyboardInterrupt):
+                built(config)
+        [progress] = cache.rglob("progress.json")
+        return progress
+
+    return prepared
+
+
+def test_a_pass_that_an_earlier_version_began_counts_no_characters_of_held_out_text(
+    file: Path, interrupted: Callable[[PrepareConfig], Path]
+) -> None:
+    progress = interrupted(settings(file))
     facts = json.loads(progress.read_text())
     assert facts.pop("held_out_characters") >= 0
     write_sealed(progress, {key: value for key, value in facts.items() if key != SEAL})
@@ -476,6 +486,23 @@ def test_a_pass_that_an_earlier_version_began_counts_no_characters_of_held_out_t
     assert corpus.manifest["characters"] == sum(map(len, TEXTS))
     assert corpus.manifest["held_out_characters"] is None
     assert corpus.tokens_per_character is None
+
+
+def test_a_pass_with_a_wide_vocabulary_goes_on_where_it_was(
+    file: Path, tmp_path: Path, interrupted: Callable[[PrepareConfig], Path]
+) -> None:
+    folder = tmp_path / "wide"
+    shutil.copytree(built(settings(file)).tokenizer_folder, folder)
+    state = json.loads((folder / "tokenizer.json").read_text())
+    state["model"]["vocab"] |= {f"mot{number}": number for number in range(100_000, 100_005)}
+    (folder / "tokenizer.json").write_text(json.dumps(state))
+    config = settings(file, path=str(folder))
+    interrupted(config)
+    said: list[str] = []
+    corpus = prepare(config, said.append)
+    assert corpus.manifest["dtype"] == "uint32"
+    assert any("going on with a preparation that was interrupted (39 documents" in line for line in said)
+    assert corpus.manifest["characters"] == sum(map(len, TEXTS))
 
 
 @pytest.mark.parametrize("own", [False, True])

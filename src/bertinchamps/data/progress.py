@@ -83,8 +83,12 @@ class Progress:
         shutil.rmtree(before, ignore_errors=True)
 
 
-def read_progress(folder: Path) -> tuple[Progress, dict[str, Sums]]:
+def read_progress(folder: Path, width: int) -> tuple[Progress, dict[str, Sums]]:
     """The saved progress, and the checksums of each file of tokens, which is as it was then or longer.
+
+    Args:
+        folder: of the pass.
+        width: bytes of a token.
 
     Raises:
         Damaged: a file is missing, or is not as it was written.
@@ -99,11 +103,11 @@ def read_progress(folder: Path) -> tuple[Progress, dict[str, Sums]]:
         file = folder / progress.seen / name
         if not file.is_file() or digest_of(file) != digest:
             raise Damaged(f"{file} is damaged")
-    return progress, {split: _sums(folder, progress, split) for split in SPLITS}
+    return progress, {split: _sums(folder, progress, split, width) for split in SPLITS}
 
 
-def _sums(folder: Path, progress: Progress, split: str) -> Sums:
-    file, size = folder / f"{split}.bin", 2 * progress.tokens[split]
+def _sums(folder: Path, progress: Progress, split: str, width: int) -> Sums:
+    file, size = folder / f"{split}.bin", width * progress.tokens[split]
     values = np.fromfile(folder / progress.seen / f"{split}.sums", dtype="<u4")
     if not file.is_file() or not np.array_equal(sums_of(file, size).values(), values):
         raise Damaged(f"{file} is damaged")

@@ -63,6 +63,8 @@ class Pass:
     ) -> None:
         self._writes_own = own_held_out
         self._folder, self._source, self._tokenizer, self._tell = folder, source, tokenizer, tell
+        self._known = vocabulary(tokenizer)
+        self._dtype = dtype_for(self._known.size)
         self._densest = config.blocks.tokens_per_character or math.inf
         self._is_held_out = held_out_rule(source, config.blocks.held_out_share)
         self._own = source.held_out() is not None
@@ -81,8 +83,7 @@ class Pass:
         Args:
             facts: what shaped the corpus, for the manifest.
         """
-        known = vocabulary(self._tokenizer)
-        separator, self._dtype = known.separator_id, dtype_for(known.size)
+        known, separator = self._known, self._known.separator_id
         with (
             self._cleaner,
             self._writer("train", separator) as train,
@@ -115,7 +116,7 @@ class Pass:
     def _resume(self) -> None:
         """Load the progress that an interrupted pass saved; begin anew if the disk did not keep it."""
         try:
-            self.progress, self._sums = read_progress(self._folder)
+            self.progress, self._sums = read_progress(self._folder, self._dtype.itemsize)
         except Damaged as error:
             self._tell(f"blocks: {error}, so a preparation that was interrupted begins anew")
             forget_progress(self._folder)
