@@ -46,10 +46,10 @@ class TurnTakingRuntime(Runtime):
     link: Link = field(kw_only=True)
     options: Mapping[str, Any] = field(kw_only=True, default_factory=dict)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any], one_graph: bool = True) -> Callable[..., Any]:
         """The function, compiled as the engine does it where compilation is on."""
         if self.compiled:
-            function = self.compiled_to_wait(function, dynamic=False, fullgraph=True)
+            function = self.compiled_to_wait(function, dynamic=False, fullgraph=one_graph)
         graphs = bool(self.options.get("triton.cudagraphs"))
 
         def call(*arguments: Any) -> Any:

@@ -103,9 +103,9 @@ class TimedRuntime(Runtime):
 
     parts: Parts = field(kw_only=True)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any], one_graph: bool = True) -> Callable[..., Any]:
         """The loss."""
-        return self.parts.wrapped(whole_run_parts.FORWARD, super().compile(function))
+        return self.parts.wrapped(whole_run_parts.FORWARD, super().compile(function, one_graph))
 
     def feed(self, batches: Iterator[Batch], ahead: int) -> Generator[Batch]:
         """Batches on the device; waiting for them is charged by the reader inside."""

@@ -486,7 +486,8 @@ def test_a_budget_of_any_length_brings_the_recipe_of_such_budgets(
 
 
 @pytest.mark.parametrize(
-    ("name", "recipes"), [("pretrain", "experiment   day, "), ("finetune", "recipe       entities, ")]
+    ("name", "recipes"),
+    [("pretrain", "experiment   continue, day, "), ("finetune", "recipe       entities, ")],
 )
 def test_help_names_the_recipes(name: str, recipes: str) -> None:
     assert f"  {recipes}" in help_text(name, [])

@@ -64,12 +64,14 @@ def _brought(config: PretrainConfig, key: str) -> list[str]:
     remedies = {
         "arch": "architecture; leave out arch= and arch.…, and an experiment= that sets them (experiment=continue does "
         "not)",
-        "tokenizer": "tokenizer; leave out tokenizer= and tokenizer.…",
+        "tokenizer": "tokenizer; leave out tokenizer= and tokenizer.… (tokenizer.extend=N adds entries to it)",
     }
     found = []
     for group, new in (("arch", ArchConfig()), ("tokenizer", TokenizerConfig())):
-        defaults = {**asdict(new), "path": config.tokenizer.path}  # which is compared with the model's
         given = asdict(getattr(config, group))
+        # A path is compared with the model's, and extending is for models that are trained further.
+        defaults: dict[str, object] = asdict(new)
+        defaults |= {name: given[name] for name in ("path", "extend") if name in given}
         names = [f"{group}.{name}={value}" for name, value in given.items() if value != defaults[name]]
         if names:
             shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
