@@ -292,11 +292,9 @@ def test_a_mistake_at_the_end_is_told_before_anything_is_written(critic: Path, t
     assert not (tmp_path / "new").exists()
 
 
-def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
-    critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
-    answers, portions = SavedModel.predictions, []
+def interrupted_once(portions: list[int]) -> Callable[..., Any]:
+    """`SavedModel.predictions` that Ctrl-C meets at the third portion; the sizes of portions are added to a list."""
+    answers = SavedModel.predictions
 
     def interrupted(reader: SavedModel, portion: Any, cut: Any) -> Any:
         portions.append(len(portion))
@@ -304,6 +302,14 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
             raise KeyboardInterrupt
         return answers(reader, portion, cut)
 
+    return interrupted
+
+
+def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
+    critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
+    answers, interrupted = SavedModel.predictions, interrupted_once([])
     books = opinions(tmp_path / "books.jsonl", 9)
     words = [f"model={critic}", f"input={books}", f"output={tmp_path / 'out.csv'}", "runtime=eager"]
     config = composed(*words, command="predict")
@@ -343,17 +349,10 @@ def test_what_was_begun_otherwise_is_begun_anew(
     critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(inputs, "TEXTS_AT_ONCE", 2)
-    answers, portions = SavedModel.predictions, []
-
-    def interrupted(reader: SavedModel, portion: Any, cut: Any) -> Any:
-        portions.append(len(portion))
-        if len(portions) == 3:
-            raise KeyboardInterrupt
-        return answers(reader, portion, cut)
-
+    portions: list[int] = []
     books = opinions(tmp_path / "books.jsonl", 9)
     words = [f"model={critic}", f"input={books}", f"output={tmp_path / 'out.csv'}", "runtime=eager"]
-    monkeypatch.setattr(SavedModel, "predictions", interrupted)
+    monkeypatch.setattr(SavedModel, "predictions", interrupted_once(portions))
     with pytest.raises(Stopped):
         predict_texts(composed(*words, command="predict"))
     if change == "batch":

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bertinchamps.errors import UserError
 
@@ -167,12 +167,19 @@ def _taken_over(place: Path, leftover: str) -> int | None:
 def _locked(place: Path) -> int:
     """A descriptor that holds the lock of a file or folder. Raises FileExistsError where another process has it."""
     descriptor = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take_lock(descriptor):
         os.close(descriptor)
-        raise FileExistsError(errno.EEXIST, "another process is writing it", str(place)) from None
+        raise FileExistsError(errno.EEXIST, "another process is writing it", str(place))
     return descriptor
+
+
+def take_lock(opened: int | IO[str]) -> bool:
+    """Take the lock of an opened file or folder if it is free; returns whether it was. It ends when that is closed."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_being_written(place: Path) -> bool:

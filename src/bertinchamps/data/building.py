@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bertinchamps.console import Tell
+from bertinchamps.durable import take_lock
 from bertinchamps.errors import UserError
 
 PROGRESS, MANIFEST = "progress.json", "manifest.json"
@@ -111,7 +112,7 @@ def locked(name: Path, tell: Tell) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not _take(lock):
+            if not take_lock(lock):
                 tell(f"another process is building {name.name}; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is(file, lock):
@@ -126,15 +127,6 @@ def locked(name: Path, tell: Tell) -> Iterator[None]:
 
 def _lock_of(name: Path) -> Path:
     return name.with_name(f".{name.name}.lock")
-
-
-def _take(lock: int) -> bool:
-    """Take the lock if it is free; returns whether it was free."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is(file: Path, lock: int) -> bool:
@@ -159,7 +151,7 @@ def _remove_abandoned(parent: Path) -> None:
         except OSError:  # finished or removed meanwhile, or another user's
             continue
         try:
-            if _take(lock) and _is(_lock_of(name), lock):
+            if take_lock(lock) and _is(_lock_of(name), lock):
                 shutil.rmtree(leftover, ignore_errors=True)
                 _lock_of(name).unlink(missing_ok=True)
         finally:

@@ -26,18 +26,16 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.masking import MASKS, Masking, MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.objectives.next_tokens import causal_share_problems
 
 T = TypeVar("T")
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
     share = settings.get("causal_share", 0.25)
-    if 0 < share < 1:
-        return []
-    return [
-        f"objective.causal_share={share}: a share of the budget, above 0 and below 1; objective=mlm has no causal "
-        "phase, and without a masked one there is no encoder"
-    ]
+    return causal_share_problems(
+        share, "budget", "causal phase, and without a masked one there is no encoder"
+    )
 
 
 @objectives.register("causal_then_mlm", check=_problems)

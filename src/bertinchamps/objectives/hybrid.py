@@ -31,6 +31,7 @@ from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.objectives import objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
+from bertinchamps.objectives.next_tokens import causal_share_problems
 
 
 class MaskingBehindTheFirst(Masking):
@@ -44,12 +45,7 @@ class MaskingBehindTheFirst(Masking):
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
     share = settings.get("causal_share", 0.0625)
-    if 0 < share < 1:
-        return []
-    return [
-        f"objective.causal_share={share}: a share of the micro-batches, above 0 and below 1; objective=mlm has no "
-        "causal ones"
-    ]
+    return causal_share_problems(share, "micro-batches", "causal ones")
 
 
 @objectives.register("hybrid", check=_problems)

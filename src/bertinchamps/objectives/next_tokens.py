@@ -24,6 +24,21 @@ def next_token_loss(model: nn.Module, config: BertinchampsConfig, ids: Tensor) -
     return F.cross_entropy(before.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
 
 
+def causal_share_problems(share: float, of: str, outside: str) -> list[str]:
+    """Mistakes in `objective.causal_share`, in the user's key names.
+
+    Args:
+        share: that is causal.
+        of: what it is a share of.
+        outside: why 0 and 1 are none.
+    """
+    if 0 < share < 1:
+        return []
+    return [
+        f"objective.causal_share={share}: a share of the {of}, above 0 and below 1; objective=mlm has no {outside}"
+    ]
+
+
 def targets_of(sequence_length: int) -> int:
     """How many tokens of a block of S are predicted: all but the first."""
     return sequence_length - 1

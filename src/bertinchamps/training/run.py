@@ -15,7 +15,6 @@ RUN/
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from typing import IO, Any, Protocol, cast
 import yaml
 
 from bertinchamps.console import Tell
-from bertinchamps.durable import why_not_writable, write_file, write_json
+from bertinchamps.durable import take_lock, why_not_writable, write_file, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.launch import launched
 from bertinchamps.training import checkpoint
@@ -267,9 +266,7 @@ def _refuse_taken(folder: Path, given: str) -> None:
 def _lock(folder: Path) -> IO[str] | None:
     """The run's lock, held until it is closed or the process ends; None where another process has it."""
     stream = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take_lock(stream):
         stream.close()
         return None
     return stream
