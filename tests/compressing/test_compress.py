@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
 
 from bertinchamps.checks.compressing import problems
 from bertinchamps.command_line.mistakes import examine
@@ -145,10 +146,44 @@ def test_a_masked_language_model_is_judged_on_texts(tmp_path: Path, capsys: Any)
     record = json.loads((output / "compress.json").read_text(encoding="utf-8"))
     assert record["measured"][0]["metric"] == "masked_accuracy"
     assert "fièvre" not in capsys.readouterr().out + (output / "README.md").read_text(encoding="utf-8")
-    recovered = problems(
-        settings(f"model={encoder}", f"output={output}2", "steps=[{name: recover}]", f"texts=[{texts}]")
+    taught = "steps=[{name: recover, teacher: true}]"
+    told = problems(settings(f"model={encoder}", f"output={output}2", taught, f"texts=[{texts}]"))
+    assert told[0].startswith("steps.teacher=true: teaches span scorers")
+
+
+def test_a_masked_language_model_recovers_on_the_texts_that_do_not_score(tmp_path: Path, capsys: Any) -> None:
+    encoder = make_encoder("modernbert", tmp_path / "encoder")
+    texts, output = tmp_path / "texts.jsonl", tmp_path / "small"
+    texts.write_text(
+        "".join(json.dumps({"text": f"{text} {n}"}) + "\n" for n in range(40) for text in TEXTS),
+        encoding="utf-8",
     )
-    assert recovered[0].startswith("steps: recover trains models that finetune made")
+    chain = "steps=[{name: prune, feed_forward: 0.5},{name: recover, epochs: 4, learning_rate: 3e-3}]"
+    words = (f"model={encoder}", f"output={output}", f"texts=[{texts}]", "measure.repeats=0")
+    assert problems(settings(*words, chain)) == []
+    compress(settings(*words, chain))
+    record = json.loads((output / "compress.json").read_text(encoding="utf-8"))
+    facts, rows = record["steps"][1]["facts"], record["measured"]
+    assert facts["kept"]
+    assert facts["after"] < facts["before"]
+    assert rows[2]["scores"]["loss"] < rows[1]["scores"]["loss"]
+    assert rows[2]["parameters"] == rows[1]["parameters"] < rows[0]["parameters"]
+    told = json.loads((output / "pretraining.json").read_text(encoding="utf-8"))
+    assert told["continued_from"]["model"] == "encoder"
+    assert {file.name for file in output.iterdir() if file.name.startswith(".") or file.is_dir()} == set()
+    opened = AutoModelForMaskedLM.from_pretrained(output)
+    assert type(opened).__name__ == "ModernBertForMaskedLM"
+    assert "fièvre" not in capsys.readouterr().out + (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_too_little_text_to_recover_on_is_said(tmp_path: Path) -> None:
+    encoder = make_encoder("modernbert", tmp_path / "encoder")
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS[:2]), encoding="utf-8")
+    words = (f"model={encoder}", f"output={tmp_path / 'small'}", f"texts=[{texts}]", "measure.repeats=0")
+    with pytest.raises(UserError, match="steps: recover: texts= holds too little to train on"):
+        compress(settings(*words, "steps=[{name: recover}]"))
+    assert not (tmp_path / "small").exists()
 
 
 @pytest.mark.parametrize("error", [UserError("cannot"), KeyboardInterrupt()])

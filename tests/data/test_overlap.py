@@ -313,6 +313,28 @@ def test_facts_say_whether_pretraining_saw_a_split(
     assert (other, in_a_cell(other)) == ({"measured": False}, "not measured")
 
 
+@pytest.mark.parametrize("key", pretraining_facts.BEGAN_AS)
+def test_a_model_that_began_as_another_saw_what_that_one_saw(key: str, file: str) -> None:
+    clean_text, saw = facts_of(OTHER, file), facts_of(LONG, file, action="count")
+    assert in_a_cell(seen({**clean_text, key: {"model": "camembert"}}, TEST)) == "not measured"
+    assert in_a_cell(seen({**clean_text, key: clean_text}, TEST)) == "0 of 3 lines"
+    both = seen({**clean_text, key: saw}, TEST)
+    assert in_a_cell(both) == "at least 1 of 3 lines"
+    assert "pretraining saw at least 1 of 3 lines of test" in in_a_sentence(both, "test")
+    assert (
+        in_a_cell(seen({**clean_text, key: {**clean_text, "grown_from": saw}}, TEST))
+        == "at least 1 of 3 lines"
+    )
+
+
+def test_earlier_models_name_no_files_either(file: str) -> None:
+    facts = {**facts_of(LONG, file), "continued_from": {"model": "base", **facts_of(LONG, file)}}
+    nameless = pretraining_facts.without_names(facts)
+    assert Path(file).name in str(facts)
+    assert Path(file).name not in str(nameless)
+    assert seen(nameless, TEST) == seen(facts, TEST)
+
+
 def test_without_facts_nothing_is_claimed(tmp_path: Path) -> None:
     assert pretraining_facts.read_facts(str(tmp_path)) is None
     assert pretraining_facts.read_facts("almanach/camembert-base") is None

@@ -1,4 +1,4 @@
-"""recover: a short fine-tuning of what a step left, head and all, by the engine and with the settings of the run."""
+"""recover: a short training of what a step left, head and all; of a masked language model, see `recovering_masked`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bertinchamps.compressing import Done, Material, steps
+from bertinchamps.compressing.recovering_masked import recover_masked_lm
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.model.adapters.saved import is_adapter
 from bertinchamps.schemas import (
@@ -65,11 +66,13 @@ def _problems(settings: Any) -> list[str]:
 class Recover:
     """Trains the model again on the run's examples; the weights that are best on dev are kept.
 
-    Where no epoch scores higher than before, the model stays as it was.
+    Where no epoch scores higher than before, the model stays as it was. A masked language model is trained on the texts
+    of `texts=` that do not score, and kept where held-out ones of them have a lower loss (`recovering_masked.py`).
 
     Args:
-        epochs: passes over the training examples.
-        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model.
+        epochs: passes over the training examples, or over the texts.
+        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model; for a
+            masked language model that of `experiment=continue`.
         teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
         weight: the teacher's share of the targets.
     """
@@ -86,13 +89,13 @@ class Recover:
 
     def problems(self, material: Material) -> list[str]:
         facts = material.source.facts
-        if facts is None:
-            return [
-                "steps: recover trains models that finetune made, and this one is a masked language model: leave it "
-                "out, and fine-tune what comes out"
-            ]
         found = material.text_problems()
-        if self.teacher and not (facts.head is not None and is_soft(facts.head)):
+        if facts is None and self.teacher:
+            return [
+                *found,
+                "steps.teacher=true: teaches span scorers of finetune, not masked language models; leave it out",
+            ]
+        if facts is not None and self.teacher and not (facts.head is not None and is_soft(facts.head)):
             found.append(
                 f"steps.teacher=true: a teacher gives probabilities to spans, which head={facts.head} does not learn; "
                 "leave it out"
@@ -100,8 +103,11 @@ class Recover:
         return found
 
     def apply(self, folder: Path, material: Material, place: Path) -> Done:
-        facts, examples = material.source.facts, material.examples
-        if facts is None or examples.labels != facts.labels:
+        facts = material.source.facts
+        if facts is None:
+            return recover_masked_lm(folder, material, place, place / RUN, self.epochs, self.learning_rate)
+        examples = material.examples
+        if examples.labels != facts.labels:
             raise UserError(
                 f"model={material.config.model}: its labels are not those of the examples, so it cannot be trained on"
             )

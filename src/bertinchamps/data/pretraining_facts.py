@@ -4,7 +4,8 @@
      "overlap": [{"action": "cut", "ngram": 13,
                   "sets": [{"name": …, "digest": …, "lines": 407, "lines_found": 23, …}]}]}
 
-Test files are known by the digest of their lines (`line_sets.digest_of`); no text is in the file.
+Test files are known by the digest of their lines (`line_sets.digest_of`); no text is in the file. A model that began
+with the weights of another one repeats that one's facts: `continued_from`, `grown_from`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bertinchamps.data.line_sets import digest_of, lines_of
 FILE = "pretraining.json"
 FORMAT = 1
 DONE = {"drop": "dropped", "cut": "cut"}  # action → what became of it
+BEGAN_AS = ("continued_from", "grown_from")  # a model whose weights the model began with
 
 
 def pretraining_facts(
@@ -60,6 +62,25 @@ def read_facts(model: str) -> dict[str, Any] | None:
         return None
 
 
+def stages(facts: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The facts of a model and of those with whose weights it began, newest first; an empty one where it has none."""
+    found = [facts or {}]
+    for key in BEGAN_AS:
+        if key in found[0]:
+            found += stages(found[0][key])
+    return found
+
+
+def without_names(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts, of earlier models too, with the digest of a test set as its name: file names may tell something."""
+    nameless = {key: without_names(facts[key]) for key in BEGAN_AS if isinstance(facts.get(key), Mapping)}
+    steps = [
+        {**step, "sets": [{**one, "name": one.get("digest")} for one in step.get("sets", ())]}
+        for step in facts.get("overlap", ())
+    ]
+    return {**facts, **nameless, **({"overlap": steps} if "overlap" in facts else {})}
+
+
 def seen(facts: Mapping[str, Any] | None, texts: Iterable[str]) -> dict[str, Any]:
     """Whether pretraining saw these texts, JSON-able.
 
@@ -71,11 +92,27 @@ def seen(facts: Mapping[str, Any] | None, texts: Iterable[str]) -> dict[str, Any
         `measured`; and where a set of the facts has exactly the lines of the texts: `lines` that were looked for,
         `found` in the documents as they came, `whole` (found in all their n-grams), `left` in the documents that were
         passed on, and `actions`. Documents of a stream are cleaned and not counted: `actions` without `measured`.
+        A model that began with the weights of others saw what they saw: it is measured if all of them are, `stages`
+        is their number, and the counts are the largest of them, so the true ones are at least these.
     """
     digest = digest_of(lines_of(texts))
+    found = [_seen_in_one(stage, digest) for stage in stages(facts)]
+    unmeasured = [fact for fact in found if not fact["measured"]]
+    if unmeasured or len(found) == 1:
+        return (unmeasured or found)[0]
+    return {
+        **found[0],
+        **{key: max(fact[key] for fact in found) for key in ("found", "whole", "left")},
+        "actions": list(dict.fromkeys(action for fact in found for action in fact["actions"])),
+        "stages": len(found),
+    }
+
+
+def _seen_in_one(facts: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    """What `seen` returns, of the documents of one model alone."""
     pairs = [
         (step, of_set)
-        for step in (facts or {}).get("overlap", ())
+        for step in facts.get("overlap", ())
         for of_set in step.get("sets", ())
         if of_set.get("digest") == digest
     ]
@@ -108,7 +145,7 @@ def in_a_cell(fact: Mapping[str, Any] | None) -> str:
         return "no pretraining"
     found, left, lines = fact["found"], fact["left"], fact["lines"]
     if left or not found:
-        return f"{left:,} of {lines:,} lines"
+        return f"{_at_least(fact)}{left:,} of {lines:,} lines"
     return f"0 of {lines:,} lines ({found:,} {_done(fact)})"
 
 
@@ -127,7 +164,12 @@ def in_a_sentence(fact: Mapping[str, Any], split: str) -> str:
             f"{_done(fact)} before"
         )
     before = f" (measured; {found:,} before others were {_done(fact)})" if found > left else " (measured)"
-    return f"pretraining saw {left:,} of {lines:,} lines of {split}{before}"
+    return f"pretraining saw {_at_least(fact)}{left:,} of {lines:,} lines of {split}{before}"
+
+
+def _at_least(fact: Mapping[str, Any]) -> str:
+    """Before a count of several corpora, of which the largest was taken."""
+    return "at least " if fact["left"] and fact.get("stages", 1) > 1 else ""
 
 
 def _done(fact: Mapping[str, Any]) -> str:

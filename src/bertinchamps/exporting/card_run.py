@@ -197,7 +197,15 @@ def _scores(by_split: Mapping[str, Any]) -> Iterator[Score]:
 
 def _overlap(known: Mapping[str, Any] | None) -> Iterator[str]:
     """Sentences on test sets that were looked for in the documents; a set is known by its digest."""
-    sets = [(step, one) for step in (known or {}).get("overlap", ()) for one in step.get("sets", ())]
+    own, *earlier = pretraining_facts.stages(known)
+    yield from _overlap_of_one(own)
+    for facts in earlier:
+        of = f"The model {facts['model']}, with whose weights it began: "
+        yield from (f"{of}{sentence[:1].lower()}{sentence[1:]}" for sentence in _overlap_of_one(facts))
+
+
+def _overlap_of_one(facts: Mapping[str, Any]) -> Iterator[str]:
+    sets = [(step, one) for step in facts.get("overlap", ()) for one in step.get("sets", ())]
     if not sets:
         yield "No test set was looked for in the documents, so it is not known which ones pretraining saw."
     for step, one in sets:

@@ -120,11 +120,7 @@ def copy_pretraining(folder: Path, place: Path) -> None:
     facts = pretraining_facts.read_facts(str(folder))
     if facts is None:
         return
-    steps = [
-        {**step, "sets": [{**one, "name": one.get("digest")} for one in step.get("sets", ())]}
-        for step in facts["overlap"]
-    ]
-    pretraining_facts.write_facts({**facts, "overlap": steps}, place)
+    pretraining_facts.write_facts(pretraining_facts.without_names(facts), place)
 
 
 def in_the_targets_unit(model: PreTrainedModel, facts: TaskFacts, logits: torch.Tensor) -> torch.Tensor:

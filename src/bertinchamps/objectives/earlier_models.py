@@ -11,7 +11,7 @@ import yaml
 
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.planning import without_online
-from bertinchamps.data.pretraining_facts import read_facts
+from bertinchamps.data.pretraining_facts import read_facts, without_names
 from bertinchamps.data.tokenizer import open_tokenizer as open_own
 from bertinchamps.data.tokenizer_extension import read_parts
 from bertinchamps.errors import UserError
@@ -22,6 +22,7 @@ from bertinchamps.schemas import PretrainConfig
 OF_PRETRAINING = (
     "spent",
     "objective",
+    "overlap",
     "grown_from",
     "continued_from",
     "teacher",
@@ -71,7 +72,7 @@ def origin_of(source: Path | str, model: Any) -> dict[str, Any]:
         source: where it is.
         model: opened.
     """
-    facts = read_facts(str(source)) or {}
+    facts = without_names(read_facts(str(source)) or {})
     return {
         "model": _short(source),
         "fingerprint": fingerprint_of(model),
