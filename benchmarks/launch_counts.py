@@ -26,7 +26,7 @@ from bertinchamps.model import attention
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training import muon
@@ -74,13 +74,7 @@ def counted_model(config: PretrainConfig, micro_batches: tuple[int, int]) -> dic
     tokens = [size * length for size in micro_batches]
     with tempfile.TemporaryDirectory() as folder, _as_on_a_card():
         corpus = random_corpus(config, Path(folder))
-        given: dict[str, Any] = {
-            "corpus": corpus,
-            "seed": 0,
-            "device": RUNTIME.device,
-            "evaluation_blocks": 1,
-        }
-        task = objectives.build(**config.objective, **given)
+        task = objectives.build(**config.objective, given=Given(corpus, 0, 1, RUNTIME.device))
         counts: dict[str, Any] = {}
         for way, count in (("eager", _eager), ("compiled", _compiled)):
             one, other = (count(config, task, size) for size in micro_batches)

@@ -25,7 +25,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.flops import downstream_flops_per_token, flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.hook import Hook
@@ -113,8 +113,7 @@ def trainer_of(
     )
     if config.runtime.activation_checkpointing:
         runtime.recompute_activations(model)
-    given: dict[str, Any] = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 1}
-    task = objectives.build(**config.objective, **given)
+    task = objectives.build(**config.objective, given=Given(corpus, 0, 1, runtime.device))
     if loss is not None:
         task.loss = partial(loss, task)
     flops = flops_per_token(model.config, config.blocks.sequence_length, task.predicted_fraction)

@@ -219,14 +219,13 @@ def test_no_flipped_byte_is_exported_or_used_where_it_was_unpacked(
 def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(
     config: PrepareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertinchamps.objectives import objectives
+    from bertinchamps.objectives import Given, objectives
 
     corpus = built(config)
     folder = corpus.tokenizer_folder
     whole = {name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
     model: Any = SimpleNamespace(save_pretrained=lambda target: target.mkdir())
-    given: dict[str, Any] = {"seed": 0, "evaluation_blocks": 1, "device": torch.device("cpu")}
-    objective = objectives.build("mlm", corpus=corpus, **given)
+    objective = objectives.build("mlm", given=Given(corpus, 0, 1, torch.device("cpu")))
     monkeypatch.setattr(type(objective), "load_model", lambda self, folder: model)
     objective.build_model(tmp_path)
     flip(folder / "tokenizer_config.json")

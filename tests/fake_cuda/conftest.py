@@ -14,7 +14,7 @@ from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.schemas import BudgetConfig, RuntimeConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.hook import Hook
@@ -69,8 +69,7 @@ def pretraining(card: Watch, corpus: Corpus) -> Callable[..., Trainer]:
     ) -> Trainer:
         config = composed("data=demo", *TINY, *overrides)
         runtime = build_runtime(RuntimeConfig(device="cuda", precision=precision, compile="off", threads=1))
-        given = {"corpus": corpus, "seed": 0, "device": runtime.device, "evaluation_blocks": 8}
-        task: Any = objectives.build(**config.objective, **given)
+        task: Any = objectives.build(**config.objective, given=Given(corpus, 0, 8, runtime.device))
         model: Any = task.new_model(build_config(vars(config.arch), SIZE)).to(runtime.device)
         if config.runtime.activation_checkpointing:
             runtime.recompute_activations(model)

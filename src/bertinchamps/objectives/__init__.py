@@ -9,12 +9,12 @@ import torch
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.objectives.continuing import Base
 from bertinchamps.objectives.growing import Growth
-from bertinchamps.objectives.objective import Objective
+from bertinchamps.objectives.objective import Given, Objective
 from bertinchamps.registry import Registry
 from bertinchamps.schemas import PretrainConfig, named
 
 objectives: Registry[Objective] = Registry("objective", "objective", package=__name__)
-GIVEN = ("corpus", "seed", "evaluation_blocks", "device", "arch")  # by the code, not by the config
+GIVEN = ("given",)  # by the run, not by the config
 
 
 def objective_problems(config: PretrainConfig) -> list[str]:
@@ -49,11 +49,7 @@ def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device
     """
     objective = objectives.build(
         **config.objective,
-        corpus=corpus,
-        seed=config.seed,
-        evaluation_blocks=config.evaluation.blocks,
-        device=device,
-        arch=asdict(config.arch),
+        given=Given(corpus, config.seed, config.evaluation.blocks, device, asdict(config.arch)),
     )
     if config.grow.model is not None:
         objective.growth = Growth(config.grow.model, corpus)
@@ -62,4 +58,4 @@ def build_objective(config: PretrainConfig, corpus: Corpus, device: torch.device
     return objective
 
 
-__all__ = ["GIVEN", "Objective", "build_objective", "objective_problems", "objectives"]
+__all__ = ["GIVEN", "Given", "Objective", "build_objective", "objective_problems", "objectives"]

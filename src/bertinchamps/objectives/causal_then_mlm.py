@@ -16,14 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Output
-from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import MASKS, Masking, MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.objectives.next_tokens import causal_share_problems
@@ -43,7 +41,7 @@ class CausalThenMasked(MaskedLanguageModeling):
     """A causal phase, then `mlm`.
 
     Args:
-        corpus: as for `mlm`, as are all arguments that are not named here.
+        given: by the run.
         masks: what is masked in the second phase, whose progress the stages divide.
         causal_share: of the budget, before the first mask.
     """
@@ -53,15 +51,11 @@ class CausalThenMasked(MaskedLanguageModeling):
 
     def __init__(
         self,
-        corpus: Corpus,
-        seed: int,
-        evaluation_blocks: int,
-        device: torch.device,
-        arch: Mapping[str, Any] | None = None,
+        given: Given,
         masks: MaskSettings = MASKS,
         causal_share: float = 0.25,
     ) -> None:
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
+        super().__init__(given, masks)
         self._share = causal_share
         self._causal = True
 

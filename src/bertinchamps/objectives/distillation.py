@@ -23,12 +23,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bertinchamps.contract import Output
-from bertinchamps.data.corpus import Corpus
 from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.views import Views, views_of
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import IGNORED, MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling, sums_of
 from bertinchamps.objectives.teachers import Plan, Teacher, teacher_problems
@@ -63,7 +62,8 @@ class Distillation(MaskedLanguageModeling):
     """`mlm` with a teacher.
 
     Args:
-        corpus: as for `mlm`, as are all arguments that are not named here.
+        given: by the run.
+        masks: as for `mlm`.
         teacher: a run, a model's directory, or a name on the Hub.
         weight: of the teacher's probabilities; the labels have the rest.
         temperature: of these probabilities.
@@ -81,12 +81,8 @@ class Distillation(MaskedLanguageModeling):
 
     def __init__(
         self,
-        corpus: Corpus,
-        seed: int,
-        evaluation_blocks: int,
-        device: torch.device,
+        given: Given,
         teacher: str,
-        arch: Mapping[str, Any] | None = None,
         masks: MaskSettings = MASKS,
         weight: float = 0.5,
         temperature: float = 2.0,
@@ -95,12 +91,12 @@ class Distillation(MaskedLanguageModeling):
         relation_heads: int = 32,
         relation_layer: int | None = None,
     ) -> None:
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
+        super().__init__(given, masks)
         self._weight, self._temperature = weight, temperature
         self._hidden_weight, self._relation_weight = hidden_weight, relation_weight
-        layers = int((arch or {})["num_hidden_layers"])
+        layers = int((given.arch or {})["num_hidden_layers"])
         plan = Plan(layers, hidden_weight > 0, relation_weight > 0, relation_heads, relation_layer)
-        self._teacher = Teacher(teacher, corpus, plan, device)
+        self._teacher = Teacher(teacher, given.corpus, plan, given.device)
 
     @classmethod
     def problems_beside(cls, config: PretrainConfig) -> list[str]:

@@ -21,14 +21,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch, Output
-from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.objectives.next_tokens import causal_share_problems
@@ -53,7 +51,8 @@ class Hybrid(MaskedLanguageModeling):
     """Masked and causal micro-batches.
 
     Args:
-        corpus: as for `mlm`, as are all arguments that are not named here.
+        given: by the run.
+        masks: as for `mlm`.
         causal_share: of the micro-batches; 1/16 is one causal to fifteen masked.
     """
 
@@ -63,15 +62,11 @@ class Hybrid(MaskedLanguageModeling):
 
     def __init__(
         self,
-        corpus: Corpus,
-        seed: int,
-        evaluation_blocks: int,
-        device: torch.device,
-        arch: Mapping[str, Any] | None = None,
+        given: Given,
         masks: MaskSettings = MASKS,
         causal_share: float = 0.0625,
     ) -> None:
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
+        super().__init__(given, masks)
         self._share = causal_share
 
     def new_model(self, config: BertinchampsConfig) -> BertinchampsForMaskedLM:

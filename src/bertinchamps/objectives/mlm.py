@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.flops import flops_per_token, matrix_flops_per_token
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM, load_masked_lm
-from bertinchamps.objectives import Objective, objectives
+from bertinchamps.objectives import Given, Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
 from bertinchamps.objectives.objective import BITS, bits_per_character
@@ -45,11 +45,7 @@ class MaskedLanguageModeling(Objective):
     """Predict masked tokens of packed blocks.
 
     Args:
-        corpus: blocks to train on and held-out blocks.
-        seed: of order and masks.
-        evaluation_blocks: held-out blocks to score, at the most.
-        device: of the model and the masks.
-        arch: of a new model; None where none is built.
+        given: by the run.
         masks: what is masked.
 
     Raises:
@@ -63,22 +59,17 @@ class MaskedLanguageModeling(Objective):
 
     def __init__(
         self,
-        corpus: Corpus,
-        seed: int,
-        evaluation_blocks: int,
-        device: torch.device,
-        arch: Mapping[str, Any] | None = None,
+        given: Given,
         masks: MaskSettings = MASKS,
     ) -> None:
-        super().__init__(corpus, arch)
+        super().__init__(given)
+        corpus, seed, device = given.corpus, given.seed, given.device
         if masks.whole_word and not corpus.vocabulary.continuations:
             raise UserError(
                 f"objective.whole_word=true: the tokenizer in {corpus.tokenizer_folder} does not mark subwords that "
                 "continue a word (as ## does in WordPiece), so word boundaries are unknown; set "
                 "objective.whole_word=false"
             )
-        self._seed, self._device = seed, device
-        self._evaluation_blocks = evaluation_blocks
         length = corpus.train.sequence_length
         rows = [length // of_row for of_row in corpus.row_lengths or (length,)]
         of_masks = (masks.whole_word, device, masks.span_lengths())

@@ -25,10 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertinchamps.contract import Output
-from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, MaskSettings, random_start, random_values
 from bertinchamps.objectives.mlm import MaskedLanguageModeling, spread_over
 
@@ -104,7 +103,8 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
     exactly; another micro-batch size draws others.
 
     Args:
-        corpus: as for `mlm`, as are all arguments that are not named here.
+        given: by the run.
+        masks: as for `mlm`.
         frequent: tokens of the vocabulary that are summed exactly.
         drawn: draws among the others, for each micro-batch.
     """
@@ -114,20 +114,17 @@ class SampledMaskedLanguageModeling(MaskedLanguageModeling):
 
     def __init__(
         self,
-        corpus: Corpus,
-        seed: int,
-        evaluation_blocks: int,
-        device: torch.device,
-        arch: Mapping[str, Any] | None = None,
+        given: Given,
         masks: MaskSettings = MASKS,
         frequent: int = 2048,
         drawn: int = 2048,
     ) -> None:
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
+        super().__init__(given, masks)
+        corpus = given.corpus
         blocks = spread_over(corpus.held_out, BLOCKS_COUNTED)
         seen = corpus.held_out.read(blocks).reshape(-1)
         counts = np.bincount(seen, minlength=corpus.vocabulary.size)
-        self._candidates = Candidates(counts, frequent, drawn, seed, device)
+        self._candidates = Candidates(counts, frequent, drawn, given.seed, given.device)
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
         left_out = config.vocab_size - min(config.vocab_size, self._candidates.number + 1)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from bertinchamps.data.corpus import Corpus
@@ -28,12 +30,30 @@ CONFIG = "config.json"
 BITS = "bits_per_character"
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a run gives its objective, beside the settings of `objective=`.
+
+    Attributes:
+        corpus: blocks to train on, held-out blocks, tokenizer.
+        seed: of order, masks and draws.
+        evaluation_blocks: held-out blocks to score, at the most.
+        device: of the model.
+        arch: of a new model, as `configs/arch/` has it; None where none is built.
+    """
+
+    corpus: Corpus
+    seed: int
+    evaluation_blocks: int
+    device: torch.device
+    arch: Mapping[str, Any] | None = None
+
+
 class Objective(Problem):
     """The model's side of a `training.assembly.Problem`; a subclass adds the task's side: batches, loss, evaluation.
 
     Args:
-        corpus: blocks to train on, held-out blocks, tokenizer.
-        arch: of a new model, as `configs/arch/` has it; None where none is built.
+        given: by the run.
 
     Attributes:
         headline: the held-out score that a sweep compares.
@@ -55,9 +75,11 @@ class Objective(Problem):
     def one_graph(self) -> bool:
         return self.base is None
 
-    def __init__(self, corpus: Corpus, arch: Mapping[str, Any] | None = None) -> None:
-        self.corpus, self._arch = corpus, arch
-        self.tokens_per_position = corpus.train.sequence_length
+    def __init__(self, given: Given) -> None:
+        self.corpus, self._arch = given.corpus, given.arch
+        self._seed, self._device = given.seed, given.device
+        self._evaluation_blocks = given.evaluation_blocks
+        self.tokens_per_position = given.corpus.train.sequence_length
         self._tokenizer: dict[str, bytes] = {}
         self._origins: dict[str, Any] = {}
 

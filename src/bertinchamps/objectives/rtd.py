@@ -46,7 +46,7 @@ from bertinchamps.model.heads.replaced_tokens import (
     generator_config,
 )
 from bertinchamps.model.huggingface import BertinchampsModel
-from bertinchamps.objectives import objectives
+from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, MaskSettings, random_start, random_values
 from bertinchamps.objectives.mlm import HELD_OUT_SEED, MaskedLanguageModeling, sums_of
 from bertinchamps.schemas import PretrainConfig, named
@@ -78,7 +78,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
     """A generator that learns masked tokens, and the encoder that detects its tokens.
 
     Args:
-        corpus: as for `mlm`, as are all arguments that are not named here.
+        given: by the run.
         masks: what the generator learns; at these positions tokens are replaced.
         generator_width: share of the encoder's width that the generator has.
         generator_layers: of the generator; None: half of the encoder's.
@@ -92,21 +92,17 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
 
     def __init__(
         self,
-        corpus: Corpus,
-        seed: int,
-        evaluation_blocks: int,
-        device: torch.device,
-        arch: Mapping[str, Any] | None = None,
+        given: Given,
         masks: MaskSettings = MASKS,
         generator_width: float = 0.5,
         generator_layers: int | None = None,
         sharing: str = DISENTANGLED,
         detection_weight: float = 50.0,
     ) -> None:
-        super().__init__(corpus, seed, evaluation_blocks, device, arch, masks)
+        super().__init__(given, masks)
         self._width, self._layers = generator_width, generator_layers
         self._sharing, self._weight = sharing, detection_weight
-        self._draw, self._held_out_draw = (random_start(of, "replaced") for of in (seed, HELD_OUT_SEED))
+        self._draw, self._held_out_draw = (random_start(of, "replaced") for of in (given.seed, HELD_OUT_SEED))
 
     @classmethod
     def problems_beside(cls, config: PretrainConfig) -> list[str]:
