@@ -109,7 +109,8 @@ def test_what_comes_out_is_used_as_what_went_in(chained: Path, texts: Path, tmp_
     assert (tmp_path / "exported" / "config.json").is_file()
     again = [*brat_corpus(tmp_path / "corpus"), *QUICK, f"model={chained}", "head=flat", "budget.epochs=1"]
     run = finetune(composed(*again, "report.html=false", f"run_dir={tmp_path / 'run'}", command="finetune"))
-    assert (run / "results.json").is_file()
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["remarks"][-1].startswith("the encoder was fine-tuned before, and whether")
 
 
 def test_a_compressed_model_is_not_compressed_without_its_run(chained: Path, tmp_path: Path) -> None:

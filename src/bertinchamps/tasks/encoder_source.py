@@ -16,6 +16,7 @@ from bertinchamps.model.architecture import build_config
 from bertinchamps.model.encoders import EncoderSource, open_tokenizer
 from bertinchamps.model.locating import located
 from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.tasks.facts import FILE as TASK_FILE
 from bertinchamps.training.checkpoint import write_directory
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import last_finished, read_facts
@@ -40,6 +41,20 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
     if config.model == SCRATCH:
         return config.model
     return located("model", config.model)
+
+
+def remarks_on(encoder: str) -> list[str]:
+    """Caveats beside every score: whoever fine-tuned the encoder before, nobody compared those examples with these.
+
+    Args:
+        encoder: a directory, a name on the Hub, or "scratch".
+    """
+    if not (Path(encoder) / TASK_FILE).is_file():
+        return []
+    return [
+        "the encoder was fine-tuned before, and whether the examples of that task hold the text of dev or test was not "
+        "measured"
+    ]
 
 
 def open_encoder(config: FinetuneConfig, run: Run, resumed_from: Path | None) -> tuple[Any, EncoderSource]:

@@ -24,7 +24,7 @@ from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import train_rows
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.distillation import Teachers, lessons_of
-from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
+from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder, remarks_on
 from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.folds import write_results as folds_results
@@ -59,6 +59,7 @@ class FineTuning(Problem):
         self._tokenizer, self._source = open_encoder(config, run, run.resumed_from)
         self._adapter: Adapter = adapters.build(**config.adapter)
         self._base = read_facts(run.folder)["encoder"]
+        self._remarks = [*examples.remarks, *remarks_on(self._base)]
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
         batch, evaluated = config.batch, config.batch.evaluation
         predictor = self._kind.build_predictor(self.facts, self._tokenizer, evaluated, runtime.device)
@@ -154,7 +155,7 @@ class FineTuning(Problem):
         for split in self._task.splits:
             yield f"{split:<10} {_counts(self._task.facts(split))}"
         yield from label_lines(self._examples.splits)
-        for remark in self._examples.remarks:
+        for remark in self._remarks:
             yield f"note       {remark}"
         for title, facts in (self._seen_of or {"": self._seen}).items():
             for split, fact in facts.items():
@@ -197,7 +198,7 @@ class FineTuning(Problem):
             "cost": self._cost(training),
             "selection": self._selected(training),
             "data": {split: self._task.facts(split) for split in self._task.splits},
-            "remarks": list(self._examples.remarks),
+            "remarks": self._remarks,
             "pretraining_saw": self._seen,
             **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
             "scores": scores,
