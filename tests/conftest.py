@@ -26,15 +26,19 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long tests first, an equal share in each worker's part of the list, so that no worker ends with them alone."""
+    """Long tests first, some modules of them in each worker's part of the list, so that no worker ends with them alone.
+
+    Those of one module stay together, since each worker builds the fixtures of a module anew.
+    """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if item.get_closest_marker("long")]
     others = [item for item in items if not item.get_closest_marker("long")]
+    modules = list(dict.fromkeys(item.path for item in long))
     left = len(items)
     items.clear()
     for worker in range(workers):
         part = left // (workers - worker)  # as `--dist worksteal` divides them
-        mine = long[worker::workers]
+        mine = [item for item in long if item.path in modules[worker::workers]]
         short = max(0, part - len(mine))
         items += mine + others[:short]
         del others[:short]
