@@ -90,13 +90,8 @@ class Trainer:
         left_out: Sequence[Sequence[int]] = (),
     ) -> None:
         """Long because a parameter is a line."""
-        self.task, self.model, self.optimizer, self.clock, self.runtime = (
-            task,
-            model,
-            optimizer,
-            clock,
-            runtime,
-        )
+        self.task, self.model, self.optimizer = task, model, optimizer
+        self.clock, self.runtime = clock, runtime
         self.cursor, self.processes, self.masks = cursor, processes, masks
         self.hooks: Sequence[Hook] = hooks
         self.stop_requested = False  # by a signal: training ends with a checkpoint to resume from
@@ -331,12 +326,7 @@ class Trainer:
 
     def _agreed_progress(self) -> float | None:
         """The first process' progress, which all processes use for the next update; None where all of them end."""
-        main = [
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-        ]  # the first process' numbers; zeros of the others, because they are summed
+        main = [0.0] * 4  # the first process' numbers; zeros of the others, because they are summed
         if self.processes.is_main:
             finished = float(self._finished())
             main = [finished, self.clock.progress(), self.clock.spent.seconds, self.clock.reserve]
