@@ -40,10 +40,10 @@ def broken_off(
     """A run that ends in an error at its tenth update, and then goes on to its end."""
     update = Trainer._update
 
-    def at_ten(self: Trainer, stream: object) -> object:
+    def at_ten(self: Trainer) -> object:
         if self.step == 9:
             end(self)
-        return update(self, stream)  # type: ignore[arg-type]
+        return update(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_update", at_ten)
@@ -70,6 +70,7 @@ def fail(trainer: Trainer) -> None:
         "objective=causal_then_mlm blocks.lengths=[16,32]",
         "objective=hybrid",
         "objective=rtd",
+        "blocks.curriculum=5",
         "blocks.lengths=[16,32] blocks.documents=apart arch.attention=alternating arch.local_window=4",
     ],
 )

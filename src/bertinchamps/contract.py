@@ -236,6 +236,14 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class ReadsByProgress(Protocol):
+    """A task that reads other data later in the training."""
+
+    def turns_to(self, progress: float) -> bool:
+        """Turn to the data of this progress, the same in all processes; true: `batches` gives others from now on."""
+
+
+@runtime_checkable
 class ChangesWithProgress(Protocol):
     """A task whose loss is another one later in the training, such as one with fewer masked tokens."""
 

@@ -378,9 +378,9 @@ def stopped_at(step: int, *words: str, **given: str) -> None:
 
     update = Trainer._update
 
-    def stopping(self: Trainer, stream: object) -> object:
+    def stopping(self: Trainer) -> object:
         self.stop_requested = self.step == step
-        return update(self, stream)  # type: ignore[arg-type]
+        return update(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_update", stopping)

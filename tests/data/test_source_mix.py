@@ -72,6 +72,52 @@ def test_a_corpus_of_a_mix_reports_its_shares_and_cleans_each_source(
     assert "exact_duplicates would undo the up-sampling" in problem
 
 
+def test_shares_that_move_begin_and_end_where_they_should(parts: list[dict[str, Any]]) -> None:
+    moving = [{**parts[0], "weight": [0.0, 1.0]}, {**parts[1], "weight": [1.0, 0.0]}]
+    assert sources.problems("mix", {"sources": moving, "characters": 60_000}) == []
+    mix = sources.build("mix", sources=moving, characters=60_000)
+    documents = list(mix.documents())
+    texts = [document.text for document in documents]
+    assert sum(map(len, texts)) == pytest.approx(60_000, abs=300)
+
+    def clinical(part: list[str]) -> float:
+        return sum(len(text) for text in part if text.startswith("clinical")) / sum(map(len, part))
+
+    before, read, tenths = 0, 0, [0.0] * 10
+    for number in range(10):
+        while read < len(texts) and sum(map(len, texts[:read])) < 6_000 * (number + 1):
+            read += 1
+        tenths[number], before = clinical(texts[before:read]), read
+    assert tenths == pytest.approx([0.05 + 0.1 * number for number in range(10)], abs=0.06)
+    (_, general) = mix.report()["mix"]
+    assert general["weight"] == [1.0, 0.0]
+    behind = documents[len(documents) // 2].place
+    again = sources.build("mix", sources=moving, characters=60_000).documents(behind)
+    assert [document.text for document in again] == texts[len(documents) // 2 + 1 :]
+
+
+def test_a_mix_ends_after_the_characters_that_were_asked_for(parts: list[dict[str, Any]]) -> None:
+    read = sum(
+        len(document.text) for document in sources.build("mix", sources=parts, characters=9e4).documents()
+    )
+    assert read == pytest.approx(9e4, abs=300)
+    plain, shorter = (sources.build("mix", sources=parts, characters=length) for length in (None, 9e4))
+    assert plain.fingerprint() != shorter.fingerprint()
+    assert "characters" not in plain.fingerprint()
+
+
+def test_shares_that_cannot_move_are_told(parts: list[dict[str, Any]]) -> None:
+    wrong = [{**parts[0], "weight": [0.5]}, {**parts[1], "weight": [0, -1]}]
+    found = sources.problems("mix", {"sources": wrong, "characters": 0})
+    assert [problem.split(":")[0] for problem in found] == [
+        "data.characters=0", "data.sources[0].weight=[0.5]", "data.sources[1].weight=[0, -1]",
+    ]  # fmt: skip
+    ending = [{**each, "weight": [1, 0]} for each in parts]
+    found = sources.problems("mix", {"sources": ending})
+    assert [problem.split(":")[0] for problem in found] == ["data.characters", "data.sources"]
+    assert found[1].endswith("above 0 at the end of the mix")
+
+
 def test_the_sample_has_the_shares_too(parts: list[dict[str, Any]]) -> None:
     characters = Counter[str]()
     for document in sources.build("mix", sources=parts).sample(3000):

@@ -119,9 +119,9 @@ def stopped_and_resumed(base: Path, run: Path, words: list[str], gone: bool = Fa
     """A run that is stopped at its third update and goes on; `gone`: its base is deleted meanwhile."""
     update = Trainer._update
 
-    def at_three(self: Trainer, stream: Any) -> bool:
+    def at_three(self: Trainer) -> bool:
         self.stop_requested = self.stop_requested or self.step == 3
-        return update(self, stream)
+        return update(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_update", at_three)

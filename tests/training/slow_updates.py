@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from bertinchamps import command_line
 from bertinchamps.training.trainer import Trainer
@@ -15,9 +14,9 @@ def slow_down() -> None:
     """Replace the update of the engine by one that waits first."""
     update = Trainer._update
 
-    def slow(self: Trainer, stream: Any) -> bool:
+    def slow(self: Trainer) -> bool:
         time.sleep(0.05 if self.step in SLOW else 0.0)
-        return update(self, stream)
+        return update(self)
 
     Trainer._update = slow  # type: ignore[method-assign]
 

@@ -157,6 +157,10 @@ class Blocks:
         del cursor
         return lambda cursors: self.read(order(cursors, len(self), seed))
 
+    def part(self, number: int, of: int) -> PartOfBlocks:
+        """One of so many parts of about equal length, in the order of the file."""
+        return PartOfBlocks(self, *(len(self) * end // of for end in (number, number + 1)))
+
     def read(self, indices: NDArray[np.int64]) -> Tokens:
         """The blocks of these indices, [B, S].
 
@@ -175,6 +179,32 @@ class Blocks:
         """
         if self._checked:
             self._checked.check_all()
+
+
+class PartOfBlocks:
+    """Neighbouring blocks, shuffled among themselves: a run of whole epochs reads each as often as any other.
+
+    Args:
+        blocks: of which these are a part.
+        start: the first.
+        stop: the one behind the last.
+    """
+
+    def __init__(self, blocks: Blocks, start: int, stop: int) -> None:
+        self._blocks, self._start, self._stop = blocks, start, stop
+        self.sequence_length = blocks.sequence_length
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def reader(self, seed: int, cursor: int) -> Callable[[NDArray[np.int64]], Tokens]:
+        """A function from cursors of the stream to blocks [B, S]; any cursor may be asked for.
+
+        In an epoch that reads part after part, this one begins at cursor `start`, and so does its permutation.
+        """
+        del cursor
+        before = -self._start % len(self)
+        return lambda cursors: self._blocks.read(self._start + order(cursors + before, len(self), seed))
 
 
 def open_blocks(

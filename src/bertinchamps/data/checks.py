@@ -37,6 +37,8 @@ def _blocks_problems(blocks: BlocksConfig) -> list[str]:
     if blocks.sequence_length < 8:
         problems.append(f"blocks.sequence_length={blocks.sequence_length}: must be at least 8")
     problems += _rows_problems(blocks)
+    if blocks.curriculum < 1:
+        problems.append(f"blocks.curriculum={blocks.curriculum}: at least 1, which reads all blocks shuffled")
     if not 0 < blocks.held_out_share < 1:
         problems.append(
             f"blocks.held_out_share={blocks.held_out_share}: a share between 0 and 1, such as 0.01"
@@ -71,8 +73,14 @@ def _online_problems(config: PrepareConfig) -> list[str]:
         *(n for part in config.data.get("sources", ()) for n in part.get("cleaning", ())),
     ]
     names = ", ".join(dict.fromkeys(compares(nodes)))
-    return (
+    found = (
         [f"data.online=true: {names} must have seen all documents before; leave it out, or prepare blocks"]
         if names
         else []
     )
+    if config.blocks.curriculum > 1:
+        found.append(
+            f"blocks.curriculum={config.blocks.curriculum}: of blocks on disk, and data.online=true has none; "
+            "leave one of them out"
+        )
+    return found

@@ -32,6 +32,7 @@ class Corpus:
         manifest: counts of documents, characters and tokens, and what was dropped and why.
         row_lengths: of the rows into which blocks to train on are cut, one for each stage of progress; none: whole.
         documents_apart: True: the documents of a row do not see each other.
+        curriculum: parts of the blocks to train on that are read one after another as progress goes; 1: all at once.
         also: samples of other documents to score, by title; there is nothing to train on in them.
     """
 
@@ -44,6 +45,7 @@ class Corpus:
     manifest: dict[str, Any]
     row_lengths: tuple[int, ...] = ()
     documents_apart: bool = False
+    curriculum: int = 1
     also: Mapping[str, Corpus] = field(default_factory=dict)
 
     @property
@@ -113,6 +115,10 @@ def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell
                 f"{manifest[split]['tokens']} tokens, less than one block of {config.sequence_length}: "
                 f"{remedy}"
             )
+    if len(blocks["train"]) < config.curriculum:
+        raise UserError(
+            f"blocks.curriculum={config.curriculum}: there are {len(blocks['train'])} blocks to train on; lower it"
+        )
     tell(
         f"blocks: {len(blocks['train']):,} to train on, {len(blocks['held_out']):,} held out, of "
         f"{config.sequence_length} tokens; {manifest['train']['documents']:,} + "
@@ -126,13 +132,13 @@ def open_corpus(folder: Path, tokenizer_folder: Path, config: BlocksConfig, tell
         blocks["held_out"],
         vocabulary(open_tokenizer(tokenizer_folder)),
         manifest,
-        *rows_of_blocks(config),
+        *ways_of_reading(config),
     )
 
 
-def rows_of_blocks(config: BlocksConfig) -> tuple[tuple[int, ...], bool]:
-    """What a corpus knows of rows: their lengths, and whether documents are apart."""
-    return tuple(config.lengths), config.documents == "apart"
+def ways_of_reading(config: BlocksConfig) -> tuple[tuple[int, ...], bool, int]:
+    """How blocks are read: the lengths of their rows, whether documents are apart, and in how many parts."""
+    return tuple(config.lengths), config.documents == "apart", config.curriculum
 
 
 def blocks_of(folder: Path, split: str, manifest: dict[str, Any], config: BlocksConfig) -> Blocks:

@@ -31,7 +31,7 @@ from bertinchamps.contract import Source
 from bertinchamps.data.blocks import USUAL, Tokens, dtype_for
 from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.cleaning.overlap import overlap_facts
-from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, rows_of_blocks
+from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest, ways_of_reading
 from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer, write_held_out
 from bertinchamps.data.planning import Plan, plan_corpus, processes
@@ -237,8 +237,8 @@ def open_online(config: PrepareConfig, tell: Tell) -> Corpus:
         )
     tell(f"online: {len(held_out):,} blocks held out; documents are packed while the model trains ({folder})")
     train = OnlineBlocks(plan.source, config, plan.tokenizer_folder, folder, dtype_for(known.size))
-    rows = rows_of_blocks(config.blocks)
-    return Corpus(folder, plan.tokenizer_folder, folder.name, train, held_out, known, manifest, *rows)
+    ways = ways_of_reading(config.blocks)
+    return Corpus(folder, plan.tokenizer_folder, folder.name, train, held_out, known, manifest, *ways)
 
 
 def _hold_out(plan: Plan, config: PrepareConfig, tokenizer: Tokenizer, unfinished: Path, tell: Tell) -> None:

@@ -77,7 +77,7 @@ class MaskedLanguageModeling(Objective):
             [self.masking(corpus.vocabulary, seed, length, rate, *of_masks, number) for rate in masks.rates()]
             for number in rows
         ]  # by the number of rows in a block, then by the rate
-        self._masking = self._stages[0][0]
+        self._masking, self._part = self._stages[0][0], 0
         self.predicted_fraction = self._masking.targets / length
         self._held_out_masking = self.masking(
             corpus.vocabulary, HELD_OUT_SEED, length, HELD_OUT_MASK_RATE, whole_word=False, device=device
@@ -142,10 +142,20 @@ class MaskedLanguageModeling(Objective):
         """Blocks in one pass over the training split."""
         return len(self.corpus.train)
 
+    def turns_to(self, progress: float) -> bool:
+        """Turn to the part of the blocks that is read at this progress (`blocks.curriculum`)."""
+        before, self._part = (
+            self._part,
+            min(int(progress * self.corpus.curriculum), self.corpus.curriculum - 1),
+        )
+        return self._part != before
+
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Endless micro-batches of training blocks, in an order that the seed decides."""
         targets = self._stages[0][0].targets  # `loss` counts as many in every stage
-        return stream(self.corpus.train, self._seed, cursor, micro_batch, targets, rank, world_size)
+        blocks, parts = self.corpus.train, self.corpus.curriculum
+        read = blocks if parts == 1 else cast(Blocks, blocks).part(self._part, parts)
+        return stream(read, self._seed, cursor, micro_batch, targets, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """Summed cross-entropy of the masked tokens of `input_ids` [B, S] at stream `positions` [B]."""

@@ -31,6 +31,10 @@ class BlocksConfig:
         "packed",
         "packed: the documents of a row see each other; apart: none does, and positions begin anew in each",
     )
+    curriculum: int = knob(
+        1,
+        "parts of the corpus, in its order, that are read one after another as progress goes; 1: one, shuffled",
+    )
     held_out_share: float = knob(0.01, "share of the documents kept out of training, for evaluation")
     tokens_per_character: float | None = knob(
         None, "leave out documents with more tokens per character (Cramming: 0.3); null: leave out none"

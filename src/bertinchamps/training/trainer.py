@@ -21,7 +21,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from bertinchamps.contract import Batch, ChangesWithProgress, Output, Settles, Task
+from bertinchamps.contract import Batch, ChangesWithProgress, Output, ReadsByProgress, Settles, Task
 from bertinchamps.schemas import BatchConfig
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import ALONE, Processes
@@ -159,10 +159,15 @@ class Trainer:
         batches = self.task.batches(self.cursor, self._batch.micro_batch // self._parts, rank, size)
         return self.runtime.feed(batches, ahead)
 
+    def _reopen(self) -> None:
+        """Read from the cursor on, whatever was read ahead."""
+        self._stream.close()
+        self._stream = self._opened_stream()
+
     def _guarded_update(self) -> bool:
         """An update and its hooks, or what else becomes of it; false where the run is over."""
         try:
-            if not self._update(self._stream):
+            if not self._update():
                 self.flush()
                 return False
             for hook in self.hooks:
@@ -190,10 +195,9 @@ class Trainer:
         )
         self.optimizer.zero_grad(set_to_none=True)
         self._guarded_step.recover()
-        self._stream.close()
         self.cursor = behind
         self.clock.leave_out(behind - first)
-        self._stream = self._opened_stream()
+        self._reopen()
 
     def _halve(self) -> None:
         """Let half as many sequences through the model at once; an update averages as many as before."""
@@ -206,7 +210,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self._stream.close()
         self.runtime.free_memory()
-        self._stream = self._opened_stream()
+        self._reopen()
 
     def _finished(self) -> bool:
         self.clock.reserve = sum(self.reserve.values())
@@ -265,7 +269,7 @@ class Trainer:
             for hook in self.hooks:
                 hook.observe(self, update)
 
-    def _update(self, stream: Generator[Batch]) -> bool:
+    def _update(self) -> bool:
         """One step of the optimizer; false where the run is over, or the time ran out within the update."""
         began = time.perf_counter()
         progress = self._agreed_progress()
@@ -275,7 +279,9 @@ class Trainer:
             group["lr"] = group["base_lr"] * self._schedule(progress)
         for one in self._changing:
             one.set_progress(progress)
-        batches, whole = self._dealer.deal(stream, micro_batches(self._batch, progress) * self._parts)
+        if isinstance(self.task, ReadsByProgress) and self.task.turns_to(progress):
+            self._reopen()
+        batches, whole = self._dealer.deal(self._stream, micro_batches(self._batch, progress) * self._parts)
         loss = self._accumulate(batches, whole.targets)
         if loss is None:
             return False

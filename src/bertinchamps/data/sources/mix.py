@@ -20,10 +20,14 @@ EXAMPLE = "'data.sources=[{weight: 0.3, name: files, files: [notes/*.jsonl]}, {w
 
 
 class Part(NamedTuple):
-    """A source with its share of the characters and the cleaning of its documents."""
+    """A source with its share of the characters and the cleaning of its documents.
+
+    Attributes:
+        weight: at the beginning and at the end of the mix.
+    """
 
     name: str
-    weight: float
+    weight: tuple[float, float]
     cleaning: list[Any]
     source: Source
 
@@ -72,7 +76,7 @@ class Reading:
 
     def behind(self) -> float:
         """Characters read, divided by the weight: smallest for the part that lags most behind its share."""
-        return float(self.state["characters"] / self.part.weight)
+        return float(self.state["characters"] / self.part.weight[0])
 
 
 def _own(node: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -80,15 +84,41 @@ def _own(node: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return named({key: value for key, value in node.items() if key not in ("weight", "cleaning")})
 
 
+def _ends(weight: object) -> tuple[float, float] | None:
+    """A weight at the beginning and at the end of the mix; None: it is none."""
+    ends = weight if isinstance(weight, list) else [weight, weight]
+    right = len(ends) == 2 and all(
+        isinstance(end, int | float) and not isinstance(end, bool) and 0 <= end < math.inf for end in ends
+    )
+    return (ends[0], ends[1]) if right and any(ends) else None
+
+
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    nodes = settings.get("sources")
+    nodes, characters = settings.get("sources"), settings.get("characters")
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         return [f"data.sources: a list of sources with weights, such as {EXAMPLE}"]
     problems = []
-    for place, node in enumerate(nodes):
+    if characters is not None and characters < 1:
+        problems.append(
+            f"data.characters={characters}: at least 1; null: until each source was read to its end"
+        )
+    weights = [_ends(node.get("weight")) for node in nodes]
+    moving = any(isinstance(node.get("weight"), list) for node in nodes)
+    if moving and characters is None:
+        problems.append(
+            "data.characters: shares that move need the length of the whole mix; give it in characters, such as 1e9"
+        )
+    if moving and None not in weights:
+        for end, of_all in zip(("beginning", "end"), zip(*cast(Any, weights), strict=True), strict=True):
+            if not any(of_all):
+                problems.append(f"data.sources: no source has a weight above 0 at the {end} of the mix")
+    for place, (node, ends) in enumerate(zip(nodes, weights, strict=True)):
         where, weight = f"data.sources[{place}]", node.get("weight")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-            problems.append(f"{where}.weight={weight}: a number above 0, the share of the characters")
+        if ends is None:
+            problems.append(
+                f"{where}.weight={weight}: a number above 0, the share of the characters; [0.8,0.2]: it moves from the "
+                "one to the other"
+            )
         if node.get("name") == "mix":
             problems.append(f"{where}: a mix of mixes; list its sources here")
             continue
@@ -110,11 +140,15 @@ class Mix:
 
     Args:
         sources: nodes of sources, each with a `weight`, and with a `cleaning` of its own if it needs one: steps that
-            drop duplicates would otherwise undo the up-sampling.
+            drop duplicates would otherwise undo the up-sampling. Of two weights the share moves linearly from the one
+            to the other.
+        characters: of the whole mix, about; None: until every source has been read to its end.
     """
 
-    def __init__(self, sources: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, sources: Sequence[Mapping[str, Any]], characters: float | None = None) -> None:
         self._parts = [_part(node) for node in sources]
+        self._characters = characters
+        self._moves = any(part.weight[0] != part.weight[1] for part in self._parts)
         self._readings: list[Reading] = []
 
     def check(self) -> None:
@@ -145,8 +179,9 @@ class Mix:
         """Weights, cleaning and fingerprints of all of them."""
         return {
             "name": "mix",
+            **({} if self._characters is None else {"characters": self._characters}),
             "sources": [
-                {"weight": part.weight, "cleaning": part.cleaning, **part.source.fingerprint(quick)}
+                {"weight": _shown(part), "cleaning": part.cleaning, **part.source.fingerprint(quick)}
                 for part in self._parts
             ],
         }
@@ -159,18 +194,47 @@ class Mix:
         """
         states = cast(list[dict[str, Any] | None], after) or [None] * len(self._parts)
         self._readings = [Reading(part, state) for part, state in zip(self._parts, states, strict=True)]
-        while True:
-            place = min(range(len(self._parts)), key=lambda part: self._readings[part].behind())
+        while self._characters is None or self._read() < self._characters:
+            place = self._next()
             reading = self._readings[place]
             document = reading.next()
             if document is not None:
                 yield document._replace(place=[dict(each.state) for each in self._readings])
             elif not reading.state["documents"]:
                 raise UserError(f"data.sources[{place}]: no document in it, or none that its cleaning leaves")
-            elif all(each.state["ended"] for each in self._readings):
+            elif self._characters is None and all(each.state["ended"] for each in self._readings):
                 return
             else:
                 reading.begin_again()
+
+    def _read(self) -> int:
+        """Characters so far, of all parts."""
+        return sum(reading.state["characters"] for reading in self._readings)
+
+    def _next(self) -> int:
+        """The part that lags most behind its share."""
+        if not self._moves:
+            return min(range(len(self._parts)), key=lambda part: self._readings[part].behind())
+        length = cast(float, self._characters)
+        done = self._read() / length
+        first, last = self._shares()
+
+        def lag(part: int) -> float:
+            """Characters that the share up to here is worth, its integral over the mix, less those that were read."""
+            due = first[part] * done + (last[part] - first[part]) * done**2 / 2
+            return due * length - float(self._readings[part].state["characters"])
+
+        return max((part for part in range(len(self._parts)) if self._shares_now(part, done)), key=lag)
+
+    def _shares(self) -> tuple[list[float], list[float]]:
+        """The shares of the characters at the beginning and at the end of the mix."""
+        starts, ends = zip(*(part.weight for part in self._parts), strict=True)
+        return [start / sum(starts) for start in starts], [end / sum(ends) for end in ends]
+
+    def _shares_now(self, part: int, done: float) -> bool:
+        """Whether a part has any share here: at the very ends some have none."""
+        start, end = self._parts[part].weight
+        return start + (end - start) * done > 0
 
     def held_out(self) -> Iterator[Document] | None:
         """The documents that any of the sources sets aside, or None if none does."""
@@ -179,9 +243,8 @@ class Mix:
 
     def sample(self, characters: int) -> Iterator[Document]:
         """A sample of each source, as large as its share."""
-        total = sum(part.weight for part in self._parts)
-        for part in self._parts:
-            wanted = round(characters * part.weight / total)
+        for part, first, last in zip(self._parts, *self._shares(), strict=True):
+            wanted = round(characters * (first + last) / 2)
             documents, _ = clean(part.source.sample(wanted), part.cleaning)
             for document in documents:
                 if wanted <= 0:
@@ -191,7 +254,7 @@ class Mix:
 
     def report(self) -> Mapping[str, object]:
         """What was drawn from each source, up to where the last reading came."""
-        total = sum(reading.state["characters"] for reading in self._readings) or 1
+        total = self._read() or 1
         reports = [
             one.part.source.report() for one in self._readings if isinstance(one.part.source, Reporting)
         ]
@@ -203,7 +266,7 @@ class Mix:
             "mix": [
                 {
                     "source": reading.part.name,
-                    "weight": reading.part.weight,
+                    "weight": _shown(reading.part),
                     **{key: reading.state[key] for key in ("passes", "documents", "characters")},
                     "share": round(reading.state["characters"] / total, 4),
                 }
@@ -215,4 +278,13 @@ class Mix:
 def _part(node: Mapping[str, Any]) -> Part:
     name, settings = _own(node)
     source = sources.build(name, **settings)
-    return Part(name, node["weight"], list(node.get("cleaning", ())), source)
+    ends = _ends(node["weight"])
+    if ends is None:  # `_problems` has refused it
+        raise UserError(f"data.sources: weight={node['weight']} is no share")
+    return Part(name, ends, list(node.get("cleaning", ())), source)
+
+
+def _shown(part: Part) -> float | list[float]:
+    """The weight as it was given."""
+    start, end = part.weight
+    return start if start == end else [start, end]
