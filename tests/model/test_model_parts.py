@@ -13,7 +13,7 @@ from bertinchamps.model.feed_forward import FEED_FORWARDS
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.initialisation import INITS
 from bertinchamps.model.norms import NORMS
-from bertinchamps.model.positions import POSITIONS
+from bertinchamps.model.positions import POSITIONS, at
 
 ENTRIES = [
     (field, name)
@@ -36,6 +36,7 @@ SWITCHES = [
     ("final_norm", False),
     ("first_attention_norm", False),
     ("head_transform", True),
+    ("head_positions", True),
     ("dropout", 0.2),
 ]
 
@@ -129,6 +130,22 @@ def test_initial_spread_of_weights(small, init, shrink):
     for residual in (layer.attention.output, layer.feed_forward.output):
         assert residual.weight.std().item() == pytest.approx(0.02 * shrink, rel=0.05)
     assert model.embeddings.positions.scale.item() == pytest.approx(128**-0.5)
+
+
+def test_positions_before_the_head_are_those_of_the_tokens_that_are_read(small, random_model, ids):
+    model, chosen = random_model(small(head_positions=True)), torch.tensor([[1, 7], [0, 9]])
+    logits = model(ids).logits
+    torch.testing.assert_close(model.masked_logits(ids, chosen), at(logits, chosen))
+    torch.testing.assert_close(model.head.decoder(model.masked_states(ids, chosen)), at(logits, chosen))
+    without = model.head.decoder(model.encoder(ids).last_hidden_state)
+    assert not torch.allclose(logits, without)
+    torch.nn.init.zeros_(model.head.positions.scale)
+    torch.testing.assert_close(model(ids).logits, without)
+
+
+def test_positions_before_the_head_need_an_encoding_that_adds(small):
+    with pytest.raises(UserError, match=r"arch\.head_positions=true: arch\.positions=rotary adds nothing"):
+        small("crammed", positions="rotary", head_positions=True)
 
 
 def test_activation_checkpointing_changes_no_gradient(small, random_model, ids):

@@ -45,6 +45,12 @@ def problems(config: PretrainConfig) -> list[str]:
                 f"learned positions end at arch.max_positions={arch.max_positions}",
             ),
             (
+                "blocks.documents",
+                config.blocks.documents,
+                config.blocks.documents != "apart" or not arch.head_positions,
+                "arch.head_positions counts positions in rows; set one of them otherwise",
+            ),
+            (
                 "budget.epochs",
                 epochs,
                 epochs is None or not config.data.get("online"),

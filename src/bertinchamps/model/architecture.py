@@ -151,6 +151,13 @@ def _post_norm_first(config: BertinchampsConfig) -> str | None:
     return None
 
 
+def _positions_again(config: BertinchampsConfig) -> str | None:
+    if config.head_positions and config.positions in ("rotary", "none"):
+        told = f"arch.head_positions=true: arch.positions={config.positions} adds nothing to hidden states"
+        return f"{told}; set it to false"
+    return None
+
+
 def _builds(build: Callable[[BertinchampsConfig], object]) -> Callable[[BertinchampsConfig], str | None]:
     """A relation that a registry's entry checks itself: build the entry without memory, and return its UserError."""
 
@@ -169,6 +176,7 @@ RELATIONS = (
     Relation(("hidden_size", "num_attention_heads"), _heads),
     Relation(("local_window",), _window),
     Relation(("norm_position", "final_norm"), _post_norm_final),
+    Relation(("head_positions", "positions"), _positions_again),
     Relation(("norm_position", "first_attention_norm"), _post_norm_first),
     Relation(("norm", "norm_bias", "norm_epsilon", "hidden_size"), _builds(build_norm)),
     Relation(

@@ -102,6 +102,8 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Longest sequence in tokens. A hard limit for `learned`, advice to tokenizers for the others."""
     head_transform: bool = False
     """dense → activation → norm before the decoder of the masked-LM head."""
+    head_positions: bool = False
+    """The encoding of positions is added once more before the masked-LM head; of encodings that add to embeddings."""
     query_key_norm: bool = False
     """RMS-normalise queries and keys per head, with a learned gain, which bounds attention logits."""
     pooler: str = "cramming"

@@ -77,7 +77,7 @@ def views_of(model: BertinchampsForMaskedLM, ids: Tensor, positions: Tensor, wan
         hidden = layer(hidden, rotation, mask, positions if number == len(encoder.layers) else None)
         if number in wanted.layers:
             states[number] = hidden
-    return Views(model.head(encoder.final_norm(hidden)), states, attention)
+    return Views(model.head(encoder.final_norm(hidden), positions), states, attention)
 
 
 @dataclass

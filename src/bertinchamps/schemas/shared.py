@@ -40,6 +40,7 @@ class ArchConfig:
     local_theta: float = knob(10000.0, "base of the rotary frequencies in local layers")
     max_positions: int = knob(512, "longest sequence, where positions are learned")
     head_transform: bool = knob(False, "dense, activation and norm before the decoder, as in BERT")
+    head_positions: bool = knob(False, "add positions once more before the prediction head")
     query_key_norm: bool = knob(False, "normalise queries and keys in each head")
     pooler: str = knob(
         "cramming", "of text classifiers: cramming, or that of the stock class, modernbert or bert"

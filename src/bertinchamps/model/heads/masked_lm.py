@@ -19,6 +19,7 @@ from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.huggingface import BertinchampsModel, BertinchampsPreTrainedModel
 from bertinchamps.model.losses import of_classes
 from bertinchamps.model.norms import build_norm
+from bertinchamps.model.positions import POSITIONS, Positions
 
 
 class HeadTransform(nn.Module):
@@ -36,16 +37,27 @@ class HeadTransform(nn.Module):
 
 
 class MaskedLanguageModelingHead(nn.Module):
-    """Transform and decode. Pretraining decodes masked positions only: the decoder is the largest matrix."""
+    """Transform and decode. Pretraining decodes masked positions only: the decoder is the largest matrix.
+
+    With `head_positions` the encoding of positions is added before, with a factor or a table of its own (He et al.,
+    2021, of DeBERTa): the last hidden states need not keep where a token stands.
+    """
 
     def __init__(self, config: BertinchampsConfig) -> None:
         super().__init__()
+        again = config.head_positions
+        self.positions = POSITIONS.build(config.positions, config=config) if again else Positions(config)
         self.transform = HeadTransform(config) if config.head_transform else nn.Identity()
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:  # [..., H] -> [..., V]
-        logits: torch.Tensor = self.decoder(self.transform(hidden))
+    def forward(self, hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Hidden states [B, K, H] at places [K] or [B, K] to logits [B, K, V]."""
+        logits: torch.Tensor = self.decoder(self.states(hidden, places))
         return logits
+
+    def states(self, hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """What the decoder reads, [B, K, H]."""
+        return cast(torch.Tensor, self.transform(self.positions(hidden, places)))
 
 
 class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-untyped-call]
@@ -98,7 +110,9 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         encoded = self.encoder(
             *inputs, query_positions=read, document_ids=document_ids, return_dict=True, **options
         )
-        logits = self.head(encoded.last_hidden_state)
+        hidden = encoded.last_hidden_state
+        places = torch.arange(hidden.shape[1], device=hidden.device) if read is None else read
+        logits = self.head(hidden, places)
         if self.config.predicts_next and read is None:
             logits = torch.cat((logits[:, :1], logits[:, :-1]), dim=1)
         targets = options.get("num_items_in_batch")
@@ -144,7 +158,8 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         """What the decoder reads at the masked positions, for losses that need not all of its rows."""
         read = self.where_read(masked_positions)
         encoded = self.encoder(input_ids, query_positions=read, document_ids=document_ids, return_dict=True)
-        return cast(torch.Tensor, self.head.transform(encoded.last_hidden_state))
+        places = masked_positions if read is None else read
+        return self.head.states(encoded.last_hidden_state, places)
 
 
 def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:

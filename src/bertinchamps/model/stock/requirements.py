@@ -19,6 +19,7 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
         "first_attention_norm": False,
         "positions": "rotary",
         "head_transform": True,
+        "head_positions": False,
         "query_key_norm": False,
         "dropout": 0.0,  # ModernBERT drops inside the feed-forward, not after it
     },
@@ -37,6 +38,7 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
         "positions": "learned",
         "attention": "global",
         "head_transform": True,
+        "head_positions": False,
         "query_key_norm": False,
     },
 }
