@@ -313,6 +313,25 @@ def running(models: Sequence[Path], place: Path, *words: str) -> Iterator[tuple[
         process.wait(30)
 
 
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers() -> None:
+    async def no_delay() -> bool:
+        accepted = asyncio.get_running_loop().create_future()
+
+        class Peer(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                peer = transport.get_extra_info("socket")
+                accepted.set_result(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        with contextlib.closing(bound("127.0.0.1", 0)) as opened:
+            server = await asyncio.get_running_loop().create_server(Peer, sock=opened)
+            with socket.create_connection(opened.getsockname()):
+                at_once = bool(await accepted)
+            server.close()
+            return at_once
+
+    assert asyncio.run(no_delay())
+
+
 def test_no_text_of_a_request_is_written_and_a_signal_ends_it_when_all_have_their_answers(
     models: list[Path], tmp_path: Path
 ) -> None:
