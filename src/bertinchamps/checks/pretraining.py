@@ -23,9 +23,8 @@ FOR_STOCK = re.compile(r"^arch\.(\w+)=.*: arch\.stock=\w+ needs (\S+)$")
 
 def problems(config: PretrainConfig) -> list[str]:
     """Every mistake in a configuration, in the user's key names."""
-    arch, length = config.arch, config.blocks.sequence_length
     every, blocks, epochs = config.evaluation.every, config.evaluation.blocks, config.budget.epochs
-    of_arch = arch_problems(asdict(arch)) if config.model is None else []
+    of_arch = arch_problems(asdict(config.arch)) if config.model is None else []
     found = [
         *corpus_problems(config),
         *of_arch,
@@ -35,21 +34,10 @@ def problems(config: PretrainConfig) -> list[str]:
         *training_problems(config),
         *_sparsity_problems(config),
         *sample_problems(config.evaluation.also),
+        *_position_problems(config),
         *broken(
             ("evaluation.every", every, 0 < every <= 1, "a share of the budget, above 0 and up to 1"),
             ("evaluation.blocks", blocks, blocks >= 1, "must be at least 1"),
-            (
-                "blocks.sequence_length",
-                length,
-                config.model is not None or arch.positions != "learned" or length <= arch.max_positions,
-                f"learned positions end at arch.max_positions={arch.max_positions}",
-            ),
-            (
-                "blocks.documents",
-                config.blocks.documents,
-                config.blocks.documents != "apart" or not arch.head_positions,
-                "arch.head_positions counts positions in rows; set one of them otherwise",
-            ),
             (
                 "budget.epochs",
                 epochs,
@@ -65,6 +53,25 @@ def problems(config: PretrainConfig) -> list[str]:
             "settings of arch, and the command line wins over them"
         )
     return found
+
+
+def _position_problems(config: PretrainConfig) -> list[str]:
+    """Whether positions go as far as rows do, and mean the same in all of their documents."""
+    arch, length, documents = config.arch, config.blocks.sequence_length, config.blocks.documents
+    return broken(
+        (
+            "blocks.sequence_length",
+            length,
+            config.model is not None or arch.positions != "learned" or length <= arch.max_positions,
+            f"learned positions end at arch.max_positions={arch.max_positions}",
+        ),
+        (
+            "blocks.documents",
+            documents,
+            documents != "apart" or not arch.head_positions,
+            "arch.head_positions counts positions in rows; set one of them otherwise",
+        ),
+    )
 
 
 def _sparsity_problems(config: PretrainConfig) -> list[str]:

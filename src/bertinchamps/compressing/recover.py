@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bertinchamps.compressing import Done, Material, steps
-from bertinchamps.compressing.recovering_masked import recover_masked_lm
+from bertinchamps.compressing.recovering_masked import RUN, recover_masked_lm
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.model.adapters.saved import is_adapter
 from bertinchamps.schemas import (
@@ -30,7 +30,6 @@ from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import Runtime, build_runtime
 
-RUN = ".recovery"  # its directory, beside the model that it trains
 GENTLE = (
     0.1  # of the run's learning rate: at all of it a trained model loses what it has learnt (docs/log.md)
 )
@@ -105,9 +104,8 @@ class Recover:
     def apply(self, folder: Path, material: Material, place: Path) -> Done:
         facts = material.source.facts
         if facts is None:
-            return recover_masked_lm(folder, material, place, place / RUN, self.epochs, self.learning_rate)
-        examples = material.examples
-        if examples.labels != facts.labels:
+            return recover_masked_lm(folder, material, place, self.epochs, self.learning_rate)
+        if (examples := material.examples).labels != facts.labels:
             raise UserError(
                 f"model={material.config.model}: its labels are not those of the examples, so it cannot be trained on"
             )

@@ -27,12 +27,13 @@ from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import build_runtime
 
+RUN = ".recovery"  # its directory, beside the model that it trains
 LENGTH = 128  # tokens of a row, or as many as the model reads
 HELD_OUT = 0.05  # of the texts that are trained on: they decide whether the trained weights are kept
 
 
 def recover_masked_lm(
-    folder: Path, material: Material, place: Path, work: Path, epochs: float, learning_rate: float | None
+    folder: Path, material: Material, place: Path, epochs: float, learning_rate: float | None
 ) -> Done:
     """Train the model of a step before on the texts of `texts=` that do not score.
 
@@ -40,7 +41,6 @@ def recover_masked_lm(
         folder: of the model.
         material: has the texts.
         place: gets the trained model; the one before where held-out texts say that training did not help.
-        work: a new directory for the run, which is removed.
         epochs: passes over the texts.
         learning_rate: highest one; None: that of `experiment=continue`.
 
@@ -48,6 +48,7 @@ def recover_masked_lm(
         UserError: there is too little text.
         Stopped: a signal ended training.
     """
+    work = place / RUN
     work.mkdir(mode=0o700)
     lines = (json.dumps({"text": text}, ensure_ascii=False) for text in calibrating(material.unlabelled))
     write_file(work / "texts.jsonl", "\n".join(lines) + "\n")

@@ -86,12 +86,18 @@ def growth_problems(small: BertinchampsConfig, fields: Mapping[str, Any], key: s
         for name in ("num_hidden_layers", "intermediate_size")
         if getattr(large, name) < getattr(small, name)
     ]
-    if large.hidden_size > width and large.head_positions:
+    return found + (_width_problems(large) if large.hidden_size > width else [])
+
+
+def _width_problems(large: BertinchampsConfig) -> list[str]:
+    """What keeps a larger hidden size from computing the same."""
+    found = []
+    if large.head_positions:
         found.append(
             "arch.head_positions=true: positions before the head do not grow with hidden_size; "
             "only num_hidden_layers and intermediate_size can grow"
         )
-    if large.hidden_size > width and large.tie_word_embeddings and not _has_last_norm(large):
+    if large.tie_word_embeddings and not _has_last_norm(large):
         found.append(
             "arch.final_norm=false: with the embedding as decoder, logits grow with hidden_size unless a norm before "
             "the decoder takes it back; only num_hidden_layers and intermediate_size can grow"

@@ -86,7 +86,7 @@ def _own(node: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _ends(weight: object) -> tuple[float, float] | None:
     """A weight at the beginning and at the end of the mix; None: it is none."""
-    ends = weight if isinstance(weight, list) else [weight, weight]
+    ends: list[Any] = weight if isinstance(weight, list) else [weight, weight]
     right = len(ends) == 2 and all(
         isinstance(end, int | float) and not isinstance(end, bool) and 0 <= end < math.inf for end in ends
     )
