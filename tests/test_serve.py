@@ -141,8 +141,8 @@ def test_classes_masks_and_vectors(service: Any) -> None:
 def test_requests_go_through_the_model_together_and_get_their_own_answers(service: Any) -> None:
     ask = service("collecting.milliseconds=200")
     texts = [f"{NOTES[1]} {'Fièvre. ' * number}" for number in range(6)]
-    alone = [ask("POST", "/ner", json={"texts": [text]}).json()["results"][0] for text in texts]
     together = ask.together([("POST", "/ner", {"json": {"texts": [text]}}) for text in texts])
+    alone = [ask("POST", "/ner", json={"texts": [text]}).json()["results"][0] for text in texts]
     spans = [[(e["start"], e["end"], e["label"]) for e in row["entities"]] for row in alone]
     assert [
         [(e["start"], e["end"], e["label"]) for e in r.json()["results"][0]["entities"]] for r in together
@@ -151,6 +151,17 @@ def test_requests_go_through_the_model_together_and_get_their_own_answers(servic
     assert 'bertinchamps_batch_requests_bucket{le="4.0"} 6.0' in figures  # the six alone
     assert 'bertinchamps_batch_requests_bucket{le="8.0"} 7.0' in figures  # and the six together
     assert 'bertinchamps_requests_total{path="/ner",status="200"} 12.0' in figures
+
+
+def test_who_asks_alone_waits_for_nobody() -> None:
+    collector = Collector(texts=2, wait=3600.0, room=64, observe=lambda *_: None)
+
+    async def ask() -> Sequence[Any]:
+        await collector.answers(list, [("Toux.", None), ("Fièvre.", None)], 60)  # as many as go together
+        return await collector.answers(list, [("Douleur.", None)], 60)
+
+    assert asyncio.run(ask()) == [("Douleur.", None)]
+    collector.close()
 
 
 def test_a_request_that_the_model_fails_on_does_not_spoil_others(service: Any) -> None:

@@ -33,7 +33,9 @@ class CollectingConfig:
     """How texts of several requests go through the model together."""
 
     texts: int = knob(64, "texts at the most")
-    milliseconds: float = knob(2.0, "that a text waits for others; 0: none")
+    milliseconds: float = knob(
+        10.0, "that a text waits for others, until as many requests are there as lately; 0: none"
+    )
 
 
 @dataclass

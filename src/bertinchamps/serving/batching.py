@@ -46,7 +46,8 @@ class Collector:
 
     Args:
         texts: that go through a model together, at the most, unless one request has more.
-        wait: seconds for which the first text waits for others.
+        wait: seconds for which the first text waits for others, at the most: not longer than until as many requests
+            are there as the last time, so that who asks alone does not wait.
         room: texts that wait.
         observe: called after each batch.
     """
@@ -56,6 +57,7 @@ class Collector:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._expected = texts  # requests that were there when the last ones went through the model
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
         self._thread.start()
 
@@ -119,7 +121,11 @@ class Collector:
                     continue
                 left = self._jobs[0].arrived + self._wait - time.monotonic()
                 batch = self._together()
-                if left <= 0 or self._closed or sum(len(job.texts) for job in batch) >= self._most:
+                enough = (
+                    len(self._jobs) >= self._expected or sum(len(job.texts) for job in batch) >= self._most
+                )
+                if enough or left <= 0 or self._closed:
+                    self._expected = len(self._jobs)
                     for job in batch:
                         self._jobs.remove(job)
                     return batch
