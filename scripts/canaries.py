@@ -10,7 +10,8 @@
   must, or the search is broken.
 - **Connections.** No command may ask for a name or connect (`no_network.py`), and no setting says so: variables
   such as HF_HUB_OFFLINE or WANDB_MODE are removed from the environment. `serve` is asked over loopback, `publish` sends
-  to a hub on loopback. --strace sees programs that are no Python, too, as the system does.
+  to a hub on loopback. --strace sees programs that are no Python, too, as the system does, and counts by program
+  what stays on this machine (loopback, sockets of the file system).
 - **Readable files.** With a umask of 022, nothing that commands left may be readable by others, but what `report` made
   and what libraries keep in the home for themselves.
 - **Mistakes.** Files with a mistake of each kind, which commands must refuse with status 2 and no traceback.
@@ -34,6 +35,8 @@ from typing import Any
 
 from canary_commands import Begin, Watch, all_commands, begin, purge, refused, write_plans
 from canary_inputs import Canaries, belongs, faults, write_documents
+from canary_traces import missing
+from machine import machine
 
 OTHERS = 0o077  # bits of a mode
 
@@ -83,6 +86,7 @@ def search(watch: Watch, leaks: Leaks) -> None:
 def told(watch: Watch, leaks: Leaks, mistakes: int) -> dict[str, Any]:
     """The tally."""
     return {
+        "machine": machine(),
         "commands": len(watch.told),
         "of them on files with a mistake": mistakes,
         "canaries": len(watch.canary.places),
@@ -91,6 +95,7 @@ def told(watch: Watch, leaks: Leaks, mistakes: int) -> dict[str, Any]:
         "canaries in predictions, where they belong": leaks.belonging,
         "canaries elsewhere": leaks.words,
         "connections and look-ups": watch.attempts(),
+        **({"connections on this machine": dict(watch.traced().allowed)} if watch.strace else {}),
         "readable by others": leaks.readable,
         "failed": watch.failed,
     }
@@ -114,6 +119,8 @@ def main() -> int:
     words.add_argument("--seed", type=int, default=0, help="of the canaries (%(default)s)")
     words.add_argument("--strace", action="store_true", help="see connections of all programs; slower")
     arguments = words.parse_args()
+    if arguments.strace and (why := missing()):
+        words.error(f"--strace: {why}")
     folder = arguments.folder.absolute() if arguments.folder else Path(tempfile.mkdtemp(prefix="canaries"))
     with ready(folder, begin, arguments.strace, arguments.seed) as watch:
         leaks, chosen = Leaks(), list(faults())
@@ -126,7 +133,7 @@ def main() -> int:
         json.dumps(tally, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     for name, value in tally.items():
-        shown = value if isinstance(value, int | float) else len(value)
+        shown = len(value) if isinstance(value, dict | list) else value
         print(f"{name:<45} {shown}")
         for line in value.items() if isinstance(value, dict) else value if isinstance(value, list) else ():
             print(f"    {line}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from canary_inputs import Canaries, Fault, write_fault
+from canary_traces import Connections, connections, tracing
 
 HERE = Path(__file__).resolve().parent
 # `python -c` with this runs a module as `python -m` does, watched.
@@ -25,8 +26,6 @@ WATCHED = f"import sys; sys.path.append({str(HERE)!r}); import no_network; no_ne
 TELLING = re.compile(
     r"HF_|HUGGING|WANDB|MLFLOW|TRANSFORMERS_|DO_NOT_TRACK|GRADIO|HTTPS?_PROXY|ALL_PROXY|XDG_", re.I
 )
-NETWORK = re.compile(r"connect\(\d+, \{sa_family=AF_INET6?,")  # as strace writes it
-LOOPBACK = re.compile(r'"127\.0\.0\.1"|"::1"')
 SECONDS = 600  # for a command
 FEW = ("runtime=eager", "runtime.threads=1")
 PRETRAINED = (
@@ -75,9 +74,8 @@ Begin = Callable[[Sequence[str], Path, Mapping[str, str]], Process]
 def begin(words: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Process:
     """Start `python WORDS`."""
     log = environment.get("CANARIES_STRACE")
-    tracing = ["strace", "-f", "-qq", "-e", "trace=connect", "-A", "-o", log] if log else []
     return subprocess.Popen(
-        [*tracing, sys.executable, *words], cwd=cwd, env=dict(environment), text=True,
+        [*(tracing(log) if log else ()), sys.executable, *words], cwd=cwd, env=dict(environment), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, umask=0o022,
     )  # fmt: skip
 
@@ -148,11 +146,14 @@ class Watch:
         """Connections that commands tried, a line each."""
         file = self.place / "attempts.txt"
         found = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        traced = self.place / "strace.txt"
-        if traced.exists():
-            calls = traced.read_text(encoding="utf-8", errors="replace").splitlines()
-            found += [line for line in calls if NETWORK.search(line) and not LOOPBACK.search(line)]
-        return found
+        return found + self.traced().elsewhere
+
+    def traced(self) -> Connections:
+        """What strace saw; nothing without it."""
+        log = self.place / "strace.txt"
+        return connections(
+            log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ()
+        )
 
     def files(self) -> Iterator[Path]:
         """Files and folders that commands left; links are not followed."""

@@ -36,6 +36,7 @@ from typing import Any
 
 from fuzz_changes import Files, changed, load, write
 from fuzz_targets import MARK, TARGETS, Target
+from machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_KEPT = 400  # inputs of a reader
@@ -293,13 +294,10 @@ def main() -> int:
     for name in arguments.readers:
         states[name] = campaign(TARGETS[name], arguments, arguments.seconds / len(arguments.readers))
         print(list(table(states))[-2], flush=True)
-    print("\n".join(table(states)))
+    print("\n".join([machine(), *table(states)]))
+    tally = {name: asdict(state) | {"outcomes": len(state.outcomes)} for name, state in states.items()}
     (arguments.folder / "fuzz.json").write_text(
-        json.dumps(
-            {name: asdict(state) | {"outcomes": len(state.outcomes)} for name, state in states.items()},
-            indent=2,
-        ),
-        encoding="utf-8",
+        json.dumps({"machine": machine(), **tally}, indent=2), encoding="utf-8"
     )
     return int(any(state.findings for state in states.values()))
 

@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -172,11 +173,23 @@ XMI = (
 )
 
 
+def _both_ways(read: Callable[[Any], Any]) -> Any:
+    """Read with bad records left out, none of which may tell a word of a text, and then up to the first one."""
+    from bertinchamps.textfiles.bad_records import STOP, BadRecords
+
+    bad = BadRecords("skip")
+    with suppress(*_user_error()):
+        bad.check(len(list(read(bad))))
+    if MARK in "".join(bad.told).lower():
+        raise AssertionError("a record that was left out tells a word of a text")
+    return read(STOP)
+
+
 def _annotated(form: str, place: Path) -> None:
     from bertinchamps.tasks.formats import annotated_files
 
-    of_folder = form in ("brat",)
-    annotated_files.read(place if of_folder else only(place), form, Counter())
+    path = place if form == "brat" else only(place)
+    _both_ways(lambda bad: annotated_files.read(path, form, Counter(), bad=bad))
 
 
 def _archive(kind: str) -> bytes:
@@ -204,9 +217,9 @@ def _related(place: Path) -> None:
     from bertinchamps.tasks.formats import brat_relations, relations_jsonl
 
     if (file := place / "a.jsonl").exists():
-        relations_jsonl.read(file)
+        _both_ways(lambda bad: relations_jsonl.read(file, bad=bad))
     else:
-        brat_relations.read_folder(place, Counter(), {})
+        _both_ways(lambda bad: brat_relations.read_folder(place, Counter(), {}, bad))
 
 
 def _xmi_related(place: Path) -> None:
@@ -220,7 +233,8 @@ def _xmi_related(place: Path) -> None:
 def _labelled(target: str, place: Path) -> None:
     from bertinchamps.tasks.formats import tables
 
-    records = list(tables.read(only(place), tables.Columns(target=target), Counter()))
+    columns = tables.Columns(target=target)
+    records = list(_both_ways(lambda bad: tables.read(only(place), columns, Counter(), bad)))
     tables.enclosed(only(place), records)
 
 

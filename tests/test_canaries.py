@@ -78,11 +78,57 @@ def test_what_leaks_is_found(canaries: ModuleType, tmp_path: Path) -> None:
         canaries.search(watch, leaks)
         tally = canaries.told(watch, leaks, 0)
     assert tally["failed"] == []
+    assert "cores: " in tally["machine"]
     assert len(tally["connections and look-ups"]) == 2
     assert "example.org" in tally["connections and look-ups"][0]
     assert set(tally["canaries elsewhere"]) == {"printed by evil", "work/log.txt"}
     assert tally["canaries elsewhere"]["work/log.txt"] == ["new: cell", "new: id", "new: text"]
     assert {"work/evil.py", "work/log.txt"} <= set(tally["readable by others"])
+
+
+TRACED = """
+10<python> connect(3, {sa_family=AF_UNIX, sun_path="/tmp/10.1.1.1"}, 110) = 0
+11<wandb-core> connect(7, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.1")}, 16 <unfinished ...>
+11<wandb-core> <... connect resumed>)    = -1 ENETUNREACH (Network is unreachable)
+10<python> connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}, 16) = 0
+10<a b> connect(3, {sa_family=AF_INET6, sin6_port=htons(80), sin6_flowinfo=htonl(0), \
+inet_pton(AF_INET6, "::1", &sin6_addr), sin6_scope_id=0}, 28) = 0
+12<sh> sendto(4, ""..., 4, 0, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.0.0.1")}, 16) = 4
+12<sh> sendto(4, [{nlmsg_len=20}], 20, 0, {sa_family=AF_NETLINK, nl_pid=0, nl_groups=00000000}, 12) = 20
+12<sh> sendto(4, ""..., 4, MSG_NOSIGNAL, NULL, 0) = 4
+"""
+
+
+def test_what_strace_says_is_told_by_program(canaries: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = importlib.import_module("canary_traces")
+    found = traces.connections(TRACED.splitlines())
+    assert found.elsewhere == [
+        line for line in TRACED.splitlines() if "192.0.2.1" in line or "10.0.0.1" in line
+    ]
+    assert found.allowed == {
+        "python, socket of the file system": 1,
+        "python, loopback": 1,
+        "a b, loopback": 1,
+    }
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", ["canaries.py", "--strace"])
+    with pytest.raises(SystemExit) as ended:
+        canaries.main()
+    assert ended.value.code == 2
+    assert "strace is not installed" in traces.missing()
+
+
+def test_strace_sees_programs_that_are_no_python(canaries: ModuleType, tmp_path: Path) -> None:
+    if why := importlib.import_module("canary_traces").missing():
+        pytest.skip(why)
+    with canaries.ready(tmp_path / "bad", canaries.begin, True, 3) as watch:
+        # a datagram socket is connected without a packet
+        code = "import subprocess\nsubprocess.run(['bash', '-c', 'exec 3<>/dev/udp/192.0.2.1/9'])\n"
+        (watch.work / "asks.py").write_text(code, encoding="utf-8")
+        watch.run("asks", ["asks"])
+        (told,) = watch.attempts()
+    assert "<bash> connect(" in told
+    assert "192.0.2.1" in told
 
 
 def test_loopback_alone_is_allowed_where_it_is_asked_for_and_children_are_watched(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -104,7 +105,10 @@ def test_a_reader_has_a_process_of_its_own_and_a_line_of_the_table(tmp_path: Pat
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].split()[0] == "all"
-    assert json.loads((tmp_path / "f" / "fuzz.json").read_text())["brat"]["executions"] > 1
+    tally = json.loads((tmp_path / "f" / "fuzz.json").read_text())
+    assert tally["brat"]["executions"] > 1
+    assert tally["machine"] in done.stdout
+    assert re.search(r"^\d{4}-\d\d-\d\d; .+, cores: \d+; Python 3\..+, torch \d", tally["machine"])
 
 
 def test_manifests_with_names_that_no_disk_has_are_damaged(tmp_path: Path) -> None:

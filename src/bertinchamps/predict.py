@@ -97,7 +97,8 @@ def label_all(config: PredictConfig, shared: SharedBases) -> None:
                 pairs = hiding.hidden(pairs, inputs.text_column)
             write(place, form, written, facts, pairs, inputs, found.columns, journal)
     where = "" if config.output == STREAM else f": {config.output}"
-    tell(f"{counted(found.texts, 'text')} labelled with {folder}{where}")
+    for line in (f"{counted(found.texts, 'text')} labelled with {folder}{where}", *inputs.bad.lines()):
+        tell(line)
     if hiding:
         tell(f"{counted(hiding.replaced, 'identifier')} replaced; what the model missed is still there")
     if cut:

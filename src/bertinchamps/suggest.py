@@ -25,7 +25,7 @@ from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.schemas import SuggestConfig
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import tables
-from bertinchamps.tasks.inputs import open_inputs, survey
+from bertinchamps.tasks.inputs import Inputs, open_inputs, survey
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.outputs import format_of, open_output
 from bertinchamps.tasks.saved_model import model_folder, open_model
@@ -85,7 +85,7 @@ def suggest(config: SuggestConfig) -> None:
     order = np.random.default_rng(config.seed).permutation(len(candidates.places))
     chosen = method.choose(candidates.pool, config.count, order)
     _write_ranking(Path(config.ranking).expanduser(), candidates, chosen)
-    _tell_choice(config, candidates, chosen)
+    _tell_choice(config, candidates, chosen, inputs)
     if config.output is None:
         return
     texts = inputs_at(inputs, [candidates.places[each.place] for each in chosen])
@@ -111,7 +111,9 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _tell_choice(config: SuggestConfig, candidates: Candidates, chosen: Sequence[Chosen]) -> None:
+def _tell_choice(
+    config: SuggestConfig, candidates: Candidates, chosen: Sequence[Chosen], inputs: Inputs
+) -> None:
     left_out = [
         f"{count:,} {what}"
         for count, what in (
@@ -125,3 +127,5 @@ def _tell_choice(config: SuggestConfig, candidates: Candidates, chosen: Sequence
         f"chosen     {len(chosen):,} of {counted(len(candidates.places), 'text')} by method={config.method}: "
         f"{config.ranking}{more}"
     )
+    for line in inputs.bad.lines():
+        tell(line)

@@ -16,6 +16,7 @@ from bertinchamps.tasks.outputs import FORMATS
 from bertinchamps.tasks.saved_model import folder_of, model_folder
 from bertinchamps.tasks.several import for_each_model, several_problems
 from bertinchamps.tasks.writing import ROWS
+from bertinchamps.textfiles.bad_records import on_error_problems
 from bertinchamps.textfiles.limits import limit_problems, reading
 
 
@@ -29,7 +30,7 @@ def problems(config: PredictConfig) -> list[str]:
     elif config.output == STREAM and config.format not in ("auto", *ROWS):
         found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
     found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
-    found += limit_problems(config.limits)
+    found += [*limit_problems(config.limits), *on_error_problems(vars(config))]
     found += [*_input_problems(config.input), *several_problems(config)]
     found += _replacing_problems(config)
     try:

@@ -40,6 +40,10 @@ class PredictConfig:
         None,
         "of an adapter: the encoder it was trained on, if it is not where it was; a directory, or a name on the Hub",
     )
+    on_error: str = knob(
+        "stop",
+        "what a record of input that cannot be read does: stop, or skip, which leaves it out and counts it",
+    )
     deidentify: Node = knob({}, "what stands instead of entities: {name, **settings}; none: they stay")
     limits: ReadingConfig = field(default_factory=ReadingConfig)
     batch: int = knob(64, "examples scored at once")
@@ -74,6 +78,10 @@ class SuggestConfig:
         None, "the key or column that holds each text's id; null: `id` where there is one"
     )
     base: str | None = knob(None, "of an adapter: the encoder it was trained on, if it is not where it was")
+    on_error: str = knob(
+        "stop",
+        "what a record of input that cannot be read does: stop, or skip, which leaves it out and counts it",
+    )
     limits: ReadingConfig = field(default_factory=ReadingConfig)
     batch: int = knob(64, "examples scored at once")
     seed: int = knob(0, "of method=random, and of the choice between texts that are equally good")

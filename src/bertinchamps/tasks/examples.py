@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bertinchamps.console import counted
 from bertinchamps.contract import SPLITS
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.few_shot import few
 from bertinchamps.tasks.kinds import Kind, kinds
-from bertinchamps.tasks.readers import Combined, readers
+from bertinchamps.tasks.readers import Combined, LeavesOut, readers
 from bertinchamps.tasks.readers.custom import named_after
 from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
+from bertinchamps.textfiles.bad_records import BadRecords
 
 LONGEST_LABEL = 100  # characters of a title in the name of a directory
 CARVING_SEED = 0  # the same for every seed of training, so that runs of different seeds share one dev split
@@ -49,6 +51,7 @@ class Examples:
         remarks: caveats that belong beside every score.
         fingerprint: a hash of all examples and their splits, those that `few_shot` leaves out included.
         subtasks: tasks that are scored by themselves as well.
+        bad: split of the data → records that cannot be read and were left out; no split without one.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Examples:
     remarks: tuple[str, ...]
     fingerprint: str
     subtasks: tuple[Subtask, ...] = ()
+    bad: Mapping[str, BadRecords] = field(default_factory=dict)
 
     def run_label(self, head: str, seed: int) -> str:
         """Goes into the name of a run's directory."""
@@ -92,7 +96,9 @@ def read_examples(config: FinetuneConfig) -> Examples:
     subtasks = reader.subtasks if isinstance(reader, Combined) else {}
     small: Any
     small, few_remarks = few(splits, config.few_shot, config.seed)
-    remarks = [*reader.remarks, *split_remarks(small), *few_remarks]
+    left_out = reader.bad if isinstance(reader, LeavesOut) else {}
+    bad = {split: own for split, own in left_out.items() if own.count}
+    remarks = [*reader.remarks, *_bad_remarks(bad, read), *split_remarks(small), *few_remarks]
     if not read.get("dev"):
         share = config.selection.dev_share
         remarks.append(f"no dev split in the data: it is {share:.0%} of train, set aside by text")
@@ -107,7 +113,14 @@ def read_examples(config: FinetuneConfig) -> Examples:
             Subtask(of_subtask, _places(small, beginning), _fingerprint_of(splits, beginning))
             for of_subtask, beginning in subtasks.items()
         ),
+        bad=bad,
     )
+
+
+def _bad_remarks(bad: Mapping[str, BadRecords], read: Mapping[str, Any]) -> Iterator[str]:
+    for split, own in bad.items():
+        scored = f"; scores of {split} are over the other {len(read[split]):,}" if split != "train" else ""
+        yield f"left out of {split}: {counted(own.count, 'record')} that cannot be read{scored}"
 
 
 def _fingerprint(splits: Mapping[str, list[Any]]) -> str:

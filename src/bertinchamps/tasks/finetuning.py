@@ -199,6 +199,7 @@ class FineTuning(Problem):
             "selection": self._selected(training),
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": self._remarks,
+            **({"unreadable": bad} if (bad := _unreadable(self._examples)) else {}),
             "pretraining_saw": self._seen,
             **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
             "scores": scores,
@@ -285,6 +286,11 @@ class FineTuning(Problem):
         if encoder == SCRATCH:
             return f"scratch {arch.num_hidden_layers}x{arch.hidden_size}"
         return name.parent.name if name.name == "model" else str(name)
+
+
+def _unreadable(examples: Examples) -> dict[str, Any]:
+    """By split, how many records were left out, and file, line and mistake of the first ones."""
+    return {split: {"records": own.count, "first": own.told} for split, own in examples.bad.items()}
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

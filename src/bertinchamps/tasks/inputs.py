@@ -18,6 +18,7 @@ from bertinchamps.tasks.formats import brat, brat_relations, conll, spans_jsonl,
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.limits import key, limits, remedy
 from bertinchamps.textfiles.opening import whole
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
@@ -60,6 +61,7 @@ class Inputs:
         text_column: the column of texts; None for files of plain text.
         separator: of a `.csv`; None for other files.
         quotes: whether quotes are ordinary characters, as in a `.tsv`.
+        bad: records that cannot be read, as the last reading found them.
     """
 
     read: Callable[[], Iterator[Input]]
@@ -67,6 +69,7 @@ class Inputs:
     text_column: str | None = None
     separator: str | None = None
     quotes: bool = False
+    bad: BadRecords = STOP
 
     def portions(self) -> Iterator[list[Input]]:
         """Lists of texts in order, each of TEXTS_AT_ONCE texts or CHARACTERS_AT_ONCE characters."""
@@ -104,9 +107,10 @@ def open_inputs(
             + ("pairs; name the key or column of the second text" if pairs else "one text at a time")
         )
     columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
+    bad = BadRecords(config.on_error)
     if entities:
-        return _with_entities(config.input, columns, config.id_field)
-    inputs = _open(config.input, words, columns, config.id_field, annotated)
+        return _with_entities(config.input, columns, config.id_field, bad)
+    inputs = _open(config.input, words, columns, config.id_field, annotated, bad)
     if pairs and inputs.text_column is None:
         raise UserError(
             f"input={config.input}: single texts, but the model reads pairs: give a .csv, .tsv or .jsonl of pairs"
@@ -114,7 +118,14 @@ def open_inputs(
     return inputs
 
 
-def _open(source: str, words: bool, columns: tables.Columns, id_field: str | None, annotated: bool) -> Inputs:
+def _open(
+    source: str,
+    words: bool,
+    columns: tables.Columns,
+    id_field: str | None,
+    annotated: bool,
+    bad: BadRecords,
+) -> Inputs:
     if source == STREAM:
         text = brat.decoded(sys.stdin.buffer.read(), "standard input")
         return Inputs(lambda: iter([_alone("stdin", text, "standard input")]))
@@ -123,53 +134,52 @@ def _open(source: str, words: bool, columns: tables.Columns, id_field: str | Non
         return Inputs(
             lambda: (
                 _alone(each.name, each.text, each.name)._replace(entities=each.entities)
-                for each in brat.read_texts(path, annotated)
-            )
+                for each in brat.read_texts(path, annotated, bad.anew())
+            ),
+            bad=bad,
         )
     if path.suffix == ".txt":
         return Inputs(lambda: iter([_alone(path.stem, _whole(path), str(path))]))
     if words and conll.is_named_so(path):
-        return Inputs(lambda: _sentences(path))
+        return Inputs(lambda: _sentences(path, bad.anew()), bad=bad)
     suffix = tables.format_of(path)
     if suffix is None:
         more = f", and {' '.join(conll.SUFFIXES)}" if words else ""
         raise UserError(f"{path}: unknown kind of file; known are {KNOWN}{more}")
-    wanted = columns.wanted() | ({id_field: "id_field"} if id_field else {})
-    separator = tables.open_rows(path, wanted).separator
+    separator = tables.open_rows(path, _wanted(columns, id_field)).separator
     return Inputs(
-        lambda: _rows(path, words, columns, wanted, id_field),
+        lambda: _rows(path, words, columns, id_field, bad.anew()),
         id_field or ID,
         columns.text,
         separator if suffix == ".csv" else None,
         suffix == ".tsv",
+        bad,
     )
 
 
-def _with_entities(source: str, columns: tables.Columns, id_field: str | None) -> Inputs:
+def _with_entities(source: str, columns: tables.Columns, id_field: str | None, bad: BadRecords) -> Inputs:
     path = Path(source).expanduser()
     if source != STREAM and path.is_dir():
         return Inputs(
             lambda: (
                 _alone(each.name, each.text, each.name)._replace(entities=each.entities)
-                for each in brat_relations.read_entities(path)
-            )
+                for each in brat_relations.read_entities(path, bad.anew())
+            ),
+            bad=bad,
         )
     if source == STREAM or tables.format_of(path) != ".jsonl":
         raise UserError(
             f"input={source}: no entities in it, and the model finds relations between entities: give a brat folder, "
             "or .jsonl with lists of entities; or let a model find them (ner=MODEL)"
         )
-    wanted = columns.wanted() | ({id_field: "id_field"} if id_field else {})
-    return Inputs(
-        lambda: (
-            given._replace(
-                entities=tuple(sorted(spans_jsonl.entities_of(dict(given.fields), given.text, given.place)))
-            )
-            for given in _rows(path, True, columns, wanted, id_field)
-        ),
-        id_field or ID,
-        columns.text,
-    )
+
+    def rows() -> Iterator[Input]:
+        for given in _rows(path, True, columns, id_field, bad.anew()):
+            with bad.record():
+                found = spans_jsonl.entities_of(dict(given.fields), given.text, given.place)
+                yield given._replace(entities=tuple(sorted(found)))
+
+    return Inputs(rows, id_field or ID, columns.text, bad=bad)
 
 
 def _alone(name: str, text: str, place: str, words: Words | None = None) -> Input:
@@ -181,31 +191,39 @@ def _whole(path: Path) -> str:
     return brat.decoded(whole(path), str(path))
 
 
-def _sentences(path: Path) -> Iterator[Input]:
-    for each in conll.read(path, annotated=False):
+def _sentences(path: Path, bad: BadRecords) -> Iterator[Input]:
+    for each in conll.read(path, annotated=False, bad=bad):
         yield _alone(each.name, each.text, each.name, each.words)
 
 
+def _wanted(columns: tables.Columns, id_field: str | None) -> dict[str, str]:
+    return columns.wanted() | ({id_field: "id_field"} if id_field else {})
+
+
 def _rows(
-    path: Path, words: bool, columns: tables.Columns, wanted: dict[str, str], id_field: str | None
+    path: Path, words: bool, columns: tables.Columns, id_field: str | None, bad: BadRecords
 ) -> Iterator[Input]:
-    id_column = id_field or ID
     some = False
-    for where, names, cells in tables.open_rows(path, wanted).rows:
+    for row in tables.open_rows(path, _wanted(columns, id_field), bad=bad).rows:
         some = True
-        fields, place = tuple(zip(names, cells, strict=True)), f"{path}: {where}"
-        row = dict(fields)
-        text = string(row, columns.text, place, "text_field")
-        pair = string(row, columns.pair, place, "pair_field") if columns.pair else None
-        name = _identity(row.get(id_column), f"{place}: column {id_column!r}")
-        if not name:  # a file of brat has no comma in its name
-            stem = path.name.split(".")[0]
-            name = f"{stem}-{where.replace(' ', '-')}" if words else f"{path.name}, {where}"
-        if id_column not in row:
-            fields = ((id_column, name), *fields)
-        yield Input(name, text, place, pair, None, fields)
-    if not some:
+        with bad.record():
+            yield _of_row(path, row, words, columns, id_field or ID)
+    if not (some or bad.count):
         raise UserError(f"{path}: no row in it")
+
+
+def _of_row(path: Path, given: tables.Row, words: bool, columns: tables.Columns, id_column: str) -> Input:
+    fields, place = tuple(zip(given.names, given.cells, strict=True)), f"{path}: {given.where}"
+    row = dict(fields)
+    text = string(row, columns.text, place, "text_field")
+    pair = string(row, columns.pair, place, "pair_field") if columns.pair else None
+    name = _identity(row.get(id_column), f"{place}: column {id_column!r}")
+    if not name:  # a file of brat has no comma in its name
+        stem = path.name.split(".")[0]
+        name = f"{stem}-{given.where.replace(' ', '-')}" if words else f"{path.name}, {given.where}"
+    if id_column not in row:
+        fields = ((id_column, name), *fields)
+    return Input(name, text, place, pair, None, fields)
 
 
 def _identity(value: Any, where: str) -> str:
@@ -245,7 +263,8 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
         check: raises UserError for a text that the output format cannot hold.
 
     Raises:
-        UserError: a text cannot be read or written, or the rows have too many different keys.
+        UserError: a text cannot be read or written, most records cannot be read, or the rows have too many different
+            keys.
     """
     columns: dict[str, None] = {}
     header: tuple[str, ...] = ()
@@ -263,6 +282,7 @@ def survey(inputs: Inputs, check: Callable[[Input], None]) -> Survey:
                 f"{given.place}: more than {limits().columns:,} different keys, which cannot all be columns; "
                 f"{remedy(key('columns'))}"
             )
+    inputs.bad.check(texts)
     same = len(columns) <= len(header) and set(columns) == set(header)
     return Survey(texts, header if same else tuple(columns), quoted)
 

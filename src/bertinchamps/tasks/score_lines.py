@@ -25,6 +25,9 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
         yield from _scores_of(" (the teachers together)", results["teachers"]["scores"])
     yield from fold_lines(results)
     yield from _settled_lines(results)
+    if bad := results.get("unreadable"):  # earlier versions left nothing out
+        counts = ", ".join(f"{split} {own['records']:,}" for split, own in bad.items())
+        yield f"left out   records that cannot be read: {counts} (unreadable in results.json has their lines)"
     if "energy_kwh" in results["cost"]:  # earlier versions did not count it
         yield cost_line(results["cost"])
     yield f"results    {folder / 'results.json'}"

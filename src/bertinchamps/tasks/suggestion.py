@@ -160,6 +160,7 @@ def as_prediction(config: SuggestConfig, source: str | None = None) -> PredictCo
         text_field=config.text_field,
         id_field=config.id_field,
         base=config.base,
+        on_error=config.on_error,
         limits=config.limits,
         batch=config.batch,
         runtime=EngineConfig(**vars(config.runtime)),

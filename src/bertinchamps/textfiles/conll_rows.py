@@ -44,17 +44,18 @@ class Row(NamedTuple):
     columns: tuple[str, ...]
 
 
-def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
+def sentences(path: Path, is_tag: Callable[[str], bool], lenient: bool = False) -> list[list[Row]]:
     """The rows of a file, plain, `.gz` or `.zst`, sentence by sentence.
 
     Args:
         path: the file.
         is_tag: whether a cell is a tag; tells rows that begin with "#" from comments.
+        lenient: bytes that are not UTF-8 become halves of surrogate pairs, which are no text, instead of an error.
 
     Raises:
         UserError: the file cannot be read.
     """
-    lines = list(_lines(path))
+    lines = list(_lines(path, lenient))
     plain = [line for _, line in lines if not line.startswith("#")]
     tabbed = any("\t" in line for line in plain)
     widths = Counter(len(columns) for columns in map(_columns, plain) if columns)
@@ -76,11 +77,12 @@ def sentences(path: Path, is_tag: Callable[[str], bool]) -> list[list[Row]]:
     return [sentence for sentence in found if sentence]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, lenient: bool) -> Iterator[tuple[int, str]]:
     """Numbered lines without their ends: "\\n", "\\r\\n", or "\\r" of old Macs."""
     number = 0
     for _, content in lines_of(path, room=Room(path)):
-        for line in decoded(path, number + 1, content).rstrip("\r\n").split("\r"):
+        text = content.decode(errors="surrogateescape") if lenient else decoded(path, number + 1, content)
+        for line in text.rstrip("\r\n").split("\r"):
             number += 1
             yield number, line
 
@@ -91,15 +93,20 @@ def _columns(line: str) -> tuple[str, ...]:
     return tuple(columns) if any(columns) else ()
 
 
-def is_count(sentences: Sequence[Sequence[Row]]) -> bool:
-    """Whether the first of three or more columns numbers the words, in each sentence or through the file."""
+def is_count(sentences: Sequence[Sequence[Row]], gaps: bool = False) -> bool:
+    """Whether the first of three or more columns numbers the words, in each sentence or through the file.
+
+    Args:
+        sentences: of the file.
+        gaps: some sentences of the file may not be among them.
+    """
     last, counted = -1, 0
     for sentence in sentences:
         numbers = [row.columns[0] for row in sentence if not PART_OF_WORDS.fullmatch(row.columns[0])]
         if any(len(row.columns) < 3 for row in sentence) or not all(_is_number(cell) for cell in numbers):
             return False
         counts = [int(cell) for cell in numbers]
-        if counts and counts[0] not in (0, 1, last + 1):
+        if counts and counts[0] not in (0, 1, last + 1) and not (gaps and counts[0] > last):
             return False
         if any(after != before + 1 for before, after in itertools.pairwise(counts)):
             return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.limits import Room, check_values, limits
 from bertinchamps.textfiles.limits import key as limit_key
 from bertinchamps.textfiles.lines import decoded, lines
@@ -16,12 +17,13 @@ HALF = "holds half a surrogate pair (\\ud800 to \\udfff), which is no text; remo
 Pairs = list[tuple[str, Any]]
 
 
-def read(path: Path, whole: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+def read(path: Path, whole: bool = False, bad: BadRecords = STOP) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file, plain, `.gz` or `.zst`, each with the number of its line.
 
     Args:
         path: the file.
         whole: the caller keeps all of them, so that they may not be too many.
+        bad: what is done with lines that cannot be read.
 
     Raises:
         UserError: the file cannot be read, or a line is not a JSON object whose keys differ.
@@ -29,16 +31,19 @@ def read(path: Path, whole: bool = False) -> Iterator[tuple[int, dict[str, Any]]
     for number, line in lines(path, room=Room(path) if whole else None):
         if line.isspace():
             continue
-        place = f"{path}: line {number}"
-        item = parsed(decoded(path, number, line), place, _with_places)
-        if not isinstance(item, dict):
-            raise UserError(f"{place}: not a JSON object; a .jsonl file holds one a line")
-        if isinstance(item, _Doubled):
-            first, second = item.places
-            raise UserError(
-                f"{place}: the keys number {first} and {second} are the same; rename or remove one"
-            )
-        yield number, item
+        with bad.record():
+            yield number, _object(path, number, line)
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    place = f"{path}: line {number}"
+    item = parsed(decoded(path, number, line), place, _with_places)
+    if not isinstance(item, dict):
+        raise UserError(f"{place}: not a JSON object; a .jsonl file holds one a line")
+    if isinstance(item, _Doubled):
+        first, second = item.places
+        raise UserError(f"{place}: the keys number {first} and {second} are the same; rename or remove one")
+    return item
 
 
 def parsed(

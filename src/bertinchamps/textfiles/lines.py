@@ -79,10 +79,11 @@ def decoded(path: Path, number: int, line: bytes) -> str:
     except UnicodeDecodeError as error:
         start = error.start
     # raised outside of the handler: the chained error would carry the line
-    raise _not_utf8(path, f"line {number}, byte {start + 1}", line if number == 1 else b"")
+    raise not_utf8(path, f"line {number}, byte {start + 1}", line if number == 1 else b"")
 
 
-def _not_utf8(path: Path, where: str, beginning: bytes) -> UserError:
+def not_utf8(path: Path, where: str, beginning: bytes = b"") -> UserError:
+    """The message for bytes that are no text; `beginning` is that of the file."""
     two_bytes = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return UserError(
         f"{path}: {where}: not UTF-8; {CONVERT.format('UTF-16' if two_bytes else 'WINDOWS-1252')}"
@@ -112,4 +113,4 @@ def chunks(path: Path, progress: Progress) -> Iterator[str]:
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, f"after byte {offset}", error) from error
     if bad >= 0:
-        raise _not_utf8(path, f"byte {bad + 1}", beginning)
+        raise not_utf8(path, f"byte {bad + 1}", beginning)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.limits import key, limits, remedy
 from bertinchamps.textfiles.names import field_names
 
@@ -45,7 +46,9 @@ class Table(NamedTuple):
     rows: Iterator[tuple[int, list[str]]]
 
 
-def open_table(path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mapping[str, str]) -> Table | None:
+def open_table(
+    path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mapping[str, str], bad: BadRecords = STOP
+) -> Table | None:
     """Read the header, by the separator that finds most of the wanted columns in it; None for an empty file.
 
     Args:
@@ -53,6 +56,8 @@ def open_table(path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mappi
         texts: the file's lines, with their ends.
         dialect: what may separate and enclose fields.
         wanted: column → the user's setting that names it.
+        bad: what is done with rows of another number of cells than the header. A quote that is never closed is no
+            mistake of one row: nobody knows where the next one begins.
 
     Raises:
         UserError: the header is not valid, or a wanted column is not in it exactly once; while rows are read, a row
@@ -81,7 +86,7 @@ def open_table(path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mappi
     whole = itertools.chain(seen, texts)
     reader = csv.reader(whole, delimiter=separator, quoting=dialect.quoting, strict=True)
     _names(reader)
-    return Table(tuple(names), separator, _rows(path, reader, len(names)))
+    return Table(tuple(names), separator, _rows(path, reader, len(names), bad))
 
 
 def _check_column(where: str, names: Sequence[str], column: str, setting: str, dialect: Dialect) -> None:
@@ -117,16 +122,17 @@ def _names(reader: Any) -> list[str]:
         return []
 
 
-def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, reader: Any, columns: int, bad: BadRecords) -> Iterator[tuple[int, list[str]]]:
     line = reader.line_num + 1
     try:
         for row in reader:
             if row and len(row) != columns:
-                raise UserError(
+                wrong = UserError(
                     f"{path}: line {line}: {len(row)} columns where the header has {columns};"
                     f" quote fields that hold the separator or a line end (.csv), or use .jsonl"
                 )
-            if row:
+                bad.leave_out(wrong)
+            elif row:
                 yield line, row
             line = reader.line_num + 1
     except csv.Error:

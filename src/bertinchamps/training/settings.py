@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 # Settings that may differ when a run is resumed: where things are and how they are computed. Another precision,
-# device or number of threads changes losses by rounding.
+# device or number of threads changes losses by rounding. A fingerprint of the examples says which were left out.
 FREE_TO_CHANGE = (
     "resume", "run_dir", "runs_dir", "tracker", "checkpoint", "cost", "report", "runtime", "blocks.cache_dir",
-    "blocks.workers", "limits", "label", "task.title", "arch.pooler",
+    "blocks.workers", "limits", "label", "task.title", "task.on_error", "arch.pooler",
 )  # fmt: skip
 # Settings that a corpus' fingerprint covers: a run on an exported corpus may be resumed on the original one, and the
 # other way round.

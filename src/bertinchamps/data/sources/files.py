@@ -15,14 +15,13 @@ from bertinchamps.data.sources.patterns import matches, no_match
 from bertinchamps.data.sources.readers import KNOWN, format_of, records
 from bertinchamps.data.sources.readers_records import Layout, Record, most_problems
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.bad_records import ON_ERROR, TOLD, on_error_problems
 from bertinchamps.textfiles.lines import MOST_MB
 from bertinchamps.textfiles.opening import Progress, irregular, not_a_file
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 TXT_DOCUMENTS = ("file", "line")
-ON_ERROR = ("stop", "skip")
 LEFT_OUT = ("a record that cannot be read", "the rest of a file, which cannot be read")
-TOLD = 20  # records that cannot be read, in the manifest
 SHOWN_PROBLEMS = 30
 NOTED = 100  # records at the beginning of a file
 SAMPLE_READ = 1 << 27  # bytes on disk that a sample walks through at most, unless it is itself larger
@@ -33,8 +32,7 @@ def _problems(settings: Mapping[str, Any]) -> list[str]:
     documents = settings.get("txt_documents", TXT_DOCUMENTS[0])
     wrong = [f"data.txt_documents={documents}: one of {', '.join(TXT_DOCUMENTS)}"]
     found = most_problems(settings) + (wrong if documents not in TXT_DOCUMENTS else [])
-    choice = settings.get("on_error", ON_ERROR[0])
-    return found + ([] if choice in ON_ERROR else [f"data.on_error={choice}: one of {', '.join(ON_ERROR)}"])
+    return found + on_error_problems(settings, "data")
 
 
 @sources.register("files", check=_problems)

@@ -15,6 +15,7 @@ from bertinchamps.tasks.formats import brat, conll, label_studio, prodigy, spans
 from bertinchamps.tasks.formats.conll import Layout
 from bertinchamps.tasks.formats.xmi_writing import LAYER
 from bertinchamps.textfiles.archives import contents, is_archive, listed
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.opening import unpacked, unpacked_name
 
 AUTO = "auto"
@@ -57,6 +58,7 @@ def read(
     left_out: Counter[str],
     layout: Layout = conll.FIRST_AND_LAST,
     layers: Sequence[str] = (LAYER,),
+    bad: BadRecords = STOP,
 ) -> list[AnnotatedText]:
     """The documents of a file, a folder or an archive.
 
@@ -66,24 +68,27 @@ def read(
         left_out: counts what was left out, by reason.
         layout: of CoNLL columns.
         layers: of XMI, see `xmi.read_layers`.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: something in it is malformed; the message has file and line.
     """
     if form == "brat":
-        return brat.read_folder(path, left_out=left_out)
+        return brat.read_folder(path, left_out=left_out, bad=bad)
     if form == "conll":
-        return conll.read(path, layout)
+        return conll.read(path, layout, bad=bad)
     if form == "label_studio":
-        return label_studio.read(path, left_out)
+        return label_studio.read(path, left_out, bad)
     if form == "prodigy":
-        return prodigy.read(path, left_out)
+        return prodigy.read(path, left_out, bad)
     if form == "xmi":
-        return read_xmi(path, layers, left_out)
-    return spans_jsonl.read(path, left_out=left_out)
+        return read_xmi(path, layers, left_out, bad)
+    return spans_jsonl.read(path, left_out=left_out, bad=bad)
 
 
-def read_xmi(path: Path, layers: Sequence[str], left_out: Counter[str]) -> list[AnnotatedText]:
+def read_xmi(
+    path: Path, layers: Sequence[str], left_out: Counter[str], bad: BadRecords = STOP
+) -> list[AnnotatedText]:
     """The documents of an XMI file, or of a folder or archive of them, also of one zip a document in a folder.
 
     They are named by their files, or by the whole path below the folder where two files have one name.
@@ -100,7 +105,8 @@ def read_xmi(path: Path, layers: Sequence[str], left_out: Counter[str]) -> list[
     for file, content in files.items():
         whole_name = "-".join(file.with_suffix("").relative_to(root).parts) if file != root else file.stem
         name = file.stem if stems[file.stem] == 1 else whole_name
-        documents.append(xmi.read_layers(content, str(file), name, layers, left_out))
+        with bad.record():
+            documents.append(xmi.read_layers(content, str(file), name, layers, left_out))
     return documents
 
 

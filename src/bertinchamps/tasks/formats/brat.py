@@ -29,6 +29,7 @@ from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.spans import Fragments, joined, other_counting
 from bertinchamps.textfiles.archives import contents, listed
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.opening import whole
 
 ENTITY = re.compile(
@@ -45,7 +46,7 @@ BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def read_folder(
-    path: Path, annotated: bool = True, left_out: Counter[str] | None = None
+    path: Path, annotated: bool = True, left_out: Counter[str] | None = None, bad: BadRecords = STOP
 ) -> list[AnnotatedText]:
     """The documents of a folder, or of a zip or tar that holds one, in the natural order of their names (2 < 10).
 
@@ -55,23 +56,25 @@ def read_folder(
         path: the folder or archive.
         annotated: whether each text must have its annotations; otherwise only the texts are read.
         left_out: counts what was left out, by reason.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: there is no text; texts are in several folders; a .txt or .ann is missing; see `read_document`.
     """
     files = contents(path, ["*.txt", "*.ann"] if annotated else ["*.txt"])
     _check_folder(path, files)
-    return read_files(files, annotated, left_out)
+    return read_files(files, annotated, left_out, bad)
 
 
-def read_texts(path: Path, annotated: bool = False) -> Iterator[AnnotatedText]:
+def read_texts(path: Path, annotated: bool = False, bad: BadRecords = STOP) -> Iterator[AnnotatedText]:
     """`read_folder`, one text after the other; without annotations, or with those of the texts that have some."""
     names = listed(path, ["*.txt"])
     _check_folder(path, names)
     for name in sorted(names, key=lambda name: (_natural(name.stem), str(name))):
         beside = Path(name).with_suffix(".ann")
-        ann = whole(beside) if annotated and beside.is_file() else None
-        yield read_document(whole(Path(name)), ann, str(name.with_suffix("")))
+        with bad.record():
+            ann = whole(beside) if annotated and beside.is_file() else None
+            yield read_document(whole(Path(name)), ann, str(name.with_suffix("")))
 
 
 def _check_folder(path: Path, files: Collection[PurePosixPath]) -> None:
@@ -96,7 +99,10 @@ def _check_folder(path: Path, files: Collection[PurePosixPath]) -> None:
 
 
 def read_files(
-    files: Mapping[PurePosixPath, bytes], annotated: bool = True, left_out: Counter[str] | None = None
+    files: Mapping[PurePosixPath, bytes],
+    annotated: bool = True,
+    left_out: Counter[str] | None = None,
+    bad: BadRecords = STOP,
 ) -> list[AnnotatedText]:
     """The documents of files that are in memory, by path, in the natural order of their names.
 
@@ -104,6 +110,7 @@ def read_files(
         files: content by path.
         annotated: whether each text must have its annotations.
         left_out: counts what was left out, by reason.
+        bad: what is done with documents that cannot be read, or of which a file is missing.
 
     Raises:
         UserError: a .txt or .ann is missing; see `read_document`.
@@ -111,17 +118,18 @@ def read_files(
     texts = {path.with_suffix("") for path in files if path.suffix == ".txt"}
     annotations = {path.with_suffix("") for path in files if path.suffix == ".ann"} if annotated else set()
     for name in sorted(annotations - texts):
-        raise UserError(f"{name}.ann: its text {name.name}.txt is missing; add it, or remove the .ann file")
+        wrong = f"{name}.ann: its text {name.name}.txt is missing; add it, or remove the .ann file"
+        bad.leave_out(UserError(wrong))
     for name in sorted(texts - annotations if annotated else ()):
-        raise UserError(
-            f"{name}.txt: its annotations {name.name}.ann are missing; a text without entities has an empty .ann"
-        )
-    return [
-        read_document(
-            files[_file(name, ".txt")], files[_file(name, ".ann")] if annotated else None, str(name), left_out
-        )
-        for name in sorted(texts, key=lambda name: (_natural(name.name), str(name)))
-    ]
+        wrong = f"{name}.txt: its annotations {name.name}.ann are missing; a text without entities has an empty .ann"
+        bad.leave_out(UserError(wrong))
+    documents = []
+    whole_ones = texts & annotations if annotated else texts
+    for name in sorted(whole_ones, key=lambda name: (_natural(name.name), str(name))):
+        ann = files[_file(name, ".ann")] if annotated else None
+        with bad.record():
+            documents.append(read_document(files[_file(name, ".txt")], ann, str(name), left_out))
+    return documents
 
 
 def _file(name: PurePosixPath, suffix: str) -> PurePosixPath:

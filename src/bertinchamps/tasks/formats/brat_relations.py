@@ -20,6 +20,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import brat
 from bertinchamps.tasks.formats.related import Written, by_place, related, without_relations
 from bertinchamps.textfiles.archives import contents, listed
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.opening import whole
 
 RELATION = re.compile(
@@ -29,7 +30,10 @@ EVENTS, EQUIVALENCES = "relations with an event as an argument", "equivalences (
 
 
 def read_folder(
-    path: Path, left_out: Counter[str] | None = None, first: dict[str, str] | None = None
+    path: Path,
+    left_out: Counter[str] | None = None,
+    first: dict[str, str] | None = None,
+    bad: BadRecords = STOP,
 ) -> list[RelatedText]:
     """The documents of a folder, or of an archive that holds one, as `brat.read_folder` finds and orders them.
 
@@ -37,40 +41,41 @@ def read_folder(
         path: the folder or archive.
         left_out: counts what was left out, by reason.
         first: gets, for each label of a relation, file and line of the first one.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: see `brat.read_folder` and `read_document`.
     """
-    documents = brat.read_folder(path, left_out=left_out)
     files = contents(path, ["*.txt", "*.ann"])
-    folder = next(iter(files)).parent
-    return [
-        read_document(
-            files[folder / f"{document.name}.txt"],
-            files[folder / f"{document.name}.ann"],
-            str(folder / document.name),
-            left_out,
-            first,
-        )
-        for document in documents
-    ]
+    found = brat.read_folder(path, left_out=left_out, bad=bad)
+    folder, documents = next(iter(files)).parent, []
+    for name in (document.name for document in found):
+        txt, ann = files[folder / f"{name}.txt"], files[folder / f"{name}.ann"]
+        with bad.record():
+            documents.append(read_document(txt, ann, str(folder / name), left_out, first))
+    return documents
 
 
-def read_entities(path: Path) -> Iterator[AnnotatedText]:
+def read_entities(path: Path, bad: BadRecords = STOP) -> Iterator[AnnotatedText]:
     """The documents of a folder with their entities, one after the other.
+
+    Args:
+        path: the folder.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: see `brat.read_folder`.
     """
     annotations = {name.stem: Path(name) for name in listed(path, ["*.ann"])}
-    for document in brat.read_texts(path):
+    for document in brat.read_texts(path, bad=bad):
         file = annotations.get(document.name)
-        if file is None:
-            raise UserError(
-                f"{path}: {document.name}.ann is missing, and relations are found between entities; add it, or let "
-                "ner=MODEL find the entities"
-            )
-        yield brat.read_document(document.text.encode(), whole(file), str(file.with_suffix("")))
+        with bad.record():
+            if file is None:
+                raise UserError(
+                    f"{path}: {document.name}.ann is missing, and relations are found between entities; add it, or let "
+                    "ner=MODEL find the entities"
+                )
+            yield brat.read_document(document.text.encode(), whole(file), str(file.with_suffix("")))
 
 
 def read_document(

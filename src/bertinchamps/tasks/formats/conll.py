@@ -20,14 +20,17 @@ words with one space between them. A scheme decides what tags mean:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles import conll_rows
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.conll_rows import Row
+from bertinchamps.textfiles.json_lines import is_text
+from bertinchamps.textfiles.lines import not_utf8
 from bertinchamps.textfiles.opening import unpacked_name
 
 TAGS = {
@@ -82,7 +85,9 @@ def is_named_so(path: Path) -> bool:
     return unpacked_name(path).endswith(SUFFIXES)
 
 
-def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) -> list[AnnotatedText]:
+def read(
+    path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True, bad: BadRecords = STOP
+) -> list[AnnotatedText]:
     """The sentences of a file, plain, `.gz` or `.zst`; each is named by the line of its first word.
 
     Args:
@@ -90,17 +95,24 @@ def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) ->
         layout: columns and scheme.
         annotated: whether each word must have its tag; otherwise only the words are read, from the second column
             where the first column numbers the words.
+        bad: what is done with sentences that cannot be read.
 
     Raises:
         UserError: a line lacks a word or a tag; a tag does not fit the scheme; the column of words has no words; or
             there is no sentence.
     """
-    found = conll_rows.sentences(path, layout.is_tag if annotated else lambda cell: True)
+    found = conll_rows.sentences(path, layout.is_tag if annotated else lambda cell: True, bad.skips)
     if not found:
         raise UserError(f"{path}: no sentence in it; a line holds a word, and its tag in the last column")
-    counted = conll_rows.is_count(found)
+    judged = found
+    if bad.skips:  # a line that lacks columns says nothing of those of the file
+        found = list(_complete(path, found, layout, annotated, bad))
+        judged = [rows for rows in found if all(len(row.columns) > 2 for row in rows)] or found
+    if not found:
+        return []
+    counted = conll_rows.is_count(judged, gaps=bad.skips)
     if annotated:
-        _check_columns(path, found, layout, counted)
+        _check_columns(path, judged, layout, counted)
     elif counted:
         layout = layout._replace(word=max(2, layout.word))
     if counted:  # contractions such as 2-3, whose words follow
@@ -108,7 +120,24 @@ def read(path: Path, layout: Layout = FIRST_AND_LAST, annotated: bool = True) ->
             [row for row in sentence if not conll_rows.PART_OF_WORDS.fullmatch(row.columns[0])]
             for sentence in found
         ]
-    return [_document(path, sentence, layout, annotated) for sentence in found if sentence]
+    documents = []
+    for sentence in filter(None, found):
+        with bad.record():
+            documents.append(_document(path, sentence, layout, annotated))
+    return documents
+
+
+def _complete(
+    path: Path, found: Sequence[list[Row]], layout: Layout, annotated: bool, bad: BadRecords
+) -> Iterator[list[Row]]:
+    """The sentences that are text and have the columns that are needed."""
+    for sentence in found:
+        with bad.record():
+            for line, columns in sentence:
+                if not all(map(is_text, columns)):
+                    raise not_utf8(path, f"line {line}")
+            _check_rows(path, sentence, layout, annotated)
+            yield sentence
 
 
 def document(
@@ -188,19 +217,24 @@ def _check_columns(path: Path, found: list[list[Row]], layout: Layout, counted: 
 
 def _document(path: Path, sentence: Sequence[Row], layout: Layout, annotated: bool) -> AnnotatedText:
     places = [f"{path}: line {row.line}" for row in sentence]
-    needed = max(layout.word, layout.label or 2) if annotated else layout.word
-    for row, place in zip(sentence, places, strict=True):
-        if len(row.columns) < needed or not row.columns[layout.word - 1]:
-            raise UserError(
-                f"{place}: a word and its tag are needed, separated by a tab or a space"
-                if needed <= 2
-                else f"{place}: {len(row.columns)} columns, and column {needed} is needed; task.word_column and "
-                "task.label_column count from 1"
-            )
+    _check_rows(path, sentence, layout, annotated)
     words = [row.columns[layout.word - 1] for row in sentence]
     tags = [row.columns[(layout.label or 0) - 1] if annotated else "O" for row in sentence]
     name = f"{path.name.split('.')[0]}-line-{sentence[0].line}"
     return document(words, tags, name, places, layout.scheme)
+
+
+def _check_rows(path: Path, sentence: Sequence[Row], layout: Layout, annotated: bool) -> None:
+    """Raise UserError where a line lacks a word or a column that is needed."""
+    needed = max(layout.word, layout.label or 2) if annotated else layout.word
+    for line, columns in sentence:
+        if len(columns) < needed or not columns[layout.word - 1]:
+            raise UserError(
+                f"{path}: line {line}: a word and its tag are needed, separated by a tab or a space"
+                if needed <= 2
+                else f"{path}: line {line}: {len(columns)} columns, and column {needed} is needed; "
+                "task.word_column and task.label_column count from 1"
+            )
 
 
 def _parts(tag: str, place: str, scheme: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from bertinchamps.spans import can_be_seen
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.formats.json_lines import REJECTED
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.json_lines import HALF, is_text
 from bertinchamps.textfiles.limits import check_values, key, limits
 from bertinchamps.textfiles.opening import unpacked
@@ -41,7 +42,7 @@ REGION = '{"start": 0, "end": 5, "labels": ["DISO"]}'
 LINE_END = "\\n"  # what `text` of a region has for a line end, in two characters
 
 
-def read(path: Path, left_out: Counter[str] | None = None) -> list[AnnotatedText]:
+def read(path: Path, left_out: Counter[str] | None = None, bad: BadRecords = STOP) -> list[AnnotatedText]:
     """The annotated documents of an export, plain, `.gz` or `.zst`.
 
     A document is named by `id` of its data, or else by the id of its task.
@@ -49,31 +50,40 @@ def read(path: Path, left_out: Counter[str] | None = None) -> list[AnnotatedText
     Args:
         path: the file.
         left_out: counts what was left out, by reason.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: the file is no such export, an offset does not fit its text, or a name occurs twice.
     """
     left_out = Counter() if left_out is None else left_out
-    documents, places = [], dict[str, int]()
+    documents, places = list[AnnotatedText](), dict[str, int]()
     for number, task in enumerate(_tasks(path), start=1):
-        where = f"{path}: task {number}"
-        name, text = _name_and_text(task, where)
-        chosen = _chosen(task, where, left_out)
-        if chosen is None:
-            continue
-        name = name or f"{path.name.split('.')[0]}-task-{number}"
-        if name in places:
-            raise UserError(f"{where}: its id is also that of task {places[name]}; give each its own")
-        places[name] = number
-        entities = list(_entities(chosen, text, where))
-        seen = [entity for entity in entities if can_be_seen(text, entity)]
-        if len(seen) < len(entities):
-            left_out[spans_jsonl.BLANK] += len(entities) - len(seen)
-        documents.append(AnnotatedText(name, text, tuple(sorted(seen))))
-    if not documents:
+        with bad.record():
+            documents += _document(path, number, task, places, left_out)
+    if not (documents or bad.count):
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(left_out.items()))
         raise UserError(f"{path}: no annotated document in it{f' ({reasons})' if reasons else ''}")
     return documents
+
+
+def _document(
+    path: Path, number: int, task: Mapping[str, Any], places: dict[str, int], left_out: Counter[str]
+) -> Iterator[AnnotatedText]:
+    """The document of a task; none where nobody annotated it. `places` gets its name → its number."""
+    where = f"{path}: task {number}"
+    name, text = _name_and_text(task, where)
+    chosen = _chosen(task, where, left_out)
+    if chosen is None:
+        return
+    name = name or f"{path.name.split('.')[0]}-task-{number}"
+    if name in places:
+        raise UserError(f"{where}: its id is also that of task {places[name]}; give each its own")
+    places[name] = number
+    entities = list(_entities(chosen, text, where))
+    seen = [entity for entity in entities if can_be_seen(text, entity)]
+    if len(seen) < len(entities):
+        left_out[spans_jsonl.BLANK] += len(entities) - len(seen)
+    yield AnnotatedText(name, text, tuple(sorted(seen)))
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:

@@ -20,34 +20,43 @@ from bertinchamps.spans import can_be_seen
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.formats.cut_words import cut_words
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 
 SPANS, META = "spans", "meta"
 
 
-def read(path: Path, left_out: Counter[str] | None = None) -> list[AnnotatedText]:
+def read(path: Path, left_out: Counter[str] | None = None, bad: BadRecords = STOP) -> list[AnnotatedText]:
     """The accepted documents of a file, plain, `.gz` or `.zst`, each named by its id, that of its `meta`, or its line.
 
     Args:
         path: the file.
         left_out: counts what was left out, by reason.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: a line is not of the format, an offset does not fit its text, or an id occurs twice.
     """
     left_out = Counter() if left_out is None else left_out
     documents = []
-    for where, name, text, item in spans_jsonl.items(path, True, left_out):
-        spans = item.get(SPANS) or []
-        if not isinstance(spans, list):
-            raise UserError(f"{where}: the key {SPANS!r} must hold a list of entities")
-        entities = [
-            spans_jsonl.entity(value, text, f"{where}: {SPANS}[{place}]") for place, value in enumerate(spans)
-        ]
-        seen = [entity for entity in entities if can_be_seen(text, entity)]
-        if len(seen) < len(entities):
-            left_out[spans_jsonl.BLANK] += len(entities) - len(seen)
-        documents.append(AnnotatedText(name, text, tuple(sorted(seen))))
+    for where, name, text, item in spans_jsonl.items(path, True, left_out, bad):
+        with bad.record():
+            documents.append(_document(where, name, text, item, left_out))
     return documents
+
+
+def _document(
+    where: str, name: str, text: str, item: Mapping[str, Any], left_out: Counter[str]
+) -> AnnotatedText:
+    spans = item.get(SPANS) or []
+    if not isinstance(spans, list):
+        raise UserError(f"{where}: the key {SPANS!r} must hold a list of entities")
+    entities = [
+        spans_jsonl.entity(value, text, f"{where}: {SPANS}[{place}]") for place, value in enumerate(spans)
+    ]
+    seen = [entity for entity in entities if can_be_seen(text, entity)]
+    if len(seen) < len(entities):
+        left_out[spans_jsonl.BLANK] += len(entities) - len(seen)
+    return AnnotatedText(name, text, tuple(sorted(seen)))
 
 
 def write(path: Path, items: Iterable[Mapping[str, Any]], model: str | None = None) -> None:

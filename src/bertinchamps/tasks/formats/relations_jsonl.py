@@ -19,6 +19,7 @@ from bertinchamps.spans import can_be_seen
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.formats.related import Written, by_place, related, without_relations
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.json_lines import HALF, is_text
 from bertinchamps.textfiles.names import field_names
 
@@ -27,7 +28,10 @@ FORM = '{"head": 0, "tail": 1, "label": "TREATS"}, where 0 and 1 are places in t
 
 
 def read(
-    path: Path, left_out: Counter[str] | None = None, first: dict[str, str] | None = None
+    path: Path,
+    left_out: Counter[str] | None = None,
+    first: dict[str, str] | None = None,
+    bad: BadRecords = STOP,
 ) -> list[RelatedText]:
     """The documents of a file, plain, `.gz` or `.zst`.
 
@@ -35,6 +39,7 @@ def read(
         path: the file.
         left_out: counts what was left out, by reason.
         first: gets, for each label of a relation, file and line of the first one.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: see `spans_jsonl.read`; or a relation is not of the format, has an argument that is not in the list
@@ -42,13 +47,14 @@ def read(
     """
     left_out = Counter() if left_out is None else left_out
     documents = []
-    for where, name, text, item in spans_jsonl.items(path, True, left_out):
-        entities = spans_jsonl.entities_of(item, text, where)
-        seen = [entity if can_be_seen(text, entity) else None for entity in entities]
-        if None in seen:
-            left_out[spans_jsonl.BLANK] += seen.count(None)
-        written = list(_relations(item, len(entities), where))
-        documents.append(related(name, text, seen, written, left_out, first))
+    for where, name, text, item in spans_jsonl.items(path, True, left_out, bad):
+        with bad.record():
+            entities = spans_jsonl.entities_of(item, text, where)
+            written = list(_relations(item, len(entities), where))
+            seen = [entity if can_be_seen(text, entity) else None for entity in entities]
+            documents.append(related(name, text, seen, written, left_out, first))
+            if None in seen:
+                left_out[spans_jsonl.BLANK] += seen.count(None)
     return documents
 
 

@@ -24,6 +24,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.spans import can_be_seen, other_counting, says, visible
 from bertinchamps.tasks.formats.json_lines import REJECTED, is_rejected, string
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.json_lines import HALF, is_text
 from bertinchamps.textfiles.names import field_names
 
@@ -33,27 +34,31 @@ DIGITS = 4  # of a confidence
 FORMS = '{"start": 0, "end": 5, "label": "DISO"}, {"fragments": [[0, 5], [8, 12]], "label": "DISO"} or [0, 5, "DISO"]'
 
 
-def read(path: Path, annotated: bool = True, left_out: Counter[str] | None = None) -> list[AnnotatedText]:
+def read(
+    path: Path, annotated: bool = True, left_out: Counter[str] | None = None, bad: BadRecords = STOP
+) -> list[AnnotatedText]:
     """The documents of a file, plain, `.gz` or `.zst`, each named by its id, that of its `meta`, or its line.
 
     Args:
         path: the file.
         annotated: whether each object must have its list of entities; otherwise the texts of all objects are read.
         left_out: counts what was left out, by reason.
+        bad: what is done with documents that cannot be read.
 
     Raises:
         UserError: a line is not of the format, an offset does not fit its text, or an id occurs twice.
     """
     left_out = Counter() if left_out is None else left_out
     documents = []
-    for where, name, text, item in items(path, annotated, left_out):
-        entities = _entities(item, text, where, left_out) if annotated else []
-        documents.append(AnnotatedText(name, text, tuple(sorted(entities))))
+    for where, name, text, item in items(path, annotated, left_out, bad):
+        with bad.record():
+            entities = _entities(item, text, where, left_out) if annotated else []
+            documents.append(AnnotatedText(name, text, tuple(sorted(entities))))
     return documents
 
 
 def items(
-    path: Path, annotated: bool, left_out: Counter[str]
+    path: Path, annotated: bool, left_out: Counter[str], bad: BadRecords = STOP
 ) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
     """File and line, name, text and object of each document of a file; the arguments are those of `read`.
 
@@ -61,19 +66,20 @@ def items(
         UserError: a line is not of the format, an id occurs twice, or there is no document.
     """
     lines: dict[str, int] = {}
-    for number, item in json_lines.read(path, whole=True):
+    for number, item in json_lines.read(path, whole=True, bad=bad):
         if annotated and is_rejected(item):
             left_out[REJECTED] += 1
             continue
         where = f"{path}: line {number}"
-        text = string(item, "text", where)
-        by_line = f"{path.name.split('.')[0]}-line-{number}"
-        name = _name(item.get("id"), where) or _name_of_meta(item.get("meta"), where, lines) or by_line
-        if name in lines:
-            raise UserError(f"{where}: its id is also that of line {lines[name]}; give each its own")
-        lines[name] = number
-        yield where, name, text, item
-    if not lines:
+        with bad.record():
+            text = string(item, "text", where)
+            by_line = f"{path.name.split('.')[0]}-line-{number}"
+            name = _name(item.get("id"), where) or _name_of_meta(item.get("meta"), where, lines) or by_line
+            if name in lines:
+                raise UserError(f"{where}: its id is also that of line {lines[name]}; give each its own")
+            lines[name] = number
+            yield where, name, text, item
+    if not (lines or bad.count):
         rejected = f"; {left_out[REJECTED]} are marked as rejected" if left_out[REJECTED] else ""
         raise UserError(f"{path}: no document in it; a line holds one JSON object{rejected}")
 

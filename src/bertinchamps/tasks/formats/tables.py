@@ -23,10 +23,11 @@ from bertinchamps.contract import LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats.json_lines import REJECTED, check_key, is_rejected, string
 from bertinchamps.textfiles import json_lines
+from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.limits import Room
-from bertinchamps.textfiles.lines import decoded, lines
+from bertinchamps.textfiles.lines import decoded, lines, not_utf8
 from bertinchamps.textfiles.opening import suffixes
-from bertinchamps.textfiles.tables import CSV, TSV, in_quotes, open_table
+from bertinchamps.textfiles.tables import CSV, TSV, Table, in_quotes, open_table
 
 FORMATS = (".csv", ".tsv", ".jsonl")
 EXAMPLE = '["vis", "outil"]'
@@ -90,7 +91,9 @@ def format_of(path: Path) -> str | None:
     return suffix if suffix in FORMATS else None
 
 
-def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> Iterator[LabelledText]:
+def read(
+    path: Path, columns: Columns, left_out: Counter[str] | None = None, bad: BadRecords = STOP
+) -> Iterator[LabelledText]:
     """The rows of a file in their order, each named by file and line.
 
     Where labels are read, lines of a `.jsonl` that an annotation tool marked as rejected are left out.
@@ -99,20 +102,22 @@ def read(path: Path, columns: Columns, left_out: Counter[str] | None = None) -> 
         path: the file.
         columns: the columns or keys.
         left_out: counts what was left out, by reason.
+        bad: what is done with rows that cannot be read.
 
     Raises:
         UserError: the format is unknown, there is no row, a column is missing, or a label does not fit `target`.
     """
     json_lines_file, some = format_of(path) == ".jsonl", False
-    for where, names, cells in open_rows(path, columns.wanted(), whole=True).rows:
+    for where, names, cells in open_rows(path, columns.wanted(), whole=True, bad=bad).rows:
         row = dict(zip(names, cells, strict=True))
         if columns.label and json_lines_file and is_rejected(row, columns.wanted()):
             if left_out is not None:
                 left_out[REJECTED] += 1
             continue
         some = True
-        yield _record(path, where, row, columns)
-    if not some:
+        with bad.record():
+            yield _record(path, where, row, columns)
+    if not (some or bad.count):
         raise UserError(f"{path}: no row in it")
 
 
@@ -171,13 +176,14 @@ def joined(classes: tuple[str, ...], separator: str = "|") -> str:
     return json.dumps(classes, ensure_ascii=False) if other or text.startswith(("[", "(", "{")) else text
 
 
-def open_rows(path: Path, wanted: Mapping[str, str], whole: bool = False) -> Rows:
+def open_rows(path: Path, wanted: Mapping[str, str], whole: bool = False, bad: BadRecords = STOP) -> Rows:
     """The rows of a file that has each wanted column once.
 
     Args:
         path: the file.
         wanted: column → the user's setting that names it.
         whole: the caller keeps all of them, so that they may not be too many.
+        bad: what is done with rows that cannot be read. The header must be readable.
 
     Raises:
         UserError: the format is unknown, or a column is missing or there twice; while iterating, a row is malformed.
@@ -188,21 +194,34 @@ def open_rows(path: Path, wanted: Mapping[str, str], whole: bool = False) -> Row
             f"{path}: unknown kind of file; known are {' '.join(FORMATS)}, each also with .gz or .zst"
         )
     if kind == ".jsonl":
-        return Rows(None, _objects(path, wanted, whole))
-    room = Room(path) if whole else None
-    texts = (decoded(path, number, line) for number, line in lines(path, room=room))
-    table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted)
+        return Rows(None, _objects(path, wanted, whole, bad))
+    room, lenient = Room(path) if whole else None, False
+
+    def texts() -> Iterator[str]:
+        for number, line in lines(path, room=room):
+            yield line.decode(errors="surrogateescape") if lenient else decoded(path, number, line)
+
+    table = open_table(path, texts(), TSV if kind == ".tsv" else CSV, wanted, bad)
     if table is None:
         return Rows(None, iter(()))
-    rows = (Row(f"line {number}", table.names, cells) for number, cells in table.rows)
-    return Rows(table.separator, rows)
+    lenient = bad.skips  # from here on, since the header is read
+    return Rows(table.separator, _cells(path, table, bad))
 
 
-def _objects(path: Path, wanted: Mapping[str, str], whole: bool) -> Iterator[Row]:
-    for number, item in json_lines.read(path, whole):
-        for key, setting in wanted.items():
-            check_key(item, key, f"{path}: line {number}", setting)
-        yield Row(f"line {number}", tuple(item), tuple(item.values()))
+def _cells(path: Path, table: Table, bad: BadRecords) -> Iterator[Row]:
+    for number, cells in table.rows:
+        if bad.skips and not all(map(json_lines.is_text, cells)):
+            bad.leave_out(not_utf8(path, f"line {number}"))
+        else:
+            yield Row(f"line {number}", table.names, cells)
+
+
+def _objects(path: Path, wanted: Mapping[str, str], whole: bool, bad: BadRecords) -> Iterator[Row]:
+    for number, item in json_lines.read(path, whole, bad):
+        with bad.record():
+            for key, setting in wanted.items():
+                check_key(item, key, f"{path}: line {number}", setting)
+            yield Row(f"line {number}", tuple(item), tuple(item.values()))
 
 
 def _record(path: Path, where: str, row: Mapping[str, Any], columns: Columns) -> LabelledText:

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from bertinchamps.contract import AnnotatedText, LabelledText, RelatedText
 from bertinchamps.registry import Registry
+from bertinchamps.textfiles.bad_records import BadRecords
 
 Splits = (
     Mapping[str, list[AnnotatedText]] | Mapping[str, list[LabelledText]] | Mapping[str, list[RelatedText]]
@@ -51,6 +52,17 @@ class Combined(Protocol):
     subtasks: Mapping[str, str]
 
 
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A reader with the setting `on_error`, which may leave out what cannot be read.
+
+    Attributes:
+        bad: split → its records that cannot be read; known after `read`.
+    """
+
+    bad: Mapping[str, BadRecords]
+
+
 readers: Registry[Reader] = Registry("task", "task", package=__name__)
 
-__all__ = ["Combined", "Reader", "Splits", "readers"]
+__all__ = ["Combined", "LeavesOut", "Reader", "Splits", "readers"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bertinchamps.tasks.formats.annotated_files import AUTO, FORMATS, KNOWN
 from bertinchamps.tasks.formats.xmi_writing import LAYER
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers import readers
+from bertinchamps.textfiles.bad_records import ON_ERROR, BadRecords, on_error_problems
 from bertinchamps.textfiles.tables import QUOTED_TSV
 
 # Names of training files and folders that do not identify a task.
@@ -67,7 +69,7 @@ def _classification_problems(settings: Mapping[str, Any]) -> list[str]:
     menu = [*KINDS, *(name for name in others if name not in KINDS.values())]
     wrong = [] if target in menu else [f"task.target={target}: one of {', '.join(menu)}"]
     wrong += [] if settings.get("separator", "|") else ["task.separator: must not be empty"]
-    return wrong + title_problems(settings)
+    return wrong + on_error_problems(settings, "task") + title_problems(settings)
 
 
 @readers.register("classification", check=_classification_problems)
@@ -83,6 +85,7 @@ class Classification:
         label: the column of the target.
         target: `single` (one class), `multi` (any number of classes), `number`, or another kind of task with one class.
         separator: between the classes of a `multi` row; a JSON list needs none.
+        on_error: what a row that cannot be read does: `stop`, or `skip`, which leaves it out and counts it.
         title: what the report calls the task; None: after the training file.
     """
 
@@ -96,25 +99,29 @@ class Classification:
         label: str = "label",
         target: str = "single",
         separator: str = "|",
+        on_error: str = ON_ERROR[0],
         title: str | None = None,
     ) -> None:
         del title  # the command reads it
         self.kind = KINDS.get(target, target)
         self._settings = {"train": train, "dev": dev, "test": test}
         self._columns = tables.Columns(text, pair, label, target if target in KINDS else "single", separator)
+        self._on_error, self.bad = on_error, dict[str, BadRecords]()
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Look for the files and read the first row of each."""
+        """Look for the files and read the first row of each that can be read."""
         for path in given_files(**self._settings).values():
-            next(iter(tables.read(path, self._columns)))
+            next(tables.read(path, self._columns, bad=BadRecords(self._on_error)), None)
 
     def read(self) -> dict[str, list[LabelledText]]:
         """The rows of each given file; remarks count rows that are left out, and `.tsv` fields in quotes."""
         splits, remarks = {}, []
         for split, path in given_files(**self._settings).items():
             left_out: Counter[str] = Counter()
-            splits[split] = list(tables.read(path, self._columns, left_out))
+            bad = self.bad[split] = BadRecords(self._on_error)
+            splits[split] = list(tables.read(path, self._columns, left_out, bad))
+            bad.check(len(splits[split]))
             remarks += left_out_remarks(split, left_out)
             if quoted := tables.enclosed(path, splits[split]):
                 remarks.append(
@@ -144,7 +151,7 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     layers = settings.get("layers", [LAYER])
     if not layers or not all(each.partition(".")[0] for each in layers):
         wrong.append(f"task.layers: TYPE.FEATURE each, such as [{LAYER}], or TYPE")
-    return wrong + title_problems(settings)
+    return wrong + on_error_problems(settings, "task") + title_problems(settings)
 
 
 @readers.register("ner", check=_ner_problems)
@@ -160,6 +167,8 @@ class Ner:
         word_column: of CoNLL files, the column of words, counted from 1.
         label_column: of CoNLL files, the column of tags, counted from 1; None: the last one.
         scheme: of CoNLL files, how tags spell entities: auto (IOB2 or BIOES), iob2, bioes, iob1 or io.
+        on_error: what a document (a line, a sentence of CoNLL) that cannot be read does: `stop`, or `skip`, which
+            leaves it out and counts it.
         title: what the report calls the task; None: after the training examples.
         leaks: the entities identify people: score what stays visible when they are hidden, too.
     """
@@ -174,6 +183,7 @@ class Ner:
         word_column: int = 1,
         label_column: int | None = None,
         scheme: str = "auto",
+        on_error: str = ON_ERROR[0],
         title: str | None = None,
         leaks: bool = False,
     ) -> None:
@@ -182,6 +192,7 @@ class Ner:
         self._settings = {"train": train, "dev": dev, "test": test}
         self._format, self._layers = format, tuple(layers)
         self._layout = conll.Layout(word_column, label_column, scheme)
+        self._on_error, self.bad = on_error, dict[str, BadRecords]()
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -202,7 +213,11 @@ class Ner:
         for split, path in given_files(**self._settings).items():
             left_out: Counter[str] = Counter()
             form = _format(split, path, self._format)
-            splits[split] = _read(split, path, form, self._layout, self._layers, left_out)
+            bad = self.bad[split] = BadRecords(self._on_error)
+            with _told_as(split, path, form):
+                read = annotated_files.read(path, form, left_out, self._layout, self._layers, bad)
+                bad.check(len(read))
+            splits[split] = read
             remarks += left_out_remarks(split, left_out)
         self.remarks = tuple(remarks)
         return splits
@@ -215,10 +230,10 @@ def _format(split: str, path: Path, wanted: str) -> str:
     return form
 
 
-def _read(
-    split: str, path: Path, form: str, layout: conll.Layout, layers: Sequence[str], left_out: Counter[str]
-) -> list[AnnotatedText]:
+@contextmanager
+def _told_as(split: str, path: Path, form: str) -> Iterator[None]:
+    """Add to the message of an error as what the file is read."""
     try:
-        return annotated_files.read(path, form, left_out, layout, layers)
+        yield
     except UserError as error:
         raise UserError(f"{error}\n(task.{split}={path} is read as {FORMATS[form]}: {KNOWN})") from error

@@ -20,6 +20,7 @@ from bertinchamps.tasks.readers import readers
 from bertinchamps.tasks.readers.custom import given_files, left_out_remarks, title_problems
 from bertinchamps.tasks.saved_model import folder_of
 from bertinchamps.textfiles.archives import is_archive
+from bertinchamps.textfiles.bad_records import ON_ERROR, BadRecords, on_error_problems
 from bertinchamps.textfiles.opening import unpacked_name
 
 FORMATS = "a folder, .zip or .tar.gz is read as brat, .jsonl as JSON lines; files may be .gz or .zst"
@@ -46,7 +47,7 @@ def pair_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    return pair_problems(settings) + title_problems(settings)
+    return pair_problems(settings) + on_error_problems(settings, "task") + title_problems(settings)
 
 
 @readers.register("relations", check=_problems)
@@ -61,6 +62,7 @@ class Relations:
         negatives: pairs without a relation that are learnt, for each pair with one; None: all.
         typed_markers: whether the markers of an argument say its type.
         ner: a fine-tuned model that finds entities, for end-to-end scores; None: no such scores.
+        on_error: what a document that cannot be read does: `stop`, or `skip`, which leaves it out and counts it.
         title: what the report calls the task; None: after the training examples.
     """
 
@@ -75,10 +77,12 @@ class Relations:
         negatives: float | None = None,
         typed_markers: bool = True,
         ner: str | None = None,
+        on_error: str = ON_ERROR[0],
         title: str | None = None,
     ) -> None:
         del window, negatives, typed_markers, ner, title  # the kind and the command read them
         self._settings = {"train": train, "dev": dev, "test": test}
+        self._on_error, self.bad = on_error, dict[str, BadRecords]()
         self.remarks: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -92,7 +96,9 @@ class Relations:
         for split, path in given_files(**self._settings).items():
             left_out: Counter[str] = Counter()
             first: dict[str, str] = {}
-            splits[split] = _read(split, path, left_out, first)
+            bad = self.bad[split] = BadRecords(self._on_error)
+            splits[split] = _read(split, path, left_out, first, bad)
+            bad.check(len(splits[split]))
             remarks += left_out_remarks(split, +left_out)
             if split == "train":
                 known = set(first)
@@ -113,7 +119,8 @@ def _is_brat(split: str, path: Path) -> bool:
     raise UserError(f"task.{split}={path}: no known format of relations has this suffix: {FORMATS}")
 
 
-def _read(split: str, path: Path, left_out: Counter[str], first: dict[str, str]) -> list[RelatedText]:
-    if _is_brat(split, path):
-        return brat_relations.read_folder(path, left_out, first)
-    return relations_jsonl.read(path, left_out, first)
+def _read(
+    split: str, path: Path, left_out: Counter[str], first: dict[str, str], bad: BadRecords
+) -> list[RelatedText]:
+    read = brat_relations.read_folder if _is_brat(split, path) else relations_jsonl.read
+    return read(path, left_out, first, bad)
