@@ -15,10 +15,7 @@ from torch import Tensor
 
 from bertinchamps.errors import UserError
 
-OF_TOKENS = (
-    "_token_id",
-    "_index",
-)  # ends of the names of settings that hold the id of a token; XLM has the second
+OF_TOKENS = ("_token_id", "_index")  # ends of names of settings that hold a token's id; XLM has the second
 
 
 @torch.no_grad()
