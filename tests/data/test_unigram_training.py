@@ -55,7 +55,7 @@ def test_words_are_cut_about_as_well_as_by_the_trainer_of_the_library(
     assert 0.8 < sum(map(math.exp, ours.values())) <= 1
     own = Tokenizer(Unigram([("<unk>", -99.0), *ours.items()], unk_id=0))
     assert pieces_of(own, words) < 1.03 * pieces_of(twin, words)
-    assert len(ours.keys() & twin.get_vocab().keys()) > 0.5 * SIZE
+    assert len(ours.keys() & twin.get_vocab().keys()) > 0.4 * SIZE
 
 
 def test_pieces_that_save_nothing_are_dropped_and_letters_are_not() -> None:

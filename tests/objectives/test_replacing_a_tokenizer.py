@@ -35,7 +35,6 @@ from support import composed, losses
 from tiny_encoders import SIZES, TEXTS
 
 N = 350
-TEXT = "Le patient, âgé de 65 ans, a une fracture du col du fémur ; œdème du pied."
 CPU = torch.device("cpu")
 
 
@@ -221,14 +220,22 @@ def test_the_same_documents_give_the_same_vocabulary_in_another_process(
     bases: dict[str, Path], tmp_path: Path
 ) -> None:
     families = ("bert", "roberta", "camembert")
-    code = (
-        "import sys; from pathlib import Path; from test_replacing_a_tokenizer import replaced;"
-        "[replaced(Path(base), Path(sys.argv[1]) / Path(base).name) for base in sys.argv[2:]]"
-    )
+    code = """
+import sys
+from pathlib import Path
+from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenizer_replacement import replace_tokenizer
+from bertinchamps.schemas import TokenizerConfig
+documents = list(sources.build("demo", documents=60, seed=0).documents())
+for base in map(Path, sys.argv[2:]):
+    folder = Path(sys.argv[1]) / base.name
+    folder.mkdir(parents=True)
+    replace_tokenizer(base, TokenizerConfig(replace=350), documents, lambda _: False, folder, lambda _: None)
+"""
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "there"), *(str(bases[family]) for family in families)],
         check=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     for family in families:
         replaced(bases[family], tmp_path / "here" / family)
@@ -259,7 +266,8 @@ def test_classes_of_transformers_open_the_new_vocabulary(
     assert type(theirs).__name__ == type(ours).__name__ == name
     assert len(ours) == 300
     assert [theirs.unk_token_id, theirs.pad_token_id] == [ours.unk_token_id, ours.pad_token_id]
-    assert len(ours(TEXT)["input_ids"]) < len(theirs(TEXT)["input_ids"])
+    text = documents()[3].text
+    assert len(ours(text)["input_ids"]) < len(theirs(text)["input_ids"])
     assert not any(word in line for word in ("patient", "fracture") for line in said)
 
 

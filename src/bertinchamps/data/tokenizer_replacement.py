@@ -110,9 +110,8 @@ def read_replacement(folder: Path) -> Replacement | None:
     if not (folder / FILE).is_file():
         return None
     found = read_whole(folder / FILE)
-    parts = {int(new): list(old) for new, old in found["parts"].items()}
     moved = {int(old): int(new) for old, new in found["moved"].items()}
-    return Replacement(found["base"], [parts[index] for index in range(len(parts))], moved)
+    return Replacement(found["base"], found["parts"], moved)
 
 
 def digest_of_entries(entries: Mapping[str, int]) -> str:
@@ -153,7 +152,7 @@ def _replaced(
         )
     ids, old = _numbered(trained.pieces[:space], staying), tokenizer.get_vocab()
     _write(base, folder, content, trained, old, ids)
-    parts = {index: [old[piece]] if piece in old else _cut(tokenizer, piece) for piece, index in ids.items()}
+    parts = [[old[piece]] if piece in old else _cut(tokenizer, piece) for piece in ids]
     moved = {old[token]: ids[token] for token in staying if ids[token] != old[token]}
     write_sealed(folder / FILE, {"base": digest_of_entries(old), "parts": parts, "moved": moved})
     return ids
