@@ -66,15 +66,6 @@ def test_what_appeared_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
     assert unfinished(tmp_path / "out").read_text(encoding="utf-8") == "ours"
 
 
-def test_what_is_sealed_is_read_whatever_its_keys_are(tmp_path: Path) -> None:
-    file = tmp_path / "sealed.json"
-    write_sealed(file, {"of": {9: [1], 10: [2]}})
-    assert read_sealed(file)["of"] == {"9": [1], "10": [2]}
-    file.write_text(file.read_text().replace("10", "11"))
-    with pytest.raises(ValueError, match="not as it was written"):
-        read_sealed(file)
-
-
 @pytest.mark.parametrize("folder", [False, True])
 def test_what_a_killed_process_left_is_replaced_or_kept_and_never_while_it_is_written(
     tmp_path: Path, folder: bool

@@ -23,6 +23,7 @@ from bertinchamps.checks.pretraining import problems
 from bertinchamps.contract import Document
 from bertinchamps.data.preparation import prepare
 from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenizer import SPECIAL_TOKENS
 from bertinchamps.data.tokenizer_replacement import read_replacement, replace_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.objectives import build_objective
@@ -216,14 +217,34 @@ def test_a_run_is_opened_by_stock_classes_and_goes_on_bit_for_bit_without_its_ba
         assert (halves / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
 
 
-def test_the_same_documents_give_the_same_vocabulary_in_another_process(
-    bases: dict[str, Path], tmp_path: Path
-) -> None:
-    families = ("bert", "roberta", "camembert")
+def base_with_our_names(kind: str, folder: Path) -> Path:
+    """A tokenizer with the names of our special tokens, which is opened without transformers."""
+    tokenizer: Any = Tokenizer(
+        getattr(models, kind)(**({"unk_token": "[UNK]"} if kind == "WordPiece" else {}))
+    )
+    tokenizer.pre_tokenizer = {
+        "WordPiece": pre_tokenizers.BertPreTokenizer,
+        "BPE": pre_tokenizers.ByteLevel,
+        "Unigram": pre_tokenizers.Metaspace,
+    }[kind]()
+    unknown = {"unk_token": "[UNK]"} if kind == "Unigram" else {}
+    trainer = getattr(trainers, {"BPE": "BpeTrainer"}.get(kind, f"{kind}Trainer"))(
+        vocab_size=300, special_tokens=list(SPECIAL_TOKENS), show_progress=False, **unknown
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    return folder
+
+
+def test_the_same_documents_give_the_same_vocabulary_in_another_process(tmp_path: Path) -> None:
+    bases = [base_with_our_names(kind, tmp_path / kind) for kind in ("WordPiece", "BPE", "Unigram")]
     code = """
 import sys
 from pathlib import Path
 from bertinchamps.data.sources import sources
+from bertinchamps.data.tokenizer import SPECIAL_TOKENS
 from bertinchamps.data.tokenizer_replacement import replace_tokenizer
 from bertinchamps.schemas import TokenizerConfig
 documents = list(sources.build("demo", documents=60, seed=0).documents())
@@ -233,14 +254,14 @@ for base in map(Path, sys.argv[2:]):
     replace_tokenizer(base, TokenizerConfig(replace=350), documents, lambda _: False, folder, lambda _: None)
 """
     subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "there"), *(str(bases[family]) for family in families)],
+        [sys.executable, "-c", code, str(tmp_path / "there"), *map(str, bases)],
         check=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    for family in families:
-        replaced(bases[family], tmp_path / "here" / family)
+    for base in bases:
+        replaced(base, tmp_path / "here" / base.name)
         for name in ("tokenizer.json", "replacement.json"):
-            one, other = ((tmp_path / place / family / name).read_bytes() for place in ("here", "there"))
+            one, other = ((tmp_path / place / base.name / name).read_bytes() for place in ("here", "there"))
             assert one == other
 
 
