@@ -152,7 +152,7 @@ def _replaced(
         )
     ids, old = _numbered(trained.pieces[:space], staying), tokenizer.get_vocab()
     _write(base, folder, content, trained, old, ids)
-    parts = [[old[piece]] if piece in old else _cut(tokenizer, piece) for piece in ids]
+    parts = [[old[piece]] if piece in old else _cut(tokenizer, old, piece) for piece in ids]
     moved = {old[token]: ids[token] for token in staying if ids[token] != old[token]}
     write_sealed(folder / FILE, {"base": digest_of_entries(old), "parts": parts, "moved": moved})
     return ids
@@ -229,7 +229,7 @@ def _model(model: Content, trained: Trained, ids: Mapping[str, int]) -> Content:
         kept = [pair for pair in trained.merges if {*pair, "".join(pair)} <= ids.keys()]
         listed = not model["merges"] or isinstance(model["merges"][0], list)
         return changed | {"merges": [list(pair) if listed else " ".join(pair) for pair in kept]}
-    scores = dict(model["vocab"]) | trained.scores
+    scores = {**dict(model["vocab"]), **trained.scores}
     lowest = min(trained.scores.values())  # of added tokens that were behind the vocabulary
     changed = model | {"vocab": [[piece, scores.get(piece, lowest)] for piece in ids]}
     if model.get("unk_id") is not None:
@@ -241,27 +241,24 @@ def _write_json(file: Path, content: object) -> None:
     file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def _cut(tokenizer: Tokenizer, piece: str) -> list[int]:
+def _cut(tokenizer: Tokenizer, old: Mapping[str, int], piece: str) -> list[int]:
     """The ids into which a tokenizer cuts a piece of another vocabulary; the unknown token's if it cannot."""
     prefix = getattr(tokenizer.model, "continuing_subword_prefix", None) or ""
     if type(tokenizer.model).__name__ == "WordPiece" and piece.startswith(prefix):
-        found = _continued(tokenizer, prefix, piece.removeprefix(prefix))
+        found = _continued(old, prefix, piece.removeprefix(prefix))
     else:
         found = [token.id for token in tokenizer.model.tokenize(piece)]
     roles = roles_of(tokenizer)
     return found or [roles.mask if roles.unknown is None else roles.unknown]
 
 
-def _continued(tokenizer: Tokenizer, prefix: str, rest: str) -> list[int]:
+def _continued(old: Mapping[str, int], prefix: str, rest: str) -> list[int]:
     """The longest pieces that fit, one after the other, as WordPiece cuts what continues a word; none if it cannot."""
     found: list[int] = []
     while rest:
-        fitting = (
-            end for end in range(len(rest), 0, -1) if tokenizer.token_to_id(prefix + rest[:end]) is not None
-        )
-        end = next(fitting, 0)
+        end = next((end for end in range(len(rest), 0, -1) if prefix + rest[:end] in old), 0)
         if not end:
             return []
-        found.append(int(tokenizer.token_to_id(prefix + rest[:end])))
+        found.append(old[prefix + rest[:end]])
         rest = rest[end:]
     return found

@@ -2,8 +2,8 @@
 
 From many candidates to the vocabulary, by turns: how likely pieces are is estimated anew, and those whose loss costs
 the texts least are dropped. Estimates are counts of the likeliest cut of each word (hard EM), whole numbers whose sum
-is the same in any order. The library's trainer adds up fractions in the order of a randomly seeded hash table, so ties
-between pieces fall otherwise in each process, and with them the vocabulary.
+is the same in any order. The library's trainer adds up fractions in the order of a randomly seeded hash table, so each
+process gets other last digits and another order of entries, and with them another digest of the corpus.
 """
 
 from __future__ import annotations
