@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertinchamps.durable import is_being_written, progressive, unfinished
+from bertinchamps.durable import is_being_written, progressive, read_sealed, unfinished, write_sealed
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -25,6 +25,15 @@ def test_a_folder_gets_its_name_when_it_is_whole_also_that_of_an_empty_one(tmp_p
     with progressive(tmp_path / "out", folder=True) as place:
         (place / "a.ann").write_text("", encoding="utf-8")
     assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == ["out", "out/a.ann"]
+
+
+def test_what_is_sealed_is_read_whatever_its_keys_are(tmp_path: Path) -> None:
+    file = tmp_path / "sealed.json"
+    write_sealed(file, {"of": {9: [1], 10: [2]}})
+    assert read_sealed(file)["of"] == {"9": [1], "10": [2]}
+    file.write_text(file.read_text().replace("10", "11"))
+    with pytest.raises(ValueError, match="not as it was written"):
+        read_sealed(file)
 
 
 @pytest.mark.parametrize("folder", [False, True])

@@ -68,7 +68,9 @@ def read_json(file: Path, *keys: str) -> dict[str, Any]:
 
 def write_sealed(file: Path, content: Mapping[str, Any]) -> None:
     """Write JSON with a digest of itself, as `write_file` does."""
-    write_json(file, {**content, SEAL: _seal(content)})
+    # numbers that are keys are read as text, which sorts otherwise
+    as_read: dict[str, Any] = json.loads(json.dumps(content))
+    write_json(file, {**as_read, SEAL: _seal(as_read)})
 
 
 def read_sealed(file: Path) -> dict[str, Any]:

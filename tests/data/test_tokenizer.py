@@ -26,7 +26,8 @@ from bertinchamps.data.tokenizer import (
     tokenizer_problems,
     vocabulary,
 )
-from bertinchamps.data.tokenizer_training import TEXTS_AT_ONCE, train_tokenizer
+from bertinchamps.data.tokenizer_training import train_tokenizer
+from bertinchamps.data.vocabulary_training import TEXTS_AT_ONCE
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import TokenizerConfig
 

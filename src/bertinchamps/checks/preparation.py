@@ -17,10 +17,12 @@ def problems(config: PrepareCommandConfig) -> list[str]:
     found = corpus_problems(config)
     if config.data.get("online"):
         found.append("data.online=true: blocks that are prepared are not packed while training; leave it out")
-    if config.tokenizer.extend is not None and config.tokenizer.path is None:
-        found.append(
-            f"tokenizer.extend={config.tokenizer.extend}: of a tokenizer that exists; name it with tokenizer.path="
-        )
+    if config.tokenizer.path is None:
+        found += [
+            f"tokenizer.{name}={number}: of a tokenizer that exists; name it with tokenizer.path="
+            for name, number in (("extend", config.tokenizer.extend), ("replace", config.tokenizer.replace))
+            if number is not None
+        ]
     if is_prepared(config.data):
         found += _problems_of_prepared(config)
     elif config.cluster:

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 
 from bertinchamps.compressing import Done, Material, steps
 from bertinchamps.compressing.rebuilding import inner_of, rebuilt, write_model
-from bertinchamps.compressing.vocabulary import Content, trimmed
+from bertinchamps.compressing.vocabulary import trimmed
+from bertinchamps.data.tokenizer_json import Content
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.tasks.tagging.sentences import sentences

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from bertinchamps.data.tokenizer_json import Content, ids_in, with_renewed_ids
 from bertinchamps.errors import UserError
 
-Content = dict[str, Any]  # of tokenizer.json
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
@@ -43,23 +43,13 @@ def trimmed(content: Content, used: Iterable[str]) -> tuple[Content, list[int]]:
     kind = model.get("type")
     if kind not in KEEPERS:
         raise UserError(f"steps: trim knows {', '.join(KEEPERS)} tokenizers, and this one is {kind}")
-    ids = _ids(content)
+    ids = ids_in(content)
     added = {token["content"] for token in content.get("added_tokens", ())}
     wanted = {*used, *added, model.get("unk_token")} & ids.keys()
     wanted |= {piece for piece in ids if BYTE.fullmatch(piece)}
     kept = KEEPERS[kind](model, wanted)
     old = sorted({ids[piece] for piece in kept | (added & ids.keys())})
     return _rewritten(content, {before: after for after, before in enumerate(old)}, kept), old
-
-
-def _ids(content: Content) -> dict[str, int]:
-    vocabulary = content["model"]["vocab"]
-    ids = (
-        {piece: at for at, (piece, _) in enumerate(vocabulary)}
-        if isinstance(vocabulary, list)
-        else dict(vocabulary)
-    )
-    return ids | {token["content"]: token["id"] for token in content.get("added_tokens", ())}
 
 
 def _word_pieces(model: Content, wanted: set[str]) -> set[str]:
@@ -154,31 +144,9 @@ def _rewritten(content: Content, new: Mapping[int, int], kept: set[str]) -> Cont
     if "merges" in model:
         prefix = model.get("continuing_subword_prefix") or ""
         model["merges"] = [merge for merge in model["merges"] if _stays(_parts(merge), kept, prefix)]
-    changed = {**content, "model": model}
-    for key in ("added_tokens", "post_processor", "padding"):
-        if content.get(key) is not None:
-            changed[key] = _renewed(content[key], new)
-    return changed
+    return with_renewed_ids({**content, "model": model}, new)
 
 
 def _stays(parts: list[str], kept: set[str], prefix: str) -> bool:
     left, right = parts
     return {left, right, left + right.removeprefix(prefix)} <= kept
-
-
-def _renewed(node: Any, new: Mapping[int, int]) -> Any:
-    """A node with the ids in it renewed: `id`, `ids`, `pad_id`, and pairs of a token and its id."""
-    if isinstance(node, dict):
-        return {
-            key: new[value]
-            if key in ("id", "pad_id") and isinstance(value, int)
-            else [new[each] for each in value]
-            if key == "ids"
-            else _renewed(value, new)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        if len(node) == 2 and isinstance(node[0], str) and type(node[1]) is int:
-            return [node[0], new[node[1]]]
-        return [_renewed(each, new) for each in node]
-    return node

@@ -24,6 +24,7 @@ from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import TOKENIZER_FILES, shaping_facts
 from bertinchamps.data.tokenizer_extension import extend_tokenizer
+from bertinchamps.data.tokenizer_replacement import replace_tokenizer
 from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.durable import digest_of, write_sealed
 from bertinchamps.errors import UserError
@@ -119,7 +120,7 @@ def cache_dir(config: BlocksConfig) -> Path:
 def _build_tokenizer(
     config: PrepareConfig, source: Source, facts: dict[str, Any], cache: Path, tell: Tell
 ) -> Path:
-    """The directory of the tokenizer: the user's own, or one trained or extended on a sample of the source, once.
+    """The directory of the tokenizer: the user's own, or one trained or changed on a sample of the source, once.
 
     Args:
         config: data, cleaning, tokenizer and blocks.
@@ -130,7 +131,7 @@ def _build_tokenizer(
     """
     settings: TokenizerConfig = config.tokenizer
     base = None if settings.path is None else Path(settings.path).expanduser().resolve()
-    if base is not None and settings.extend is None:
+    if base is not None and settings.extend is None and settings.replace is None:
         return base
     shaping = {key: value for key, value in vars(settings).items() if value is not None or key == "path"}
     shaping |= {**facts, "held_out_share": config.blocks.held_out_share}
@@ -140,16 +141,16 @@ def _build_tokenizer(
 
     def fill(unfinished: Path) -> None:
         most = settings.sample_characters
-        tell(
-            f"tokenizer: {'training on' if base is None else 'looking for words in'} up to {most:,} characters"
-        )
+        looking = base is not None and settings.extend is not None
+        tell(f"tokenizer: {'looking for words in' if looking else 'training on'} up to {most:,} characters")
         sample, _ = clean(source.sample(most), config.cleaning, processes(config.blocks))
         held_out = held_out_rule(source, config.blocks.held_out_share)
         if base is None:
             texts = (document.text for document in sample if not held_out(document))
             train_tokenizer(settings, texts, unfinished, tell)
         else:
-            extend_tokenizer(base, settings, sample, held_out, unfinished, tell)
+            change = extend_tokenizer if looking else replace_tokenizer
+            change(base, settings, sample, held_out, unfinished, tell)
         write_sealed(unfinished / CHECKSUMS, {name: digest_of(unfinished / name) for name in TOKENIZER_FILES})
 
     build_once(folder, fill, tell)

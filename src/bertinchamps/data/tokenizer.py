@@ -246,9 +246,25 @@ def shaping_facts(folder: Path) -> dict[str, Any]:
 
 def tokenizer_problems(config: TokenizerConfig) -> list[str]:
     """Mistakes in the tokenizer's settings, in the user's key names."""
-    extend = config.extend
-    wrong = extend is not None and extend < 1
-    found = [f"tokenizer.extend={extend}: must be at least 1; null: no new words"] if wrong else []
+    found = [
+        f"tokenizer.{name}={number}: must be at least 1; null: {otherwise}"
+        for name, number, otherwise in (
+            ("extend", config.extend, "no new words"),
+            ("replace", config.replace, "the vocabulary stays"),
+        )
+        if number is not None and number < 1
+    ]
+    if config.extend is not None and config.replace is not None:
+        found.append(
+            f"tokenizer.extend={config.extend}, tokenizer.replace={config.replace}: a new vocabulary has the words of "
+            "the documents already; leave one of them out"
+        )
+    if config.path is None or config.extend is not None or config.replace is not None:
+        found += [
+            f"tokenizer.{name}={getattr(config, name)}: must be at least 1"
+            for name in ("sample_characters", "min_frequency")
+            if getattr(config, name) < 1
+        ]
     return found + _problems_of(config)
 
 
@@ -260,7 +276,4 @@ def _problems_of(config: TokenizerConfig) -> list[str]:
     problems = normalizers_by_name.problems(config.normalizer)
     if not len(SPECIAL_TOKENS) < config.vocab_size <= LARGEST_TRAINED:
         problems.append(f"tokenizer.vocab_size={config.vocab_size}: from 6 to {LARGEST_TRAINED}")
-    for name in ("sample_characters", "min_frequency"):
-        if getattr(config, name) < 1:
-            problems.append(f"tokenizer.{name}={getattr(config, name)}: must be at least 1")
     return problems

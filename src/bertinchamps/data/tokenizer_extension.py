@@ -62,7 +62,7 @@ def extend_tokenizer(
             transformers loses the new entries.
     """
     tokenizer = open_tokenizer(base)
-    mark = _mark_of(tokenizer, base)
+    mark = mark_of(tokenizer, base, "extend")
     counts: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
     characters = 0
     for document in documents:
@@ -84,10 +84,8 @@ def extend_tokenizer(
             f"tokenizer.extend: transformers opens the tokenizer of {base} without its new entries; leave it out"
         )
     measured = counts[True] or counts[False]
-    before, after = (_pieces_a_word(each, mark, measured) for each in (tokenizer, opened))
-    where = "held-out" if counts[True] else "its"
     tell(f"tokenizer: {len(parts):,} new entries from {characters:,} characters")
-    tell(f"tokenizer  {before:.2f} → {after:.2f} pieces a word on {where} documents")
+    tell_pieces(tokenizer, opened, mark, measured, bool(counts[True]), tell)
 
 
 def read_parts(folder: Path) -> dict[int, list[int]]:
@@ -101,8 +99,17 @@ def read_parts(folder: Path) -> dict[int, list[int]]:
     return {int(new): list(old) for new, old in read_whole(folder / FILE)["parts"].items()}
 
 
-def _mark_of(tokenizer: Tokenizer, base: Path) -> Callable[[str], str]:
-    """How a word is written that a blank precedes."""
+def mark_of(tokenizer: Tokenizer, base: Path, key: str) -> Callable[[str], str]:
+    """How a word is written that a blank precedes.
+
+    Args:
+        tokenizer: of the base.
+        base: its directory, for the message.
+        key: of the setting that changes the vocabulary, "extend" or "replace".
+
+    Raises:
+        UserError: it is of another kind than WordPiece, Unigram and byte-level BPE.
+    """
     kind = type(tokenizer.model).__name__
     if kind == "WordPiece":
         return lambda word: word
@@ -112,8 +119,8 @@ def _mark_of(tokenizer: Tokenizer, base: Path) -> Callable[[str], str]:
     if kind == "BPE" and "ByteLevel" in str(tokenizer.pre_tokenizer):
         return lambda word: "".join(piece for piece, _ in bytes_of.pre_tokenize_str(f" {word}"))
     raise UserError(
-        f"tokenizer.extend: the tokenizer in {base} is {kind}, and WordPiece, Unigram and byte-level BPE can be "
-        "extended; leave it out"
+        f"tokenizer.{key}: the tokenizer in {base} is {kind}, and WordPiece, Unigram and byte-level BPE can be "
+        f"{key.removesuffix('e')}ed; leave it out"
     )
 
 
@@ -180,6 +187,29 @@ def _merged(model: dict[str, Any], parts: dict[str, list[int]], tokenizer: Token
                 model["merges"].append([left, pieces[place]] if listed else f"{left} {pieces[place]}")
                 added[merged] = old[: place + 1]
     return added
+
+
+def tell_pieces(
+    before: Tokenizer,
+    after: Tokenizer,
+    mark: Callable[[str], str],
+    counts: Counter[str],
+    held_out: bool,
+    tell: Tell,
+) -> None:
+    """Tell how many pieces a word has in two tokenizers.
+
+    Args:
+        before: of the base.
+        after: with another vocabulary.
+        mark: of `mark_of`.
+        counts: of words, as the normalizer writes them.
+        held_out: whether they are of held-out documents.
+        tell: shown the line.
+    """
+    old, new = (_pieces_a_word(each, mark, counts) for each in (before, after))
+    where = "held-out" if held_out else "its"
+    tell(f"tokenizer  {old:.2f} → {new:.2f} pieces a word on {where} documents")
 
 
 def _pieces_a_word(tokenizer: Tokenizer, mark: Callable[[str], str], counts: Counter[str]) -> float:

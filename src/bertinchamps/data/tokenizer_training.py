@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import WordPiece
-from tokenizers.trainers import WordPieceTrainer
 
 from bertinchamps.data.continuations import CONTINUATION
 from bertinchamps.data.normalizers import normalizers_by_name
 from bertinchamps.data.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, UNK
-from bertinchamps.errors import UserError
+from bertinchamps.data.vocabulary_training import Sample, sample_of, train_word_pieces
 from bertinchamps.schemas import TokenizerConfig
-
-ALPHABET_LIMIT = 1000  # distinct characters: a web corpus has tens of thousands, and each would be an entry
-TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 256, 1_000_000  # handed to the trainer together, which bounds memory
-WORDS_REMEMBERED, WORDS_OF_A_TEXT = 500_000, 100
 
 
 def train_tokenizer(
@@ -41,24 +33,15 @@ def train_tokenizer(
     Raises:
         UserError: there are no texts.
     """
-    read = [0]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as spool:
-        letters = _letters(config, _spooled(_in_pieces(texts, config.sample_characters, read), spool))
-        if not read[0]:
-            raise UserError("there is no text to train a tokenizer on: the source gave no training documents")
-        if len({_letter(piece) for piece in letters}) > ALPHABET_LIMIT:
-            spool.seek(0)
-            frequent = _frequent_letters(config, map(json.loads, spool))
-            letters = [piece for piece in letters if _letter(piece) in frequent]
-        spool.seek(0)
-        tokenizer = _trained(config, map(json.loads, spool), letters)
+    with sample_of(texts, config.sample_characters, folder) as sample:
+        tokenizer = _trained(config, sample)
     entries = tokenizer.get_vocab_size()
     fewer = (
         ""
         if entries >= config.vocab_size
         else f" (tokenizer.vocab_size={config.vocab_size}: they hold no more)"
     )
-    tell(f"tokenizer: {entries:,} entries from {read[0]:,} characters{fewer}")
+    tell(f"tokenizer: {entries:,} entries from {sample.characters:,} characters{fewer}")
     cls_id, sep_id = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
@@ -77,49 +60,16 @@ def _untrained(config: TokenizerConfig) -> Tokenizer:
     return tokenizer
 
 
-def _letters(config: TokenizerConfig, pieces: Iterator[list[str]]) -> list[str]:
-    """The pieces of one character that the trainer begins from: those that start a word, then the others."""
-    tokenizer = _untrained(config)
-    nothing_merged = WordPieceTrainer(
-        vocab_size=0, special_tokens=[], continuing_subword_prefix=CONTINUATION, show_progress=False
+def _trained(config: TokenizerConfig, sample: Sample) -> Tokenizer:
+    """A tokenizer whose letters, special tokens to the trainer, are ordinary entries."""
+    tokenizer, _ = train_word_pieces(
+        lambda: _untrained(config),
+        CONTINUATION,
+        sample,
+        config.vocab_size,
+        config.min_frequency,
+        SPECIAL_TOKENS,
     )
-    tokenizer.train_from_iterator(pieces, nothing_merged)
-    return sorted(tokenizer.get_vocab(), key=lambda piece: (piece.startswith(CONTINUATION), piece))
-
-
-def _letter(piece: str) -> str:
-    return piece[-1]
-
-
-def _frequent_letters(config: TokenizerConfig, pieces: Iterator[list[str]]) -> set[str]:
-    """The most frequent characters, as many as the limit; the rarer ones of a web corpus become [UNK]."""
-    normalizer = normalizers_by_name.build(config.normalizer)
-    counts: Counter[str] = Counter()
-    for texts in pieces:
-        for text in texts:
-            counts.update(normalizer.normalize_str(text))
-    ordered = sorted(counts, key=lambda letter: (-counts[letter], letter))
-    return set(ordered[:ALPHABET_LIMIT])
-
-
-def _trained(config: TokenizerConfig, pieces: Iterator[list[str]], letters: list[str]) -> Tokenizer:
-    """A tokenizer whose letters have the ids that follow the special tokens'.
-
-    Left alone, the trainer numbers continuing letters in the order of a randomly seeded hash table and
-    breaks ties between merges by these numbers, so that each run would learn another vocabulary. It
-    takes an order only for special tokens: the letters go in as such, and come out as ordinary entries.
-    """
-    tokenizer = _untrained(config)
-    trainer = WordPieceTrainer(
-        vocab_size=config.vocab_size,
-        min_frequency=config.min_frequency,
-        special_tokens=[*SPECIAL_TOKENS, *letters],
-        initial_alphabet=sorted({_letter(piece) for piece in letters}),
-        limit_alphabet=len({_letter(piece) for piece in letters}),
-        continuing_subword_prefix=CONTINUATION,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(pieces, trainer)
     state = json.loads(tokenizer.to_str())
     state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL_TOKENS]
     return Tokenizer.from_str(json.dumps(state))
@@ -140,37 +90,3 @@ def write_tokenizer_config(folder: Path, normalizer: str) -> None:
         "bertinchamps_normalizer": normalizer,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-
-
-def _in_pieces(texts: Iterable[str], characters: int, read: list[int]) -> Iterator[list[str]]:
-    """Lists of texts (the trainer works through each in parallel), up to so many characters in all."""
-    piece: list[str] = []
-    held = 0
-    for text in texts:
-        piece.append(text)
-        held += len(text)
-        read[0] += len(text)
-        enough = read[0] >= characters
-        if enough or len(piece) == TEXTS_AT_ONCE or held >= CHARACTERS_AT_ONCE:
-            yield piece
-            piece, held = [], 0
-        if enough:
-            return
-    if piece:
-        yield piece
-
-
-def _spooled(pieces: Iterator[list[str]], spool: TextIO) -> Iterator[list[str]]:
-    """Write each list to the spool as a line of JSON, and give its words that are new: they hold its letters."""
-    known: set[str] = set()
-    for piece in pieces:
-        spool.write(json.dumps(piece, ensure_ascii=False) + "\n")
-        words = {word for text in piece for word in text.split(" ")} - known
-        if len(known) > WORDS_REMEMBERED:
-            known.clear()
-        known |= words
-        listed = list(words)
-        yield [
-            " ".join(listed[start : start + WORDS_OF_A_TEXT])
-            for start in range(0, len(listed), WORDS_OF_A_TEXT)
-        ]

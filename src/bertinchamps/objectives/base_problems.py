@@ -50,6 +50,7 @@ def _alone(config: PretrainConfig) -> list[str]:
         f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
         f"dropout={config.dropout}": config.dropout != 0,
         f"tokenizer.extend={config.tokenizer.extend}": config.tokenizer.extend is not None,
+        f"tokenizer.replace={config.tokenizer.replace}": config.tokenizer.replace is not None,
     }
     return [
         f"{setting}: of a model that is trained further; name it with model=, or leave this out"
@@ -64,14 +65,18 @@ def _brought(config: PretrainConfig, key: str) -> list[str]:
     remedies = {
         "arch": "architecture; leave out arch= and arch.…, and an experiment= that sets them (experiment=continue does "
         "not)",
-        "tokenizer": "tokenizer; leave out tokenizer= and tokenizer.… (tokenizer.extend=N adds entries to it)",
+        "tokenizer": "tokenizer; leave out tokenizer= and tokenizer.… (tokenizer.extend=N adds entries to it, "
+        "tokenizer.replace=N makes N new ones)",
     }
+    # A path is compared with the model's, and another vocabulary is for models that are trained further.
+    free = ["path", "extend", "replace"]
+    if config.tokenizer.extend is not None or config.tokenizer.replace is not None:
+        free += ["min_frequency", "sample_characters"]  # of the documents that it is for
     found = []
     for group, new in (("arch", ArchConfig()), ("tokenizer", TokenizerConfig())):
         given = asdict(getattr(config, group))
-        # A path is compared with the model's, and extending is for models that are trained further.
         defaults: dict[str, object] = asdict(new)
-        defaults |= {name: given[name] for name in ("path", "extend") if name in given}
+        defaults |= {name: given[name] for name in free if name in given}
         names = [f"{group}.{name}={value}" for name, value in given.items() if value != defaults[name]]
         if names:
             shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

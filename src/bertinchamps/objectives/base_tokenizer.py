@@ -44,7 +44,8 @@ def with_tokenizer_of_base(config: PretrainConfig) -> PretrainConfig:
         return replace(config, tokenizer=replace(config.tokenizer, path=str(folder)))
     except UserError:
         for checkpoint in _checkpoints(config):  # a run that is resumed may have lost its base
-            whole = replace(config.tokenizer, path=str(checkpoint), extend=None)  # it is extended already
+            # whose vocabulary was changed already
+            whole = replace(config.tokenizer, path=str(checkpoint), extend=None, replace=None)
             return replace(config, tokenizer=whole)
         raise
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer_extension import read_parts
+from bertinchamps.data.tokenizer_replacement import read_replacement
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter
@@ -30,7 +31,7 @@ from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, op
 from bertinchamps.model.flops import masked_lm_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
-from bertinchamps.model.new_rows import add_rows
+from bertinchamps.model.new_rows import add_rows, with_other_rows
 from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
 from bertinchamps.schemas import PretrainConfig
@@ -60,6 +61,7 @@ class Base:
         self._dropout, self._frozen = config.dropout, config.freeze.layers
         self._adapter = adapters.build(**config.adapter)
         self._corpus, self._new_entries = corpus, read_parts(corpus.tokenizer_folder)
+        self._replacement = read_replacement(corpus.tokenizer_folder)
         self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
@@ -74,7 +76,7 @@ class Base:
         try:
             source = located(KEY, self._name)
             refuse_other_tokenizer(self._corpus, self._key, source)
-            return origin_of(source, self._opened(str(source)).model)
+            return origin_of(source, self._opened(str(source), self._entries_of_base()).model)
         except UserError:
             if self._resuming:
                 return None
@@ -91,7 +93,7 @@ class Base:
         """
         source = located(KEY, self._name)
         refuse_other_tokenizer(self._corpus, self._key, source)
-        masked = self._opened(str(source))
+        masked = self._opened(str(source), self._entries_of_base())
         if recorded:
             before, now = recorded.get("fingerprint"), origin_of(source, masked.model)["fingerprint"]
             if before != now:
@@ -99,6 +101,9 @@ class Base:
                     f"{self._key}: not the model that this run began with (fingerprint {before} then, {now} now), and "
                     "there is no checkpoint yet; start a new run without resume"
                 )
+        if self._replacement is not None:
+            parts, moved = self._replacement.parts, self._replacement.moved
+            masked = AtMaskedPositions(with_other_rows(masked.model, parts, moved, self._key))
         add_rows(masked.model, self._new_entries)
         return self._prepared(masked)
 
@@ -108,13 +113,23 @@ class Base:
         Raises:
             UserError: weights are missing, left over, or of another shape.
         """
-        return self._prepared(self._opened(str(folder)))
+        return self._prepared(self._opened(str(folder), self._corpus.vocabulary.size))
 
-    def _opened(self, name: str) -> AtMaskedPositions:
+    def _entries_of_base(self) -> int:
+        """Number of entries that the base needs, with those that its tokenizer has and the corpus' not."""
+        if self._replacement is not None:
+            return max(max(old) for old in self._replacement.parts) + 1
+        return self._corpus.vocabulary.size - len(self._new_entries)
+
+    def _opened(self, name: str, size: int) -> AtMaskedPositions:
         """The whole model with its head, loaded strictly.
 
+        Args:
+            name: of a directory, or on the Hub.
+            size: entries that its tokenizer has.
+
         Raises:
-            UserError: see `open_model`; or its vocabulary is smaller than the corpus'.
+            UserError: see `open_model`; or it predicts fewer tokens.
         """
         if Path(name).is_dir():
             refuse_damaged(Path(name))
@@ -124,7 +139,6 @@ class Base:
         source = EncoderSource(name, dropout=self._dropout, with_head=True)
         with without_bars():
             masked = AtMaskedPositions(open_model("AutoModelForMaskedLM", source, None))
-        size = self._corpus.vocabulary.size - len(self._new_entries)
         if masked.config.vocab_size < size:
             raise UserError(
                 f"{self._key}: it predicts {masked.config.vocab_size:,} tokens, and its tokenizer has {size:,}"

@@ -14,6 +14,7 @@ from bertinchamps.data.planning import without_online
 from bertinchamps.data.pretraining_facts import read_facts, without_names
 from bertinchamps.data.tokenizer import open_tokenizer as open_own
 from bertinchamps.data.tokenizer_extension import read_parts
+from bertinchamps.data.tokenizer_replacement import digest_of_entries, read_replacement
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import fingerprint_of
 from bertinchamps.model.encoders import open_tokenizer
@@ -57,6 +58,13 @@ def refuse_other_tokenizer(corpus: Corpus, key: str, source: Path | str) -> None
         UserError: an entry has another id, or is in one of them only.
     """
     if isinstance(source, Path) and source.resolve() == corpus.tokenizer_folder.resolve():
+        return
+    if (replacement := read_replacement(corpus.tokenizer_folder)) is not None:
+        if digest_of_entries(open_tokenizer(str(source)).get_vocab()) != replacement.base:
+            raise UserError(
+                f"{key}: its tokenizer is not the one whose vocabulary that of the corpus ({corpus.tokenizer_folder}) "
+                f"replaces; {_remedy(source)}"
+            )
         return
     own = open_own(corpus.tokenizer_folder).get_vocab()
     if extension := read_parts(corpus.tokenizer_folder):
@@ -121,7 +129,10 @@ def _of_the_same_documents(config: PretrainConfig, source: Path | str) -> bool:
 
 def _shape_of_tokenizer(settings: Mapping[str, Any]) -> list[Any]:
     data, share = without_online(settings["data"]), settings["blocks"]["held_out_share"]
+    # keys that older runs did not have yet, at their defaults
     tokenizer = {
-        key: value for key, value in settings["tokenizer"].items() if (key, value) != ("extend", None)
+        key: value
+        for key, value in settings["tokenizer"].items()
+        if value is not None or key not in ("extend", "replace")
     }
     return [data, settings["cleaning"], tokenizer, share]

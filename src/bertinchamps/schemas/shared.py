@@ -66,6 +66,11 @@ class TokenizerConfig:
     extend: int | None = knob(
         None, "words of the documents that become entries of the tokenizer of model= or path=; null: none"
     )
+    replace: int | None = knob(
+        None,
+        "entries of a vocabulary of the documents that the tokenizer of model= or path= gets instead of its own; null: "
+        "it keeps its own",
+    )
 
 
 @dataclass
