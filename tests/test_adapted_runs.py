@@ -129,10 +129,10 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_result(
     whole, _ = run(f"whole-{checkpointing}", *words)
     update, broken = Trainer._update, place / f"broken-{checkpointing}"
 
-    def at_six(self: Trainer, stream: object) -> object:
+    def at_six(self: Trainer) -> object:
         if self.step == 6:
             raise UserError("here")
-        return update(self, stream)  # type: ignore[arg-type]
+        return update(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_update", at_six)

@@ -164,9 +164,9 @@ def test_resume_auto_finds_the_latest_unfinished_run_of_the_same_settings(
 
     update = Trainer._update
 
-    def stop_at_three(self: Trainer, stream: object) -> object:
+    def stop_at_three(self: Trainer) -> object:
         self.stop_requested = self.step == 2
-        return update(self, stream)  # type: ignore[arg-type]
+        return update(self)
 
     monkeypatch.setattr(Trainer, "_update", stop_at_three)
     with pytest.raises(UserError):
