@@ -24,6 +24,7 @@ from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.objectives import Given
 from bertinchamps.objectives.masking import MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
@@ -110,7 +111,7 @@ def model_of(overrides: Sequence[str]) -> BertinchampsForMaskedLM:
 
 def task_of(corpus: Corpus, device: torch.device = DEVICE, **settings: Any) -> MaskedLanguageModeling:
     """Masked language modelling on a device."""
-    return MaskedLanguageModeling(corpus, 0, 8, device, masks=MaskSettings(**settings))
+    return MaskedLanguageModeling(Given(corpus, 0, 8, device), masks=MaskSettings(**settings))
 
 
 def trainer_of(

@@ -20,7 +20,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.positions import at
-from bertinchamps.objectives import GIVEN, objectives
+from bertinchamps.objectives import GIVEN, Given, objectives
 from bertinchamps.objectives.masking import IGNORED, Masking, MaskSettings, geometric
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import ArchConfig
@@ -425,7 +425,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def objective(corpus: Corpus, seed: int = 0, blocks: int = 70, **settings: Any) -> MaskedLanguageModeling:
-    return MaskedLanguageModeling(corpus, seed, blocks, CPU, masks=MaskSettings(**settings))
+    return MaskedLanguageModeling(Given(corpus, seed, blocks, CPU), masks=MaskSettings(**settings))
 
 
 def test_the_loss_is_the_summed_cross_entropy_of_the_true_tokens(corpus: Corpus) -> None:
@@ -628,7 +628,7 @@ def test_documents_of_a_block_are_kept_apart_where_that_is_asked_for(corpus: Cor
     arch = asdict(
         ArchConfig(hidden_size=16, num_attention_heads=2, num_hidden_layers=2, intermediate_size=32)
     )
-    task = MaskedLanguageModeling(replace(corpus, documents_apart=True), 0, 70, CPU, arch)
+    task = MaskedLanguageModeling(Given(replace(corpus, documents_apart=True), 0, 70, CPU, arch))
     model = task.build_model(None).eval()
     assert isinstance(model, BertinchampsForMaskedLM)
     with torch.no_grad():
@@ -639,7 +639,7 @@ def test_documents_of_a_block_are_kept_apart_where_that_is_asked_for(corpus: Cor
     ends = (ids == SEPARATOR).long()
     apart, packed = (
         model(ids).logits,
-        MaskedLanguageModeling(corpus, 0, 70, CPU, arch).build_model(None).eval(),
+        MaskedLanguageModeling(Given(corpus, 0, 70, CPU, arch)).build_model(None).eval(),
     )
     packed.load_state_dict(model.state_dict())
     torch.testing.assert_close(apart, packed(ids, document_ids=ends.cumsum(1) - ends).logits)

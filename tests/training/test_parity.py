@@ -17,6 +17,7 @@ from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.tokenizer import Vocabulary
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.objectives import Given
 from bertinchamps.objectives.masking import MaskSettings
 from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.schemas import BatchConfig, BudgetConfig, RuntimeConfig
@@ -67,7 +68,7 @@ def curve(
         runtime.recompute_activations(model)
     recorder = Recorder()
     Trainer(
-        task=MaskedLanguageModeling(corpus, 0, 1, runtime.device, masks=MaskSettings(mask_rate=0.25)),
+        task=MaskedLanguageModeling(Given(corpus, 0, 1, runtime.device), masks=MaskSettings(mask_rate=0.25)),
         model=model,
         optimizer=optimizers.build("adamw", model=model, learning_rate=4e-3),
         schedule=lambda progress: min(1.0, 5 * progress + 0.1),
