@@ -52,7 +52,7 @@ def test_the_loss_of_next_tokens_is_that_of_the_formula(corpus: Corpus, shifted:
     model, ids = model_of(built), inputs(built)["input_ids"]
     assert model.config.predicts_next is shifted
     states = model.encoder(ids, causal=True).last_hidden_state
-    log_probabilities = model.head(states).log_softmax(-1)
+    log_probabilities = model.head(states, torch.arange(LENGTH)).log_softmax(-1)
     by_hand = -sum(log_probabilities[b, s, ids[b, s + 1]] for b in range(4) for s in range(LENGTH - 1))
     assert torch.allclose(next_token_loss(model, model.config, ids), torch.as_tensor(by_hand), rtol=1e-5)
 
@@ -138,7 +138,8 @@ def test_a_masked_token_is_predicted_one_position_earlier_and_the_first_one_is_n
     states = model.encoder(masked).last_hidden_state
     rows = torch.arange(80)[:, None].expand_as(chosen)
     behind = (chosen > 0) & (labels != IGNORED)
-    logits = model.head(states[rows[behind], chosen[behind] - 1])
+    before = chosen[behind] - 1
+    logits = model.head(states[rows[behind], before], before)
     expected = F.cross_entropy(logits, labels[behind], reduction="sum")
     assert torch.allclose(built.loss(model, given).loss_sum, expected, rtol=1e-5)
 
