@@ -33,7 +33,8 @@ def tracing(log: str) -> list[str]:
 
     Strings are cut to nothing, so that no text of what is sent gets into the file; addresses stay.
     """
-    return ["strace", "-f", "--seccomp-bpf", "-qq", "-Y", "-s", "0", "-e", f"trace={CALLS}", "-A", "-o", log]
+    what = ["-e", f"trace={CALLS}", "-e", "signal=none"]
+    return ["strace", "-f", "--seccomp-bpf", "-qq", "-Y", "-s", "0", *what, "-A", "-o", log]
 
 
 def missing() -> str | None:
