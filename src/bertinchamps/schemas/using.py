@@ -61,7 +61,7 @@ class SuggestConfig:
     input: str = knob("???", "the texts to choose from: a folder of .txt, or a .csv, .tsv or .jsonl")
     count: int = knob(50, "texts to annotate next")
     method: str = knob(
-        "both", "uncertainty of the model, diversity of the texts, both, or random, for comparison"
+        "uncertainty", "uncertainty of the model, diversity of the texts, both, or random, for comparison"
     )
     annotated: str | None = knob(
         None, "texts that are annotated already, as input: they and what is near them are not chosen again"
