@@ -162,11 +162,11 @@ def test_the_command_ranks_notes_and_labels_them(
     folder = notes(tmp_path / "notes", [*known, *strange, strange[0] + " \n", "  ", known[1]])
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "a.txt").write_text(known[0], encoding="utf-8")
-    settings = [f"input={folder}", f"annotated={tmp_path / 'done'}", "count=3"]
+    settings = [f"input={folder}", f"annotated={tmp_path / 'done'}", "count=3", "method=both"]
     output = tmp_path / "tasks.json"
     rows = suggested(tagger, tmp_path, *settings, f"output={output}", "format=label_studio")
     told = capsys.readouterr().err
-    assert "chosen     3 of 11 texts by method=uncertainty" in told
+    assert "chosen     3 of 11 texts by method=both" in told
     assert "left out: 3 copies of others or of annotated ones, 1 blank" in told
     assert [row["rank"] for row in rows] == [1, 2, 3]
     assert {row["id"] for row in rows[:2]} == {"note_10", "note_11"}
