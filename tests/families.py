@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from tiny_encoders import FAMILIES, SIZES, make_encoder, tokenizer_like
+from tiny_encoders import FAMILIES, SIZES, TEXTS, make_encoder, tokenizer_like
 
 LENGTH = 64
 OTHERS = {  # family → the one of FAMILIES whose tokenizer it has
@@ -37,6 +37,41 @@ def make_masked_lm(family: str, folder: Path, entries: int = 0) -> Path:
     config, model = _parts(family, ids)
     model(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def with_tokens_at_the_end(folder: Path) -> Path:
+    """A base whose special tokens are outside of the vocabulary, behind it, as ModernBERT's are."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.add_tokens([AddedToken("|||NOM|||", normalized=False)])
+    names = ("unk", "pad", "cls", "sep", "mask")
+    tokenizer.add_special_tokens([f"[{name.upper()}]" for name in names])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    whole = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **{f"{name}_token": f"[{name.upper()}]" for name in names}
+    )
+    torch.manual_seed(0)
+    ids = {f"{name}_token_id": getattr(whole, f"{name}_token_id") for name in ("pad", "cls", "sep")}
+    config = transformers.ModernBertConfig(
+        **SIZES,
+        **ids,
+        bos_token_id=whole.cls_token_id,
+        eos_token_id=whole.sep_token_id,
+        vocab_size=len(whole),
+        max_position_embeddings=64,
+    )
+    transformers.ModernBertForMaskedLM(config).save_pretrained(folder)
+    whole.save_pretrained(folder)
     return folder
 
 

@@ -20,7 +20,7 @@ from bertinchamps.objectives import build_objective
 from bertinchamps.pretrain import open_corpus
 from bertinchamps.schemas import TokenizerConfig
 from bertinchamps.training.distributed import join
-from families import make_masked_lm
+from families import make_masked_lm, with_tokens_at_the_end
 from support import composed, losses
 
 NEW = ["bronchopneumopathie", "hypertriglyceridemie", "electrocardiogramme"]
@@ -125,6 +125,16 @@ def test_classes_of_transformers_have_the_new_entries_and_all_old_ids(
     ]
     assert len(whole) == 2
     assert not any(word in line for word in NEW for line in said)
+
+
+def test_tokens_behind_the_vocabulary_keep_their_ids(tmp_path: Path) -> None:
+    base, extended = with_tokens_at_the_end(tmp_path / "base"), tmp_path / "extended"
+    extended.mkdir()
+    documents = [Document(f"une {word}, une {word}", "") for word in NEW]
+    extend_tokenizer(base, TokenizerConfig(extend=2), documents, lambda _: False, extended, lambda _: None)
+    old, new = (AutoTokenizer.from_pretrained(folder).get_vocab() for folder in (base, extended))
+    assert old.items() <= new.items()
+    assert sorted(new[piece] for piece in new.keys() - old.keys()) == sorted(read_parts(extended))
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "camembert"])

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from test_continuing import FIVE, configured, stopped_and_resumed, summary_of, went_on
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertinchamps.checks.preparation import problems as problems_of_prepare
 from bertinchamps.checks.pretraining import problems
@@ -31,9 +30,9 @@ from bertinchamps.objectives.continuing import Base
 from bertinchamps.pretrain import open_corpus
 from bertinchamps.schemas import TokenizerConfig
 from bertinchamps.training.distributed import join
-from families import make_masked_lm
+from families import make_masked_lm, with_tokens_at_the_end
 from support import composed, losses
-from tiny_encoders import SIZES, TEXTS
+from tiny_encoders import TEXTS
 
 N = 350
 CPU = torch.device("cpu")
@@ -51,41 +50,6 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 torch.nn.init.normal_(weights)
         model.save_pretrained(base)
     return made
-
-
-def with_tokens_at_the_end(folder: Path) -> Path:
-    """A base whose special tokens are outside of the vocabulary, behind it, as ModernBERT's are."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.add_tokens([AddedToken("|||NOM|||", normalized=False)])
-    names = ("unk", "pad", "cls", "sep", "mask")
-    tokenizer.add_special_tokens([f"[{name.upper()}]" for name in names])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B [SEP]",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
-    )
-    whole = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **{f"{name}_token": f"[{name.upper()}]" for name in names}
-    )
-    torch.manual_seed(0)
-    ids = {f"{name}_token_id": getattr(whole, f"{name}_token_id") for name in ("pad", "cls", "sep")}
-    config = transformers.ModernBertConfig(
-        **SIZES,
-        **ids,
-        bos_token_id=whole.cls_token_id,
-        eos_token_id=whole.sep_token_id,
-        vocab_size=len(whole),
-        max_position_embeddings=64,
-    )
-    transformers.ModernBertForMaskedLM(config).save_pretrained(folder)
-    whole.save_pretrained(folder)
-    return folder
 
 
 def documents() -> list[Document]:

@@ -79,9 +79,11 @@ def extend_tokenizer(
     (folder / "tokenizer.json").write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
     write_sealed(folder / FILE, {"parts": parts})
     opened = open_tokenizer(folder)
-    if any(len(_pieces(opened, mark(word))) != 1 for word in words):
+    stay = tokenizer.get_vocab().items() <= opened.get_vocab().items()
+    if not stay or any(len(_pieces(opened, mark(word))) != 1 for word in words):
         raise UserError(
-            f"tokenizer.extend: transformers opens the tokenizer of {base} without its new entries; leave it out"
+            f"tokenizer.extend: transformers opens the tokenizer of {base} without its new entries, or with other "
+            "ids; leave it out"
         )
     measured = counts[True] or counts[False]
     tell(f"tokenizer: {len(parts):,} new entries from {characters:,} characters")
@@ -150,12 +152,10 @@ def _extended(tokenizer: Tokenizer, base: Path, words: list[str]) -> tuple[Any, 
     parts = {word: _pieces(tokenizer, word) for word in words}
     if type(tokenizer.model).__name__ == "Unigram":
         added = _unigram(model["vocab"], parts, tokenizer, free)
-    elif type(tokenizer.model).__name__ == "BPE":
-        added = _merged(model, parts, tokenizer)
-        model["vocab"] |= {piece: free + place for place, piece in enumerate(added)}
     else:
-        added = parts
-        model["vocab"] |= {piece: free + place for place, piece in enumerate(added)}
+        added = _merged(model, parts, tokenizer) if "merges" in model else parts
+        # Added tokens outside of the vocabulary are numbered behind it when it is opened, so they go into it.
+        model["vocab"] |= tokenizer.get_vocab() | {piece: free + place for place, piece in enumerate(added)}
     return state, {free + place: old for place, old in enumerate(added.values())}
 
 
