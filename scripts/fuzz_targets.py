@@ -248,12 +248,16 @@ def _new_texts(place: Path) -> None:
     from bertinchamps.schemas import PredictConfig
     from bertinchamps.tasks.inputs import open_inputs, survey
 
-    file = only(place)
-    inputs = open_inputs(PredictConfig(input=str(file)), words=True, pairs=False)
-    survey(inputs, lambda given: None)
-    for portion in inputs.portions():
-        for given in portion:
-            given.text.encode()
+    def read(bad: Any) -> list[str]:
+        choice = "skip" if bad.skips else "stop"
+        inputs = open_inputs(PredictConfig(input=str(only(place)), on_error=choice), words=True, pairs=False)
+        survey(inputs, lambda given: None)
+        texts = [given.text for portion in inputs.portions() for given in portion]
+        bad.told += inputs.bad.told
+        "".join(texts).encode()
+        return texts
+
+    _both_ways(read)
 
 
 def _texts(place: Path) -> None:
