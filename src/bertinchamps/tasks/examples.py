@@ -49,6 +49,7 @@ class Examples:
         remarks: caveats that belong beside every score.
         fingerprint: a hash of all examples and their splits, those that `few_shot` leaves out included.
         subtasks: tasks that are scored by themselves as well.
+        carved: whether dev was carved from train.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Examples:
     remarks: tuple[str, ...]
     fingerprint: str
     subtasks: tuple[Subtask, ...] = ()
+    carved: bool = False
 
     def run_label(self, head: str, seed: int) -> str:
         """Goes into the name of a run's directory."""
@@ -107,6 +109,7 @@ def read_examples(config: FinetuneConfig) -> Examples:
             Subtask(of_subtask, _places(small, beginning), _fingerprint_of(splits, beginning))
             for of_subtask, beginning in subtasks.items()
         ),
+        carved=not read.get("dev"),
     )
 
 

@@ -23,7 +23,9 @@ def missing_opacus() -> str | None:
     """What to install, where Opacus is missing."""
     if find_spec("opacus") is not None:
         return None
-    return "privacy=dp_sgd: needs the library opacus; pip install 'bertinchamps[privacy]', or set privacy=none"
+    return (
+        "privacy=dp_sgd: needs the library opacus; pip install 'bertinchamps[privacy]', or set privacy=none"
+    )
 
 
 def opacus_version() -> str:

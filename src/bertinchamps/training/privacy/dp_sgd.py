@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from bertinchamps.schemas import BudgetConfig
 from bertinchamps.training.clock import most_updates
 from bertinchamps.training.privacy import Privacy, privacies
 from bertinchamps.training.privacy.accounting import PRV, RDP, missing_opacus
-from bertinchamps.training.privacy.private_run import PrivateRun, ProtectedExamples, Terms
+from bertinchamps.training.privacy.guarantee import Terms
+from bertinchamps.training.privacy.private_run import PrivateRun, ProtectedExamples
 
 TOGETHER, APART = "together", "apart"
 DELTA_TIMES_RECORDS = 0.1  # of privacy.delta=null: at 1, giving away one record as it is would be allowed
@@ -84,8 +85,8 @@ class DpSgd(Privacy):
         return found
 
     def run_of(self, examples: ProtectedExamples, size: int, budget: BudgetConfig) -> PrivateRun:
-        records, updates = len(examples), most_updates(budget, size, len(examples))
-        assert updates is not None, "checks/privacy.py asks for steps or epochs"
+        records = len(examples)
+        updates = cast(int, most_updates(budget, size, records))  # checks/privacy.py asks for steps or epochs
         terms = Terms(
             epsilon=self._epsilon,
             delta=DELTA_TIMES_RECORDS / records if self._delta is None else self._delta,

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch
+from bertinchamps.errors import UserError
 from bertinchamps.training.guarded_step import GuardedStep
 from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.privacy.private_run import PrivateRun
@@ -23,8 +24,11 @@ class PrivateStep(GuardedStep):
         optimizer: of the model.
         runtime: device and precision.
         clipping: largest norm of the noisy gradient; None: no such clipping.
-        scaling: state of fp16's loss scale, which there is none of: checks refuse fp16.
+        scaling: of fp16, which is refused.
         private: of the run.
+
+    Raises:
+        UserError: the precision is fp16.
     """
 
     def __init__(
@@ -36,6 +40,10 @@ class PrivateStep(GuardedStep):
         private: PrivateRun,
     ) -> None:
         super().__init__(optimizer, runtime, clipping, scaling)
+        if self._scaler is not None:
+            raise UserError(
+                "runtime.precision: fp16 scales gradients, which privacy does not go with; set fp32"
+            )
         self._private = private
 
     def backward(self, loss_sum: Callable[[], Tensor], batch: Batch, targets: int) -> Tensor:

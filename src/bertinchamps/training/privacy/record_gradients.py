@@ -37,14 +37,22 @@ class RecordGradients:
     def __init__(self, model: nn.Module, clip: float, together: bool) -> None:
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.clip = clip
+        self._model = model
         self._hooks = _hooks_on(model) if together else None
         self._catch(False)
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was added."""
+        """Forget what was added, and what an interrupted pass left."""
         self._sums = [torch.zeros_like(weight) for weight in self.weights]
         self._clear()
+        if self._hooks is not None:
+            for part in self._model.modules():
+                part.__dict__.pop("activations", None)
+                part.__dict__.pop("max_batch_len", None)
+            for weight in self.weights:
+                counted: Any = weight
+                counted._forward_counter = 0
 
     @property
     def sums(self) -> list[Tensor]:
