@@ -33,7 +33,8 @@ def privacy_problems(config: FinetuneConfig) -> list[str]:
 
 def _mixing(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, str]]:
     """Settings by which more than the noisy gradients would depend on a record."""
-    by_updates = most_updates(config.budget, max(1, config.batch.size), 1) is not None
+    some = any(limit is not None for limit in vars(config.budget).values())
+    by_updates = not some or most_updates(config.budget, max(1, config.batch.size), 1) is not None
     sparsity, folds, few = config.sparsity.get("name"), config.selection.folds, config.few_shot.examples
     loss = named(config.loss or {"name": PLAIN})
     counts = not losses.problems(*loss) and losses.build(loss[0], **loss[1]).counts_train

@@ -28,14 +28,12 @@ from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder
 from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.folds import write_results as folds_results
-from bertinchamps.tasks.kinds import HasConfidences, HasRecords
-from bertinchamps.tasks.protected_examples import ExamplesOfRecords
-from bertinchamps.tasks.splits import in_words, label_lines
+from bertinchamps.tasks.kinds import HasConfidences
+from bertinchamps.tasks.protected_examples import protected
+from bertinchamps.tasks.splits import counts_in_words, label_lines
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.hooks import Selection
-from bertinchamps.training.privacy import privacies
-from bertinchamps.training.privacy.private_run import PrivateRun
 from bertinchamps.training.run import Run
 from bertinchamps.training.run_files import read_facts
 from bertinchamps.training.runtime import Runtime
@@ -70,7 +68,7 @@ class FineTuning(Problem):
             self._teachers = Teachers(config.distillation, evaluated, runtime)
             lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
         self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
-        self.privacy = self._protected()
+        self.privacy = protected(config, self._task, self._kind.record)
         self._evaluated = Evaluated(self._task, config.report)
         self._special = torch.tensor(self._tokenizer.all_special_ids, device=runtime.device)
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
@@ -80,14 +78,6 @@ class FineTuning(Problem):
         self._pretraining = pretraining_facts.read_facts(self._source.name) if of_an_encoder else None
         self._seen = self._saw(None)
         self._seen_of = {subtask.title: self._saw(subtask) for subtask in examples.subtasks}
-
-    def _protected(self) -> PrivateRun | None:
-        """What protects the records of train; None: nothing does."""
-        privacy = privacies.build(**self._config.privacy)
-        if not privacy.protects:
-            return None
-        examples = ExamplesOfRecords(cast(HasRecords, self._task), self._kind.record)
-        return privacy.run_of(examples, self._config.batch.size, self._config.budget)
 
     def _saw(self, subtask: Subtask | None) -> dict[str, Any]:
         """Whether pretraining saw the texts of dev and of test: of all examples, or of a subtask's."""
@@ -170,7 +160,7 @@ class FineTuning(Problem):
         if not self._adapter.trains_encoder and self._config.sparsity["name"] != "none":
             yield "note       sparsity: the encoder is frozen, so its zeros stay zeros anyway"
         for split in self._task.splits:
-            yield f"{split:<10} {in_words(self._task.facts(split))}"
+            yield f"{split:<10} {counts_in_words(self._task.facts(split))}"
         yield from label_lines(self._examples.splits)
         yield from self.privacy.guarantee.lines() if self.privacy else ()
         for remark in self._examples.remarks:

@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bertinchamps.contract import Batch, RecordRows
-from bertinchamps.tasks.kinds import HasRecords
+from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.tasks.kinds import HasRecords, KindTask
+from bertinchamps.training.privacy import privacies
+from bertinchamps.training.privacy.private_run import PrivateRun
+
+
+def protected(config: FinetuneConfig, task: KindTask, record: str) -> PrivateRun | None:
+    """What protects the records of train in a run; None: nothing does.
+
+    Args:
+        config: the settings, which were checked.
+        task: that is trained.
+        record: what a record is, in a word.
+    """
+    examples = ExamplesOfRecords(task, record) if isinstance(task, HasRecords) else None
+    privacy = privacies.build(**config.privacy)
+    return privacy.run_of(examples, config.batch.size, config.budget) if examples else None
 
 
 class ExamplesOfRecords:

@@ -9,6 +9,7 @@ from typing import Any
 from bertinchamps.metrics.intervals import INTERVALS
 from bertinchamps.tasks.folds import fold_lines
 from bertinchamps.training.costs import cost_line
+from bertinchamps.training.privacy.guarantee import in_words
 
 
 def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
@@ -25,6 +26,8 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
         yield from _scores_of(" (the teachers together)", results["teachers"]["scores"])
     yield from fold_lines(results)
     yield from _settled_lines(results)
+    if "privacy" in results:
+        yield f"privacy    {in_words(results['privacy'])}"
     if "energy_kwh" in results["cost"]:  # earlier versions did not count it
         yield cost_line(results["cost"])
     yield f"results    {folder / 'results.json'}"

@@ -264,7 +264,7 @@ def _every_label(record: Record) -> list[str]:
     return list(record.target) if isinstance(record.target, tuple) else []
 
 
-def in_words(facts: Mapping[str, Any]) -> str:
+def counts_in_words(facts: Mapping[str, Any]) -> str:
     """The counts of a split in a line.
 
     Args:

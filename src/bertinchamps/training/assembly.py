@@ -171,14 +171,13 @@ class Training:
         self.trainer.processes.from_first(self._conclude)
 
     def _conclude(self) -> None:
+        folder = self.run.folder
         if self.trainer.stop_requested:
-            step, folder = self.trainer.step, self.run.folder
-            told = f"stopped at step {step}; the same command with resume={folder} goes on"
+            told = f"stopped at step {self.trainer.step}; the same command with resume={folder} goes on"
             raise Stopped(told, self.trainer.stopped_by)
         try:
             finish(self.run, self.problem.results(self))
         except OSError as error:
-            folder = self.run.folder
             raise UserError(
                 f"{folder}: the results cannot be written ({error.strerror}). Make room: the same command with "
                 f"resume={folder} writes them"
@@ -297,5 +296,5 @@ def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock
 
 
 def _encoder(model: nn.Module) -> PreTrainedModel:
-    """The transformers model that `model` is or contains."""
+    """The model of transformers in it."""
     return next(part for part in model.modules() if isinstance(part, PreTrainedModel))
