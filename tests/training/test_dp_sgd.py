@@ -24,7 +24,7 @@ from bertinchamps.training.privacy import privacies
 from bertinchamps.training.privacy.accounting import noise_for, opacus_module, spent_epsilon
 from bertinchamps.training.privacy.comparing import refuse_unlike
 from bertinchamps.training.privacy.private_run import PrivateDealer, PrivateRun
-from bertinchamps.training.privacy.record_gradients import RecordGradients
+from bertinchamps.training.privacy.record_gradients import HooksFail, RecordGradients
 
 SIZES = {
     "vocab_size": 64,
@@ -153,7 +153,7 @@ def test_no_record_does_more_than_the_clipping_allows_and_one_that_is_not_finite
 def test_an_update_without_noise_is_the_mean_over_the_expected_size() -> None:
     model, texts = model_of("no bias"), Texts([1, 1, 1, 1, 1])
     private = run_of(texts, size=2, epsilon=None, clip=0.5)
-    private.attach(model)
+    private.attach(model, loss_sum, 8)
     private.begin(0)
     for batch in texts.micro_batches(range(5), 8, True):
         private.add(lambda batch=batch: loss_sum(model, batch.inputs), batch)  # type: ignore[misc]
@@ -205,17 +205,17 @@ def noise_of(private: PrivateRun, update: int) -> Tensor:
 def test_noise_has_the_deviation_that_the_accountant_asks_for_and_is_the_same_again_for_one_secret_alone() -> (
     None
 ):
-    private, texts = run_of(Texts([1] * 10), clip=0.5), Texts([1] * 10)
-    private.attach(Wide())
+    private, texts = run_of(Texts([1] * 10), clip=0.5, gradients="apart"), Texts([1] * 10)
+    private.attach(Wide(), loss_sum, 8)
     noise = noise_of(private, 7)
     deviation = private.noise_multiplier * 0.5 / 4  # of a sum, divided by the expected size
     assert float(noise.std()) == pytest.approx(deviation, rel=0.02)  # 40,200 numbers: 0.35 % is one deviation
     assert abs(float(noise.mean())) < 5 * deviation / math.sqrt(len(noise))
     assert torch.equal(noise, noise_of(private, 7))
     assert abs(float(torch.corrcoef(torch.stack([noise, noise_of(private, 8)]))[0, 1])) < 0.03
-    secret = [run_of(texts, clip=0.5, noise_seed=None) for _ in range(2)]
+    secret = [run_of(texts, clip=0.5, noise_seed=None, gradients="apart") for _ in range(2)]
     for each in secret:
-        each.attach(Wide())
+        each.attach(Wide(), loss_sum, 8)
     assert not torch.equal(noise_of(secret[0], 7), noise_of(secret[1], 7))
 
 
@@ -232,8 +232,8 @@ def test_each_record_is_drawn_by_itself_as_often_as_the_accountant_thinks() -> N
 
 
 def test_an_update_may_be_empty_and_consumes_as_many_positions_as_any() -> None:
-    private = run_of(Texts([1] * 6), size=1)
-    private.attach(Wide())
+    private = run_of(Texts([1] * 6), size=1, gradients="apart")
+    private.attach(Wide(), loss_sum, 8)
     private.gradients.begin()
     dealer, stream = PrivateDealer(ALONE, private, 0), private.batches(0, 8)
     sizes = []
@@ -297,11 +297,11 @@ def test_a_model_that_hooks_do_not_see_through_is_refused_together_and_right_apa
     (together,) = texts.micro_batches(range(9), 8, True)
     apart = list(texts.micro_batches(range(9), 8, False))
     gradients = RecordGradients(model, 1.0, True)
-    with pytest.raises(UserError, match=r"compute other gradients .* set privacy\.gradients=apart"):
+    with pytest.raises(HooksFail, match="compute other gradients"):
         refuse_unlike(gradients, model, lambda inputs: loss_sum(model, inputs), together, apart)
     small = Texts([1] * 4)
     (together,) = small.micro_batches(range(4), 8, True)
-    with pytest.raises(UserError, match=r"do not see as one of each example; set privacy\.gradients=apart"):
+    with pytest.raises(HooksFail, match="do not see a weight as one that each example uses"):
         refuse_unlike(
             gradients,
             model,
@@ -311,18 +311,30 @@ def test_a_model_that_hooks_do_not_see_through_is_refused_together_and_right_apa
         )
     for one, other in zip(summed(model, texts, 1.0, False), by_autograd(model, texts, 1.0), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+    for choice, told in (("auto", None), ("together", r"set privacy\.gradients=auto or apart")):
+        private = run_of(texts, gradients=choice)
+        if told is None:
+            private.attach(Crossed(), loss_sum, 8)
+            assert "other gradients" in str(private.guarantee.why_apart)
+            assert len(list(private._examples.micro_batches([0, 1], 8, private._together))) == 2
+        else:
+            with pytest.raises(UserError, match=told):
+                private.attach(Crossed(), loss_sum, 8)
     right = model_of("crammed")
     sums = RecordGradients(right, 1.0, True)
     refuse_unlike(
         sums, right, lambda inputs: loss_sum(right, inputs), together, small.micro_batches(range(4), 8, False)
     )
     assert all(part.training for part in right.modules())
+    private = run_of(texts)
+    private.attach(right, loss_sum, 8)
+    assert private.guarantee.why_apart is None
     assert all(not bool(each.any()) for each in sums.sums)
 
 
 def test_batch_norms_are_refused() -> None:
     with pytest.raises(UserError, match="batch norms, which mix the records"):
-        run_of(Texts([1] * 10)).attach(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)))
+        run_of(Texts([1] * 10)).attach(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), loss_sum, 8)
 
 
 def test_the_updates_of_a_budget() -> None:

@@ -99,7 +99,7 @@ class FineTuning(Problem):
         return self._task.batches(cursor, micro_batch, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
-        if self._config.mask_rate:
+        if self._config.mask_rate and model.training:
             inputs = {**inputs, "input_ids": self._masked(inputs["input_ids"])}
         return self._task.loss(model, inputs)
 
@@ -146,7 +146,9 @@ class FineTuning(Problem):
         if self.privacy:
             if self._adapter.trains_encoder:
                 freeze_embeddings(tuned.model)  # which rows change would tell which words train has
-            self.privacy.attach(model)
+            self.privacy.attach(
+                model, lambda *given: self.loss(*given).loss_sum, self._config.batch.micro_batch
+            )
         elif self._adapter.trains_encoder:
             masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
             train_rows(tuned.model, self._task.train_ids() | masks)

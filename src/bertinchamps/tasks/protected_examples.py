@@ -21,7 +21,7 @@ def protected(config: FinetuneConfig, task: KindTask, record: str) -> PrivateRun
     """
     examples = ExamplesOfRecords(task, record) if isinstance(task, HasRecords) else None
     privacy = privacies.build(**config.privacy)
-    return privacy.run_of(examples, config.batch.size, config.budget) if examples else None
+    return None if examples is None else privacy.run_of(examples, config.batch.size, config.budget)
 
 
 class ExamplesOfRecords:

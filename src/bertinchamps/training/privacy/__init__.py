@@ -24,7 +24,7 @@ class Privacy:
 
     Attributes:
         protects: False: a run is as it would be without this.
-        together: True: records of a micro-batch go through the model in one pass.
+        together: True: records of a micro-batch may go through the model in one pass.
     """
 
     protects = False

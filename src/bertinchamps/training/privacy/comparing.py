@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from bertinchamps.contract import Batch
-from bertinchamps.errors import UserError
-from bertinchamps.training.privacy.record_gradients import RecordGradients
+from bertinchamps.training.privacy.record_gradients import HooksFail, RecordGradients
 
 ALIKE = 1e-2  # largest relative difference
 SHORT = 1e-6  # length to which gradients are clipped, so that each record counts as much
-REMEDY = "set privacy.gradients=apart"
 
 LossSum = Callable[[Mapping[str, Tensor]], Tensor]
 
@@ -26,13 +24,13 @@ def refuse_unlike(
 
     Args:
         gradients: which add up; empty before and behind.
-        model: in training mode before and behind.
+        model: left as it was, training or not.
         loss_sum: of a micro-batch's inputs.
         together: several records in one micro-batch.
         apart: the same records, each in micro-batches of its own.
 
     Raises:
-        UserError: the sums differ, so that a record could do more than the clipping allows; or Opacus fails.
+        HooksFail: the sums differ, so that a record could do more than the clipping allows; or Opacus fails.
     """
     clip, gradients.clip = gradients.clip, SHORT
     try:
@@ -41,18 +39,13 @@ def refuse_unlike(
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
-        raise UserError(
-            f"privacy.gradients=together: Opacus' hooks fail on this model ({type(error).__name__}); {REMEDY}"
-        ) from error
+        raise HooksFail(f"Opacus' hooks fail on this model ({type(error).__name__})") from error
     finally:
         gradients.clip = clip
         gradients.begin()
     difference = _length([one - other for one, other in zip(*sums, strict=True)])
     if not difference <= ALIKE * _length(sums[1]):
-        raise UserError(
-            "privacy.gradients=together: Opacus' hooks compute other gradients for this model than single passes do; "
-            f"{REMEDY}"
-        )
+        raise HooksFail("Opacus' hooks compute other gradients for this model than single passes do")
 
 
 def _sums(gradients: RecordGradients, loss_sum: LossSum, batches: Iterable[Batch]) -> list[Tensor]:
@@ -70,6 +63,7 @@ def _length(tensors: list[Tensor]) -> Tensor:
 @contextmanager
 def _still(model: nn.Module) -> Iterator[None]:
     """A context without dropout: only parts with weights of their own are in training, as Opacus' hooks want it."""
+    was_training = model.training
     model.eval()
     for part in model.modules():
         if any(weight.requires_grad for weight in part.parameters(recurse=False)):
@@ -77,4 +71,4 @@ def _still(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        model.train()
+        model.train(was_training)

@@ -11,16 +11,15 @@ from bertinchamps.training.clock import most_updates
 from bertinchamps.training.privacy import Privacy, privacies
 from bertinchamps.training.privacy.accounting import PRV, RDP, missing_opacus
 from bertinchamps.training.privacy.guarantee import Terms
-from bertinchamps.training.privacy.private_run import PrivateRun, ProtectedExamples
+from bertinchamps.training.privacy.private_run import APART, AUTO, TOGETHER, PrivateRun, ProtectedExamples
 
-TOGETHER, APART = "together", "apart"
 DELTA_TIMES_RECORDS = 0.1  # of privacy.delta=null: at 1, giving away one record as it is would be allowed
 
 
 def dp_sgd_problems(settings: Mapping[str, Any]) -> list[str]:
     """Mistakes in the settings of DP-SGD."""
     epsilon, delta, clip = settings.get("epsilon", 8.0), settings.get("delta"), settings.get("clip", 1.0)
-    accountant, gradients = settings.get("accountant", PRV), settings.get("gradients", TOGETHER)
+    accountant, gradients = settings.get("accountant", PRV), settings.get("gradients", AUTO)
     seed = settings.get("noise_seed")
     rules = (
         (
@@ -33,7 +32,10 @@ def dp_sgd_problems(settings: Mapping[str, Any]) -> list[str]:
         ),
         (f"privacy.clip={clip}: must be above 0", 0 < clip < math.inf),
         (f"privacy.accountant={accountant}: {PRV} or {RDP}", accountant in (PRV, RDP)),
-        (f"privacy.gradients={gradients}: {TOGETHER} or {APART}", gradients in (TOGETHER, APART)),
+        (
+            f"privacy.gradients={gradients}: {AUTO}, {TOGETHER} or {APART}",
+            gradients in (AUTO, TOGETHER, APART),
+        ),
         (f"privacy.noise_seed={seed}: must be at least 0, or null", seed is None or seed >= 0),
     )
     return [message for message, right in rules if not right]
@@ -48,7 +50,8 @@ class DpSgd(Privacy):
         delta: δ of the guarantee; None: 1 / (10 · records of train).
         clip: largest norm of a record's gradient, which is that of the mean loss of its targets.
         accountant: prv or rdp.
-        gradients: together: records of a micro-batch go through the model in one pass; apart: one record a pass.
+        gradients: together: records of a micro-batch go through the model in one pass; apart: one record a pass; auto:
+            together where that gives the gradients of single passes.
         noise_seed: of the records drawn, dropout and noise; None: a secret from the operating system.
     """
 
@@ -60,12 +63,12 @@ class DpSgd(Privacy):
         delta: float | None = None,
         clip: float = 1.0,
         accountant: str = PRV,
-        gradients: str = TOGETHER,
+        gradients: str = AUTO,
         noise_seed: int | None = None,
     ) -> None:
         self._epsilon, self._delta, self._clip, self._accountant = epsilon, delta, clip, accountant
-        self._noise_seed = noise_seed
-        self.together = gradients == TOGETHER
+        self._gradients, self._noise_seed = gradients, noise_seed
+        self.together = gradients != APART
 
     def missing(self) -> str | None:
         return missing_opacus()
@@ -92,7 +95,7 @@ class DpSgd(Privacy):
             delta=DELTA_TIMES_RECORDS / records if self._delta is None else self._delta,
             clip=self._clip,
             accountant=self._accountant,
-            together=self.together,
+            gradients=self._gradients,
             noise_seed=self._noise_seed,
         )
         return PrivateRun(terms, examples, size, updates)

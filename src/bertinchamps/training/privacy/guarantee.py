@@ -25,7 +25,7 @@ class Terms:
     delta: float
     clip: float
     accountant: str
-    together: bool
+    gradients: str
     noise_seed: int | None
 
 
@@ -40,6 +40,7 @@ class Guarantee:
         records: of train.
         record: what a record is, in a word.
         updates_planned: of the whole run.
+        why_apart: why records go through the model one by one; None: several go together, or it was asked for.
     """
 
     terms: Terms
@@ -48,6 +49,7 @@ class Guarantee:
     records: int
     record: str
     updates_planned: int
+    why_apart: str | None = None
 
     @property
     def sampling_rate(self) -> float:
@@ -94,6 +96,8 @@ class Guarantee:
             f"{self.records:,} {self.record}s an update",
             f"note       {self.not_protected}",
         ]
+        if self.why_apart is not None:
+            found.append(f"note       records go through the model one by one: {self.why_apart}")
         if terms.noise_seed is not None:
             found.append(
                 "WARNING    privacy.noise_seed: whoever knows it can subtract the noise, so nothing is protected"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,10 +29,12 @@ from bertinchamps.training.hook import Hook
 from bertinchamps.training.privacy.accounting import noise_for
 from bertinchamps.training.privacy.comparing import refuse_unlike
 from bertinchamps.training.privacy.guarantee import Guarantee, Terms
-from bertinchamps.training.privacy.record_gradients import RecordGradients
+from bertinchamps.training.privacy.record_gradients import HooksFail, RecordGradients
 from bertinchamps.training.updates import Dealer, UpdateSize
 
 STATE = FACTS = "privacy.json"
+AUTO, TOGETHER, APART = "auto", "together", "apart"  # how gradients of records are computed
+LossSum = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
 SECRET_BYTES = 32
 
 
@@ -75,7 +77,8 @@ class PrivateRun(Hook):
         self._secret = secrets.token_bytes(SECRET_BYTES) if seed is None else seed.to_bytes(SECRET_BYTES)
         self._noise: float | None = None
         self._update = self._passes = 0
-        self._at_once = 1
+        self._together = terms.gradients != APART
+        self._why_apart: str | None = None
         self._gradients: RecordGradients | None = None
 
     @property
@@ -103,8 +106,15 @@ class PrivateRun(Hook):
             raise RuntimeError("attach a model first")
         return self._gradients
 
-    def attach(self, model: nn.Module) -> None:
+    def attach(self, model: nn.Module, loss_sum: LossSum, at_once: int) -> None:
         """Take the model whose weights that require gradients are trained.
+
+        Gradients of some records that are computed together are compared with those computed apart.
+
+        Args:
+            model: on its device.
+            loss_sum: of a model and a micro-batch's inputs on that device, summed over targets.
+            at_once: examples of a micro-batch.
 
         Raises:
             UserError: it cannot be trained so.
@@ -113,7 +123,35 @@ class PrivateRun(Hook):
             raise UserError(
                 "privacy=dp_sgd: the model has batch norms, which mix the records of a batch; choose another encoder"
             )
-        self._gradients = RecordGradients(model, self._terms.clip, self._terms.together)
+        terms = self._terms
+        if self._together:
+            try:
+                self._gradients = RecordGradients(model, terms.clip, True)
+                self._compare(model, loss_sum, at_once)
+            except HooksFail as error:
+                if terms.gradients == TOGETHER:
+                    raise UserError(
+                        f"privacy.gradients={TOGETHER}: {error}; set privacy.gradients={AUTO} or {APART}"
+                    ) from error
+                self._together, self._why_apart = False, str(error)
+        if not self._together:
+            if self._gradients is not None:
+                self._gradients.detach()
+            self._gradients = RecordGradients(model, terms.clip, False)
+
+    def _compare(self, model: nn.Module, loss_sum: LossSum, at_once: int) -> None:
+        every = self._examples.micro_batches(range(self.records), at_once, True)
+        several = (batch for batch in every if batch.records and len(set(batch.records.of_rows)) > 1)
+        first = next(several, None)
+        if first is None or first.records is None:
+            return
+        apart = self._examples.micro_batches(sorted(set(first.records.of_rows)), at_once, False)
+        device = next(model.parameters()).device
+
+        def of_inputs(inputs: Mapping[str, Tensor]) -> Tensor:
+            return loss_sum(model, {name: tensor.to(device) for name, tensor in inputs.items()})
+
+        refuse_unlike(self.gradients, model, of_inputs, first, apart)
 
     # Which records
 
@@ -129,15 +167,11 @@ class PrivateRun(Hook):
             cursor: of the first update: its number times `size`.
             micro_batch: examples, at the most.
         """
-        self._at_once = micro_batch
-        return self._batches(cursor, micro_batch)
-
-    def _batches(self, cursor: int, micro_batch: int) -> Iterator[Batch]:
         while True:
             behind = cursor + self._size
             chosen = self.drawn(cursor // self._size)
             waiting = Batch({}, 0, 0, cursor)
-            for batch in self._examples.micro_batches(chosen, micro_batch, self._terms.together):
+            for batch in self._examples.micro_batches(chosen, micro_batch, self._together):
                 if waiting.inputs:
                     yield waiting
                 waiting = replace(batch, next_cursor=cursor)
@@ -176,30 +210,7 @@ class PrivateRun(Hook):
         digest = blake2b(words.encode(), key=self._secret, digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest)))
 
-    # Before, between and after updates
-
-    def before_training(self, trainer: Any) -> None:
-        """Compare gradients of some records that are computed together with those computed apart.
-
-        Raises:
-            UserError: they differ.
-        """
-        if not self._terms.together:
-            return
-        every = self._examples.micro_batches(range(len(self._examples)), self._at_once, True)
-        several = (batch for batch in every if batch.records and len(set(batch.records.of_rows)) > 1)
-        first = next(several, None)
-        if first is None or first.records is None:
-            return
-        apart = self._examples.micro_batches(sorted(set(first.records.of_rows)), self._at_once, False)
-        device = trainer.runtime.device
-
-        def loss_sum(inputs: Mapping[str, Tensor]) -> Tensor:
-            moved = {name: tensor.to(device) for name, tensor in inputs.items()}
-            summed: Tensor = trainer.task.loss(trainer.model, moved).loss_sum
-            return summed
-
-        refuse_unlike(self.gradients, trainer.model, loss_sum, first, apart)
+    # What is kept and told
 
     def save(self, folder: Path) -> None:
         """Write the secret and the noise into a checkpoint's `resume` folder."""
@@ -215,7 +226,7 @@ class PrivateRun(Hook):
     def guarantee(self) -> Guarantee:
         """What this run promises, and what it takes."""
         sizes = (self._size, len(self._examples), self._examples.record, self._updates)
-        return Guarantee(self._terms, self.noise_multiplier, *sizes)
+        return Guarantee(self._terms, self.noise_multiplier, *sizes, self._why_apart)
 
     def write_facts(self, folder: Path, updates: int) -> None:
         """Write privacy.json into a model's directory."""

@@ -18,6 +18,10 @@ from bertinchamps.training.privacy.accounting import opacus_module
 SMALL = 1e-6  # added to a norm, as Opacus does
 
 
+class HooksFail(UserError):
+    """Opacus' hooks do not give the gradients of examples for this model."""
+
+
 class RecordGradients:
     """Clips the gradient of each record, and adds it up.
 
@@ -28,6 +32,9 @@ class RecordGradients:
         model: whose weights are trained.
         clip: largest norm of a record's gradient.
         together: several records may go through the model in one pass.
+
+    Raises:
+        HooksFail: they may not.
 
     Attributes:
         weights: those that are trained.
@@ -54,6 +61,12 @@ class RecordGradients:
                 counted: Any = weight
                 counted._forward_counter = 0
 
+    def detach(self) -> None:
+        """Take the hooks off the model."""
+        self.begin()
+        if self._hooks is not None:
+            self._hooks.cleanup()
+
     @property
     def sums(self) -> list[Tensor]:
         """Of the clipped gradients, for each weight."""
@@ -70,7 +83,7 @@ class RecordGradients:
             The loss, detached.
 
         Raises:
-            UserError: Opacus' hooks do not see a weight of this model as one that each example uses by itself.
+            HooksFail: Opacus' hooks do not see a weight of this model as one that each example uses by itself.
         """
         order = list(dict.fromkeys(records.of_rows))
         several = len(order) > 1
@@ -123,10 +136,7 @@ class RecordGradients:
         if weight.grad is None and found is None:
             return torch.zeros(rows, weight.numel(), device=weight.device)
         if not isinstance(found, Tensor) or len(found) != rows:
-            raise UserError(
-                "privacy.gradients=together: a weight of this model is used in a way that Opacus' hooks do not see as "
-                "one of each example; set privacy.gradients=apart"
-            )
+            raise HooksFail("Opacus' hooks do not see a weight as one that each example uses by itself")
         return found.float().flatten(1)
 
     def _catch(self, several: bool) -> None:
@@ -146,7 +156,11 @@ class RecordGradients:
 
 
 def _hooks_on(model: nn.Module) -> Any:
-    """Opacus' hooks on the modules of a model, which stays of its class."""
+    """Opacus' hooks on the modules of a model, which stays of its class.
+
+    Raises:
+        HooksFail: there are no right ones for a module.
+    """
     base = opacus_module("grad_sample").GradSampleHooks
 
     class Hooks(base):  # type: ignore[misc, valid-type]
@@ -156,9 +170,12 @@ def _hooks_on(model: nn.Module) -> Any:
             without_bias = isinstance(module, nn.LayerNorm) and module.bias is None
             return object if without_bias else super()._get_module_type(module)
 
+    for part in model.modules():
+        own = any(weight.requires_grad for weight in part.parameters(recurse=False))
+        if own and type(part) not in base.GRAD_SAMPLERS and any(part.children()):
+            # Opacus would compute the part again, with other random numbers for its dropout.
+            raise HooksFail(f"Opacus' hooks do not know {type(part).__name__}, which has parts")
     try:
         return Hooks(model, loss_reduction="sum")
     except NotImplementedError as error:
-        raise UserError(
-            "privacy.gradients=together: Opacus has no hooks for a module of this model; set privacy.gradients=apart"
-        ) from error
+        raise HooksFail("Opacus' hooks do not know a module with buffers") from error
