@@ -194,7 +194,7 @@ def test_a_document_with_all_its_windows_is_one_record(adapter: str, run: Any) -
 
 
 def test_an_adapter_that_hooks_do_not_see_is_refused_together_and_trained_apart(
-    run: Any, place: Path
+    run: Any, place: Path, capsys: Any
 ) -> None:
     words = ["adapter=ia3", "budget.steps=2"]
     with pytest.raises(UserError, match=r"set privacy\.gradients=auto or apart"):
