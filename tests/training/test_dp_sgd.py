@@ -96,7 +96,9 @@ def summed(model: nn.Module, texts: Texts, clip: float, together: bool) -> list[
     gradients = RecordGradients(model, clip, together)
     for batch in texts.micro_batches(range(len(texts)), 8, together):
         gradients.add(lambda batch=batch: loss_sum(model, batch.inputs), batch.records)  # type: ignore[misc, arg-type]
-    return gradients.sums
+    sums = gradients.sums
+    gradients.detach()
+    return sums
 
 
 def by_autograd(model: nn.Module, texts: Texts, clip: float) -> list[Tensor]:
@@ -137,16 +139,17 @@ def test_no_record_does_more_than_the_clipping_allows_and_one_that_is_not_finite
         def broken(inputs: Any) -> Tensor:
             logits = model(input_ids=inputs["input_ids"]).logits
             first = (inputs["input_ids"] == texts.ids[0]).all(1, keepdim=True)
-            return F.cross_entropy(
-                torch.where(first, logits * math.inf, logits), inputs["targets"], reduction="sum"
-            )
+            scaled = logits * torch.where(first, math.inf, 1.0)
+            return F.cross_entropy(scaled, inputs["targets"], reduction="sum")
 
         gradients = RecordGradients(model, 0.01, together)
         for batch in texts.micro_batches(range(3), 8, together):
             gradients.add(lambda batch=batch, broken=broken: broken(batch.inputs), batch.records)  # type: ignore[misc, arg-type]
         rest = Texts([1, 1])
         rest.ids, rest.classes = texts.ids[1:], texts.classes[1:]
-        for one, other in zip(gradients.sums, by_autograd(model, rest, 0.01), strict=True):
+        sums = gradients.sums
+        gradients.detach()
+        for one, other in zip(sums, by_autograd(model, rest, 0.01), strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-2)
 
 
@@ -326,10 +329,11 @@ def test_a_model_that_hooks_do_not_see_through_is_refused_together_and_right_apa
         sums, right, lambda inputs: loss_sum(right, inputs), together, small.micro_batches(range(4), 8, False)
     )
     assert all(part.training for part in right.modules())
+    assert all(not bool(each.any()) for each in sums.sums)
+    sums.detach()
     private = run_of(texts)
     private.attach(right, loss_sum, 8)
     assert private.guarantee.why_apart is None
-    assert all(not bool(each.any()) for each in sums.sums)
 
 
 def test_batch_norms_are_refused() -> None:

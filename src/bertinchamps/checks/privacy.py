@@ -27,63 +27,51 @@ def privacy_problems(config: FinetuneConfig) -> list[str]:
     if not privacy.protects:
         return []
     missing = privacy.missing()
-    rules = [*_mixing(config, name), *_of_passes(config, privacy, name)]
+    rules = [*_of_updates(config, name), *_mixing(config, name), *_of_passes(config, privacy, name)]
     return [*([missing] if missing else []), *broken(*rules), *_task_problems(config, name)]
 
 
-def _mixing(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, str]]:
-    """Settings by which more than the noisy gradients would depend on a record."""
+def _of_updates(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, str]]:
+    """What the noise is made for: a number of updates of one size."""
     some = any(limit is not None for limit in vars(config.budget).values())
-    by_updates = not some or most_updates(config.budget, max(1, config.batch.size), 1) is not None
-    sparsity, folds, few = config.sparsity.get("name"), config.selection.folds, config.few_shot.examples
-    loss = named(config.loss or {"name": PLAIN})
-    counts = not losses.problems(*loss) and losses.build(loss[0], **loss[1]).counts_train
-    given = f"privacy={name}"
+    counted = most_updates(config.budget, max(1, config.batch.size), 1) is not None
+    made = f"privacy={name} makes the noise for a number of updates; give budget.epochs or budget.steps"
+    ramp, folds = config.batch.ramp, config.selection.folds
     return [
-        (
-            "model",
-            config.model,
-            config.model != SCRATCH,
-            f"{given} protects no tokenizer, which model=scratch learns from train, and noise hides what little a new "
-            "encoder learns; give model=",
-        ),
-        (
-            "budget",
-            "hours, tokens or FLOPs alone",
-            by_updates,
-            f"{given} makes the noise for a number of updates; give budget.epochs or budget.steps",
-        ),
-        (
-            "batch.ramp",
-            config.batch.ramp,
-            config.batch.ramp == 0,
-            f"{given} draws updates of one size; set 0",
-        ),
-        ("sparsity", sparsity, sparsity == NONE, f"not with {given}"),
+        ("budget", "hours, tokens or FLOPs alone", counted or not some, made),
+        ("batch.ramp", ramp, ramp == 0, f"privacy={name} draws updates of one size; set 0"),
         (
             "selection.folds",
             folds,
             folds is None,
-            f"each fold spends ε on the same records; not with {given}",
+            f"each spends ε on the same records; not with privacy={name}",
         ),
-        (
-            "few_shot.examples",
-            few,
-            few is None,
-            f"which ones are chosen depends on the others, and noise hides what few teach; not with {given}",
-        ),
+    ]
+
+
+def _mixing(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, str]]:
+    """Settings by which more than the noisy gradients would depend on a record."""
+    sparsity, few = config.sparsity.get("name"), config.few_shot.examples
+    loss, teachers = named(config.loss or {"name": PLAIN}), config.distillation.teachers
+    counts = not losses.problems(*loss) and losses.build(loss[0], **loss[1]).counts_train
+    given = f"privacy={name}"
+    scratch = (
+        f"{given} protects no tokenizer, which model=scratch learns from train, and noise hides what little a new "
+        "encoder learns; give model="
+    )
+    chosen = f"which ones are chosen depends on the others, and noise hides what few teach; not with {given}"
+    weighs = f"it weighs classes by their counts in train, which {given} would have to hide"
+    return [
+        ("model", config.model, config.model != SCRATCH, scratch),
+        ("sparsity", sparsity, sparsity == NONE, f"not with {given}"),
+        ("few_shot.examples", few, few is None, chosen),
         (
             "distillation.teachers",
-            config.distillation.teachers,
-            not config.distillation.teachers,
+            teachers,
+            not teachers,
             f"what they learnt is not protected; not with {given}",
         ),
-        (
-            "loss",
-            loss[0],
-            not counts,
-            f"it weighs classes by their counts in train, which {given} would have to hide",
-        ),
+        ("loss", loss[0], not counts, weighs),
     ]
 
 

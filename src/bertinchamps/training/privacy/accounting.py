@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -44,6 +45,7 @@ def opacus_module(name: str) -> Any:
         logging.root.handlers[:] = before
 
 
+@cache
 def noise_for(epsilon: float, delta: float, rate: float, updates: int, accountant: str) -> float:
     """The noise multiplier, in units of the clipping norm, with which `updates` updates spend at most ε.
 
@@ -79,6 +81,7 @@ def noise_for(epsilon: float, delta: float, rate: float, updates: int, accountan
         ) from error
 
 
+@cache
 def spent_epsilon(noise: float, rate: float, updates: int, delta: float, accountant: str) -> float:
     """The ε that `updates` updates have spent, an upper bound.
 

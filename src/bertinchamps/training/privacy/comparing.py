@@ -57,7 +57,8 @@ def _sums(gradients: RecordGradients, loss_sum: LossSum, batches: Iterable[Batch
 
 
 def _length(tensors: list[Tensor]) -> Tensor:
-    return torch.stack([each.norm() for each in tensors]).norm()
+    length: Tensor = torch.stack([each.norm() for each in tensors]).norm()  # type: ignore[no-untyped-call]
+    return length
 
 
 @contextmanager

@@ -215,6 +215,7 @@ class PrivateRun(Hook):
     def save(self, folder: Path) -> None:
         """Write the secret and the noise into a checkpoint's `resume` folder."""
         state = {"secret": self._secret.hex(), "noise_multiplier": self.noise_multiplier}
+        (folder / STATE).touch(mode=0o600)
         (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def load(self, folder: Path) -> None:

@@ -5,6 +5,7 @@ Shapes: B examples of a micro-batch, D records, P entries of a weight.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -175,6 +176,8 @@ def _hooks_on(model: nn.Module) -> Any:
         if own and type(part) not in base.GRAD_SAMPLERS and any(part.children()):
             # Opacus would compute the part again, with other random numbers for its dropout.
             raise HooksFail(f"Opacus' hooks do not know {type(part).__name__}, which has parts")
+    # The lowest trained map reads frozen embeddings, which is what PyTorch warns of.
+    warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients are computed")
     try:
         return Hooks(model, loss_reduction="sum")
     except NotImplementedError as error:
