@@ -151,8 +151,7 @@ def _of_finetuning(
     known: Mapping[str, Any] | None,
 ) -> Told:
     task, cost = config.get("task", {}), results.get("cost", {})
-    name = card_words.task_name(task, str(results.get("task", "")))
-    hub = task.get("hub")
+    name, hub = card_words.task_name(task, str(results.get("task", ""))), task.get("hub")
     saw = dict(results.get("pretraining_saw", {}))
     scores = list(_scores(results["scores"]))
     for title, part in results.get("subtasks", {}).items():  # of public tasks, which a reader names

@@ -57,7 +57,7 @@ def _sums(gradients: RecordGradients, loss_sum: LossSum, batches: Iterable[Batch
 
 
 def _length(tensors: list[Tensor]) -> Tensor:
-    length: Tensor = torch.stack([each.norm() for each in tensors]).norm()  # type: ignore[no-untyped-call]
+    length: Tensor = torch.stack([each.norm() for each in tensors]).norm()
     return length
 
 
