@@ -15,6 +15,7 @@ from bertinchamps.checks.finetuning import problems
 from bertinchamps.composing import config_dir
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
+from bertinchamps.export import export
 from bertinchamps.finetune import finetune
 from bertinchamps.tasks.formats import brat
 from bertinchamps.training.privacy import accounting
@@ -110,6 +111,10 @@ def test_the_guarantee_is_kept_and_told_everywhere(run: Any, place: Path, capsys
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "differential privacy" in page
     assert in_words(facts) in page
+    export(composed(f"model={folder}", f"output={place / 'exported'}", command="export"))
+    card = (place / "exported" / "README.md").read_text(encoding="utf-8")
+    assert f"## Differential privacy\n\n- {in_words(facts)}." in card
+    assert f"- {facts['not_protected']}" in card
     sizes = {record["sequences"] for record in metrics(folder)}
     assert len(sizes) > 2  # drawn, not dealt
     assert all(
