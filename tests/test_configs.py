@@ -21,7 +21,20 @@ FILES = sorted(
     f"{file.parent.name}/{file.stem}"
     for file in config_dir().glob("*/*.yaml")
     if file.parent.name
-    not in ("adapter", "cluster", "data", "deidentify", "exporting", "loss", "recipe", "target", "task")
+    not in (
+        *(
+            "adapter",
+            "cluster",
+            "data",
+            "deidentify",
+            "exporting",
+            "loss",
+            "privacy",
+            "recipe",
+            "target",
+            "task",
+        ),
+    )
     and file.stem != "distillation"  # which needs a teacher: objectives/test_teachers.py
     and file.parts[-2:] != ("sparsity", "keep.yaml")  # of finetune
 )

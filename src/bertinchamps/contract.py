@@ -135,6 +135,20 @@ class LabelledText(NamedTuple):
 SPLITS = ("train", "dev", "test")
 
 
+class RecordRows(NamedTuple):
+    """Whose examples a micro-batch holds, where records are protected (`training/privacy/`).
+
+    Attributes:
+        of_rows: the record of each example of the micro-batch, in order.
+        targets: of each of these records, how many targets it has in all its micro-batches.
+        whole: whether the examples of the last of these records end here.
+    """
+
+    of_rows: tuple[int, ...]
+    targets: Mapping[int, int]
+    whole: bool
+
+
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch, on the host or on the device.
@@ -145,12 +159,14 @@ class Batch:
             an update never waits for the device.
         tokens: tokens read, padding included: what budgets and throughput count.
         next_cursor: the cursor behind this batch, in the task's own unit; the whole resume state of the data.
+        records: whose examples these are, where records are protected.
     """
 
     inputs: Mapping[str, torch.Tensor]
     targets: int
     tokens: int
     next_cursor: int
+    records: RecordRows | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from bertinchamps.checks.privacy import privacy_problems, record_problems
 from bertinchamps.checks.rules import broken
 from bertinchamps.checks.training import training_problems
 from bertinchamps.data.tokenizer import tokenizer_problems
@@ -40,6 +41,7 @@ def problems(config: FinetuneConfig) -> list[str]:
         *_adapter_problems(config),
         *training_problems(config),
         *sparsity_problems("finetune", config.sparsity),
+        *privacy_problems(config),
         *_number_problems(config),
         *_distillation_problems(config),
         *few_shot_problems(config.few_shot),
@@ -228,6 +230,7 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
     """
     found = examples.kind.example_problems(examples.splits, examples.labels)
     found += teacher_problems(config.distillation, examples.labels)
+    found += record_problems(config, examples)
     prompt = adapters.build(**config.adapter).extra_tokens
     if config.long_texts.read == WINDOWS and any(
         getattr(each, "pair", None) for each in examples.splits["train"]

@@ -27,7 +27,7 @@ RECIPE = {
     "tokenizer.normalizer": "normaliser of the tokenizer", "tokenizer.vocab_size": "entries of the tokenizer",
     "blocks.sequence_length": "tokens of a block", "objective.name": "objective",
     "objective.mask_rate": "share of masked tokens", "head": "head", "adapter.name": "adapter",
-    "sparsity.name": "sparsity", "sparsity.level": "sparsity, share of zeros",
+    "sparsity.name": "sparsity", "sparsity.level": "sparsity, share of zeros", "privacy.name": "privacy",
     "max_length": "tokens of a window", "dropout": "dropout", "batch.size": "batch", "optim.name": "optimizer",
     "optim.learning_rate": "learning rate", "optim.weight_decay": "weight decay", "schedule.name": "schedule",
     "gradient_clipping": "gradient clipping", "seed": "seed", "budget.hours": "budget, hours",

@@ -13,6 +13,7 @@ from bertinchamps.exporting import card_words
 from bertinchamps.exporting.source import Source
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.reporting.required import with_current_protocols
+from bertinchamps.training.privacy.guarantee import in_words
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 
 OF_ALL_TOKENS = ("detection", "replaced")  # beginnings of the names of held-out scores
@@ -62,6 +63,7 @@ class Told(NamedTuple):
         device: it was trained on.
         remarks: on the data.
         curve: rows of updates, tokens and held-out loss.
+        privacy: sentences on what is guaranteed of records of train, and what is not.
     """
 
     sources: Sequence[str]
@@ -79,6 +81,7 @@ class Told(NamedTuple):
     parameters: int
     remarks: Sequence[str] = ()
     curve: Sequence[tuple[int, int, float]] = ()
+    privacy: Sequence[str] = ()
 
 
 def told_of(source: Source, run: Path) -> Told | None:
@@ -148,8 +151,7 @@ def _of_finetuning(
     known: Mapping[str, Any] | None,
 ) -> Told:
     task, cost = config.get("task", {}), results.get("cost", {})
-    name = card_words.task_name(task, str(results.get("task", "")))
-    hub = task.get("hub")
+    name, hub = card_words.task_name(task, str(results.get("task", ""))), task.get("hub")
     saw = dict(results.get("pretraining_saw", {}))
     scores = list(_scores(results["scores"]))
     for title, part in results.get("subtasks", {}).items():  # of public tasks, which a reader names
@@ -179,7 +181,15 @@ def _of_finetuning(
         device=str(results.get("hardware", "")).split(";")[0],
         parameters=int(results.get("parameters", 0)),
         remarks=card_words.remarks(list(results.get("remarks", ()))),
+        privacy=list(_privacy(results.get("privacy"))),
     )
+
+
+def _privacy(facts: Mapping[str, Any] | None) -> Iterator[str]:
+    """Sentences on the guarantee of a run, where its records were protected."""
+    if facts is not None:
+        yield f"{in_words(facts)}."
+        yield str(facts["not_protected"])
 
 
 def _scores(by_split: Mapping[str, Any]) -> Iterator[Score]:

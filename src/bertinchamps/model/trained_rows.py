@@ -60,6 +60,14 @@ def train_rows(model: Any, ids: Iterable[int]) -> None:
     model.set_input_embeddings(TrainedRows(whole, ids).train(whole.training))
 
 
+def freeze_embeddings(model: Any) -> None:
+    """Freeze the token embedding of a model of transformers, and what stands beside it: positions, types, a norm."""
+    tokens = model.get_input_embeddings()
+    name = next(name for name, part in model.named_modules() if part is tokens)
+    beside = model.get_submodule(name.rpartition(".")[0])
+    (tokens if beside is model else beside).requires_grad_(False)
+
+
 @contextmanager
 def whole_embedding(model: Any) -> Iterator[None]:
     """A context in which the model has one whole embedding, as other libraries expect."""

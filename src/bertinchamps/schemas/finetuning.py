@@ -138,6 +138,9 @@ class FinetuneConfig:
     sparsity: Node = knob(
         {"name": "none"}, "none: all weights are trained; keep: those that are zero in the model stay zero"
     )
+    privacy: Node = knob(
+        {"name": "none"}, "none, or dp_sgd: differential privacy of train's records: {name, **settings}"
+    )
     schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
     batch: FinetuneBatchConfig = field(default_factory=FinetuneBatchConfig)
     gradient_clipping: float | None = knob(1.0, "largest norm of an update's gradient; null: no clipping")

@@ -52,6 +52,7 @@ class Examples:
         fingerprint: a hash of all examples and their splits, those that `few_shot` leaves out included.
         subtasks: tasks that are scored by themselves as well.
         bad: split of the data → records that cannot be read and were left out; no split without one.
+        carved: whether dev was carved from train.
     """
 
     title: str
@@ -62,6 +63,11 @@ class Examples:
     fingerprint: str
     subtasks: tuple[Subtask, ...] = ()
     bad: Mapping[str, BadRecords] = field(default_factory=dict)
+    carved: bool = False
+
+    def unreadable(self) -> dict[str, Any]:
+        """By split, how many records were left out, and file, line and mistake of the first ones, JSON-able."""
+        return {split: {"records": own.count, "first": own.told} for split, own in self.bad.items()}
 
     def run_label(self, head: str, seed: int) -> str:
         """Goes into the name of a run's directory."""
@@ -114,6 +120,7 @@ def read_examples(config: FinetuneConfig) -> Examples:
             for of_subtask, beginning in subtasks.items()
         ),
         bad=bad,
+        carved=not read.get("dev"),
     )
 
 

@@ -21,7 +21,7 @@ from bertinchamps.model.adapters import Adapter, adapters
 from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.heads import DownstreamModel
-from bertinchamps.model.trained_rows import train_rows
+from bertinchamps.model.trained_rows import freeze_embeddings, train_rows
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.distillation import Teachers, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder, remarks_on
@@ -29,7 +29,8 @@ from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.folds import write_results as folds_results
 from bertinchamps.tasks.kinds import HasConfidences
-from bertinchamps.tasks.splits import label_lines
+from bertinchamps.tasks.protected_examples import protected
+from bertinchamps.tasks.splits import counts_in_words, label_lines
 from bertinchamps.training.assembly import Problem, Training
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.hooks import Selection
@@ -68,13 +69,15 @@ class FineTuning(Problem):
             self._teachers = Teachers(config.distillation, evaluated, runtime)
             lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
         self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
+        self.privacy = protected(config, self._task, self._kind.record)
         self._evaluated = Evaluated(self._task, config.report)
         self._special = torch.tensor(self._tokenizer.all_special_ids, device=runtime.device)
         self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
         self.metric = config.selection.metric or self._task.metric
         self.tokens_per_position = config.max_length
-        of_an_encoder = config.model != SCRATCH
-        self._pretraining = pretraining_facts.read_facts(self._source.name) if of_an_encoder else None
+        self._pretraining = (
+            None if config.model == SCRATCH else pretraining_facts.read_facts(self._source.name)
+        )
         self._seen = self._saw(None)
         self._seen_of = {subtask.title: self._saw(subtask) for subtask in examples.subtasks}
 
@@ -90,13 +93,15 @@ class FineTuning(Problem):
         }
 
     def epoch_length(self) -> int:
-        return self._task.epoch_length()
+        return self.privacy.records if self.privacy else self._task.epoch_length()
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        if self.privacy:
+            return self.privacy.batches(cursor, micro_batch)
         return self._task.batches(cursor, micro_batch, rank, world_size)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
-        if self._config.mask_rate:
+        if self._config.mask_rate and model.training:
             inputs = {**inputs, "input_ids": self._masked(inputs["input_ids"])}
         return self._task.loss(model, inputs)
 
@@ -138,9 +143,15 @@ class FineTuning(Problem):
         return downstream_flops_per_token(model, tuned.model.config, self._config.max_length)
 
     def narrow(self, model: nn.Module) -> None:
-        """Train only those rows of the token embedding whose ids occur in train; with an adapter, none."""
+        """Train only those rows of the token embedding whose ids occur in train; with an adapter or privacy, none."""
         tuned: Any = model
-        if self._adapter.trains_encoder:
+        if self.privacy:
+            if self._adapter.trains_encoder:
+                freeze_embeddings(tuned.model)  # which rows change would tell which words train has
+            self.privacy.attach(
+                model, lambda *given: self.loss(*given).loss_sum, self._config.batch.micro_batch
+            )
+        elif self._adapter.trains_encoder:
             masks = {self._tokenizer.mask_token_id} if self._config.mask_rate else set()
             train_rows(tuned.model, self._task.train_ids() | masks)
         self._trained = sum(weights.numel() for weights in tuned.parameters() if weights.requires_grad)
@@ -153,8 +164,9 @@ class FineTuning(Problem):
         if not self._adapter.trains_encoder and self._config.sparsity["name"] != "none":
             yield "note       sparsity: the encoder is frozen, so its zeros stay zeros anyway"
         for split in self._task.splits:
-            yield f"{split:<10} {_counts(self._task.facts(split))}"
+            yield f"{split:<10} {counts_in_words(self._task.facts(split))}"
         yield from label_lines(self._examples.splits)
+        yield from self.privacy.guarantee.lines() if self.privacy else ()
         for remark in self._remarks:
             yield f"note       {remark}"
         for title, facts in (self._seen_of or {"": self._seen}).items():
@@ -162,11 +174,12 @@ class FineTuning(Problem):
                 yield f"note       {in_a_sentence(fact, f'{split} of {title}' if title else split)}"
 
     def save(self, model: nn.Module, folder: Path, spent: Callable[[], Spent]) -> None:
-        """Write model, tokenizer, task.json, and the facts of pretraining where the encoder has them."""
-        del spent
+        """Write model, tokenizer, task.json, privacy.json, and the facts of pretraining where the encoder has them."""
         self._adapter.save(cast(DownstreamModel, model), folder)
         self._tokenizer.save_pretrained(folder)
         self.facts.save(folder)
+        if self.privacy:
+            self.privacy.write_facts(folder, spent().steps)
         if self._pretraining is not None:
             pretraining_facts.write_facts(self._pretraining, folder)
 
@@ -199,9 +212,10 @@ class FineTuning(Problem):
             "selection": self._selected(training),
             "data": {split: self._task.facts(split) for split in self._task.splits},
             "remarks": self._remarks,
-            **({"unreadable": bad} if (bad := _unreadable(self._examples)) else {}),
+            **({"unreadable": bad} if (bad := self._examples.unreadable()) else {}),
             "pretraining_saw": self._seen,
             **({"sparsity": trainer.masks.facts()} if trainer.masks else {}),
+            **({"privacy": self.privacy.guarantee.facts(trainer.step)} if self.privacy else {}),
             "scores": scores,
             **self._evaluated.results(),
             "subtasks": by_subtask,
@@ -286,16 +300,3 @@ class FineTuning(Problem):
         if encoder == SCRATCH:
             return f"scratch {arch.num_hidden_layers}x{arch.hidden_size}"
         return name.parent.name if name.name == "model" else str(name)
-
-
-def _unreadable(examples: Examples) -> dict[str, Any]:
-    """By split, how many records were left out, and file, line and mistake of the first ones."""
-    return {split: {"records": own.count, "first": own.told} for split, own in examples.bad.items()}
-
-
-def _counts(facts: Mapping[str, Any]) -> str:
-    shown = [f"{value:,} {name.replace('_', ' ')}" for name, value in facts.items() if isinstance(value, int)]
-    lost = facts.get("not_representable")
-    if lost:
-        shown.append("this head cannot hold " + ", ".join(f"{count} ({why})" for why, count in lost.items()))
-    return ", ".join(shown)

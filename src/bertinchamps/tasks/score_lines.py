@@ -9,6 +9,7 @@ from typing import Any
 from bertinchamps.metrics.intervals import INTERVALS
 from bertinchamps.tasks.folds import fold_lines
 from bertinchamps.training.costs import cost_line
+from bertinchamps.training.privacy.guarantee import in_words
 
 
 def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
@@ -28,6 +29,8 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     if bad := results.get("unreadable"):  # earlier versions left nothing out
         counts = ", ".join(f"{split} {own['records']:,}" for split, own in bad.items())
         yield f"left out   records that cannot be read: {counts} (unreadable in results.json has their lines)"
+    if "privacy" in results:
+        yield f"privacy    {in_words(results['privacy'])}"
     if "energy_kwh" in results["cost"]:  # earlier versions did not count it
         yield cost_line(results["cost"])
     yield f"results    {folder / 'results.json'}"

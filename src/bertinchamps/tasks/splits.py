@@ -6,8 +6,8 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
-from typing import cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 from bertinchamps.console import counted
 from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText, RelatedText
@@ -262,3 +262,16 @@ def _every_label(record: Record) -> list[str]:
     if isinstance(record, RelatedText):
         return [relation.label for relation in record.relations]
     return list(record.target) if isinstance(record.target, tuple) else []
+
+
+def counts_in_words(facts: Mapping[str, Any]) -> str:
+    """The counts of a split in a line.
+
+    Args:
+        facts: of `KindTask.facts`.
+    """
+    shown = [f"{value:,} {name.replace('_', ' ')}" for name, value in facts.items() if isinstance(value, int)]
+    lost = facts.get("not_representable")
+    if lost:
+        shown.append("this head cannot hold " + ", ".join(f"{count} ({why})" for why, count in lost.items()))
+    return ", ".join(shown)

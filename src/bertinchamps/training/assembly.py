@@ -28,6 +28,7 @@ from bertinchamps.training.hook import Hook
 from bertinchamps.training.hook import hooks as registered_hooks
 from bertinchamps.training.optim import optimizers
 from bertinchamps.training.plan import idle_lines, plan_lines
+from bertinchamps.training.privacy.private_run import PrivateRun
 from bertinchamps.training.run import Run, finish
 from bertinchamps.training.run_records import Recorded, Records, Scores
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
@@ -65,6 +66,7 @@ class Problem(Task, Protocol):
     """A task with its model, the model's FLOPs, and what is saved of a run."""
 
     tokens_per_position: int  # tokens of one position of the data stream, at the most
+    privacy: PrivateRun | None = None  # protects records of the data
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The model on the CPU: loaded from a checkpoint, or new, with weights drawn from torch's seeded generator."""
@@ -169,14 +171,13 @@ class Training:
         self.trainer.processes.from_first(self._conclude)
 
     def _conclude(self) -> None:
+        folder = self.run.folder
         if self.trainer.stop_requested:
-            step, folder = self.trainer.step, self.run.folder
-            told = f"stopped at step {step}; the same command with resume={folder} goes on"
+            told = f"stopped at step {self.trainer.step}; the same command with resume={folder} goes on"
             raise Stopped(told, self.trainer.stopped_by)
         try:
             finish(self.run, self.problem.results(self))
         except OSError as error:
-            folder = self.run.folder
             raise UserError(
                 f"{folder}: the results cannot be written ({error.strerror}). Make room: the same command with "
                 f"resume={folder} writes them"
@@ -226,11 +227,12 @@ def assemble(
         runtime=runtime,
         seed=config.seed,
         gradient_clipping=config.gradient_clipping,
-        hooks=_build_hooks(config, run, records, [*([masks] if masks else ()), *more_hooks]),
+        hooks=_build_hooks(config, run, records, [*filter(None, (masks, problem.privacy)), *more_hooks]),
         **_resumed(run.state),
         retries=config.checkpoint.retries,
         processes=processes,
         masks=masks,
+        privacy=problem.privacy,
     )
     lines = [*problem.describe(parameters, clock.dense_flops_per_token), *_plan(config, clock, trainer)]
     processes.tell(f"run        {run.folder}", *lines, f"device     {runtime.describe()}")
@@ -274,12 +276,10 @@ def _save(problem: Problem, model: nn.Module, clock: Clock, masks: Masks | None,
         masks.write_facts(folder)
 
 
-def _build_hooks(
-    config: Settings, run: Run, records: Records | None, more_hooks: Sequence[Hook]
-) -> list[Hook]:
+def _build_hooks(config: Settings, run: Run, records: Records | None, more: Sequence[Hook]) -> list[Hook]:
     """All hooks in order, with their state from the checkpoint."""
     configured = [registered_hooks.build(**node) for node in config.hooks]
-    built = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more_hooks]
+    built = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more]
     if run.resumed_from:
         for hook in built:
             hook.load(run.resumed_from / "resume")
@@ -296,5 +296,5 @@ def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock
 
 
 def _encoder(model: nn.Module) -> PreTrainedModel:
-    """The transformers model that `model` is or contains."""
+    """The model of transformers in it."""
     return next(part for part in model.modules() if isinstance(part, PreTrainedModel))

@@ -6,6 +6,7 @@ the given limits, so the smallest budget wins. The rules of the budget are in do
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -197,6 +198,20 @@ def most_flops(
     }
     limits: dict[str, float | None] = {name: getattr(budget, name) for name in worth}
     return min(limit * worth[name] for name, limit in limits.items() if limit is not None)
+
+
+def most_updates(budget: BudgetConfig, size: int, epoch_length: int) -> int | None:
+    """The updates after which steps or epochs of a budget end, whichever is first; None: it has neither.
+
+    Args:
+        budget: the limits; others may end a run earlier.
+        size: positions of the data stream that an update consumes.
+        epoch_length: positions in one epoch.
+    """
+    worth = {"steps": 1.0, "epochs": epoch_length / size}
+    limits: dict[str, float | None] = {name: getattr(budget, name) for name in worth}
+    updates = [limit * worth[name] for name, limit in limits.items() if limit is not None]
+    return max(1, math.ceil(min(updates) - 1e-9)) if updates else None
 
 
 def flops_in_words(spent: Mapping[str, Any]) -> str:

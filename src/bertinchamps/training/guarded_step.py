@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from bertinchamps.contract import Batch
 from bertinchamps.training.optim import Optimizer, step_unless
 from bertinchamps.training.runtime import Runtime
 
@@ -54,6 +55,22 @@ class GuardedStep:
     def scaled(self, loss: Tensor) -> Tensor:
         """The loss to call `backward` on."""
         return loss if self._scaler is None else self._scaler.scale(loss)
+
+    def backward(self, loss_sum: Callable[[], Tensor], batch: Batch, targets: int) -> Tensor:
+        """Add the gradient of a micro-batch.
+
+        Args:
+            loss_sum: computes its loss, summed over its targets.
+            batch: the micro-batch.
+            targets: of the whole update.
+
+        Returns:
+            Its part of the mean loss, on the device.
+        """
+        del batch
+        loss = loss_sum() / targets
+        self.scaled(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def clip(self, parameters: Iterable[nn.Parameter]) -> Tensor:
         """Unscale and clip the gradients.

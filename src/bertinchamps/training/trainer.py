@@ -29,6 +29,8 @@ from bertinchamps.training.guarded_step import GuardedStep
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.optim import Optimizer
 from bertinchamps.training.pace import Pace
+from bertinchamps.training.privacy.private_run import PrivateDealer, PrivateRun
+from bertinchamps.training.privacy.private_step import PrivateStep
 from bertinchamps.training.runtime import Runtime
 from bertinchamps.training.schedules import Schedule, micro_batches
 from bertinchamps.training.sparsity.masked_step import MaskedStep
@@ -67,6 +69,7 @@ class Trainer:
         masks: of weights that are held at zero; None: there are none.
         retries: updates in a row whose numbers are not finite and that are left out before the run ends.
         left_out: positions of the data stream that such updates read, from the checkpoint.
+        privacy: protects records of the task; None: nothing does.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Trainer:
         masks: Masks | None = None,
         retries: int = 0,
         left_out: Sequence[Sequence[int]] = (),
+        privacy: PrivateRun | None = None,
     ) -> None:
         """Long because a parameter is a line."""
         self.task, self.model, self.optimizer = task, model, optimizer
@@ -99,12 +103,18 @@ class Trainer:
         self.converged = False  # set by a hook: the run ends as if the budget did
         self.consistent = True  # weights, clock and cursor are of one update: a checkpoint may be written
         self.reserve = dict(reserve or {})  # seconds to keep after the last update, by what
-        self._schedule, self._batch, self._seed = schedule, batch, seed
+        self._schedule, self._batch, self._seed, self._privacy = schedule, batch, seed, privacy
         self._parts = 1  # of a micro-batch that go through the model one after the other, for want of memory
         self._retries, self._misses = retries, 0  # updates in a row that were left out
         self._left_out = [list(positions) for positions in left_out]
         settings = (optimizer, runtime, gradient_clipping, scaling)
-        self._guarded_step = GuardedStep(*settings) if masks is None else MaskedStep(*settings, masks)
+        self._guarded_step = (
+            PrivateStep(*settings, privacy)
+            if privacy
+            else MaskedStep(*settings, masks)
+            if masks
+            else GuardedStep(*settings)
+        )
         self._changing = [one for one in (task, self._guarded_step) if isinstance(one, ChangesWithProgress)]
         self._pending: list[PendingUpdate] = []  # launched updates whose loss and norm are not read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss, getattr(task, "one_graph", True))
@@ -155,7 +165,11 @@ class Trainer:
         """The data from the cursor on, and nobody has got any of it."""
         ahead = max(4, self._rounds(1.0))  # an update takes all of its batches at once
         rank, size = self.processes.rank, self.processes.world_size
-        self._dealer = Dealer(self.processes)
+        self._dealer = (
+            PrivateDealer(self.processes, self._privacy, self.cursor)
+            if self._privacy
+            else Dealer(self.processes)
+        )
         batches = self.task.batches(self.cursor, self._batch.micro_batch // self._parts, rank, size)
         return self.runtime.feed(batches, ahead)
 
@@ -382,11 +396,12 @@ class Trainer:
 
     def _backward(self, batch: Batch, targets: int) -> torch.Tensor:
         """Add the gradient of a micro-batch; returns its part of the mean loss, on the device."""
-        with self.runtime.arithmetic():
-            output = self._loss(self.model, batch.inputs)
-        loss = output.loss_sum / targets
-        self._guarded_step.scaled(loss).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+
+        def loss_sum() -> torch.Tensor:
+            with self.runtime.arithmetic():
+                return self._loss(self.model, batch.inputs).loss_sum
+
+        return self._guarded_step.backward(loss_sum, batch, targets)
 
     def _refuse_non_finite(self, step: int, loss: float, norm: float, positions: tuple[int, int]) -> None:
         if (math.isfinite(loss) and math.isfinite(norm)) or self._guarded_step.forgives():

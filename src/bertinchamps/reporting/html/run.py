@@ -23,6 +23,7 @@ from bertinchamps.reporting.html.scores import (
 )
 from bertinchamps.reporting.html.settings import environment_of, groups_of
 from bertinchamps.reporting.html.texts import ShownText, shown_text
+from bertinchamps.training.privacy.guarantee import in_words
 from bertinchamps.training.run_files import SUMMARIES, read_facts, read_summary
 
 POINTS = 1500  # of a curve
@@ -84,13 +85,19 @@ def values_of(run: Path, show_text: bool = False) -> dict[str, Any]:
         "held_out": _held_out(summary) if not tuned else None,
         "cost": _cost(summary["cost"] if tuned else {**summary["spent"], **summary.get("cost", {})}),
         "counts": _counts(summary.get("data", {})),
-        "remarks": [impersonal(str(remark)) for remark in summary.get("remarks", [])],
+        "remarks": [impersonal(str(remark)) for remark in (*summary.get("remarks", []), *_privacy(summary))],
         "beside": beside(run, command, facts, summary),
         "groups": groups_of(run),
         "environment": environment_of(facts, str(device)),
         "show_text": show_text,
         "compared": list(_compared(run)) if show_text else [],
     }
+
+
+def _privacy(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What is guaranteed of records of train, and what is not."""
+    if facts := summary.get("privacy"):
+        yield f"{in_words(facts)}. {facts['not_protected']}"
 
 
 def command_of(run: Path) -> str:
@@ -116,6 +123,10 @@ def _cards(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
                 title = f"{protocol.metrics[protocol.headline]} of {split}, {name}"
                 yield title, f"{cell(scores[protocol.headline], protocol)}{unit}", ends
     yield "parameters", f"{results['parameters']:,}", ""
+    if privacy := results.get("privacy"):
+        spent = privacy["epsilon_spent"]
+        of = f"δ = {privacy['delta']:.3g}, each {privacy['record']} of train"
+        yield "differential privacy", "none" if spent is None else f"ε = {spent:.2f}", of
     yield "minutes", f"{results['cost']['seconds'] / 60:.1f}", f"{results['cost']['steps']:,} updates"
 
 

@@ -97,6 +97,23 @@ class HasConfidences(Protocol):
 
 
 @runtime_checkable
+class HasRecords(Protocol):
+    """A task whose training examples belong to records, which can be protected (`privacy=`)."""
+
+    def examples_by_record(self) -> list[list[int]]:
+        """The places of the examples of each record of train, those without an example included."""
+
+    def length_of(self, place: int) -> int:
+        """The length of an example, in subwords."""
+
+    def targets_of(self, place: int) -> int:
+        """How many targets the loss of an example is summed over."""
+
+    def batch_of(self, places: Sequence[int]) -> tuple[dict[str, torch.Tensor], int]:
+        """The inputs of some examples, and how many targets they have."""
+
+
+@runtime_checkable
 class ComparesTexts(Protocol):
     """A task that compares its predictions with gold, text by text."""
 
@@ -132,6 +149,8 @@ class Kind(Protocol):
         reads_entities: whether `predict` needs the entities of each text, from its file or from another model (`ner=`).
         keeps_text: whether a table of predictions keeps the column of the text.
         wants: which of `selection.recall` and `selection.precision` choose a threshold.
+        record: what a record of train is, which `privacy=` protects as a whole.
+        mixes_records: why a record cannot be protected, since what others hold is learnt from them; None: it can.
     """
 
     name: str
@@ -142,6 +161,8 @@ class Kind(Protocol):
     reads_entities: bool
     keeps_text: bool
     wants: tuple[str, ...]
+    record: str
+    mixes_records: str | None
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         """Why these examples cannot train or select a model, in the user's key names."""
@@ -204,6 +225,7 @@ __all__ = [
     "Doubts",
     "FindsEntities",
     "HasConfidences",
+    "HasRecords",
     "Kind",
     "KindTask",
     "Predictor",

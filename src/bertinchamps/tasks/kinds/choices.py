@@ -27,6 +27,7 @@ class MultipleChoice(TextKind):
 
     name, protocol = "multiple_choice", Choices.protocol
     threshold_choices = (FIXED, OVERALL)
+    record = "question"
 
     def target_type(self, facts: TaskFacts) -> Choices:
         return Choices(loss_of(facts), facts.thresholds)

@@ -53,6 +53,8 @@ class TextKind:
     reads_entities = False
     keeps_text = True
     wants: tuple[str, ...] = ()
+    record = "text"
+    mixes_records: str | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -163,6 +165,9 @@ class RegressionKind(TextKind):
 
     name, protocol = "regression", Regression.protocol
     losses = (PLAIN,)
+    mixes_records = (
+        "the numbers are standardised with mean and deviation of all of train, which the model keeps"
+    )
 
     def target_type(self, facts: TaskFacts) -> Regression:
         return Regression(facts.mean, facts.deviation)

@@ -44,6 +44,8 @@ class Entities:
     reads_entities = False
     keeps_text = False  # a text has a row for each of its entities
     wants = ("recall", "precision")
+    record = "document"
+    mixes_records: str | None = None
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         found = brat.label_problems(labels)

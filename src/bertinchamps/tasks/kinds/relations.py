@@ -50,6 +50,8 @@ class Relations:
     reads_entities = True
     keeps_text = False  # a text has a row for each of its relations
     wants: tuple[str, ...] = ()
+    record = "document"
+    mixes_records: str | None = "pairs without a relation are chosen among those of all documents together"
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         types = {entity.label for split in splits.values() for text in split for entity in text.entities}

@@ -132,10 +132,26 @@ class EntityRecognition(EntityScores):
         """Endless micro-batches of training windows, grouped by length."""
         stream = batches_of(self._lengths, self._seed, cursor, self._batch.size, micro_batch)
         for indices, after in islice(stream, rank, None, world_size):
-            inputs, targets = self._batch_of([int(index) for index in indices])
+            inputs, targets = self.batch_of([int(index) for index in indices])
             yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
 
-    def _batch_of(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
+    def examples_by_record(self) -> list[list[int]]:
+        """The windows of each document of train."""
+        places: list[list[int]] = [[] for _ in self.splits["train"]]
+        for place, window in enumerate(self.windows["train"]):
+            places[window.document].append(place)
+        return places
+
+    def length_of(self, place: int) -> int:
+        """Subwords of a window."""
+        return self._lengths[place]
+
+    def targets_of(self, place: int) -> int:
+        """Targets of a window."""
+        return self.representation.count(self._studied[1][place])
+
+    def batch_of(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
+        """The inputs of some windows to learn from, and how many targets they have."""
         windows, answers = self._studied
         inputs = self.predictor.inputs([windows[index] for index in indices])
         targets = [answers[index] for index in indices]

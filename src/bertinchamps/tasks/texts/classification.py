@@ -72,10 +72,28 @@ class TextClassification:
         """Endless micro-batches of training examples, grouped by length."""
         stream = batches_of(self._lengths, self._seed, cursor, self._batch.size, micro_batch)
         for indices, after in islice(stream, rank, None, world_size):
-            inputs = self.predictor.inputs([self.encoded["train"][index] for index in indices])
-            # of a batch at a time: of all of train, hundreds of classes would take gigabytes
-            inputs["targets"] = self._targets_of([self.splits["train"][index] for index in indices])
-            yield Batch(inputs, len(indices), inputs["input_ids"].numel(), after)
+            inputs, targets = self.batch_of([int(index) for index in indices])
+            yield Batch(inputs, targets, inputs["input_ids"].numel(), after)
+
+    def examples_by_record(self) -> list[list[int]]:
+        """Each text of train is a record."""
+        return [[place] for place in range(len(self._lengths))]
+
+    def length_of(self, place: int) -> int:
+        """Subwords of a text."""
+        return self._lengths[place]
+
+    def targets_of(self, place: int) -> int:
+        """One: its class, its classes or its number."""
+        del place
+        return 1
+
+    def batch_of(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
+        """The inputs of some texts of train, and how many they are."""
+        inputs = self.predictor.inputs([self.encoded["train"][index] for index in indices])
+        # of a batch at a time: of all of train, hundreds of classes would take gigabytes
+        inputs["targets"] = self._targets_of([self.splits["train"][index] for index in indices])
+        return inputs, len(indices)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:
         """The loss of the target type, summed over examples."""

@@ -15,7 +15,13 @@ PLAIN = "plain"
 
 
 class Loss(Protocol):
-    """A loss of classes."""
+    """A loss of classes.
+
+    Attributes:
+        counts_train: whether it depends on how many texts of train have each class.
+    """
+
+    counts_train: bool
 
     def learn(self, texts: Tensor, examples: int, single: bool) -> None:
         """Take what the loss needs of train.
@@ -39,6 +45,8 @@ losses: Registry[Loss] = Registry("loss", "loss")
 @losses.register(PLAIN)
 class Plain:
     """Cross-entropy, and binary cross-entropy."""
+
+    counts_train = False
 
     def learn(self, texts: Tensor, examples: int, single: bool) -> None:
         """Nothing."""
@@ -66,6 +74,8 @@ class Balanced:
     Args:
         most: the largest weight.
     """
+
+    counts_train = True
 
     def __init__(self, most: float = 20.0) -> None:
         self._most = most
@@ -100,6 +110,8 @@ class Focal:
     Args:
         gamma: how little counts what is right already.
     """
+
+    counts_train = False
 
     def __init__(self, gamma: float = 2.0) -> None:
         self._gamma = gamma
