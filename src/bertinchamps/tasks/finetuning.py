@@ -72,12 +72,10 @@ class FineTuning(Problem):
         self.privacy = protected(config, self._task, self._kind.record)
         self._evaluated = Evaluated(self._task, config.report)
         self._special = torch.tensor(self._tokenizer.all_special_ids, device=runtime.device)
-        self.name, self.predicted_fraction = self._task.name, self._task.predicted_fraction
-        self.metric = config.selection.metric or self._task.metric
-        self.tokens_per_position = config.max_length
-        self._pretraining = (
-            None if config.model == SCRATCH else pretraining_facts.read_facts(self._source.name)
-        )
+        self.name, self.metric = self._task.name, config.selection.metric or self._task.metric
+        self.predicted_fraction, self.tokens_per_position = self._task.predicted_fraction, config.max_length
+        scratch = config.model == SCRATCH
+        self._pretraining = None if scratch else pretraining_facts.read_facts(self._source.name)
         self._seen = self._saw(None)
         self._seen_of = {subtask.title: self._saw(subtask) for subtask in examples.subtasks}
 
