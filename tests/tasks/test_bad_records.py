@@ -14,7 +14,8 @@ from bertinchamps.exporting import card_words
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.inputs import open_inputs, survey
 from bertinchamps.tasks.readers import readers
-from support import command
+from bertinchamps.training.settings import compared, deciding_settings
+from support import command, composed
 from test_finetune import QUICK, SCRATCH
 
 SECRET = "Zébulonnier"
@@ -251,6 +252,13 @@ def test_another_value_is_refused(name: str) -> None:
     assert "task.on_error=ignore: one of stop, skip" in readers.problems(
         name, {"train": "a", "on_error": "ignore"}
     )
+
+
+def test_runs_of_before_the_setting_are_resumed() -> None:
+    config = composed("task=ner", "task.train=a", "task.on_error=skip", command="finetune")
+    before = {key: value for key, value in deciding_settings(config).items() if key != "task.on_error"}
+    now, then = compared(before, config)
+    assert now == then
 
 
 @pytest.mark.long
