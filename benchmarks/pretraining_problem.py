@@ -78,7 +78,7 @@ def random_corpus(config: PretrainConfig, folder: Path) -> Corpus:
     import numpy as np
 
     from bertinchamps.data.blocks import Blocks
-    from bertinchamps.data.corpus import Corpus, rows_of_blocks
+    from bertinchamps.data.corpus import Corpus, ways_of_reading
     from bertinchamps.data.tokenizer import TOKENIZER_FILES, Vocabulary
 
     size, length = config.tokenizer.vocab_size, config.blocks.sequence_length
@@ -90,5 +90,5 @@ def random_corpus(config: PretrainConfig, folder: Path) -> Corpus:
         (folder / name).write_text("{}\n", encoding="utf-8")
     blocks = Blocks(file, length)
     vocabulary = Vocabulary(size, (0, 1, 2, 3, 4), 4, SEPARATOR, (), IDS)
-    rows = rows_of_blocks(config.blocks)
-    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {}, *rows)
+    ways = ways_of_reading(config.blocks)
+    return Corpus(folder, folder, "random", blocks, blocks, vocabulary, {}, *ways)

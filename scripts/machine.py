@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def machine() -> str:
     """Date, processor, cores, and versions of Python and PyTorch."""
-    sys.path += [place for place in (str(ROOT), str(ROOT / "src")) if place not in sys.path]
+    sys.path[:0] = [
+        str(ROOT),
+        str(ROOT / "src"),
+    ]  # before others: the package of Opacus has a `benchmarks`, too
     from benchmarks.results import processor
     from bertinchamps.launch import cores
 

@@ -156,10 +156,10 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_result(gradients: str, run: A
     whole, _ = run(f"whole-{gradients}", *words)
     update, broken = Trainer._update, place / f"broken-{gradients}"
 
-    def at_five(self: Trainer, stream: object) -> object:
+    def at_five(self: Trainer) -> object:
         if self.step == 5:
             raise UserError("here")
-        return update(self, stream)  # type: ignore[arg-type]
+        return update(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_update", at_five)
@@ -176,10 +176,10 @@ def test_a_resumed_run_takes_the_secret_and_the_noise_of_its_checkpoint(place: P
     words = ["checkpoint.every_steps=2", "budget.steps=4", f"run_dir={place / 'kept'}"]
     update = Trainer._update
 
-    def at_two(self: Trainer, stream: object) -> object:
+    def at_two(self: Trainer) -> object:
         if self.step == 2:
             raise UserError("here")
-        return update(self, stream)  # type: ignore[arg-type]
+        return update(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_update", at_two)

@@ -61,7 +61,7 @@ def test_what_waits_within_an_update_is_noted(
     trainer.fit()
     assert len(waits) == 1
     assert why in waits[0].why
-    assert waits[0].where == "trainer.py:_backward"
+    assert waits[0].where == "trainer.py:loss_sum"
 
 
 def test_what_does_not_wait_is_not_noted(card: Watch) -> None:
