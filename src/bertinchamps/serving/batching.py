@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import deque
@@ -104,9 +105,11 @@ class Collector:
     def _run(self) -> None:
         while batch := self._next():
             began = time.perf_counter()
-            self._answer(batch)
+            answers = self._answers_of(batch)
             texts = sum(len(job.texts) for job in batch)
-            self._observe(len(batch), texts, time.perf_counter() - began)
+            self._observe(len(batch), texts, time.perf_counter() - began)  # figures have it before clients do
+            for job, answer in zip(batch, answers, strict=True):
+                _tell(job, answer)
 
     def _next(self) -> list[_Job]:
         """Jobs of one work, in the order in which they came; none at the end."""
@@ -140,20 +143,16 @@ class Collector:
                 texts += len(job.texts)
         return batch
 
-    def _answer(self, batch: Sequence[_Job]) -> None:
+    def _answers_of(self, batch: Sequence[_Job]) -> list[Sequence[Any] | Failed]:
+        """The answer of each job, or how the model failed on it."""
         try:
             answers = batch[0].work([text for job in batch for text in job.texts])
         except Exception as error:
             if len(batch) == 1:
-                _tell(batch[0], Failed(type(error).__name__))
-                return
-            for job in batch:  # one request must not spoil the others
-                self._answer([job])
-            return
-        start = 0
-        for job in batch:
-            _tell(job, answers[start : start + len(job.texts)])
-            start += len(job.texts)
+                return [Failed(type(error).__name__)]
+            return [own for job in batch for own in self._answers_of([job])]  # one must not spoil the others
+        ends = list(itertools.accumulate(len(job.texts) for job in batch))
+        return [answers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _tell(job: _Job, answer: Sequence[Any] | Failed) -> None:
