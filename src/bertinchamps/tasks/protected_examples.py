@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bertinchamps.contract import Batch, RecordRows
+from bertinchamps.errors import UserError
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.kinds import HasRecords, KindTask
 from bertinchamps.training.privacy import privacies
@@ -18,10 +19,18 @@ def protected(config: FinetuneConfig, task: KindTask, record: str) -> PrivateRun
         config: the settings, which were checked.
         task: that is trained.
         record: what a record is, in a word.
+
+    Raises:
+        UserError: the task cannot tell which record an example belongs to.
     """
-    examples = ExamplesOfRecords(task, record) if isinstance(task, HasRecords) else None
     privacy = privacies.build(**config.privacy)
-    return None if examples is None else privacy.run_of(examples, config.batch.size, config.budget)
+    if not privacy.protects:
+        return None
+    if not isinstance(task, HasRecords):
+        raise UserError(
+            f"privacy={config.privacy['name']}: not for this task, which does not know the records of its examples"
+        )
+    return privacy.run_of(ExamplesOfRecords(task, record), config.batch.size, config.budget)
 
 
 class ExamplesOfRecords:
