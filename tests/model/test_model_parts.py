@@ -137,6 +137,12 @@ def test_positions_before_the_head_are_those_of_the_tokens_that_are_read(small, 
     logits = model(ids).logits
     torch.testing.assert_close(model.masked_logits(ids, chosen), at(logits, chosen))
     torch.testing.assert_close(model.head.decoder(model.masked_states(ids, chosen)), at(logits, chosen))
+    later = torch.arange(3, 3 + ids.shape[1])[None]
+    moved = model(ids, position_ids=later)
+    chosen_moved = model(ids, position_ids=later, masked_positions=chosen)
+    torch.testing.assert_close(chosen_moved.logits, at(moved.logits, chosen))
+    encoded = model.encoder(ids, position_ids=later).last_hidden_state
+    torch.testing.assert_close(moved.logits, model.head(encoded, later))
     without = model.head.decoder(model.encoder(ids).last_hidden_state)
     assert not torch.allclose(logits, without)
     torch.nn.init.zeros_(model.head.positions.scale)

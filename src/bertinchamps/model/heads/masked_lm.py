@@ -112,6 +112,8 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         )
         hidden = encoded.last_hidden_state
         places = torch.arange(hidden.shape[1], device=hidden.device) if read is None else read
+        if position_ids is not None:  # [B, S] or [1, S]
+            places = position_ids if read is None else position_ids.expand(len(read), -1).gather(1, read)
         logits = self.head(hidden, places)
         if self.config.predicts_next and read is None:
             logits = torch.cat((logits[:, :1], logits[:, :-1]), dim=1)
@@ -156,10 +158,9 @@ class BertinchampsForMaskedLM(BertinchampsPreTrainedModel):  # type: ignore[no-u
         document_ids: torch.Tensor | None = None,  # [B, S], equal in tokens of one document
     ) -> torch.Tensor:  # [B, K, H]
         """What the decoder reads at the masked positions, for losses that need not all of its rows."""
-        read = self.where_read(masked_positions)
+        read = cast(torch.Tensor, self.where_read(masked_positions))
         encoded = self.encoder(input_ids, query_positions=read, document_ids=document_ids, return_dict=True)
-        places = masked_positions if read is None else read
-        return self.head.states(encoded.last_hidden_state, places)
+        return self.head.states(encoded.last_hidden_state, read)
 
 
 def load_masked_lm(directory: Path) -> BertinchampsForMaskedLM:
