@@ -294,10 +294,11 @@ def main() -> int:
     for name in arguments.readers:
         states[name] = campaign(TARGETS[name], arguments, arguments.seconds / len(arguments.readers))
         print(list(table(states))[-2], flush=True)
-    print("\n".join([machine(), *table(states)]))
+    made_on = machine()
+    print("\n".join([made_on, *table(states)]))
     tally = {name: asdict(state) | {"outcomes": len(state.outcomes)} for name, state in states.items()}
     (arguments.folder / "fuzz.json").write_text(
-        json.dumps({"machine": machine(), **tally}, indent=2), encoding="utf-8"
+        json.dumps({"machine": made_on, **tally}, indent=2), encoding="utf-8"
     )
     return int(any(state.findings for state in states.values()))
 

@@ -9,14 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]  # before others: Opacus installs a package `benchmarks`, too
 
 
 def machine() -> str:
     """Date, processor, cores, and versions of Python and PyTorch."""
-    sys.path[:0] = [
-        str(ROOT),
-        str(ROOT / "src"),
-    ]  # before others: the package of Opacus has a `benchmarks`, too
     from benchmarks.results import processor
     from bertinchamps.launch import cores
 

@@ -119,3 +119,12 @@ def _widened(tokenizer: Any, entries: int) -> Any:
         model_input_names=["input_ids", "attention_mask"],
         **names,
     )
+
+
+def draw_biases_of_entries(base: Path) -> None:
+    """Give a saved model random biases of its entries, which are zeros in a new one."""
+    model: Any = transformers.AutoModelForMaskedLM.from_pretrained(base)
+    for weights in model.parameters():
+        if weights.shape == (model.config.vocab_size,):
+            torch.nn.init.normal_(weights)
+    model.save_pretrained(base)

@@ -9,12 +9,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bertinchamps.composing import configuration
+from bertinchamps.errors import UserError
 from warm import Fork, process_for, run
 
 TIMEOUT = 300.0  # seconds for a command
@@ -46,6 +51,34 @@ QUICK = [
     "evaluation.blocks=8",
     "evaluation.every=0.5",
 ]
+
+
+@contextmanager
+def before_update(step: int, do: Callable[[Any], object]) -> Iterator[None]:
+    """A context in which trainers do something before the update that follows so many."""
+    from bertinchamps.training.trainer import Trainer
+
+    update = Trainer._update
+
+    def changed(trainer: Trainer) -> bool:
+        if trainer.step == step:
+            do(trainer)
+        return update(trainer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_update", changed)
+        yield
+
+
+def stop(trainer: Any) -> None:
+    """What a signal asks of a trainer."""
+    trainer.stop_requested = True
+
+
+def fail(trainer: Any) -> None:
+    """An error of the user's."""
+    del trainer
+    raise UserError("here")
 
 
 def composed(*overrides: str, command: str = "pretrain") -> Any:

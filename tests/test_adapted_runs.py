@@ -21,8 +21,7 @@ from bertinchamps.predict import predict
 from bertinchamps.schemas import MergeConfig
 from bertinchamps.tasks.formats import brat
 from bertinchamps.tasks.together import Together
-from bertinchamps.training.trainer import Trainer
-from support import command, composed
+from support import before_update, command, composed, fail
 from test_finetune import QUICK
 from tiny_corpora import brat_corpus, documents, opinions
 from tiny_encoders import make_encoder
@@ -127,17 +126,9 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_result(
     ]
     words.append(f"runtime.activation_checkpointing={str(checkpointing).lower()}")
     whole, _ = run(f"whole-{checkpointing}", *words)
-    update, broken = Trainer._update, place / f"broken-{checkpointing}"
-
-    def at_six(self: Trainer) -> object:
-        if self.step == 6:
-            raise UserError("here")
-        return update(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", at_six)
-        with pytest.raises(UserError, match="here"):
-            finetune(settings(place, *words, f"run_dir={broken}"))
+    broken = place / f"broken-{checkpointing}"
+    with before_update(6, fail), pytest.raises(UserError, match="here"):
+        finetune(settings(place, *words, f"run_dir={broken}"))
     kept = sorted((broken / "checkpoints").iterdir())[-1]
     assert not (kept / "model.safetensors").exists()
     with safe_open(kept / "resume" / "best.safetensors", framework="pt") as best:

@@ -21,8 +21,7 @@ from bertinchamps.tasks.formats import brat
 from bertinchamps.training.privacy import accounting
 from bertinchamps.training.privacy.guarantee import in_words
 from bertinchamps.training.privacy.private_run import STATE
-from bertinchamps.training.trainer import Trainer
-from support import composed, metrics
+from support import before_update, composed, fail, metrics
 from test_finetune import QUICK
 from tiny_corpora import brat_corpus, documents, opinions
 from tiny_encoders import make_encoder
@@ -154,17 +153,9 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_result(gradients: str, run: A
         *REPEATED,
     ]
     whole, _ = run(f"whole-{gradients}", *words)
-    update, broken = Trainer._update, place / f"broken-{gradients}"
-
-    def at_five(self: Trainer) -> object:
-        if self.step == 5:
-            raise UserError("here")
-        return update(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", at_five)
-        with pytest.raises(UserError, match="here"):
-            finetune(settings(place, *words, f"run_dir={broken}"))
+    broken = place / f"broken-{gradients}"
+    with before_update(5, fail), pytest.raises(UserError, match="here"):
+        finetune(settings(place, *words, f"run_dir={broken}"))
     finetune(settings(place, *words, f"run_dir={broken}", f"resume={broken}"))
     for file in ("model.safetensors", "privacy.json"):
         assert (whole / "model" / file).read_bytes() == (broken / "model" / file).read_bytes()
@@ -174,17 +165,8 @@ def test_a_run_that_breaks_off_goes_on_to_the_same_result(gradients: str, run: A
 
 def test_a_resumed_run_takes_the_secret_and_the_noise_of_its_checkpoint(place: Path) -> None:
     words = ["checkpoint.every_steps=2", "budget.steps=4", f"run_dir={place / 'kept'}"]
-    update = Trainer._update
-
-    def at_two(self: Trainer) -> object:
-        if self.step == 2:
-            raise UserError("here")
-        return update(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", at_two)
-        with pytest.raises(UserError, match="here"):
-            finetune(settings(place, *words))
+    with before_update(2, fail), pytest.raises(UserError, match="here"):
+        finetune(settings(place, *words))
     before = next((place / "kept").rglob(f"step-00000002/resume/{STATE}")).read_text(encoding="utf-8")
     finetune(settings(place, *words, f"resume={place / 'kept'}"))
     after = next((place / "kept").rglob(f"step-00000004/resume/{STATE}")).read_text(encoding="utf-8")

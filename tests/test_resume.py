@@ -20,7 +20,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.trainer import Trainer
-from support import QUICK, command, composed, losses, metrics, started
+from support import QUICK, before_update, command, composed, losses, metrics, started, stop
 from warm import Fork
 
 STEPS = 24
@@ -38,22 +38,9 @@ def broken_off(
     quick_run: Callable[..., Path], settings: list[str], match: str, end: Callable[[Trainer], None]
 ) -> Path:
     """A run that ends in an error at its tenth update, and then goes on to its end."""
-    update = Trainer._update
-
-    def at_ten(self: Trainer) -> object:
-        if self.step == 9:
-            end(self)
-        return update(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", at_ten)
-        with pytest.raises(UserError, match=match):
-            quick_run(*settings, name="halves")
+    with before_update(9, end), pytest.raises(UserError, match=match):
+        quick_run(*settings, name="halves")
     return quick_run(*settings, "resume=auto", name="halves")
-
-
-def stop(trainer: Trainer) -> None:
-    trainer.stop_requested = True
 
 
 def fail(trainer: Trainer) -> None:
@@ -157,21 +144,12 @@ def test_resume_auto_finds_the_latest_unfinished_run_of_the_same_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bertinchamps.pretrain import pretrain
-    from bertinchamps.training.trainer import Trainer
 
     def run(*overrides: str) -> Path:
         return pretrain(composed(*QUICK, "budget.steps=6", f"runs_dir={tmp_path}", *overrides))
 
-    update = Trainer._update
-
-    def stop_at_three(self: Trainer) -> object:
-        self.stop_requested = self.step == 2
-        return update(self)
-
-    monkeypatch.setattr(Trainer, "_update", stop_at_three)
-    with pytest.raises(UserError):
+    with before_update(2, stop), pytest.raises(UserError):
         run()
-    monkeypatch.setattr(Trainer, "_update", update)
     (unfinished,) = tmp_path.iterdir()
     assert run("resume=auto", "seed=5") != unfinished  # other settings: a run of its own
     assert run("resume=auto") == unfinished

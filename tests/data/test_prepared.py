@@ -22,7 +22,7 @@ from bertinchamps.data.prepared import Export, export_corpus, read_export
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical, digest
 from bertinchamps.schemas import PrepareConfig
-from support import QUICK, command, composed, losses, metrics
+from support import QUICK, before_update, command, composed, losses, metrics, stop
 
 
 @pytest.fixture(autouse=True)
@@ -374,18 +374,8 @@ def run_on_export(*words: str, **given: str) -> Path:
 
 def stopped_at(step: int, *words: str, **given: str) -> None:
     """A run that is told to stop after so many updates."""
-    from bertinchamps.training.trainer import Trainer
-
-    update = Trainer._update
-
-    def stopping(self: Trainer) -> object:
-        self.stop_requested = self.step == step
-        return update(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", stopping)
-        with pytest.raises(UserError, match=f"stopped at step {step}"):
-            run_on_export(*words, **given)
+    with before_update(step, stop), pytest.raises(UserError, match=f"stopped at step {step}"):
+        run_on_export(*words, **given)
 
 
 def test_a_run_from_the_export_has_the_losses_of_one_from_the_documents(

@@ -33,9 +33,8 @@ from bertinchamps.reporting.costs import pretraining_table
 from bertinchamps.reporting.runs import gather
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.distributed import join
-from bertinchamps.training.trainer import Trainer
 from families import make_masked_lm
-from support import composed, losses, metrics
+from support import before_update, composed, losses, metrics, stop
 from tiny_encoders import TEXTS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -117,16 +116,8 @@ def test_a_run_begins_with_the_loss_of_the_base_and_ends_in_its_class(
 
 def stopped_and_resumed(base: Path, run: Path, words: list[str], gone: bool = False) -> Path:
     """A run that is stopped at its third update and goes on; `gone`: its base is deleted meanwhile."""
-    update = Trainer._update
-
-    def at_three(self: Trainer) -> bool:
-        self.stop_requested = self.stop_requested or self.step == 3
-        return update(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", at_three)
-        with pytest.raises(UserError, match="stopped at step 3"):
-            went_on(base, run, *words)
+    with before_update(3, stop), pytest.raises(UserError, match="stopped at step 3"):
+        went_on(base, run, *words)
     if gone:
         shutil.rmtree(base)
     return went_on(base, run, *words, "resume=auto")

@@ -30,7 +30,7 @@ from bertinchamps.objectives.continuing import Base
 from bertinchamps.pretrain import open_corpus
 from bertinchamps.schemas import TokenizerConfig
 from bertinchamps.training.distributed import join
-from families import make_masked_lm, with_tokens_at_the_end
+from families import draw_biases_of_entries, make_masked_lm, with_tokens_at_the_end
 from support import composed, losses
 from tiny_encoders import TEXTS
 
@@ -43,12 +43,8 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bases")
     made = {family: make_masked_lm(family, folder / family) for family in FIVE}
     made["last"] = with_tokens_at_the_end(folder / "last")
-    for base in made.values():  # biases are zeros in a new model
-        model = AutoModelForMaskedLM.from_pretrained(base)
-        for weights in model.parameters():
-            if weights.shape == (model.config.vocab_size,):
-                torch.nn.init.normal_(weights)
-        model.save_pretrained(base)
+    for base in made.values():
+        draw_biases_of_entries(base)
     return made
 
 

@@ -27,8 +27,8 @@ from bertinchamps.training.sparsity.densities import erdos_renyi, kept_counts
 from bertinchamps.training.sparsity.masked_step import MaskedStep
 from bertinchamps.training.sparsity.masks import Masks, build_masks, read_facts
 from bertinchamps.training.sparsity.matrices import matrices_of
-from support import composed, losses
-from test_resume import broken_off, stop
+from support import composed, losses, stop
+from test_resume import broken_off
 
 ARCHS = ("crammed", "small", "tiny", "modern", "bert_base")
 CPU = Runtime(torch.device("cpu"), None, compiled=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source, open_source
 from bertinchamps.model.adapters.bases import read_record
 from bertinchamps.model.adapters.saved import is_adapter
-from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, named
+from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, RuntimeConfig, named
 from bertinchamps.tasks.examples import Examples, read_examples
 from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.texts import entry_problems, texts_of
@@ -56,6 +56,14 @@ class Material:
         settings: FinetuneConfig = saved_configuration("finetune", self.source.run / "config.yaml")
         settings.task.update(self.config.examples)
         return settings
+
+    @property
+    def runtime(self) -> RuntimeConfig:
+        """The command's runtime for a training between steps, which is too short to compile for."""
+        given = asdict(self.config.runtime)
+        return RuntimeConfig(
+            **{knob.name: given[knob.name] for knob in fields(RuntimeConfig)} | {"compile": "off"}
+        )
 
     @cached_property
     def examples(self) -> Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -62,3 +63,10 @@ def write_model(model: nn.Module, source: Source, tokenizer: Any, place: Path) -
         source.facts.save(place)
     if (known := pretraining_facts.read_facts(str(source.folder))) is not None:
         pretraining_facts.write_facts(known, place)
+
+
+def copy_files(folder: Path, place: Path) -> None:
+    """Copy the files of a model's directory, without what lies in folders."""
+    for file in folder.iterdir():
+        if file.is_file():
+            shutil.copy2(file, place / file.name)

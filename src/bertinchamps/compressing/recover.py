@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bertinchamps.compressing import Done, Material, steps
+from bertinchamps.compressing.rebuilding import copy_files
 from bertinchamps.compressing.recovering_masked import RUN, recover_masked_lm
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.model.adapters.saved import is_adapter
@@ -20,7 +21,6 @@ from bertinchamps.schemas import (
     DistillationConfig,
     FinetuneConfig,
     FinetuneReportConfig,
-    RuntimeConfig,
 )
 from bertinchamps.tasks.finetuning import FineTuning
 from bertinchamps.tasks.tagging.representations import is_soft
@@ -131,9 +131,7 @@ class Recover:
                 best = dict(training.scoring.best)  # type: ignore[attr-defined]
         better = best["value"] > start
         trained = run.folder / "model" if better else folder
-        for file in trained.iterdir():
-            if file.is_file():
-                shutil.copy2(file, place / file.name)
+        copy_files(trained, place)
         shutil.rmtree(run.folder)
         metric, score = problem.metric, max(start, best["value"])
         told = {"metric": metric, "dev_before": start, "dev": score, "kept": better, "epochs": self.epochs}
@@ -144,8 +142,7 @@ class Recover:
 
     def _settings(self, folder: Path, material: Material, run_dir: Path) -> FinetuneConfig:
         """Those of the run, with another start and budget."""
-        settings, given = material.settings, asdict(material.config.runtime)
-        own = {knob.name: given[knob.name] for knob in fields(RuntimeConfig)}
+        settings = material.settings
         rate = self.learning_rate or GENTLE * _rate_of(material)
         teachers = [str(material.source.folder)] if self.teacher else []
         return replace(
@@ -156,7 +153,7 @@ class Recover:
             budget=BudgetConfig(epochs=self.epochs),
             selection=replace(settings.selection, folds=None, score_test=False),
             distillation=DistillationConfig(teachers, self.weight),
-            runtime=replace(RuntimeConfig(**own), compile="off"),
+            runtime=material.runtime,
             report=FinetuneReportConfig(html=False, intervals=0),
             tracker={"name": "none"},
             hooks=[],

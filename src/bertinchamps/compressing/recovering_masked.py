@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bertinchamps.composing import configuration
 from bertinchamps.compressing import Done, Material
 from bertinchamps.compressing.masked_texts import calibrating
+from bertinchamps.compressing.rebuilding import copy_files
 from bertinchamps.data.preparation import prepare
 from bertinchamps.durable import write_file
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.model.encoders import longest_input, open_config
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.base_tokenizer import with_tokenizer_of_base
-from bertinchamps.schemas import PretrainConfig, RuntimeConfig
+from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Evaluation
 from bertinchamps.training.run import open_run
@@ -75,9 +76,7 @@ def recover_masked_lm(
     summary = read_summary(run.folder)
     before, after = summary["held_out_before"]["loss"], summary["held_out"]["loss"]
     better = after < before
-    for file in (run.folder / "model" if better else folder).iterdir():
-        if file.is_file():
-            shutil.copy2(file, place / file.name)
+    copy_files(run.folder / "model" if better else folder, place)
     shutil.rmtree(work)
     told = {"metric": "loss", "before": before, "after": after, "kept": better, "epochs": epochs}
     found = "" if better else "; no better, so the model stays as it was"
@@ -106,14 +105,12 @@ def _settings(
         *([] if learning_rate is None else [f"optim.learning_rate={learning_rate}"]),
     ]
     config: PretrainConfig = configuration("pretrain", words)
-    given = asdict(material.config.runtime)
-    own = {knob.name: given[knob.name] for knob in fields(RuntimeConfig)}
     return replace(
         config,
         model=str(folder),
         data={**config.data, "files": [str(work / "texts.jsonl")]},
         blocks=replace(config.blocks, cache_dir=str(work / "cache")),
-        runtime=replace(RuntimeConfig(**own), compile="off"),
+        runtime=material.runtime,
         run_dir=str(work / "run"),
         resume="never",
     )

@@ -16,6 +16,7 @@ from bertinchamps.data.vocabulary_training import (
     ALPHABET_LIMIT,
     Sample,
     most_frequent,
+    normalized,
     train_byte_merges,
     train_word_pieces,
 )
@@ -39,11 +40,6 @@ class Trained:
     letters: int
     merges: list[tuple[str, str]] = field(default_factory=list)
     scores: Mapping[str, float] = field(default_factory=dict)
-
-
-def normalized(tokenizer: Tokenizer, text: str) -> str:
-    """The text as a tokenizer's normalizer writes it."""
-    return str(tokenizer.normalizer.normalize_str(text)) if tokenizer.normalizer else text
 
 
 def train_as(

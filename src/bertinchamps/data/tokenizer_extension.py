@@ -24,6 +24,7 @@ from bertinchamps.console import Tell
 from bertinchamps.contract import Document
 from bertinchamps.data.corpus import read_whole
 from bertinchamps.data.tokenizer import files_that_open, open_tokenizer, roles_of
+from bertinchamps.data.vocabulary_training import normalized
 from bertinchamps.durable import write_sealed
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import TokenizerConfig
@@ -66,7 +67,7 @@ def extend_tokenizer(
     counts: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
     characters = 0
     for document in documents:
-        text = tokenizer.normalizer.normalize_str(document.text) if tokenizer.normalizer else document.text
+        text = normalized(tokenizer, document.text)
         counts[is_held_out(document)].update(WORD.findall(text))
         characters += len(text)
         if characters >= config.sample_characters:

@@ -23,11 +23,11 @@ from tokenizers import Tokenizer
 from bertinchamps.console import Tell
 from bertinchamps.contract import Document
 from bertinchamps.data.corpus import read_whole
-from bertinchamps.data.retraining import Trained, normalized, train_as
+from bertinchamps.data.retraining import Trained, train_as
 from bertinchamps.data.tokenizer import files_that_open, open_tokenizer, roles_of
 from bertinchamps.data.tokenizer_extension import LISTS, WORD, mark_of, tell_pieces
 from bertinchamps.data.tokenizer_json import Content, with_renewed_ids
-from bertinchamps.data.vocabulary_training import Sample, sample_of
+from bertinchamps.data.vocabulary_training import Sample, normalized, sample_of
 from bertinchamps.durable import write_sealed
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical, digest

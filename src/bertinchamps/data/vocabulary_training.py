@@ -170,6 +170,11 @@ def train_byte_merges(
     return tokenizer, letters
 
 
+def normalized(tokenizer: Tokenizer, text: str) -> str:
+    """The text as a tokenizer's normalizer writes it."""
+    return str(tokenizer.normalizer.normalize_str(text)) if tokenizer.normalizer else text
+
+
 def most_frequent(counts: Counter[str], number: int) -> list[str]:
     """The most frequent ones, ties in the order of the alphabet."""
     return sorted(counts, key=lambda each: (-counts[each], each))[:number]
@@ -193,5 +198,5 @@ def _frequent_letters(tokenizer: Tokenizer, sample: Sample) -> set[str]:
     counts: Counter[str] = Counter()
     for texts in sample:
         for text in texts:
-            counts.update(tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text)
+            counts.update(normalized(tokenizer, text))
     return set(most_frequent(counts, ALPHABET_LIMIT))

@@ -144,10 +144,7 @@ class MaskedLanguageModeling(Objective):
 
     def turns_to(self, progress: float) -> bool:
         """Turn to the part of the blocks that is read at this progress (`blocks.curriculum`)."""
-        before, self._part = (
-            self._part,
-            min(int(progress * self.corpus.curriculum), self.corpus.curriculum - 1),
-        )
+        before, self._part = self._part, _stage_of(range(self.corpus.curriculum), progress)
         return self._part != before
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:

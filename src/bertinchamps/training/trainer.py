@@ -108,13 +108,12 @@ class Trainer:
         self._retries, self._misses = retries, 0  # updates in a row that were left out
         self._left_out = [list(positions) for positions in left_out]
         settings = (optimizer, runtime, gradient_clipping, scaling)
-        self._guarded_step = (
-            PrivateStep(*settings, privacy)
-            if privacy
-            else MaskedStep(*settings, masks)
-            if masks
-            else GuardedStep(*settings)
-        )
+        if privacy is not None:
+            self._guarded_step: GuardedStep = PrivateStep(*settings, privacy)
+        elif masks is not None:
+            self._guarded_step = MaskedStep(*settings, masks)
+        else:
+            self._guarded_step = GuardedStep(*settings)
         self._changing = [one for one in (task, self._guarded_step) if isinstance(one, ChangesWithProgress)]
         self._pending: list[PendingUpdate] = []  # launched updates whose loss and norm are not read yet
         self._loss: Callable[..., Output] = runtime.compile(task.loss, getattr(task, "one_graph", True))

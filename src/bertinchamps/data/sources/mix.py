@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from bertinchamps.contract import Document, Noting, Place, Reporting, Source
@@ -217,21 +218,22 @@ class Mix:
             return min(range(len(self._parts)), key=lambda part: self._readings[part].behind())
         length = cast(float, self._characters)
         done = self._read() / length
-        first, last = self._shares()
+        first, last = self._shares
 
         def lag(part: int) -> float:
             """Characters that the share up to here is worth, its integral over the mix, less those that were read."""
             due = first[part] * done + (last[part] - first[part]) * done**2 / 2
             return due * length - float(self._readings[part].state["characters"])
 
-        return max((part for part in range(len(self._parts)) if self._shares_now(part, done)), key=lag)
+        return max((part for part in range(len(self._parts)) if self._has_share(part, done)), key=lag)
 
+    @cached_property
     def _shares(self) -> tuple[list[float], list[float]]:
         """The shares of the characters at the beginning and at the end of the mix."""
         starts, ends = zip(*(part.weight for part in self._parts), strict=True)
         return [start / sum(starts) for start in starts], [end / sum(ends) for end in ends]
 
-    def _shares_now(self, part: int, done: float) -> bool:
+    def _has_share(self, part: int, done: float) -> bool:
         """Whether a part has any share here: at the very ends some have none."""
         start, end = self._parts[part].weight
         return start + (end - start) * done > 0
@@ -243,7 +245,7 @@ class Mix:
 
     def sample(self, characters: int) -> Iterator[Document]:
         """A sample of each source, as large as its share."""
-        for part, first, last in zip(self._parts, *self._shares(), strict=True):
+        for part, first, last in zip(self._parts, *self._shares, strict=True):
             wanted = round(characters * (first + last) / 2)
             documents, _ = clean(part.source.sample(wanted), part.cleaning)
             for document in documents:

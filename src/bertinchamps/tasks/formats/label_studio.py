@@ -23,7 +23,6 @@ from typing import Any
 
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
-from bertinchamps.spans import can_be_seen
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.formats.json_lines import REJECTED
 from bertinchamps.textfiles import json_lines
@@ -80,9 +79,7 @@ def _document(
         raise UserError(f"{where}: its id is also that of task {places[name]}; give each its own")
     places[name] = number
     entities = list(_entities(chosen, text, where))
-    seen = [entity for entity in entities if can_be_seen(text, entity)]
-    if len(seen) < len(entities):
-        left_out[spans_jsonl.BLANK] += len(entities) - len(seen)
+    seen = spans_jsonl.seen_in(text, entities, left_out)
     yield AnnotatedText(name, text, tuple(sorted(seen)))
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
-from bertinchamps.spans import can_be_seen
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.formats.cut_words import cut_words
 from bertinchamps.textfiles import json_lines
@@ -53,9 +52,7 @@ def _document(
     entities = [
         spans_jsonl.entity(value, text, f"{where}: {SPANS}[{place}]") for place, value in enumerate(spans)
     ]
-    seen = [entity for entity in entities if can_be_seen(text, entity)]
-    if len(seen) < len(entities):
-        left_out[spans_jsonl.BLANK] += len(entities) - len(seen)
+    seen = spans_jsonl.seen_in(text, entities, left_out)
     return AnnotatedText(name, text, tuple(sorted(seen)))
 
 

@@ -146,12 +146,17 @@ def as_items(entities: Iterable[Entity]) -> list[dict[str, Any]]:
     return [_item(entity, None) for entity in entities]
 
 
-def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[str]) -> list[Entity]:
-    entities = entities_of(item, text, where)
+def seen_in(text: str, entities: Sequence[Entity], left_out: Counter[str]) -> list[Entity]:
+    """The entities that hold something to see; `left_out` counts the others."""
     seen = [entity for entity in entities if can_be_seen(text, entity)]
     if len(seen) < len(entities):
         left_out[BLANK] += len(entities) - len(seen)
     return seen
+
+
+def _entities(item: Mapping[str, Any], text: str, where: str, left_out: Counter[str]) -> list[Entity]:
+    entities = entities_of(item, text, where)
+    return seen_in(text, entities, left_out)
 
 
 def entities_of(item: Mapping[str, Any], text: str, where: str) -> list[Entity]:
