@@ -55,6 +55,6 @@ def predictions(task: EntityRecognition, split: str) -> list[AnnotatedText]:
 
 def scored_by_itself(documents: list[AnnotatedText]) -> list[float]:
     """F1 or accuracy of the truth given as predictions, in all protocols."""
-    task = recognition({"train": documents, "dev": documents}, "flat", 128)
+    task = recognition({"train": documents[:1], "dev": documents}, "flat", 128)
     scores = task.scores("dev", [document._replace() for document in documents])
     return [scores["strict"]["f1"], scores["nested_exact"]["f1"], scores["paper"]["accuracy"]]

@@ -1,10 +1,9 @@
-"""benchmarks.device: whose turn it is, what a profile says, the file at any moment, and the rehearsal."""
+"""benchmarks.device: whose turn it is, what a profile says, and the file at any moment."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from bertinchamps.training.runtime import Runtime
 from support import ROOT, command, started
 
 SETTINGS = Settings("tiny", 32, 512, 0.15, "fp32", False, 0.0, 0.01, 2, 1)
-FIGURES = {"tokens_per_second", "mfu", "memory_megabytes", "first_update_seconds", "outside_kernels"}
 LIMITS = Limits(seconds=60, compiling=30, measuring=30, gigabytes=10, processes=8)
 
 
@@ -223,44 +221,6 @@ def test_the_table_is_made_of_any_part_of_a_result(part: dict[str, Any]) -> None
     for each in part.get("rows", []):
         assert f"| {each['name']} |" in table
         assert each["problem"] in table
-
-
-@pytest.fixture(scope="module")
-def rehearsal(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-    """The whole rehearsal, once."""
-    folder = tmp_path_factory.mktemp("rehearsal")
-    files = [f"--output={folder / 'd.json'}", f"--figure={folder / 'd.png'}"]
-    ran = command("benchmarks.device", "--rehearse", *files, cwd=ROOT)
-    assert ran.returncode == 0, ran.stderr
-    assert (folder / "d.png").stat().st_size > 1000
-    return ran, json.loads((folder / "d.json").read_text(encoding="utf-8"))
-
-
-def test_the_rehearsal_measures_every_row_that_needs_no_card(rehearsal: Any) -> None:
-    ran, result = rehearsal
-    assert {"benchmark", "date", "command", "versions", "hardware", "rows", "kernels"} <= set(result)
-    rows = {each["name"]: each for each in result["rows"]}
-    skipped = {name: each for name, each in rows.items() if "problem" in each}
-    if not torch.cuda.is_available():
-        assert {each["problem"] for each in skipped.values()} == {"skipped: needs CUDA"}
-        assert set(skipped) == {"CUDA graphs (reduce-overhead), 2", "max-autotune of products, 2"}
-    for name, each in rows.items():
-        assert each["kind"] in ("update", "peer", "variant")
-        assert f"| {name} |" in ran.stdout
-        if name in skipped:
-            continue
-        assert each["tokens_per_second"] > 0
-        assert 0 < each["mfu"] < 100
-        if each["kind"] != "variant":
-            assert set(each) == {"name", "kind", "micro_batch", *FIGURES}
-            assert 0 <= each["outside_kernels"] < 1
-    assert rows["linear_cross_entropy, 2"]["against"] == rows["optim=muon, 2"]["against"] == "bertinchamps, 2"
-    assert rows["linear_cross_entropy, 2"]["ratio"] > 0
-    assert len(result["kernels"]) == 15
-    assert all(set(kernel) == {"name", "microseconds", "calls", "share"} for kernel in result["kernels"])
-    assert sum(kernel["share"] for kernel in result["kernels"]) <= 1.001
 
 
 def test_a_run_that_is_killed_leaves_a_whole_file_and_no_process(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ SMALLER = [word for word in QUICK if not word.startswith("data")] + [
 ]
 
 
+SWEPT = re.compile(r"^([\w.]+=[\w.]+)(,[\w.]+)+$")  # of a sweep the first job; tests of sweeps have several
+
 FINETUNING = ["runtime=eager", "runtime.compile=off", "runtime.threads=1", "max_length=48", "budget.epochs=1"]
 
 
@@ -205,10 +207,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     if line.startswith("torchrun "):
         options, _, rest = line.removeprefix("torchrun ").partition(" -m ")
         launcher, line = ["torch.distributed.run", *shlex.split(options), "-m"], f"python -m {rest}"
-    small = (
-        line.replace(".jsonl.zst", ".jsonl").replace("seed=0,1,2", "seed=0").replace("trials=20", "trials=1")
-    )
-    words = shlex.split(small, comments=True)
+    small = line.replace(".jsonl.zst", ".jsonl").replace("name: demo", "name: demo,documents: 400")
+    words = [SWEPT.sub(r"\1", word) for word in shlex.split(small, comments=True)]
     assert words[:2] == ["python", "-m"], f"{page}: this test does not know how to run: {line}"
     module, settings = words[2], words[3:]
     if "data.folder=corpus" in settings:
@@ -245,9 +245,11 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []
         smaller += ["task.documents=60"] if "task=deidentification" in line else []
+        smaller += ["task.documents=60", "batch.size=8"] if "privacy=dp_sgd" in line else []
     elif not module.endswith("pretrain"):
         smaller = ["runtime=eager"] if module.endswith(("predict", "suggest", "compress")) else []
         smaller += ["measure.repeats=1"] if module.endswith("compress") else []
+        smaller += ["trials=1"] if module.endswith("tune") else []
     else:
         smaller = [*SMALLER, "budget.steps=1"]
         smaller += ["arch.num_hidden_layers=3"] if "grow.model" in line else []

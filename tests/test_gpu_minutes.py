@@ -18,7 +18,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from benchmarks import device
 from benchmarks.gpu_minutes import files, ladder, learns, page, processes, rehearsal, right
 from benchmarks.gpu_minutes.fast import Fast
 from benchmarks.gpu_minutes.learns import Learns
@@ -33,6 +35,7 @@ SCRIPT = ROOT / "scripts" / "gpu_minutes.py"
 EIGHT = {
     "page.md", "right.json", "fast.json", "learns.json", "scores.json", "loss.png", "predictions.zip", "logs.zip",
 }  # fmt: skip
+FIGURES = {"tokens_per_second", "mfu", "memory_megabytes", "first_update_seconds", "outside_kernels"}
 CALL = {"device": "none", "command": "a test"}
 
 
@@ -450,29 +453,66 @@ def test_the_parent_of_the_stages_does_not_import_torch(place: Place) -> None:
     assert ran.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.long
-def test_the_rehearsal_runs_every_stage(tmp_path: Path) -> None:
-    words = [str(SCRIPT), "--rehearse", f"--out={tmp_path / 'out'}", f"--work={tmp_path / 'work'}"]
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The whole rehearsal, once: the folder that it was given, and what it said."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    words = [str(SCRIPT), "--rehearse", f"--out={folder / 'out'}", f"--work={folder / 'work'}"]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         **dict.fromkeys(OFFLINE, "1"),
     }  # as its stages have it
-    ran = run(words, tmp_path, environment, "", timeout=550, stage="hub")
-    written = (tmp_path / "out" / "page.md").read_text(encoding="utf-8")
+    return folder, run(words, folder, environment, "", timeout=550, stage="hub")
+
+
+@pytest.mark.long
+def test_the_rehearsal_runs_every_stage(rehearsed: Any) -> None:
+    folder, ran = rehearsed
+    written = (folder / "out" / "page.md").read_text(encoding="utf-8")
     assert ran.returncode == 0, written
-    assert {file.name for file in (tmp_path / "out").iterdir()} == EIGHT
+    assert {file.name for file in (folder / "out").iterdir()} == EIGHT
     for stage in page.ORDER:
         assert f"| {stage} | done |" in written
         assert f"| {stage} | done |" in ran.stdout
-    told = json.loads((tmp_path / "out" / "right.json").read_text(encoding="utf-8"))
+    told = json.loads((folder / "out" / "right.json").read_text(encoding="utf-8"))
     tests = told.get("tests") or told["result"]["tests"]
     assert [test for test in tests if test["outcome"] != "passed"] == []
     assert len(tests) > 30  # every test of a card, tiny
     assert "A rehearsal" in written
     assert "F1 of nested exact on test: EMEA" in written
-    assert str(tmp_path) not in written
-    with zipfile.ZipFile(tmp_path / "out" / "predictions.zip") as predictions:
+    assert str(folder) not in written
+    with zipfile.ZipFile(folder / "out" / "predictions.zip") as predictions:
         names = set(predictions.namelist())
     assert {f"{corpus}/{split}.jsonl" for corpus in CORPORA for split in ("dev", "test")} < names
     assert not [name for name in names if "train" in name]
+
+
+@pytest.mark.long
+def test_the_rehearsal_measures_every_row_that_needs_no_card(rehearsed: Any, tmp_path: Path) -> None:
+    folder, _ = rehearsed
+    result = json.loads((folder / "out" / "fast.json").read_text(encoding="utf-8"))
+    assert {"benchmark", "date", "command", "versions", "hardware", "rows", "kernels"} <= set(result)
+    rows = {each["name"]: each for each in result["rows"]}
+    skipped = {name: each for name, each in rows.items() if "problem" in each}
+    if not torch.cuda.is_available():
+        assert {each["problem"] for each in skipped.values()} == {"skipped: needs CUDA"}
+        assert set(skipped) == {"CUDA graphs (reduce-overhead), 2", "max-autotune of products, 2"}
+    written = (folder / "out" / "page.md").read_text(encoding="utf-8")
+    for name, each in rows.items():
+        assert each["kind"] in ("update", "peer", "variant")
+        assert f"| {name} |" in written
+        if name in skipped:
+            continue
+        assert each["tokens_per_second"] > 0
+        assert 0 < each["mfu"] < 100
+        if each["kind"] != "variant":
+            assert set(each) == {"name", "kind", "micro_batch", *FIGURES}
+            assert 0 <= each["outside_kernels"] < 1
+    assert rows["linear_cross_entropy, 2"]["against"] == rows["optim=muon, 2"]["against"] == "bertinchamps, 2"
+    assert rows["linear_cross_entropy, 2"]["ratio"] > 0
+    assert len(result["kernels"]) == 15
+    assert all(set(kernel) == {"name", "microseconds", "calls", "share"} for kernel in result["kernels"])
+    assert sum(kernel["share"] for kernel in result["kernels"]) <= 1.001
+    device.plot(result, tmp_path / "rates.png")
+    assert (tmp_path / "rates.png").stat().st_size > 1000

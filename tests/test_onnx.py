@@ -106,7 +106,8 @@ def test_predictions_are_those_of_pytorch(name: str, exported: Any, tmp_path: Pa
         mine = [told(row) for row in labelled(model, tmp_path, *words)]
         for one, other in zip(mine, theirs, strict=True):
             assert one[:-1] == other[:-1]
-            assert one[-1] == pytest.approx(other[-1], abs=2e-5)
+            # Numbers are written with four decimals: two close ones may round to neighbours.
+            assert one[-1] == pytest.approx(other[-1], abs=1.01e-4)
     assert name == "classes" or any(decided[0] for decided in mine)
 
 

@@ -1,4 +1,4 @@
-"""Run by torchrun: pretraining whose updates 20 to 50 take their time, so that a test can break it off among them."""
+"""Run by torchrun: pretraining whose updates 10 to 30 take their time, so that a test can break it off among them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from bertinchamps import command_line
 from bertinchamps.training.trainer import Trainer
 
-SLOW = range(20, 50)
+SLOW = range(10, 30)
 
 
 def slow_down() -> None:

@@ -203,16 +203,16 @@ def reference(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     run = tmp_path_factory.mktemp("alone") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BERTINCHAMPS_CACHE", str(cache))
-        return pretrain(composed(*QUICK, *UNEVEN, "budget.steps=60", f"run_dir={run}"))
+        return pretrain(composed(*QUICK, *UNEVEN, "budget.steps=36", f"run_dir={run}"))
 
 
 @pytest.mark.long
 def test_stopped_by_a_signal_and_resumed_on_another_number(
     reference: Path, start: Start, tmp_path: Path
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=60"]
+    settings = [*UNEVEN, "budget.steps=36"]
     job = start(2, *slow_pretraining(*settings))
-    wait_for_updates(job, tmp_path / "run", 20)
+    wait_for_updates(job, tmp_path / "run", 10)
     job.launcher.send_signal(signal.SIGTERM)
     status, said = job.end()
     assert status != 0
@@ -221,7 +221,7 @@ def test_stopped_by_a_signal_and_resumed_on_another_number(
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
     stopped_at = len(metrics(tmp_path / "run"))
     assert saved.name == checkpoint.name_of(stopped_at)
-    assert stopped_at < 60
+    assert stopped_at < 36
     sequences = sum(record["sequences"] for record in metrics(tmp_path / "run"))
     assert checkpoint.read_state(saved)["position"] == sequences
     status, said = start(3, *pretraining(*settings, "resume=auto")).end()
@@ -254,9 +254,9 @@ def test_a_dead_process_ends_the_job(start: Start, tmp_path: Path, rank: int) ->
 def test_torchrun_brings_a_job_back(
     reference: Path, start: Start, tmp_path: Path, processes: int, rank: int
 ) -> None:
-    settings = [*UNEVEN, "budget.steps=60", "checkpoint.every_steps=7"]
+    settings = [*UNEVEN, "budget.steps=36", "checkpoint.every_steps=4"]
     job = start(processes, *slow_pretraining(*settings), restarts=1)
-    wait_for_updates(job, tmp_path / "run", 20)
+    wait_for_updates(job, tmp_path / "run", 10)
     job.kill(rank)
     status, said = job.end()
     assert status == 0, said
