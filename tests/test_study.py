@@ -18,7 +18,7 @@ from bertinchamps.reporting.study_figures import axis_of, points
 from bertinchamps.reporting.study_grid import Plan, cells_of
 from bertinchamps.schemas import StudyConfig
 from bertinchamps.study import mistakes_of_cells
-from support import command, composed, started
+from support import command, composed, metrics, started
 from tiny_corpora import brat_corpus
 from tiny_encoders import make_encoder
 
@@ -81,8 +81,10 @@ def test_a_run_that_fails_stops_no_other(settings: Settings, tmp_path: Path) -> 
 def test_a_study_that_was_stopped_goes_on(settings: Settings, tmp_path: Path) -> None:
     words = study(tmp_path, {**settings, "budget.epochs": 60}, seed=[0, 1])
     fork = started(*words, cwd=tmp_path)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("studies/mine/runs/*/metrics.jsonl")) and time.monotonic() < deadline:
+    # A run that was stopped before its first update has nothing to go on from.
+    deadline, runs = time.monotonic() + 60, tmp_path / "studies" / "mine" / "runs"
+    while not any(map(metrics, (file.parent for file in runs.glob("*/metrics.jsonl")))):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     fork.send_signal(signal.SIGTERM)
     _, err = fork.communicate(60)

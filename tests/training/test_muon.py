@@ -75,6 +75,19 @@ def test_singular_values_come_near_one(shape: tuple[int, ...]) -> None:
     assert values.max() < 1.4
 
 
+def test_wide_matrices_come_to_what_the_polynomial_makes_of_their_singular_values() -> None:
+    """In float32 the iterations of wide matrices are square; directions that are all but gone stay right."""
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(8, size, dtype=torch.float64).mT)[0] for size in (8, 32))
+    values = torch.logspace(0, -3, 8, dtype=torch.float64)
+    values /= values.norm()
+    found = orthogonalised((left @ torch.diag(values) @ right.mT).float()[None])[0]
+    a, b, c = muon.COEFFICIENTS
+    for _ in range(muon.ITERATIONS):
+        values = a * values + b * values**3 + c * values**5
+    assert torch.allclose(found.double(), left @ torch.diag(values) @ right.mT, atol=2e-3)
+
+
 @pytest.mark.parametrize("gradient", [math.nan, math.inf, 1.0])
 def test_a_step_that_is_left_out_changes_neither_weights_nor_momentum(gradient: float) -> None:
     optimizer = Muon(matrices(), **SETTINGS)

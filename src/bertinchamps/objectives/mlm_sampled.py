@@ -63,6 +63,10 @@ class Candidates:
         self._drawn = drawn if len(self._rare) else 0
         self._start = random_start(seed, "candidates")
         self.number = len(self._frequent) + self._drawn  # C
+        # what the score of a candidate counts more, because a draw stands for many rows, [C]
+        self._shares = torch.zeros(self.number, device=device)
+        if self._drawn:
+            self._shares[frequent:] = math.log(len(self._rare) / self._drawn)
 
     def at(self, position: Tensor) -> Tensor:
         """The candidates [C] of the micro-batch that begins at a position of the stream (scalar)."""
@@ -84,12 +88,12 @@ class Candidates:
         known = labels.clamp(min=0)
         # one look-up, because the gradient of each look-up is a matrix of the whole vocabulary
         rows = F.embedding(torch.cat((candidates, known)), decoder.weight)
-        scores = F.linear(hidden, rows[: self.number]).float()  # [T, C]
         own = (hidden.float() * rows[self.number :].to(hidden.dtype).float()).sum(-1)  # [T]
+        added = self._shares
         if decoder.bias is not None:
-            scores, own = scores + decoder.bias[candidates].float(), own + decoder.bias[known].float()
-        if self._drawn:  # in place, because the scores are most of the memory that is read and written
-            scores[:, len(self._frequent) :] += math.log(len(self._rare) / self._drawn)
+            added, own = added + decoder.bias[candidates].float(), own + decoder.bias[known].float()
+        # Added by the product itself, because the scores are most of the memory that is read and written.
+        scores = F.linear(hidden, rows[: self.number], added.to(rows.dtype)).float()  # [T, C]
         scores.masked_fill_(candidates == known[:, None], NEVER)
         losses = torch.logaddexp(torch.logsumexp(scores, dim=1), own) - own
         return losses.masked_fill(labels == IGNORED, 0.0).sum()

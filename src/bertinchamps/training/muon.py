@@ -96,10 +96,31 @@ def orthogonalised(matrices: Tensor) -> Tensor:  # [N, R, C] -> [N, R, C], in `p
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = (matrices.mT if tall else matrices).to(product_dtype(matrices.device)).contiguous()
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=SMALLEST_NORM)
-    for _ in range(ITERATIONS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if x.dtype is torch.float32 and x.shape[-1] >= 2 * x.shape[-2]:
+        x = _iterated_gram(x @ x.mT) @ x
+    else:
+        for _ in range(ITERATIONS):
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def _iterated_gram(gram: Tensor) -> Tensor:  # [N, R, R] -> [N, R, R]
+    """What all iterations multiply matrices with whose products with their own transposes are `gram`.
+
+    An iteration multiplies with the polynomial p(G) = a + b G + c G², and G becomes p(G) G p(G): all of it is square,
+    so wide matrices are multiplied twice instead of ten times. In 16 bits the products would lose what is small in G.
+    """
+    a, b, c = COEFFICIENTS
+    product = None
+    for iteration in range(ITERATIONS):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = polynomial if product is None else polynomial @ product
+        if iteration < ITERATIONS - 1:
+            gram = polynomial @ gram @ polynomial
+    assert product is not None
+    return product
 
 
 def product_dtype(device: torch.device) -> torch.dtype:
