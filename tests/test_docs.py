@@ -241,6 +241,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
             shutil.copytree(request.getfixturevalue("teacher"), tmp_path / "teachers" / str(number))
     if module.endswith("prepare"):
         smaller = [word for word in SMALLER if word.split(".")[0] in ("tokenizer", "blocks")]
+        smaller += ["cluster.workers=1", "cluster.tasks=1"] if "+cluster=local" in line else []
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []

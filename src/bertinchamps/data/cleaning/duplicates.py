@@ -7,6 +7,7 @@ table of repeated lines has a fixed size.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -108,11 +109,9 @@ def _near_problems(settings: Mapping[str, Any]) -> list[str]:
     )
     wrong += [] if words >= 1 else [f"cleaning.words={words}: must be at least 1"]
     if not wrong:
-        from datasketch import MinHashLSH
-
         permutations = settings.get("permutations", 128)
         try:
-            bands = MinHashLSH(threshold=similarity, num_perm=permutations).b
+            bands, _ = _bands(similarity, permutations)
         except ValueError:
             bands = 0
         if not 0 < bands <= MOST_BANDS:
@@ -121,6 +120,19 @@ def _near_problems(settings: Mapping[str, Any]) -> list[str]:
                 "a similarity such as 0.8 takes 128, one nearer to 1 more"
             )
     return wrong
+
+
+@functools.cache
+def _bands(similarity: float, permutations: int) -> tuple[int, int]:
+    """The number of bands and of values in a band, which datasketch finds in some hundred integrations.
+
+    Raises:
+        ValueError: no such bands.
+    """
+    from datasketch import MinHashLSH
+
+    found = MinHashLSH(threshold=similarity, num_perm=permutations)
+    return found.b, found.r
 
 
 @steps.register("near_duplicates", check=_near_problems)
@@ -136,10 +148,10 @@ def near_duplicates(similarity: float = 0.8, words: int = 5, permutations: int =
         words: in a run; case and punctuation do not count.
         permutations: length of the signature.
     """
-    from datasketch import MinHash, MinHashLSH
+    from datasketch import MinHash
 
-    bands = MinHashLSH(threshold=similarity, num_perm=permutations)
-    edges = [(band, band * bands.r, (band + 1) * bands.r) for band in range(bands.b)]
+    bands, values_of_one = _bands(similarity, permutations)
+    edges = [(band, band * values_of_one, (band + 1) * values_of_one) for band in range(bands)]
 
     def keys(text: str) -> list[int]:
         signature = MinHash(num_perm=permutations, seed=1)
