@@ -96,6 +96,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:  # [N, R, C] -> [N, R, C], in `p
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = (matrices.mT if tall else matrices).to(product_dtype(matrices.device)).contiguous()
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=SMALLEST_NORM)
+    # Matrices that are nearly square would take more arithmetic so.
     if x.dtype is torch.float32 and x.shape[-1] >= 2 * x.shape[-2]:
         x = _iterated_gram(x @ x.mT) @ x
     else:
@@ -106,7 +107,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:  # [N, R, C] -> [N, R, C], in `p
 
 
 def _iterated_gram(gram: Tensor) -> Tensor:  # [N, R, R] -> [N, R, R]
-    """What all iterations multiply matrices with whose products with their own transposes are `gram`.
+    """The product of all iterations' polynomials, for matrices whose product with their own transpose is `gram`.
 
     An iteration multiplies with the polynomial p(G) = a + b G + c G², and G becomes p(G) G p(G): all of it is square,
     so wide matrices are multiplied twice instead of ten times. In 16 bits the products would lose what is small in G.
