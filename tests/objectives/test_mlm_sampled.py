@@ -49,8 +49,13 @@ def sampled(
 
 
 def test_with_all_rows_it_is_the_cross_entropy(hidden: Tensor, decoder: nn.Linear) -> None:
+    hidden.requires_grad_()
+    learned = (hidden, decoder.weight, decoder.bias)
     exact = F.cross_entropy(decoder(hidden), LABELS, reduction="sum")
-    assert torch.allclose(sampled(hidden, decoder, 0, frequent=V), exact, rtol=1e-5)
+    estimated = sampled(hidden, decoder, 0, frequent=V)
+    torch.testing.assert_close(estimated, exact, rtol=1e-5, atol=0)
+    gradients = torch.autograd.grad(estimated, learned)
+    torch.testing.assert_close(gradients, torch.autograd.grad(exact, learned), rtol=1e-4, atol=1e-5)
 
 
 def test_the_sum_over_the_vocabulary_is_right_on_average(hidden: Tensor, decoder: nn.Linear) -> None:

@@ -14,7 +14,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from bertinchamps.model.configuration import BertinchampsConfig
 from bertinchamps.model.initialisation import residual_linear
 from bertinchamps.model.norms import RMSNorm
-from bertinchamps.model.positions import Rotation, at, rotate, rotation_at
+from bertinchamps.model.plain_modules import is_plain
+from bertinchamps.model.positions import Rotation, at, rotation_at
+from bertinchamps.model.queries_and_keys import prepared
 from bertinchamps.model.visibility import Band, Mask, around, chunked, rows_at
 
 
@@ -67,22 +69,6 @@ def attend_in_band(
     return read.reshape(batch, heads, chunks * band.side, -1)[:, :, : query.shape[2]]
 
 
-def _is_plain(linear: nn.Module) -> bool:
-    """True: calling the module multiplies by its weight, adds its bias, and does nothing else.
-
-    Adapters and quantisation replace the module or its weight by other classes, parametrisations change its class,
-    `accelerate` replaces its `forward`, and hooks must be called.
-    """
-    return (
-        type(linear) is nn.Linear
-        and type(linear.weight) is nn.Parameter
-        and "forward" not in linear.__dict__
-        and not (linear._forward_hooks or linear._forward_pre_hooks)
-        and not (linear._backward_hooks or linear._backward_pre_hooks)
-        and not nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
-    )
-
-
 class Attention(nn.Module):
     """softmax(q kᵀ / √D) v per head, with queries, keys and values from one projection.
 
@@ -114,11 +100,8 @@ class Attention(nn.Module):
         positions: torch.Tensor | None = None,  # [B, K], of the queries; None: all
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # [B, S or K, H]; [B, N, S or K, S] of `eager`
         query, key, value = self._projected(hidden, positions)
-        if self.query_norm is not None and self.key_norm is not None:
-            # Under autocast the norms return fp32, and the values are bf16.
-            query, key = self.query_norm(query).type_as(value), self.key_norm(key).type_as(value)
-        if rotation is not None:
-            query, key = rotate(query, rotation_at(rotation, positions)), rotate(key, rotation)
+        of_queries = None if rotation is None else rotation_at(rotation, positions)
+        query, key = prepared(query, self.query_norm, of_queries), prepared(key, self.key_norm, rotation)
         if positions is not None and isinstance(mask, torch.Tensor):
             mask = rows_at(mask, positions)
         read, shares = self._read(query, key, value, mask)
@@ -146,7 +129,8 @@ class Attention(nn.Module):
             query, key, value = self._heads(self.query_key_value(hidden), 3)
             return query, key, value
         size = self.width
-        if _is_plain(self.query_key_value):  # slices of the weight give the same numbers with less work
+        if is_plain(self.query_key_value, nn.Linear):
+            # slices of the weight give the same numbers with less work
             weight, bias = self.query_key_value.weight, self.query_key_value.bias
             of_queries, of_others = (None, None) if bias is None else (bias[:size], bias[size:])
             queries = functional.linear(at(hidden, positions), weight[:size], of_queries)

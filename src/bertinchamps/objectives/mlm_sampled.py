@@ -94,7 +94,8 @@ class Candidates:
             added, own = added + decoder.bias[candidates].float(), own + decoder.bias[known].float()
         # Added by the product itself, because the scores are most of the memory that is read and written.
         scores = F.linear(hidden, rows[: self.number], added.to(rows.dtype)).float()  # [T, C]
-        scores.masked_fill_(candidates == known[:, None], NEVER)
+        # Outside of autograd, whose own mask would be one more pass: the gradient of a score of no weight is zero.
+        scores.detach().masked_fill_(candidates == known[:, None], NEVER)
         losses = torch.logaddexp(torch.logsumexp(scores, dim=1), own) - own
         return losses.masked_fill(labels == IGNORED, 0.0).sum()
 
