@@ -140,6 +140,34 @@ def test_runs_of_other_settings_are_neither_dropped_nor_averaged(runs: Path) -> 
     )
 
 
+def test_labels_name_the_settings_that_tell_runs_apart(runs: Path) -> None:
+    """A grid of two keys, of which one brings settings of its own that come first in the alphabet."""
+    brought: dict[str, dict[str, Any]] = {
+        "none": {},
+        "lora": {"adapter.alpha": 16, "adapter.rank": 8, "cost.hour": 2},
+    }
+    for adapter, settings in brought.items():
+        for examples in (8, 32):
+            grid = {"adapter.name": adapter, "few_shot.examples": examples, **settings}
+            write_run(runs / f"{adapter}{examples}", ner(0.5), **with_settings(**grid))
+    labels = {row[0] for row in table_under(page_of(runs), "entities, strict")[2:]}
+    assert {label for label in labels if label.startswith("small, 0.7 h")} == {
+        f"small, 0.7 h, flat (adapter.name={adapter}, few_shot.examples={examples}, …)"
+        for adapter in brought
+        for examples in (8, 32)
+    }
+
+
+def test_more_settings_than_a_label_names_have_a_digest(runs: Path) -> None:
+    keys = ["a", "b", "c", "d"]
+    for number in range(5):
+        settings = {key: int(number == place) for place, key in enumerate(keys)}
+        write_run(runs / str(number), ner(0.5), **with_settings(**settings))
+    labels = [row[0] for row in table_under(page_of(runs), "entities, strict")[2:] if "0.7 h" in row[0]]
+    assert len(set(labels)) == len(keys) + 1
+    assert all("(a=" in label and "c=" in label and "d=" not in label and ", … " in label for label in labels)
+
+
 def test_a_label_that_is_alone_tells_no_settings(runs: Path) -> None:
     for seed in (0, 1):
         write_run(runs / str(seed), ner(0.5), seed=seed, **with_settings())

@@ -13,6 +13,7 @@ from bertinchamps.reporting.published import Published, PublishedScore
 from bertinchamps.reporting.runs import FinetuningRun
 
 LONGEST_DIFFERENCE = 3  # settings that a label names
+ABSENT = canonical(None)  # the value of a setting that a run does not have
 
 
 @dataclass(frozen=True)
@@ -143,13 +144,44 @@ def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
 
 
 def _difference(run: FinetuningRun, beside: list[FinetuningRun]) -> str:
-    """The settings in which a run differs from others of its label, in brackets; empty if there are no others."""
+    """The settings that tell a run from others of its label, in brackets; empty if there are no others.
+
+    Few settings often tell all apart, such as those of a study's grid, while more differ because these do. `…` says
+    that more differ than are named; where those that are named leave runs alike, the digest tells them apart.
+    """
     keys = sorted({key for other in beside for key in other.settings})
-    differing = [key for key in keys if len({canonical(other.settings.get(key)) for other in beside}) > 1]
-    named = [f"{key}={run.settings.get(key)}" for key in differing[:LONGEST_DIFFERENCE]]
-    if len(differing) > LONGEST_DIFFERENCE:
+    values = {key: [canonical(other.settings.get(key)) for other in beside] for key in keys}
+    differing = {key: of_key for key, of_key in values.items() if len(set(of_key)) > 1}
+    telling = _telling(differing, len(beside))
+    named = [f"{key}={run.settings.get(key)}" for key in telling[:LONGEST_DIFFERENCE]]
+    if len(telling) > LONGEST_DIFFERENCE:
         named.append(f"… {run.digest}")
+    elif len(differing) > len(telling):
+        named.append("…")
     return f" ({', '.join(named)})" if named else ""
+
+
+def _telling(differing: Mapping[str, list[str]], number: int) -> list[str]:
+    """Few keys whose values tell as many runs apart as all keys do; each next key is the one that tells most.
+
+    Args:
+        differing: the value of each run, by key.
+        number: of runs.
+    """
+    chosen: list[str] = []
+    told: list[tuple[str, ...]] = [()] * number  # the values of the chosen keys, by run
+
+    def with_key(key: str) -> list[tuple[str, ...]]:
+        return [(*so_far, value) for so_far, value in zip(told, differing[key], strict=True)]
+
+    while differing:
+        # of equal ones, a key that each run has says more than `adapter.rank=None`
+        best = max(differing, key=lambda key: (len(set(with_key(key))), -differing[key].count(ABSENT)))
+        if len(set(with_key(best))) == len(set(told)):
+            break
+        chosen.append(best)
+        told = with_key(best)
+    return chosen
 
 
 def _notes(runs: list[FinetuningRun], fingerprints: list[str]) -> list[str]:
