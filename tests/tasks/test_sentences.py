@@ -5,26 +5,57 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import pytest
+import spacy
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.pipeline import Sentencizer
 
 from bertinchamps.spans import is_unseen
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.tagging.sentences import ROW, STRETCH, SYMBOLS, _french, sentences
+from bertinchamps.tasks.tagging.sentences import ROW, STRETCH, SYMBOLS, sentences
 from real import real
 
 CHARACTERS = "_!?=(\"*☐,.…-'/|~#•💊"
-WORDS = st.sampled_from(["Nom", "fin.", "Suite", "12", ":", "(a)", "aujourd'hui", "Dr", "\n", "oui !"])
+WORDS = st.sampled_from(
+    [
+        "Nom",
+        "fin.",
+        "Suite",
+        "12",
+        ":",
+        "(a)",
+        "aujourd'hui",
+        "anti-inflammatoire",
+        "Boulogne-sur-Mer.",
+        "Dr",
+        "\n",
+        "oui !",
+    ]
+)
 ROWS = st.builds(str.__mul__, st.sampled_from(CHARACTERS), st.integers(1, 5 * ROW))
 
 
 def by_spacy(text: str) -> list[tuple[int, int]]:
-    return [(sentence.start_char, sentence.end_char) for sentence in _french()(text).sents]
+    """Of spaCy's pipeline as it comes, with its compounds."""
+    return [(sentence.start_char, sentence.end_char) for sentence in plain_spacy()(text).sents]
+
+
+@cache
+def plain_spacy() -> Callable[[str], Any]:
+    french = spacy.blank("fr")
+    french.max_length = 10**9
+    sentencizer = Sentencizer()
+    return lambda text: sentencizer(french.make_doc(text))
 
 
 @settings(max_examples=200, deadline=None)
@@ -81,3 +112,17 @@ def test_sentences_of_real_texts_are_those_of_spacy() -> None:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
         texts += [json.loads(line)["text"] for line in itertools.islice(lines, 400)]
     assert all(sentences(text) == by_spacy(text) for text in texts)
+
+
+def test_compounds_are_split_for_sentences_and_left_whole_for_other_users_of_spacy() -> None:
+    text = "Un anti-inflammatoire à Boulogne-sur-Mer."
+    code = (
+        "from bertinchamps.tasks.tagging.french_tokenizer import french_tokenizer; import spacy;"
+        "found = [[str(word) for word in french(TEXT)] for french in (french_tokenizer(), spacy.blank('fr'))];"
+        "print(found == [['Un', 'anti', '-', 'inflammatoire', 'à', 'Boulogne', '-', 'sur', '-', 'Mer', '.'],"
+        " ['Un', 'anti-inflammatoire', 'à', 'Boulogne-sur-Mer', '.']] or found)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code.replace("TEXT", repr(text))], capture_output=True, text=True
+    )
+    assert ran.stdout.strip() == "True", ran.stdout + ran.stderr

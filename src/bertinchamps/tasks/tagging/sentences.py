@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from bertinchamps.tasks.tagging.french_tokenizer import french_tokenizer
+
 Range = tuple[int, int]
 Edit = tuple[int, int, str]  # from, to, replacement
 
@@ -24,10 +26,9 @@ WITHOUT_BLANK = re.compile(rf"(?<!\S)\S{{{STRETCH + 1},}}")
 
 @lru_cache(maxsize=1)
 def _french() -> Callable[[str], Any]:
-    import spacy
     from spacy.pipeline import Sentencizer
 
-    french = spacy.blank("fr")
+    french = french_tokenizer()
     french.max_length = 10**9  # the limit protects parsers, and this pipeline has none
     sentencizer = (
         Sentencizer()
