@@ -49,8 +49,8 @@ class _NormAndRotation(torch.autograd.Function):
     """R(g ⊙ x) · r, with r = 1 / √(mean(x²) + ε) of each vector x, the gain g, and the rotation R of its position.
 
     The root is a number, so it can be taken after the rotation, and gain and rotation become one. PyTorch has no kernel
-    for either step on a CPU, and takes 17 passes over the vectors forward and more backward, some of them out of order
-    in memory, where this takes 7 and 12 (docs/log.md). With h = Rᵀ(∂) of an output's gradient ∂, gradients are
+    for either step on a CPU: its passes over the vectors, some of them out of order in memory, take three times as long
+    as these (docs/log.md). With h = Rᵀ(∂) of an output's gradient ∂, gradients are
 
         ∂x = r · (g ⊙ h) − x · r³ / D · Σ (g ⊙ h ⊙ x)        ∂g = Σ over vectors of r · h ⊙ x
     """
