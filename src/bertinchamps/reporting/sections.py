@@ -137,35 +137,40 @@ def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:
     found = []
     for name, of_label in _grouped(runs, label):
         by_digest = _grouped(of_label, lambda run: run.digest)
+        differing = _differing([of_setting[0] for _, of_setting in by_digest])
+        telling = _telling(differing, len(by_digest))
         for _, of_setting in by_digest:
-            difference = _difference(of_setting[0], [others[0] for _, others in by_digest])
+            difference = _difference(of_setting[0], telling, more=len(differing) > len(telling))
             found.append(Setting(f"{name}{difference}", tuple(sorted(of_setting, key=lambda run: run.seed))))
     return tuple(sorted(found, key=lambda setting: setting.label))
 
 
-def _difference(run: FinetuningRun, beside: list[FinetuningRun]) -> str:
+def _difference(run: FinetuningRun, telling: list[str], more: bool) -> str:
     """The settings that tell a run from others of its label, in brackets; empty if there are no others.
 
     Few settings often tell all apart, such as those of a study's grid, while more differ because these do. `…` says
     that more differ than are named; where those that are named leave runs alike, the digest tells them apart.
     """
-    keys = sorted({key for other in beside for key in other.settings})
-    values = {key: [canonical(other.settings.get(key)) for other in beside] for key in keys}
-    differing = {key: of_key for key, of_key in values.items() if len(set(of_key)) > 1}
-    telling = _telling(differing, len(beside))
     named = [f"{key}={run.settings.get(key)}" for key in telling[:LONGEST_DIFFERENCE]]
     if len(telling) > LONGEST_DIFFERENCE:
         named.append(f"… {run.digest}")
-    elif len(differing) > len(telling):
+    elif more:
         named.append("…")
     return f" ({', '.join(named)})" if named else ""
+
+
+def _differing(runs: list[FinetuningRun]) -> dict[str, list[str]]:
+    """The value of each run, by key, for the settings in which runs differ, in the order of the alphabet."""
+    keys = sorted({key for run in runs for key in run.settings})
+    values = {key: [canonical(run.settings.get(key)) for run in runs] for key in keys}
+    return {key: of_key for key, of_key in values.items() if len(set(of_key)) > 1}
 
 
 def _telling(differing: Mapping[str, list[str]], number: int) -> list[str]:
     """Few keys whose values tell as many runs apart as all keys do; each next key is the one that tells most.
 
     Args:
-        differing: the value of each run, by key.
+        differing: of `_differing`.
         number: of runs.
     """
     chosen: list[str] = []
@@ -177,10 +182,11 @@ def _telling(differing: Mapping[str, list[str]], number: int) -> list[str]:
     while differing:
         # of equal ones, a key that each run has says more than `adapter.rank=None`
         best = max(differing, key=lambda key: (len(set(with_key(key))), -differing[key].count(ABSENT)))
-        if len(set(with_key(best))) == len(set(told)):
+        further = with_key(best)
+        if len(set(further)) == len(set(told)):
             break
         chosen.append(best)
-        told = with_key(best)
+        told = further
     return chosen
 
 

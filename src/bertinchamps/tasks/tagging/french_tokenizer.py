@@ -2,8 +2,8 @@
 
 A module of spaCy compiles one pattern of 1.4 million characters when French is imported: of compounds such as
 "anti-inflammatoire" and "Boulogne-sur-Mer", which its tokenizer leaves whole. That takes four seconds, a third of the
-time in which `python -m bertinchamps.predict` answers one sentence, and matching words with it doubles the time of
-reading. No compound holds a sign that ends a sentence, so sentences are the same without it.
+time in which `python -m bertinchamps.predict` answers one sentence, and matching words with it up to doubles the
+time of finding sentences. No compound holds a sign that ends a sentence, so sentences are the same without it.
 """
 
 from __future__ import annotations
