@@ -3,6 +3,7 @@
 
     python scripts/fuzz.py --seconds 600 --folder fuzzing
     python scripts/fuzz.py --seconds 60 --readers source_jsonl brat xmi
+    python scripts/fuzz.py --seconds 600 --engine atheris      # libFuzzer chooses what to change (`fuzz_coverage.py`)
 
 A reader (`fuzz_targets.py`) gets a good file or folder in which bytes, numbers, lines and pieces were changed, at
 several places, also inside of compressed files. It may read it or raise UserError. Whatever else happens is a finding:
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import random
 import re
@@ -28,7 +30,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -111,12 +113,12 @@ class Fuzzer:
     """
 
     def __init__(self, target: Target, folder: Path, hang: float, seed: int = 0) -> None:
-        self.target, self.folder, self._hang, self._seed = target, folder, hang, seed
+        self.target, self.folder, self._hang, self.seed = target, folder, hang, seed
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / STATE
         self.state = State(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else State()
         self._lines, self._seen = Lines(), set(self.state.outcomes)
-        self._inputs: list[Files] = [
+        self.inputs: list[Files] = [
             *target.seeds(),
             *(load(each) for each in sorted((folder / KEPT).glob("*"))),
         ]
@@ -128,16 +130,15 @@ class Fuzzer:
         while time.monotonic() - began < seconds and self.state.executions - first < executions:
             files = next(good, None)
             if files is None:
-                dice = random.Random(f"{self._seed} {self.target.name} {self.state.executions}")
-                files = changed(dice.choice(self._inputs), dice, self._inputs)
+                dice = random.Random(f"{self.seed} {self.target.name} {self.state.executions}")
+                files = changed(dice.choice(self.inputs), dice, self.inputs)
             self.read(files)
             if self.state.executions % 100 == 0:
-                self.save(began, first)
-        self.save(began, first)
+                self.save(began)
+        self.save(began)
 
-    def save(self, began: float, first: int) -> None:
-        """Write the counts down."""
-        del first
+    def save(self, began: float) -> None:
+        """Write the counts down; began is when this process did, by the monotonic clock."""
         now = time.monotonic()
         self.state.seconds += now - max(began, getattr(self, "_saved", began))
         self._saved = now
@@ -175,8 +176,8 @@ class Fuzzer:
         kind = hashlib.blake2b(outcome.encode(errors="replace"), digest_size=8).hexdigest()
         if kind not in self._seen or self._lines.new:
             self._seen.add(kind)
-            if len(self._inputs) < MOST_KEPT:
-                self._inputs.append(files)
+            if len(self.inputs) < MOST_KEPT:
+                self.inputs.append(files)
                 write(files, self.folder / KEPT / f"{self.state.executions:09d}")
 
     def _found(self, files: Files, name: str, told: str) -> None:
@@ -208,10 +209,14 @@ def work(arguments: argparse.Namespace) -> None:
     """The process of one reader."""
     target = TARGETS[arguments.worker]
     fuzzer = Fuzzer(target, arguments.folder / target.name, arguments.hang, arguments.seed)
-    for files in target.seeds():  # imports what it needs, before memory is limited
-        write(files, fuzzer.folder / CURRENT)
-        target.read(fuzzer.folder / CURRENT)
+    guided = arguments.engine == "atheris"
+    with importlib.import_module("fuzz_coverage").watched() if guided else nullcontext():
+        for files in target.seeds():  # imports what it needs, before memory is limited
+            write(files, fuzzer.folder / CURRENT)
+            target.read(fuzzer.folder / CURRENT)
     limit_memory(arguments.memory * 1e6)
+    if guided:
+        importlib.import_module("fuzz_coverage").guide(fuzzer, arguments.seconds)
     fuzzer.run(arguments.seconds)
 
 
@@ -221,7 +226,7 @@ def campaign(target: Target, arguments: argparse.Namespace, seconds: float) -> S
     while (left := until - time.monotonic()) > 0:
         words = [sys.executable, __file__, "--worker", target.name, "--folder", str(arguments.folder)]
         words += ["--seconds", f"{left}", "--hang", f"{arguments.hang}", "--memory", f"{arguments.memory}"]
-        words += ["--seed", str(arguments.seed)]
+        words += ["--seed", str(arguments.seed), "--engine", arguments.engine]
         try:
             done = subprocess.run(
                 words, timeout=left + 30 + 10 * arguments.hang, capture_output=True, check=False
@@ -284,6 +289,12 @@ def main() -> int:
         help="MB that a reader may have besides its modules (%(default)s)",
     )
     words.add_argument("--seed", type=int, default=0, help="of the changes (%(default)s)")
+    words.add_argument(
+        "--engine",
+        choices=("changes", "atheris"),
+        default="changes",
+        help="atheris: by coverage; Linux, `pip install atheris` (%(default)s)",
+    )
     words.add_argument("--worker", choices=TARGETS, help=argparse.SUPPRESS)
     arguments = words.parse_args()
     arguments.folder = arguments.folder.absolute()

@@ -28,14 +28,19 @@ NUMBER = re.compile(rb"-?\d+")
 MOST_SIZE = 1 << 20  # bytes of a changed file
 
 
-def changed(files: Files, dice: random.Random, others: Sequence[Files]) -> Files:
-    """A copy of files in which one was changed, at one place or several."""
+Change = Callable[[bytes, random.Random, bytes], bytes]  # of a content, with the content of another input
+
+
+def changed(
+    files: Files, dice: random.Random, others: Sequence[Files], changes: Sequence[Change] | None = None
+) -> Files:
+    """A copy of files in which one was changed, at one place or several; in ways of CHANGES unless told otherwise."""
     name = dice.choice(sorted(files))
     donor = dice.choice(others).get(name, b"")
     unpack, pack = _packing(name, files[name], dice)
     content = unpack(files[name])
     for _ in range(dice.choice((1, 1, 1, 2, 3, 6))):
-        content = dice.choice(CHANGES)(content, dice, donor)[:MOST_SIZE]
+        content = dice.choice(changes or CHANGES)(content, dice, donor)[:MOST_SIZE]
     return {**files, name: pack(content)}
 
 

@@ -111,6 +111,38 @@ def test_a_reader_has_a_process_of_its_own_and_a_line_of_the_table(tmp_path: Pat
     assert re.search(r"^\d{4}-\d\d-\d\d; .+, cores: \d+; Python 3\..+, torch \d", tally["machine"])
 
 
+def test_atheris_keeps_what_reached_new_code(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    script = str(ROOT / "scripts" / "fuzz.py")
+    words = ["--engine", "atheris", "--seconds", "4", "--readers", "templates", "--folder", "f"]
+    done = subprocess.run(
+        [sys.executable, script, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = json.loads((tmp_path / "f" / "templates" / "state.json").read_text())
+    assert 0 < state["refused"] < state["executions"]
+    assert state["findings"] == {}
+    assert len(list((tmp_path / "f" / "templates" / "corpus").iterdir())) > 1  # one good file to begin with
+
+
+def test_files_become_one_input_of_atheris_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("atheris")
+    coverage = importlib.import_module("fuzz_coverage")
+    # libFuzzer's own changes end a process that it does not run.
+    monkeypatch.setattr(coverage, "libfuzzers_own", lambda content, dice, donor: content + b"!")
+    files = {"a/b.txt": b"x\0y", "c": b""}
+    assert coverage.parted(coverage.joined(files)) == files
+    assert coverage.parted(coverage.joined(files)[:-1]) == {}
+    assert coverage.parted(b"") == {}
+    inputs = [files, {"a/b.txt": b"other", "c": b"1"}]
+    for seed in range(50):
+        assert (
+            coverage.parted(coverage.mutator(inputs)(coverage.joined(files), 1 << 20, seed)).keys()
+            == files.keys()
+        )
+    assert coverage.mutator(inputs)(coverage.joined(files), 5, 1) == coverage.joined(files)
+
+
 def test_manifests_with_names_that_no_disk_has_are_damaged(tmp_path: Path) -> None:
     for name in ("x" * 5000, "a/" * 5000):
         (tmp_path / "manifest.json").write_text(

@@ -12,11 +12,12 @@ if __name__ == "__main__":
 
 import os
 import signal
-import subprocess
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
 
 from bertinchamps.checks import finetuning
+from bertinchamps.command_line.forked import begin, context_of
 from bertinchamps.command_line.mistakes import mistakes
 from bertinchamps.command_line.readable import readable
 from bertinchamps.console import tell
@@ -29,6 +30,8 @@ from bertinchamps.schemas import StudyConfig
 from bertinchamps.training.run_files import SUMMARIES
 
 MOST_CELLS_EXAMINED = 12  # each takes 0.2 s; every run checks itself again
+# What a run would spend seconds on, once for all; the second is what transformers imports when a model is opened.
+IMPORTED = ("bertinchamps.finetune", "transformers.generation.utils")
 LAST_LINES = 3  # of the log of a run that failed, which are printed
 
 
@@ -45,10 +48,10 @@ def study(config: StudyConfig) -> None:
         raise UserError("\n".join(problems))
     waiting = [cell for cell in cells if not _finished(folder, cell)]
     tell(f"study      {len(cells)} runs, {len(cells) - len(waiting)} of which are there, in {folder}")
-    failed = []
+    failed, context = [], context_of(IMPORTED)
     for number, cell in enumerate(waiting, start=1):
         tell(f"{number}/{len(waiting)}".ljust(11) + " ".join(cell.words))
-        if not _run(folder, cell):
+        if not _run(context, folder, cell):
             failed.append(cell)
     if len(failed) < len(cells):
         runs_dir = folder / "runs"
@@ -91,7 +94,7 @@ def _finished(folder: Path, cell: Cell) -> bool:
     return (cell.run(folder) / SUMMARIES["finetune"]).is_file()
 
 
-def _run(folder: Path, cell: Cell) -> bool:
+def _run(context: ForkServerContext, folder: Path, cell: Cell) -> bool:
     """Whether the fine-tuning of a cell succeeded; it goes on where it was interrupted.
 
     Raises:
@@ -99,27 +102,24 @@ def _run(folder: Path, cell: Cell) -> bool:
     """
     log, run = cell.log(folder), cell.run(folder)
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = [*cell.all_words, f"run_dir={run}", "resume=auto"]
+    process = begin(context, "finetune", [*cell.all_words, f"run_dir={run}", "resume=auto"], log)
     stopping = 0
-    with log.open("a", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bertinchamps.finetune", *words], stdout=stream, stderr=stream
-        )
 
-        def forward(number: int, frame: FrameType | None) -> None:
-            nonlocal stopping
-            del frame
-            stopping = number
-            # a terminal sends Ctrl-C to both
-            if number != signal.SIGINT or os.getpgid(process.pid) != os.getpgrp():
-                process.send_signal(number)
+    def forward(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        del frame
+        stopping = number
+        # a terminal sends Ctrl-C to both
+        if process.pid and (number != signal.SIGINT or os.getpgid(process.pid) != os.getpgrp()):
+            os.kill(process.pid, number)
 
-        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            succeeded = process.wait() == 0
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process.join()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    succeeded = process.exitcode == 0
     if stopping:
         raise Stopped(f"stopped in {run}; the same command goes on", stopping)
     if not succeeded:

@@ -1,0 +1,39 @@
+"""Commands in processes of their own that begin with everything imported: forks of one process that has imported it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+
+def context_of(modules: Sequence[str]) -> ForkServerContext:
+    """What begins processes: forks of one that has imported the modules, which nothing else has used.
+
+    It is the place of importing alone: no threads, no card, no random numbers that forks would share.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    return context
+
+
+def begin(context: ForkServerContext, command: str, words: Sequence[str], log: Path) -> BaseProcess:
+    """Begin a command with words of its command line; what it prints is added to a file."""
+    process = context.Process(target=_run, args=(command, list(words), log), name=command)
+    process.start()
+    return process
+
+
+def _run(command: str, words: list[str], log: Path) -> None:
+    """Be the command, in the new process."""
+    from bertinchamps.command_line.running import run
+
+    with log.open("ab") as stream:
+        for standard in (1, 2):
+            os.dup2(stream.fileno(), standard)
+    sys.argv = [f"bertinchamps.{command}", *words]
+    run(command)
