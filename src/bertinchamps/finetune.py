@@ -21,6 +21,7 @@ from bertinchamps.console import tell
 from bertinchamps.errors import Stopped
 from bertinchamps.reporting.html.page import page_lines, write_run_page
 from bertinchamps.schemas import FinetuneConfig
+from bertinchamps.tasks.distillation import config_of_teacher, with_teachers
 from bertinchamps.tasks.encoder_source import encoder_name, prepare_tokenizer
 from bertinchamps.tasks.examples import Examples, read_examples
 from bertinchamps.tasks.finetuning import FineTuning
@@ -32,7 +33,7 @@ from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run import Run
-from bertinchamps.training.run_files import FOLDS, read_facts, read_summary
+from bertinchamps.training.run_files import FOLDS, TEACHERS, read_facts, read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
 
@@ -83,6 +84,7 @@ def train(
     more_hooks: Sequence[Hook] = (),
 ) -> None:
     """Train until the budget ends; score dev and test with the weights that were best on dev, once."""
+    config = taught(config, examples, run, processes)
     runtime = build_runtime(config.runtime, processes)
     processes.from_first(lambda: prepare_tokenizer(config, run, examples.texts()))
     problem = FineTuning(config, examples, run, runtime)
@@ -99,23 +101,49 @@ def cross_validate(config: FinetuneConfig, examples: Examples, run: Run, process
         return
     folds = processes.together(lambda: folds_of(examples, count, config.selection.dev_share))
     processes.tell(f"folds      {count} fine-tunings in {run.folder / FOLDS}, then that of {run.folder.name}")
-    settled = {"encoder": str(read_facts(run.folder)["encoder"])}
     for number, fold in enumerate(folds, start=1):
         own = config_of_fold(config, run.folder, number)
-        label = fold.run_label(config.head, config.seed)
-        opened = open_shared_run("finetune", own, fold.fingerprint, label, processes, settled)
-        with opened.lock:
-            if opened.finished:
-                processes.tell(f"fold       {number} of {count} is finished")
-                continue
-            processes.tell(f"fold       {number} of {count}")
-            try:
-                train(own, fold, opened, processes)
-            except Stopped as error:
-                raise Stopped(
-                    f"stopped in fold {number} of {count}; the same command with resume={run.folder} goes on",
-                    error.number,
-                ) from error
+        _train_part(own, fold, run, processes, "fold", f"{number} of {count}")
+
+
+def taught(config: FinetuneConfig, examples: Examples, run: Run, processes: Processes) -> FinetuneConfig:
+    """Fine-tune the run's own teachers (`distillation.own_teachers`), one after another, unless they are finished.
+
+    Returns:
+        The settings with them among the teachers.
+    """
+    count = config.distillation.own_teachers
+    if count == 0:
+        return config
+    processes.tell(f"teachers   {count} in {run.folder / TEACHERS}, then the student {run.folder.name}")
+    own = [config_of_teacher(config, run.folder, number) for number in range(1, count + 1)]
+    for number, each in enumerate(own, start=1):
+        _train_part(each, examples, run, processes, "teacher", f"{number} of {count}")
+    return with_teachers(config, [Path(str(each.run_dir)) for each in own])
+
+
+def _train_part(
+    config: FinetuneConfig, examples: Examples, run: Run, processes: Processes, what: str, which: str
+) -> None:
+    """Fine-tune a part of a run, a fold or a teacher, unless it is finished.
+
+    Raises:
+        Stopped: a signal came; the run's own command goes on.
+    """
+    settled = {"encoder": str(read_facts(run.folder)["encoder"])}
+    label = examples.run_label(config.head, config.seed)
+    opened = open_shared_run("finetune", config, examples.fingerprint, label, processes, settled)
+    with opened.lock:
+        if opened.finished:
+            processes.tell(f"{what:<10} {which} is finished")
+            return
+        processes.tell(f"{what:<10} {which}")
+        try:
+            train(config, examples, opened, processes)
+        except Stopped as error:
+            raise Stopped(
+                f"stopped in {what} {which}; the same command with resume={run.folder} goes on", error.number
+            ) from error
 
 
 def score(config: FinetuneConfig) -> float:

@@ -27,7 +27,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.reporting.html.page import FILE as PAGE
 from bertinchamps.schemas import BlocksConfig, PurgeConfig
 from bertinchamps.training.run import locked
-from bertinchamps.training.run_files import FOLDS, read_facts
+from bertinchamps.training.run_files import parts_of, read_facts
 
 RECORD = "purged.json"
 TOKENIZER = "tokenizer.json"
@@ -69,8 +69,8 @@ def purge(config: PurgeConfig) -> None:
 
 
 def _of_run(run: Path, keep_model: bool) -> Iterator[Found]:
-    """What is in a run's directory, its folds included."""
-    for folder in [run, *sorted(file.parent for file in run.glob(f"{FOLDS}/*/run.json"))]:
+    """What is in a run's directory, its folds and teachers included."""
+    for folder in [run, *parts_of(run)]:
         named = {
             "predictions": "documents with their labels",
             "checkpoints": "weights, and the optimizer's state",

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import Entity
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
+from bertinchamps.reporting.runs import gather
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.tagging.lessons import Lessons, mixed
@@ -22,6 +24,7 @@ from bertinchamps.tasks.tagging.nested import Nested, without_crossings
 from bertinchamps.tasks.tagging.recognition import EntityRecognition
 from bertinchamps.tasks.tagging.representations import Found
 from bertinchamps.tasks.tagging.windows import windows_of
+from bertinchamps.training.run_files import parts_of
 from perfect import recognition
 from support import composed
 from tiny_corpora import brat_corpus, documents
@@ -149,6 +152,48 @@ def test_the_runs_of_a_folder_are_scored_together(
     assert both != results_of(teachers[1])["scores"]["dev"]["nested_exact"]["f1"]
 
 
+def test_a_run_makes_its_own_teacher_and_learns_what_two_commands_would_learn(
+    finetuned: Finetuned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("\n".join(document.text for document in documents(6, 40)), encoding="utf-8")
+    student = ["mask_rate=0", f"distillation.files=[{notes}]", "budget.epochs=2"]
+    # evaluated as often as the student, which is once in two epochs
+    teacher = finetuned("mask_rate=0", "budget.epochs=4", "selection.every_epochs=2")
+    expected = finetuned(*student, f"distillation.teachers=[{teacher}]")
+    run_dir = tmp_path / "runs" / "run"
+    words = [*student, "distillation.own_teachers=1", "distillation.teacher_epochs=4", f"run_dir={run_dir}"]
+    run = finetuned(*words)
+    own = run / "teachers" / "1"
+    for made, other in ((own, teacher), (run, expected)):
+        assert (made / "model" / "model.safetensors").read_bytes() == (
+            other / "model" / "model.safetensors"
+        ).read_bytes()
+    results = results_of(run)
+    assert results["teachers"]["models"] == [str(own / "model")]
+    assert results["teachers"]["seconds"] == results_of(own)["cost"]["seconds"] > 0
+    assert results_of(expected)["teachers"] == {
+        "models": [str(teacher / "model")], "seconds": 0, "scores": results["teachers"]["scores"]
+    }  # fmt: skip
+    assert "test" not in results_of(own)["scores"]
+    assert "min of fine-tuning before the student's" in capsys.readouterr().err
+    assert [each.folder for each in gather(run_dir.parent).finetuning] == [run]
+    assert parts_of(run) == [own]
+    # interrupted while the student learnt: the teacher is kept as it is
+    (run / "results.json").unlink()
+    before = (own / "results.json").stat().st_mtime_ns
+    finetuned(*words, "resume=auto")
+    assert (own / "results.json").stat().st_mtime_ns == before
+    assert "teacher    1 of 1 is finished" in capsys.readouterr().err
+
+
+def test_several_teachers_of_a_run_have_seeds_of_their_own(finetuned: Finetuned) -> None:
+    run = finetuned("distillation.own_teachers=2", "budget.epochs=1", "seed=5")
+    facts = [yaml.safe_load((run / "teachers" / n / "config.yaml").read_text("utf-8")) for n in "12"]
+    assert [own["seed"] for own in facts] == [5, 6]
+    assert results_of(run)["teachers"]["models"] == [str(run / "teachers" / n / "model") for n in "12"]
+
+
 def test_what_cannot_teach_is_refused_all_at_once(
     corpus: list[str], finetuned: Finetuned, teachers: list[Path], tmp_path: Path
 ) -> None:
@@ -179,6 +224,10 @@ def test_settings_that_do_not_fit_are_named(corpus: list[str], teachers: list[Pa
         (["distillation.files=[a.txt]"], "nobody labels them"),
         ([teacher, "head=nested", "distillation.weight=2"], "distillation.weight=2.0: from 0 to 1"),
         ([teacher, "head=nested", "distillation.passages=0"], "distillation.passages=0: must be at least 1"),
+        (["distillation.own_teachers=1"], "own_teachers: they give probabilities to spans, which head=flat"),
+        (["distillation.own_teachers=-1", "head=nested"], "own_teachers=-1: must be at least 0"),
+        (["distillation.teacher_epochs=0"], "teacher_epochs=0.0: must be more than 0"),
+        (["distillation.own_teachers=1", "head=nested", "budget.hours=1"], "would take as long again"),
     ):
         found = problems(composed(*corpus, *words, command="finetune"))
         assert len(found) == 1

@@ -202,23 +202,37 @@ def _distillation_problems(config: FinetuneConfig) -> list[str]:
     found = broken(
         ("distillation.weight", choice.weight, 0 <= choice.weight <= 1, "from 0 to 1"),
         ("distillation.passages", choice.passages, choice.passages >= 1, "must be at least 1"),
+        ("distillation.own_teachers", choice.own_teachers, choice.own_teachers >= 0, "must be at least 0"),
+        (
+            "distillation.teacher_epochs",
+            choice.teacher_epochs,
+            choice.teacher_epochs is None or choice.teacher_epochs > 0,
+            "must be more than 0",
+        ),
+        (
+            "budget.hours",
+            config.budget.hours,
+            not (choice.own_teachers and config.budget.hours),
+            "each of distillation.own_teachers would take as long again; give budget.epochs",
+        ),
         (
             "distillation.files",
             choice.files,
-            not choice.files or bool(choice.teachers),
-            "nobody labels them: name distillation.teachers",
+            not choice.files or bool(choice.teachers or choice.own_teachers),
+            "nobody labels them: name distillation.teachers, or distillation.own_teachers=1",
         ),
     )
-    if not choice.teachers or readers.problems(*named(config.task)):
+    if not (choice.teachers or choice.own_teachers) or readers.problems(*named(config.task)):
         return found
+    key = "distillation.teachers" if choice.teachers else "distillation.own_teachers"
     if kinds.build(readers.build(**config.task).kind).has_heads:
         if config.head in representations.names() and not is_soft(config.head):
             found.append(
-                f"distillation.teachers: they give probabilities to spans, which head={config.head} does not learn; "
+                f"{key}: they give probabilities to spans, which head={config.head} does not learn; "
                 "use head=nested"
             )
     else:
-        found.append(f"distillation.teachers: task={task} has no spans; only entities are distilled so far")
+        found.append(f"{key}: task={task} has no spans; only entities are distilled so far")
     return found
 
 

@@ -52,7 +52,8 @@ def _of_updates(config: FinetuneConfig, name: str) -> list[tuple[str, object, bo
 def _mixing(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, str]]:
     """Settings by which more than the noisy gradients would depend on a record."""
     sparsity, few = config.sparsity.get("name"), config.few_shot.examples
-    loss, teachers = named(config.loss or {"name": PLAIN}), config.distillation.teachers
+    loss, distillation = named(config.loss or {"name": PLAIN}), config.distillation
+    teachers = distillation.teachers or distillation.own_teachers
     counts = not losses.problems(*loss) and losses.build(loss[0], **loss[1]).counts_train
     given = f"privacy={name}"
     scratch = (

@@ -26,7 +26,7 @@ from bertinchamps.reporting.required import (
     with_current_protocols,
 )
 from bertinchamps.schemas import FinetuneConfig
-from bertinchamps.training.run_files import is_fold
+from bertinchamps.training.run_files import is_part
 from bertinchamps.training.settings import settings_but_the_seed
 
 NUMBERS = ("parameters", "tokens_per_second")  # of a summary of pretraining
@@ -127,7 +127,7 @@ def gather(*places: Path) -> Gathered:
             file.parent
             for name in RUN_FILES
             for file in place.rglob(name)
-            if not is_fold(file.parent.resolve()) or file.parent == place
+            if not is_part(file.parent.resolve()) or file.parent == place
         }
         for place in places
     ]

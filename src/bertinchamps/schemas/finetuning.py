@@ -86,6 +86,12 @@ class DistillationConfig:
     weight: float = knob(0.5, "the teachers' share of the targets of labelled texts; the rest: labels")
     files: list[str] = knob([], "texts without labels that the teachers label; PATH or PATH::PART")
     passages: int = knob(2_000, "at most so many passages of those texts, of about ten sentences each")
+    own_teachers: int = knob(
+        0,
+        "teachers that this command fine-tunes first, in RUN/teachers, with the same settings and seeds from seed on; "
+        "1: a model teaches its successor (self-training)",
+    )
+    teacher_epochs: float | None = knob(None, "epochs of each own teacher; null: as budget.epochs")
 
 
 @dataclass

@@ -6,15 +6,17 @@ tokenizers than the student, because a span is known by its place in the text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.data.line_sets import Index, words_of
 from bertinchamps.errors import UserError
-from bertinchamps.schemas import DistillationConfig
+from bertinchamps.schemas import DistillationConfig, FinetuneConfig
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.facts import FILE, read_facts
 from bertinchamps.tasks.saved_model import SavedModel, folder_of, open_model
@@ -26,6 +28,7 @@ from bertinchamps.tasks.tagging.thresholds import best_thresholds
 from bertinchamps.tasks.tagging.windows import Words, windows_of
 from bertinchamps.tasks.thresholds import FIXED
 from bertinchamps.textfiles.texts import entry_problems, texts_of
+from bertinchamps.training.run_files import TEACHERS, read_summary
 from bertinchamps.training.runtime import Runtime
 
 LEAST_PROBABILITY = 0.01  # of a span in a lesson; nearly all spans of a text are below
@@ -85,6 +88,12 @@ class Teachers:
             for split, found in read.items()
         }
 
+    def facts(self, run: Path) -> dict[str, Any]:
+        """The teachers' directories as `models`; `seconds` of fine-tuning those that a student's run made itself."""
+        own = [folder.parent for folder in self.folders if folder.parents[1] == run / TEACHERS]
+        seconds = [float(read_summary(each, "finetune")["cost"]["seconds"]) for each in own]
+        return {"models": [str(folder) for folder in self.folders], "seconds": math.fsum(seconds)}
+
     def _of(self, documents: Sequence[AnnotatedText]) -> list[list[Found]]:
         return self.spans(
             [document.text for document in documents], [document.words for document in documents]
@@ -106,6 +115,46 @@ def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Example
         config.weight,
         teachers.spans([document.text for document in train], [document.words for document in train]),
         list(zip(passages, teachers.spans(passages), strict=True)),
+    )
+
+
+def config_of_teacher(config: FinetuneConfig, run: Path, number: int) -> FinetuneConfig:
+    """The settings of the fine-tuning of an own teacher, which is resumed where it was begun.
+
+    It is evaluated as often as the student, on dev alone: thresholds and temperature are the student's business.
+
+    Args:
+        config: of the student.
+        run: the student's directory.
+        number: of the teacher, from 1; the first one has the student's seed.
+    """
+    epochs, own = config.budget.epochs, config.distillation.teacher_epochs
+    every = config.selection.every_epochs * (own / epochs if own and epochs else 1)
+    return replace(
+        config,
+        distillation=DistillationConfig(),
+        budget=replace(config.budget, epochs=own or epochs),
+        selection=replace(
+            config.selection,
+            folds=None,
+            every_epochs=every,
+            score_test=False,
+            thresholds=FIXED,
+            recall=None,
+            precision=None,
+        ),
+        seed=config.seed + number - 1,
+        run_dir=str(run / TEACHERS / str(number)),
+        resume="auto",
+    )
+
+
+def with_teachers(config: FinetuneConfig, teachers: Sequence[Path]) -> FinetuneConfig:
+    """Settings of a student whose own teachers are these runs."""
+    given = config.distillation
+    return replace(
+        config,
+        distillation=replace(given, teachers=[*given.teachers, *map(str, teachers)], own_teachers=0),
     )
 
 

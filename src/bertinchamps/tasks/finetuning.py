@@ -217,7 +217,7 @@ class FineTuning(Problem):
             "scores": scores,
             **self._evaluated.results(),
             "subtasks": by_subtask,
-            **self._of_teachers(),
+            **self._of_teachers(run.folder),
             **self._of_folds(run.folder),
         }
 
@@ -252,14 +252,14 @@ class FineTuning(Problem):
         """Without test where it is to be left alone."""
         return [split for split in self._task.splits if split != "test" or self._config.selection.score_test]
 
-    def _of_teachers(self) -> dict[str, Any]:
+    def _of_teachers(self, run: Path) -> dict[str, Any]:
         """The teachers and the scores of their mean probabilities, where there are teachers."""
         if self._teachers is None:
             return {}
         splits = {split: self._examples.splits[split] for split in self._predicted_splits()}
         labelled = self._teachers.label(splits, self._config.selection.thresholds)
         scores = {split: self._evaluated.scores(split, found) for split, found in labelled.items()}
-        return {"teachers": {"models": [str(folder) for folder in self._teachers.folders], "scores": scores}}
+        return {"teachers": {**self._teachers.facts(run), "scores": scores}}
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Write the predictions of all splits; return the scores of dev and test, and the results of each subtask."""

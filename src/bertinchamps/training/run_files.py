@@ -23,6 +23,7 @@ SUMMARY_KEYS = {
     "finetune": ("scores", "selection.value"),
 }  # fmt: skip
 FOLDS = "folds"  # in a run's directory: the runs of its cross-validation, which belong to it
+TEACHERS = "teachers"  # likewise the runs of the teachers that it fine-tuned itself
 PACKAGES = ("bertinchamps", "torch", "transformers", "tokenizers", "datasets", "numpy")
 
 
@@ -35,9 +36,14 @@ def read_summary(folder: Path, command: str = "pretrain") -> dict[str, Any]:
     return with_current_keys(read_json(folder / SUMMARIES[command], *SUMMARY_KEYS[command]))
 
 
-def is_fold(folder: Path) -> bool:
-    """Whether a run is a fold of another one, not a run by itself."""
-    return folder.parent.name == FOLDS and (folder.parent.parent / "run.json").is_file()
+def is_part(folder: Path) -> bool:
+    """Whether a run is a fold or a teacher of another one, not a run by itself."""
+    return folder.parent.name in (FOLDS, TEACHERS) and (folder.parent.parent / "run.json").is_file()
+
+
+def parts_of(run: Path) -> list[Path]:
+    """The directories of a run's folds and teachers, and of theirs."""
+    return sorted(file.parent for file in run.rglob("run.json") if is_part(file.parent))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def last_finished(runs_dir: str, *commands: str) -> Path | None:
         for file in Path(runs_dir).expanduser().rglob(SUMMARIES[command])
         if (file.parent / "model").is_dir()
         and (file.parent / "run.json").is_file()
-        and not is_fold(file.parent)
+        and not is_part(file.parent)
     ]
     return max(runs, key=lambda file: file.stat().st_mtime).parent if runs else None
 
