@@ -245,6 +245,7 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
     elif module.endswith("finetune"):
         smaller = [*FINETUNING, "tokenizer.vocab_size=200"]
         smaller += ["distillation.passages=20"] if "distillation.files" in line else []
+        smaller += ["distillation.teacher_epochs=1"] if "recipe=self_training" in line else []
         smaller += ["task.documents=60"] if "task=deidentification" in line else []
         smaller += ["task.documents=60", "batch.size=8"] if "privacy=dp_sgd" in line else []
     elif not module.endswith("pretrain"):
