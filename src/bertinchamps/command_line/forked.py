@@ -16,6 +16,8 @@ def context_of(modules: Sequence[str]) -> ForkServerContext:
 
     It is the place of importing alone: no threads, no card, no random numbers that forks would share.
     """
+    # A library that asks for cards while it is imported must not begin to use one, or no fork could.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     return context
