@@ -175,8 +175,14 @@ def test_a_run_makes_its_own_teacher_and_learns_what_two_commands_would_learn(
     assert results_of(expected)["teachers"] == {
         "models": [str(teacher / "model")], "seconds": 0, "scores": results["teachers"]["scores"]
     }  # fmt: skip
+    cost, of_teacher, alone = (results_of(made)["cost"] for made in (run, own, expected))
+    assert cost["flops"] == of_teacher["flops"] + alone["flops"]
+    assert cost["tokens"] == of_teacher["tokens"] + alone["tokens"]
+    assert cost["seconds"] > of_teacher["seconds"]
+    assert (cost["steps"], cost["epochs"]) == (alone["steps"], alone["epochs"])
+    assert cost["peak_memory_bytes"] >= of_teacher["peak_memory_bytes"]
     assert "test" not in results_of(own)["scores"]
-    assert "min of fine-tuning before the student's" in capsys.readouterr().err
+    assert "min of fine-tuning, which are in the cost" in capsys.readouterr().err
     assert [each.folder for each in gather(run_dir.parent).finetuning] == [run]
     assert parts_of(run) == [own]
     # interrupted while the student learnt: the teacher is kept as it is

@@ -33,6 +33,9 @@ from bertinchamps.training.runtime import Runtime
 
 LEAST_PROBABILITY = 0.01  # of a span in a lesson; nearly all spans of a text are below
 PASSAGE = 1_000  # characters of a document that are read, at the most, so that many documents are read
+SPENT = (
+    "seconds", "training_seconds", "tokens", "flops", "flops_dense", "energy_kwh", "euro", "gram_co2",
+)  # fmt: skip
 NGRAM = 13  # words that a text without labels may not share with dev or test
 
 
@@ -90,9 +93,13 @@ class Teachers:
 
     def facts(self, run: Path) -> dict[str, Any]:
         """The teachers' directories as `models`; `seconds` of fine-tuning those that a student's run made itself."""
+        seconds = math.fsum(cost["seconds"] for cost in self.costs(run))
+        return {"models": [str(folder) for folder in self.folders], "seconds": seconds}
+
+    def costs(self, run: Path) -> list[dict[str, Any]]:
+        """What the teachers cost that a student's run made itself."""
         own = [folder.parent for folder in self.folders if folder.parents[1] == run / TEACHERS]
-        seconds = [float(read_summary(each, "finetune")["cost"]["seconds"]) for each in own]
-        return {"models": [str(folder) for folder in self.folders], "seconds": math.fsum(seconds)}
+        return [read_summary(each, "finetune")["cost"] for each in own]
 
     def _of(self, documents: Sequence[AnnotatedText]) -> list[list[Found]]:
         return self.spans(
@@ -116,6 +123,13 @@ def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Example
         teachers.spans([document.text for document in train], [document.words for document in train]),
         list(zip(passages, teachers.spans(passages), strict=True)),
     )
+
+
+def together(cost: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The cost of a student with that of its own teachers: sums; of memory the peak; steps and epochs the student's."""
+    sums = {key: cost[key] + sum(own[key] for own in teachers) for key in SPENT}
+    peak = max(each["peak_memory_bytes"] for each in (cost, *teachers))
+    return {**cost, **sums, "peak_memory_bytes": peak}
 
 
 def config_of_teacher(config: FinetuneConfig, run: Path, number: int) -> FinetuneConfig:

@@ -23,7 +23,7 @@ from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import freeze_embeddings, train_rows
 from bertinchamps.schemas import FinetuneConfig
-from bertinchamps.tasks.distillation import Teachers, lessons_of
+from bertinchamps.tasks.distillation import Teachers, lessons_of, together
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder, remarks_on
 from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
@@ -232,10 +232,10 @@ class FineTuning(Problem):
         return {} if folds is None else folds_results(folder, folds, self._config.report.intervals)
 
     def _cost(self, training: Training) -> dict[str, Any]:
-        """Of the run: reading and predictions included; of training; and of the predictions."""
+        """Of the run: reading, predictions and own teachers included; of training; and of the predictions."""
         clock = training.trainer.clock
         spent, before = clock.spent, training.run.state.get("spent", {}).get("seconds", 0.0)
-        return {
+        cost = {
             "seconds": before + time.perf_counter() - self._began,
             "training_seconds": spent.seconds,
             "epochs": spent.positions / clock.epoch_length,
@@ -247,6 +247,7 @@ class FineTuning(Problem):
             "predicted_texts": self._predicted_texts,
             "predicting_seconds": self._predicting_seconds,
         }
+        return cost if self._teachers is None else together(cost, self._teachers.costs(training.run.folder))
 
     def _predicted_splits(self) -> list[str]:
         """Without test where it is to be left alone."""
@@ -273,8 +274,7 @@ class FineTuning(Problem):
             }
             for subtask in self._examples.subtasks
         }
-        folder = training.run.folder / "predictions"
-        folder.mkdir(exist_ok=True)
+        (folder := training.run.folder / "predictions").mkdir(exist_ok=True)
         model.eval()
         for split in self._predicted_splits():
             began = time.perf_counter()

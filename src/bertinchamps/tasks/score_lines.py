@@ -25,7 +25,7 @@ def score_lines(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     if "teachers" in results:
         yield from _scores_of(" (the teachers together)", results["teachers"]["scores"])
         if seconds := results["teachers"].get("seconds"):  # earlier versions had no teachers of a run's own
-            yield f"teachers   {seconds / 60:.1f} min of fine-tuning before the student's"
+            yield f"teachers   {seconds / 60:.1f} min of fine-tuning, which are in the cost"
     yield from fold_lines(results)
     yield from _settled_lines(results)
     if bad := results.get("unreadable"):  # earlier versions left nothing out
