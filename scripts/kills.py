@@ -63,11 +63,14 @@ class Scenario:
         words: of the command.
         results: reads them from the directory in which the command ran.
         before: commands to run there first, which nobody kills.
+        output: a file whose name says that the work is done: the same command then refuses to write it again, so where
+            a kill comes after it, nothing is left to go on with.
     """
 
     words: Sequence[str]
     results: Callable[[Path], Results]
     before: Sequence[Sequence[str]] = ()
+    output: str | None = None
 
 
 def of_training(place: Path) -> Results:
@@ -137,6 +140,7 @@ SCENARIOS = {
         ),
         of_predictions,
         before=(("bertinchamps.finetune", *TAGGING),),
+        output="labelled.jsonl",
     ),
 }
 
@@ -251,8 +255,10 @@ def killed(
             kill(process)
             done += 1
             yield "working" if working else "any moment"
-            continue
-        ended(process, place)
+            if scenario.output is None or not (place / scenario.output).exists():
+                continue
+        else:
+            ended(process, place)
         compare(whole.results, scenario.results(place))
         if done >= kills:
             return

@@ -6,8 +6,10 @@ import importlib.util
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,7 @@ def test_a_preparation_that_is_killed_goes_on_to_the_same_bytes(
     assert "preparation: 3 kills" in capsys.readouterr().out
 
 
-def scenario_of(kills: ModuleType, monkeypatch: pytest.MonkeyPatch, code: str) -> object:
+def scenario_of(kills: ModuleType, monkeypatch: pytest.MonkeyPatch, code: str) -> Any:
     """A scenario whose command is a line of Python that leaves a.txt."""
     monkeypatch.setattr(kills, "PYTHON", (sys.executable,))
     return kills.Scenario(("-c", code), lambda place: kills.digests(place, "a.txt"))
@@ -75,3 +77,13 @@ def test_nothing_survives_a_kill(kills: ModuleType, tmp_path: Path, monkeypatch:
         pass
     kills.kill(process)
     assert not any(one.is_running() for one in children)
+
+
+def test_a_kill_behind_the_whole_output_leaves_nothing_to_go_on_with(
+    kills: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as `predict`, it refuses an output that is there
+    code = "import time; open('a.txt', 'x').write('1'); time.sleep(1)"
+    scenario = replace(scenario_of(kills, monkeypatch, code), output="a.txt")
+    whole = kills.undisturbed(scenario, tmp_path / "whole", "")
+    assert len(list(kills.killed(scenario, tmp_path / "killed", "", whole, 3, random.Random(0)))) == 3
