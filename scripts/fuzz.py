@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
+import importlib.util
 import json
 import random
 import re
@@ -209,15 +209,16 @@ def work(arguments: argparse.Namespace) -> None:
     """The process of one reader."""
     target = TARGETS[arguments.worker]
     fuzzer = Fuzzer(target, arguments.folder / target.name, arguments.hang, arguments.seed)
-    guided = arguments.engine == "atheris"
-    with importlib.import_module("fuzz_coverage").watched() if guided else nullcontext():
+    coverage = importlib.import_module("fuzz_coverage") if arguments.engine == "atheris" else None
+    with coverage.watched() if coverage else nullcontext():
         for files in target.seeds():  # imports what it needs, before memory is limited
             write(files, fuzzer.folder / CURRENT)
             target.read(fuzzer.folder / CURRENT)
     limit_memory(arguments.memory * 1e6)
-    if guided:
-        importlib.import_module("fuzz_coverage").guide(fuzzer, arguments.seconds)
-    fuzzer.run(arguments.seconds)
+    if coverage:
+        coverage.guide(fuzzer, arguments.seconds)  # which ends the process
+    else:
+        fuzzer.run(arguments.seconds)
 
 
 def campaign(target: Target, arguments: argparse.Namespace, seconds: float) -> State:
@@ -297,6 +298,8 @@ def main() -> int:
     )
     words.add_argument("--worker", choices=TARGETS, help=argparse.SUPPRESS)
     arguments = words.parse_args()
+    if arguments.engine == "atheris" and importlib.util.find_spec("atheris") is None:
+        words.error("--engine atheris: it is not installed; pip install atheris")
     arguments.folder = arguments.folder.absolute()
     if arguments.worker:
         work(arguments)

@@ -16,7 +16,7 @@ from bertinchamps.model.encoders import longest_input, open_config, open_tokeniz
 from bertinchamps.model.heads.windows import pools
 from bertinchamps.registry import closest
 from bertinchamps.schemas import FinetuneConfig, SelectionConfig, named
-from bertinchamps.tasks.distillation import teacher_problems
+from bertinchamps.tasks.distillation import key_of, teacher_problems
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.few_shot import few_shot_problems
@@ -218,13 +218,13 @@ def _distillation_problems(config: FinetuneConfig) -> list[str]:
         (
             "distillation.files",
             choice.files,
-            not choice.files or bool(choice.teachers or choice.own_teachers),
+            not choice.files or key_of(choice) is not None,
             "nobody labels them: name distillation.teachers, or distillation.own_teachers=1",
         ),
     )
-    if not (choice.teachers or choice.own_teachers) or readers.problems(*named(config.task)):
+    key = key_of(choice)
+    if key is None or readers.problems(*named(config.task)):
         return found
-    key = "distillation.teachers" if choice.teachers else "distillation.own_teachers"
     if kinds.build(readers.build(**config.task).kind).has_heads:
         if config.head in representations.names() and not is_soft(config.head):
             found.append(

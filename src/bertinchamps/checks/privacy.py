@@ -5,6 +5,7 @@ from __future__ import annotations
 from bertinchamps.checks.rules import broken
 from bertinchamps.launch import launched
 from bertinchamps.schemas import FinetuneConfig, named
+from bertinchamps.tasks.distillation import key_of
 from bertinchamps.tasks.encoder_source import SCRATCH
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.kinds import kinds
@@ -53,7 +54,7 @@ def _mixing(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, 
     """Settings by which more than the noisy gradients would depend on a record."""
     sparsity, few = config.sparsity.get("name"), config.few_shot.examples
     loss, distillation = named(config.loss or {"name": PLAIN}), config.distillation
-    teachers = distillation.teachers or distillation.own_teachers
+    teachers = key_of(distillation)
     counts = not losses.problems(*loss) and losses.build(loss[0], **loss[1]).counts_train
     given = f"privacy={name}"
     scratch = (
@@ -67,9 +68,9 @@ def _mixing(config: FinetuneConfig, name: str) -> list[tuple[str, object, bool, 
         ("sparsity", sparsity, sparsity == NONE, f"not with {given}"),
         ("few_shot.examples", few, few is None, chosen),
         (
-            "distillation.teachers",
-            teachers,
-            not teachers,
+            teachers or "distillation.teachers",
+            distillation.teachers or distillation.own_teachers,
+            teachers is None,
             f"what they learnt is not protected; not with {given}",
         ),
         ("loss", loss[0], not counts, weighs),

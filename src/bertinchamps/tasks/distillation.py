@@ -125,7 +125,14 @@ def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Example
     )
 
 
-def together(cost: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def key_of(config: DistillationConfig) -> str | None:
+    """The key that gives a student teachers; None where there are none."""
+    if config.teachers:
+        return "distillation.teachers"
+    return "distillation.own_teachers" if config.own_teachers else None
+
+
+def joint_cost(cost: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The cost of a student with that of its own teachers: sums; of memory the peak; steps and epochs the student's."""
     sums = {key: cost[key] + sum(own[key] for own in teachers) for key in SPENT}
     peak = max(each["peak_memory_bytes"] for each in (cost, *teachers))

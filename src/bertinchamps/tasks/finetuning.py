@@ -23,7 +23,7 @@ from bertinchamps.model.flops import downstream_flops_per_token
 from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import freeze_embeddings, train_rows
 from bertinchamps.schemas import FinetuneConfig
-from bertinchamps.tasks.distillation import Teachers, lessons_of, together
+from bertinchamps.tasks.distillation import Teachers, joint_cost, lessons_of
 from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder, remarks_on
 from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
@@ -247,7 +247,7 @@ class FineTuning(Problem):
             "predicted_texts": self._predicted_texts,
             "predicting_seconds": self._predicting_seconds,
         }
-        return cost if self._teachers is None else together(cost, self._teachers.costs(training.run.folder))
+        return cost if self._teachers is None else joint_cost(cost, self._teachers.costs(training.run.folder))
 
     def _predicted_splits(self) -> list[str]:
         """Without test where it is to be left alone."""
