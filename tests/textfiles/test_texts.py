@@ -83,6 +83,18 @@ def test_what_cannot_be_read_is_told_without_a_text(
     assert SECRET not in str(caught.value)
 
 
+def test_a_path_may_be_a_pattern_of_files_and_folders(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "sub/b"):
+        write(tmp_path / f"notes/{name}.csv", f"note,x\n{name},1\n")
+    assert list(texts_of(f"{tmp_path}/notes/**/*.csv::note")) == ["a", "sub/b"]
+    assert files_of(f"{tmp_path}/notes/*.csv") == [tmp_path / "notes/a.csv"]
+    assert list(texts_of(f"{folder}/*::A/2.txt")) == ["texte de test/A/2"]
+    write(tmp_path / "odd[1].txt", "x")
+    assert list(texts_of(f"{tmp_path}/odd[1].txt")) == ["x"]
+    with pytest.raises(UserError, match=r"\*\.jsonl: no such file or folder .*a pattern may hold"):
+        files_of(f"{tmp_path}/notes/*.jsonl")
+
+
 def test_a_pattern_without_files_and_files_that_are_no_text_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"no file in it matches dev/\*\.txt"):
         files_of(f"{folder}::dev/*.txt")

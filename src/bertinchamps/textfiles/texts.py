@@ -5,7 +5,7 @@
     test.bio, test.tsv::2                  words of CoNLL columns, by the number of their column; 1 by default
     notes.txt                              the whole file
 
-Files may be `.gz` or `.zst`.
+PATH may be a pattern with `*` and `**`, which stands for all that it matches, sorted. Files may be `.gz` or `.zst`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bertinchamps.textfiles.lines import chunks, decoded
 from bertinchamps.textfiles.lines import lines as lines_of
 from bertinchamps.textfiles.names import field_names
 from bertinchamps.textfiles.opening import Progress, suffixes
+from bertinchamps.textfiles.patterns import matching
 from bertinchamps.textfiles.tables import CSV, TSV, open_table
 
 SEPARATOR = "::"
@@ -38,7 +39,7 @@ class Entry(NamedTuple):
     """What an entry of a list of files names.
 
     Attributes:
-        path: a file, an archive or a folder.
+        path: a file, an archive or a folder, or a pattern of such.
         part: what of it is read; empty for the default.
     """
 
@@ -52,20 +53,31 @@ class Entry(NamedTuple):
         return cls(Path(path).expanduser(), part)
 
     @property
+    def places(self) -> list[Path]:
+        """The files, archives and folders that the path stands for; itself, if there are none."""
+        return matching(str(self.path)) or [self.path]
+
+    @property
     def name(self) -> str:
         """The entry without the folders above its path."""
         return self.path.name + (SEPARATOR + self.part if self.part else "")
 
 
 def files_of(entry: str) -> list[Path]:
-    """The files on disk that an entry is read from: an archive, a file, or the files of a folder, sorted.
+    """The files on disk that an entry is read from: archives, files, or the files of folders, sorted.
 
     Raises:
         UserError: there is no such file, its kind is unknown, or the pattern matches nothing.
     """
-    path, part = Entry.of(entry)
+    named = Entry.of(entry)
+    return [file for place in named.places for file in _files_at(place, named.part)]
+
+
+def _files_at(path: Path, part: str) -> list[Path]:
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder (looked from {Path.cwd()})")
+        raise UserError(
+            f"{path}: no such file or folder (looked from {Path.cwd()}; a pattern may hold * and **)"
+        )
     if path.is_dir() or is_archive(path):
         found = listed(path, [part or TEXT_FILES])
         if not found:
@@ -96,14 +108,19 @@ def texts_of(entry: str) -> Iterator[str]:
     Raises:
         UserError: see `files_of`; or a file cannot be read, or lacks the column or key.
     """
-    path, part = Entry.of(entry)
+    named = Entry.of(entry)
+    for place in named.places:
+        yield from _texts_at(place, named.part)
+
+
+def _texts_at(path: Path, part: str) -> Iterator[str]:
     if path.is_dir() or (path.is_file() and is_archive(path)):
         found = contents(path, [part or TEXT_FILES])
         for name, content in found.items():
             yield _plain(name, content)
         if found:
             return
-    files_of(entry)
+    _files_at(path, part)
     suffix = suffixes(path)[0]
     if suffix in COLUMNS or part.isdigit():
         yield from _sentences(path, int(part) if part.isdigit() else None)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 from pathlib import Path
 
 from bertinchamps.data.sources.readers import KNOWN, format_of
+from bertinchamps.textfiles.patterns import matching
 
 
 def matches(pattern: str) -> list[Path]:
     """The files that one entry of the list stands for, sorted."""
-    plain = Path(pattern).expanduser()
-    # A name that exists is taken as it is, even if it holds a bracket. Path.glob takes no absolute pattern.
-    names = [str(plain)] if plain.exists() else sorted(glob.glob(str(plain), recursive=True))  # noqa: PTH207
-    found = [Path(name) for name in names]
-    return list(itertools.chain.from_iterable(_inside(path) if path.is_dir() else [path] for path in found))
+    found = (_inside(path) if path.is_dir() else [path] for path in matching(pattern))
+    return list(itertools.chain.from_iterable(found))
 
 
 def _inside(folder: Path) -> list[Path]:
