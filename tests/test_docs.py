@@ -378,6 +378,23 @@ def test_the_normalisers_do_what_the_docs_say() -> None:
         assert normalizers_by_name.build("paper").normalize_str(written) == paper
 
 
+def test_words_end_where_the_docs_say() -> None:
+    from bertinchamps.data.word_cutting import word_cutter
+
+    page = (ROOT / "docs/tokenizer.md").read_text("utf-8")
+    table = page[page.index("| key | ") :].split("\n\n")[0].splitlines()
+    text = table[0].split("|")[2].strip()
+    rows = [line.strip("|").split("|") for line in table[2:]]
+    assert [key.strip() for key, _ in rows] == [
+        "",
+        "`tokenizer.split_digits=true`",
+        "`tokenizer.join_elisions=true`",
+    ]
+    for key, words in rows:
+        cutter = word_cutter("split_digits" in key, "join_elisions" in key)
+        assert [word for word, _ in cutter.pre_tokenize_str(text)] == re.findall(r"`(\S+)`", words)
+
+
 def test_the_map_and_the_readme_name_every_room() -> None:
     rooms = {
         p.stem if p.suffix else p.name for p in (ROOT / "src/bertinchamps").iterdir() if p.name[0] != "_"

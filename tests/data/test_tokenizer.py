@@ -28,6 +28,7 @@ from bertinchamps.data.tokenizer import (
 )
 from bertinchamps.data.tokenizer_training import train_tokenizer
 from bertinchamps.data.vocabulary_training import TEXTS_AT_ONCE
+from bertinchamps.data.word_cutting import word_cutter
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import TokenizerConfig
 
@@ -123,6 +124,60 @@ def test_the_normaliser_is_saved_with_the_tokenizer(tmp_path: Path, tokenizer: T
     paper_tokenizer = open_tokenizer(trained(tmp_path, normalizer="paper"))
     assert paper_tokenizer.normalizer.normalize_str("sœur") == "sur"
     assert tokenizer.normalizer.normalize_str("sœur") == "sœur"
+
+
+# ---------------------------------------------------------------------------------- where words end
+
+
+def words(text: str, **settings: bool) -> list[str]:
+    cutter = word_cutter(**{"split_digits": False, "join_elisions": False, **settings})
+    return [word for word, _ in cutter.pre_tokenize_str(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("l'enfant qu'il aime", ["l'", "enfant", "qu'", "il", "aime"]),
+        ("Jusqu'à L'œdème (d'abord)", ["Jusqu'", "à", "L'", "œdème", "(", "d'", "abord", ")"]),
+        (
+            "aujourd'hui presqu'île",
+            ["aujourd", "'", "hui", "presqu", "'", "île"],
+        ),  # no elided word ends there
+        (
+            "l'«autre», 'l'autre' 5' n'",
+            ["l", "'", "«", "autre", "»", ",", "'", "l'", "autre", "'", "5", "'", "n", "'"],
+        ),
+    ],
+)
+def test_an_elided_word_keeps_its_apostrophe(text: str, expected: list[str]) -> None:
+    assert words(text, join_elisions=True) == expected
+
+
+@settings(derandomize=True)
+@given(st.text(st.one_of(st.sampled_from("lqu'’ -dC5°é$_"), st.characters(exclude_categories=["Cs"]))))
+def test_words_differ_from_bert_in_elisions_and_digits_alone(text: str) -> None:
+    text = french().normalize_str(text)
+    apart = [
+        piece
+        for word in words(text, join_elisions=True)
+        for piece in ([word[:-1], "'"] if word.endswith("'") and len(word) > 1 else [word])
+    ]
+    assert apart == words(text)
+    assert "".join(words(text, split_digits=True)) == "".join(words(text))
+    assert all(len(word) == 1 for word in words(text, split_digits=True) if word.isdecimal())
+
+
+def test_a_trained_tokenizer_has_no_number_where_digits_are_apart(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    numbers = [f"Le {n} mai, l'eau à {n},5 °C, qu'il en soit {n * 7}." for n in range(300)]
+    apart = open_tokenizer(trained(tmp_path, iter(numbers), split_digits=True, join_elisions=True))
+    entries = set(apart.get_vocab())
+    assert not {entry for entry in entries if entry.isdecimal() and len(entry) > 1}
+    assert {"l'", "qu'"} <= entries
+    assert apart.encode("qu'il 38,5", add_special_tokens=False).tokens == ["qu'", "il", "3", "8", ",", "5"]
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again.tokenize("l'eau 12") == ["l'", "eau", "1", "2"]
 
 
 # ---------------------------------------------------------------------------- transformers opens it

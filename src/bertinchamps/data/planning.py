@@ -133,7 +133,9 @@ def _build_tokenizer(
     base = None if settings.path is None else Path(settings.path).expanduser().resolve()
     if base is not None and settings.extend is None and settings.replace is None:
         return base
-    shaping = {key: value for key, value in vars(settings).items() if value is not None or key == "path"}
+    shaping = {
+        key: value for key, value in vars(settings).items() if value not in (None, False) or key == "path"
+    }
     shaping |= {**facts, "held_out_share": config.blocks.held_out_share}
     if base is not None:
         shaping |= {"path": None, "base": digest_of_tokenizer(base), **shaping_facts(base)}

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, processors
 from tokenizers.models import WordPiece
 
 from bertinchamps.data.continuations import CONTINUATION
 from bertinchamps.data.normalizers import normalizers_by_name
 from bertinchamps.data.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, UNK
 from bertinchamps.data.vocabulary_training import Sample, sample_of, train_word_pieces
+from bertinchamps.data.word_cutting import word_cutter
 from bertinchamps.schemas import TokenizerConfig
 
 
@@ -25,7 +26,7 @@ def train_tokenizer(
     once; the sample waits on disk, in a file without a name, since training goes over it twice.
 
     Args:
-        config: normaliser, vocabulary size, sample size.
+        config: normaliser, where words end, vocabulary size, sample size.
         texts: the sample; read until `sample_characters` are reached.
         folder: where tokenizer.json and tokenizer_config.json go.
         tell: shown progress.
@@ -55,7 +56,7 @@ def train_tokenizer(
 def _untrained(config: TokenizerConfig) -> Tokenizer:
     tokenizer = Tokenizer(WordPiece(unk_token=UNK, max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers_by_name.build(config.normalizer)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.pre_tokenizer = word_cutter(config.split_digits, config.join_elisions)
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUATION)
     return tokenizer
 

@@ -59,6 +59,10 @@ class TokenizerConfig:
     """A WordPiece tokenizer, trained on a bounded sample of the documents."""
 
     normalizer: str = knob("french", "french or paper")
+    split_digits: bool = knob(False, "each digit is a word of its own; false: a number is a word")
+    join_elisions: bool = knob(
+        False, "an elided word keeps its apostrophe (l', qu'); false: two words, as in BERT"
+    )
     vocab_size: int = knob(32768, "entries, special tokens included; at most 65536")
     min_frequency: int = knob(2, "occurrences that a pair needs to be merged")
     sample_characters: int = knob(200_000_000, "characters of the documents to train on, about")
