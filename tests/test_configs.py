@@ -11,6 +11,7 @@ import torch
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from bertinchamps.checks.pretraining import remarks
 from bertinchamps.composing import compose, config_dir, with_settings
 from bertinchamps.schemas import ArchConfig
 from bertinchamps.training.schedules import micro_batches, schedules
@@ -109,6 +110,38 @@ def test_quaero_has_what_scored_best_and_the_papers_recipe_beside_it(corpus: str
     assert (best.head, best.optim["learning_rate"]) == ("nested", None)
     assert (paper.head, paper.optim["learning_rate"], paper.task) == ("flat", 1e-4, best.task)
     assert composed(words, "head=flat", "budget.epochs=3", command="finetune").head == "flat"
+
+
+def test_a_recipe_decides_over_epochs_and_selection_of_the_users_own_entities() -> None:
+    words = ["task=ner", "task.train=a.jsonl"]
+    plain, taught = (composed(*words, *more, command="finetune") for more in ([], ["recipe=self_training"]))
+    assert (plain.budget.epochs, plain.selection.every_epochs, plain.selection.patience) == (100, 1, 15)
+    assert (taught.budget.epochs, taught.selection.every_epochs, taught.selection.patience) == (4, 0.5, None)
+    both = composed("task=quaero_both", "recipe=self_training", command="finetune")
+    assert (both.budget, both.selection, both.distillation) == (
+        taught.budget,
+        taught.selection,
+        taught.distillation,
+    )
+
+
+def test_an_own_teacher_learns_as_a_run_on_both_corpora_does() -> None:
+    teacher = composed("task=quaero_both", command="finetune")
+    student = composed("task=quaero_both", "recipe=self_training", command="finetune")
+    assert student.distillation.teacher_epochs == teacher.budget.epochs == 16
+    for settings in (teacher, student):
+        assert (settings.head, settings.mask_rate, settings.selection.thresholds) == ("nested", 0.0, "fixed")
+        assert settings.selection.patience is None
+
+
+def test_short_budgets_are_told_what_suits_them() -> None:
+    def told(*words: str) -> str:
+        return " ".join(remarks(composed("data=demo", "runtime.device=cpu", *words)))
+
+    assert "arch=small" in told("+budget=10m")
+    assert "arch=small" in told("+budget=10m", "arch=modern")
+    assert told("+budget=10m", "arch=small") == told("+budget=24h") == ""
+    assert "experiment=short" in told("+budget=10m", "experiment=paper", "arch=small")
 
 
 def test_the_tasks_have_the_papers_settings() -> None:

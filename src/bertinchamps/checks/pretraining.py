@@ -15,9 +15,11 @@ from bertinchamps.objectives import objective_problems
 from bertinchamps.objectives.base_problems import base_problems
 from bertinchamps.objectives.growing import grow_problems
 from bertinchamps.schemas import PretrainConfig
+from bertinchamps.training.runtime import resolved
 from bertinchamps.training.sparsity import sparsities, sparsity_problems
 
 LARGE_BATCH = 2048  # sequences an update
+LARGE_MODEL = 512  # hidden size
 FOR_STOCK = re.compile(r"^arch\.(\w+)=.*: arch\.stock=\w+ needs (\S+)$")
 
 
@@ -81,10 +83,18 @@ def _sparsity_problems(config: PretrainConfig) -> list[str]:
 
 def remarks(config: PretrainConfig) -> list[str]:
     """Settings that are allowed, but perhaps not intended."""
-    hours, size = config.budget.hours or math.inf, config.batch.size
-    if hours >= 1 or size < LARGE_BATCH or config.model is not None:
+    hours, size, arch = config.budget.hours or math.inf, config.batch.size, config.arch
+    if hours >= 1 or config.model is not None:
         return []
-    return [
-        f"note: {size} sequences an update leave few updates in {hours:g} hours; "
-        "experiment=short is made for budgets under an hour"
-    ]
+    found = []
+    if size >= LARGE_BATCH:
+        found.append(
+            f"note: {size} sequences an update leave few updates in {hours:g} hours; "
+            "experiment=short is made for budgets under an hour"
+        )
+    if arch.hidden_size >= LARGE_MODEL and resolved(config.runtime).device.type == "cpu":
+        found.append(
+            f"note: {arch.num_hidden_layers} layers of {arch.hidden_size} make few updates in {hours:g} hours without "
+            "a GPU; arch=small is what was measured there (docs/results.md)"
+        )
+    return found
