@@ -72,7 +72,7 @@ def test_no_table_mixes_protocols(runs: Path) -> None:
     strict = [row[0] for row in table_under(page, "entities, strict")]
     nested = [row[0] for row in table_under(page, "entities, nested")]
     paper = [row[0] for row in table_under(page, "tags, the protocol of BERTinchamps (test")]
-    assert strict[2:] == ["small, 0.7 h, flat", "CamemBERT", "CamemBERT-bio"]
+    assert strict[2:] == ["small, 0.7 h, flat", "CamemBERT", "CamemBERT-bio", "CamemBERTav2"]
     assert nested[2:] == ["small, 0.7 h, flat", "Erasmus MC, dictionaries", "CamemBERT-bio, flat"]
     assert paper[2:] == ["small, 0.7 h, flat"]
     after = page.split("tags, the protocol of BERTinchamps (test")[1].split("###")[0]
@@ -446,6 +446,7 @@ def test_each_score_stands_beside_what_pretraining_saw_of_test(runs: Path) -> No
         "odd": "not measured",
         "CamemBERT": "–",
         "CamemBERT-bio": "–",
+        "CamemBERTav2": "–",
     }
     records = rows_of(runs, "quaero_emea_strict")
     [record] = [row for row in records if row["model"] == "cut" and row["split"] == "test"]
