@@ -134,6 +134,12 @@ def test_an_own_teacher_learns_as_a_run_on_both_corpora_does() -> None:
         assert settings.selection.patience is None
 
 
+def test_a_short_budget_has_a_small_vocabulary_unless_another_is_named() -> None:
+    assert composed("+budget=10m").tokenizer.vocab_size == 8192
+    assert composed("+budget=10m", "tokenizer=paper").tokenizer.vocab_size == 32768
+    assert composed("+budget=10m", "tokenizer.vocab_size=500").tokenizer.vocab_size == 500
+
+
 def test_short_budgets_are_told_what_suits_them() -> None:
     def told(*words: str) -> str:
         return " ".join(remarks(composed("data=demo", "runtime.device=cpu", *words)))
