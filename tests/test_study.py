@@ -168,7 +168,21 @@ def test_points_are_means_over_seeds_in_the_order_of_the_axis() -> None:
 
 
 def run_with(score: float) -> FinetuningRun:
-    return cast(FinetuningRun, SimpleNamespace(task="ner", scores={"test": {"strict": {"f1": score}}}))
+    scores = {"test": {"strict": {"f1": score}}}
+    return cast(FinetuningRun, SimpleNamespace(task="ner", split="test", scores=scores))
+
+
+def test_runs_that_leave_test_alone_are_drawn_and_tabulated_by_dev(
+    settings: Settings, tmp_path: Path
+) -> None:
+    result = command(*study(tmp_path, {**settings, "selection.score_test": False}, seed=[0]), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = tmp_path / "studies" / "mine" / "report"
+    assert (report / "score_over_minutes.png").is_file()
+    page = (report / "report.md").read_text(encoding="utf-8")
+    assert "## Left out" not in page
+    assert "(dev, %)" in page
+    assert "(test, %)" not in page
 
 
 def test_a_length_of_time_is_a_budget_of_fine_tuning() -> None:

@@ -38,7 +38,7 @@ class XAxis:
 
 
 def plot_study(cells: Sequence[Cell], runs: Sequence[FinetuningRun], folder: Path) -> list[Path]:
-    """Draw the headline scores of test, or of dev where there is no test.
+    """Draw the headline scores of test, and those of dev of runs that did not score test.
 
     Args:
         cells: of the study.
@@ -53,6 +53,7 @@ def plot_study(cells: Sequence[Cell], runs: Sequence[FinetuningRun], folder: Pat
     known = [(by_name[run.folder.name], run) for run in runs if run.folder.name in by_name]
     if not known:
         return []
+    folder.mkdir(parents=True, exist_ok=True)
     sizes = {run.sizes.get("trained_parameters") for _, run in known}
     trained = XAxis(
         "trained_parameters", "trained parameters", lambda _, run: float(run.sizes["trained_parameters"])
@@ -86,6 +87,12 @@ def points(
 ) -> pd.DataFrame:
     """Mean and deviation over seeds.
 
+    Args:
+        axis: what the figure has on its x axis.
+        known: cells and their runs, all of which show the same split.
+        task: of the runs to take.
+        protocol: of the scores.
+
     Returns:
         Columns: series (the other values of the grid, in words), x, x_deviation, mean, deviation, seeds; ordered by
         series and x.
@@ -94,7 +101,7 @@ def points(
     rows = [
         (_series(cell.values, axis.key), _setting(cell), axis.of(cell, run), scores[headline])
         for cell, run in known
-        if run.task == task and (scores := _scored(run).get(protocol)) is not None
+        if run.task == task and (scores := run.scores[run.split].get(protocol)) is not None
     ]
     frame = pd.DataFrame(rows, columns=["series", "setting", "x", "score"])
     grouped = frame.groupby(["series", "setting"], sort=False)
@@ -103,11 +110,6 @@ def points(
         seeds=("score", "size"),
     )  # fmt: skip
     return means.reset_index().sort_values(["series", "x"])
-
-
-def _scored(run: FinetuningRun) -> Mapping[str, Mapping[str, Any]]:
-    """Protocol → scores of test, or of dev where there is no test."""
-    return run.scores["test"] if "test" in run.scores else run.scores["dev"]
 
 
 def _setting(cell: Cell) -> str:
@@ -126,16 +128,21 @@ def _draw(axis: XAxis, known: Sequence[tuple[Cell, FinetuningRun]], folder: Path
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    panels = list(dict.fromkeys((run.task, protocol) for _, run in known for protocol in _scored(run)))
+    panels = list(
+        dict.fromkeys(
+            (run.task, run.split, protocol) for _, run in known for protocol in run.scores[run.split]
+        )
+    )
     figure, all_axes = plt.subplots(
         len(panels), 1, figsize=(7, 3.4 * len(panels)), squeeze=False, layout="constrained"
     )
-    for (task, protocol), drawn in zip(panels, all_axes[:, 0], strict=True):
-        _panel(axis, points(axis, known, task, protocol), drawn)
+    for (task, split, protocol), drawn in zip(panels, all_axes[:, 0], strict=True):
+        of_split = [(cell, run) for cell, run in known if run.split == split]
+        _panel(axis, points(axis, of_split, task, protocol), drawn)
         described = PROTOCOLS[protocol]
         unit = ", %" if described.percent else ""
         drawn.set_ylabel(f"{described.metrics[described.headline]}{unit}", fontsize=9)
-        drawn.set_title(f"{task}: {described.title.partition(':')[0]}", fontsize=9)
+        drawn.set_title(f"{task}: {described.title.partition(':')[0]} ({split})", fontsize=9)
         if described.percent:
             drawn.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     files = [folder / f"score_over_{axis.name.replace('.', '_')}{suffix}" for suffix in (".png", ".svg")]
