@@ -167,6 +167,20 @@ def test_points_are_means_over_seeds_in_the_order_of_the_axis() -> None:
     assert list(found["deviation"]) == pytest.approx([0.02**0.5] * 4)
 
 
+def test_models_of_one_name_are_not_averaged() -> None:
+    models = ["runs/none/model", "runs/clinical/model", "camembert/camembert-base"]
+    cells = cells_of(Plan({}, {"model": models, "few_shot.examples": [8, 16], "seed": [0, 1]}))
+    known = [(cell, run_with(float(models.index(cell.values["model"])))) for cell in cells]
+    found = points(axis_of("few_shot.examples"), known, "ner", "strict")
+    named = ["model=camembert/camembert-base", "model=clinical/model", "model=none/model"]
+    assert list(found["series"]) == [name for name in named for _ in range(2)]
+    assert list(found["mean"]) == [2, 2, 1, 1, 0, 0]
+    assert set(found["deviation"]) == {0}
+    alone = [(cell, run) for cell, run in known if cell.values["model"] != "runs/none/model"]
+    found = points(axis_of("few_shot.examples"), alone, "ner", "strict")
+    assert set(found["series"]) == {"model=camembert-base", "model=model"}
+
+
 def run_with(score: float) -> FinetuningRun:
     scores = {"test": {"strict": {"f1": score}}}
     return cast(FinetuningRun, SimpleNamespace(task="ner", split="test", scores=scores))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.reporting.runs import FinetuningRun
-from bertinchamps.reporting.study_grid import Cell
+from bertinchamps.reporting.study_grid import Cell, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,9 +97,9 @@ def points(
         Columns: series (the other values of the grid, in words), x, x_deviation, mean, deviation, seeds; ordered by
         series and x.
     """
-    headline = PROTOCOLS[protocol].headline
+    headline, names = PROTOCOLS[protocol].headline, _names([cell for cell, _ in known])
     rows = [
-        (_series(cell.values, axis.key), _setting(cell), axis.of(cell, run), scores[headline])
+        (_series(cell, names, axis.key), _series(cell, names), axis.of(cell, run), scores[headline])
         for cell, run in known
         if run.task == task and (scores := run.scores[run.split].get(protocol)) is not None
     ]
@@ -112,14 +112,34 @@ def points(
     return means.reset_index().sort_values(["series", "x"])
 
 
-def _setting(cell: Cell) -> str:
-    """The values of a cell but for its seed, in words."""
-    return _series(cell.values, None)
+def _series(cell: Cell, names: Mapping[str, Mapping[str, str]], without: str | None = None) -> str:
+    """The values of a cell but for its seed and its task, in words."""
+    return (
+        ", ".join(
+            f"{key}={names[key][written(value)]}"
+            for key, value in cell.values.items()
+            if key not in (SEED, "task", without)
+        )
+        or "all"
+    )
 
 
-def _series(values: Mapping[str, Any], without: str | None) -> str:
-    named = {key: value for key, value in values.items() if key not in (SEED, "task", without)}
-    return ", ".join(f"{key}={Path(str(value)).name}" for key, value in named.items()) or "all"
+def _names(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
+    """Key → value as a word → its name in a figure; values of a key have names of their own."""
+    return {
+        key: _shortened({written(cell.values[key]): cell.values[key] for cell in cells})
+        for key in cells[0].values
+    }
+
+
+def _shortened(values: Mapping[str, Any]) -> dict[str, str]:
+    """Word → the last parts of its value between slashes, as few as tell all values apart."""
+    parts = {word: value.split("/") if isinstance(value, str) else [word] for word, value in values.items()}
+    for length in range(1, max(map(len, parts.values()))):
+        short = {word: "/".join(own[-length:]) for word, own in parts.items()}
+        if len(set(short.values())) == len(values):
+            return short
+    return {word: word for word in values}
 
 
 def _draw(axis: XAxis, known: Sequence[tuple[Cell, FinetuningRun]], folder: Path) -> list[Path]:
