@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
-from bertinchamps.reporting.study_grid import read_keys
+from bertinchamps.reporting.study_grid import number, read_keys
 from bertinchamps.schemas import TuneConfig
 
 RANGE = {"low", "high", "log"}
@@ -79,20 +78,9 @@ def _choice(node: Any) -> Range | list[Any] | str:
         return node if len(node) > 1 else "a list of several values, such as [4, 8]"
     if not isinstance(node, dict) or not {"low", "high"} <= node.keys() <= RANGE:
         return "a list of values, or {low: …, high: …} and perhaps log: true"
-    low, high, log = _number(node["low"]), _number(node["high"]), node.get("log", False)
+    low, high, log = number(node["low"]), number(node["high"]), node.get("log", False)
     if low is None or high is None or not low < high:
         return f"low: {node['low']}, high: {node['high']}: two numbers, the smaller one first"
     if not isinstance(log, bool) or (log and low <= 0):
         return f"log: {log}, low: {node['low']}: true or false, and above zero where it is true"
     return Range(low, high, log)
-
-
-def _number(value: Any) -> float | None:
-    """A finite number; yaml reads 1e-4 as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = value if isinstance(value, int) else float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
