@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from bertinchamps.checks.tuning import problems
+from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
-from bertinchamps.reporting.search_space import Range, read_search
+from bertinchamps.reporting.search_space import Range, content_of, read_search
 from bertinchamps.schemas import TuneConfig
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.trainer import Trainer
@@ -56,6 +57,8 @@ def test_a_search_goes_on_and_leaves_test_alone(
     begun = [line.split()[0] for line in told.splitlines() if " optim.learning_rate=" in line]
     assert [word for word in begun if "/" in word] == ["1/2", "2/2", "3/3"]
     runs = sorted((tmp_path / "there" / "runs").iterdir())
+    more = {**plan, "search": {**plan["search"], "dropout": [0.0, 0.1]}}
+    assert "(search: dropout)" in "".join(problems(config(tmp_path, more, 3)))
     results = [json.loads((run / "results.json").read_text(encoding="utf-8")) for run in runs]
     assert len(results) == 3
     assert all(set(result["scores"]) == {"dev"} for result in results)
@@ -65,6 +68,34 @@ def test_a_search_goes_on_and_leaves_test_alone(
     top = max(values.values())
     assert values[min(values, key=lambda rate: abs(rate - best["optim.learning_rate"]))] == top
     assert best["model"] == plan["settings"]["model"]
+
+
+def test_a_search_goes_on_with_its_own_plan_alone(tmp_path: Path) -> None:
+    before = {
+        "settings": {"task": "ner", "model": "a"},
+        "search": {"dropout": {"low": 0.0, "high": "3e-1"}, "adapter.rank": [4, 8]},
+    }
+    begun = config(tmp_path, before, 3)
+    folder = tmp_path / "there"
+    folder.mkdir()
+    write_json(folder / "plan.json", content_of(read_search(Path(begun.plan))))
+    other = {**before, "settings": {"task": "ner", "model": "b"}}
+    assert problems(config(tmp_path, other, 3)) == []  # no trial was begun
+    (folder / "trials.log").touch()
+    assert problems(config(tmp_path, before, 5)) == []
+    same = {**before, "search": {"adapter.rank": [4, 8], "dropout": {"high": 0.3, "low": 0.0, "log": False}}}
+    assert problems(config(tmp_path, same, 5)) == []
+    more = {**before, "search": {**before["search"], "adapter.rank": [4, 8, 16], "seed": [0, 1]}}
+    for plan, differing in (
+        (other, "settings: model"),
+        (more, "search: adapter.rank, search: seed"),
+        ({**before, "settings": {"task": "ner"}}, "settings: model"),
+    ):
+        (found,) = problems(config(tmp_path, plan, 5))
+        assert f"of another plan, and trials of two plans do not compare ({differing});" in found
+    (folder / "plan.json").unlink()
+    (found,) = problems(config(tmp_path, before, 3))
+    assert "plan.json: cannot be read" in found
 
 
 def test_wrong_settings_are_told_before_the_first_trial(plan: dict[str, Any], tmp_path: Path) -> None:

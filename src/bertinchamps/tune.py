@@ -20,9 +20,19 @@ from bertinchamps.checks import finetuning
 from bertinchamps.command_line.mistakes import examine
 from bertinchamps.command_line.readable import readable
 from bertinchamps.console import tell
+from bertinchamps.durable import write_file, write_json
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.finetune import finetune
-from bertinchamps.reporting.search_space import Range, SearchPlan, folder_of, read_search
+from bertinchamps.reporting.search_space import (
+    BEST,
+    JOURNAL,
+    PLAN,
+    Range,
+    SearchPlan,
+    content_of,
+    folder_of,
+    read_search,
+)
 from bertinchamps.reporting.study_grid import words_of
 from bertinchamps.schemas import FinetuneConfig, TuneConfig
 from bertinchamps.training.hook import Hook
@@ -30,7 +40,6 @@ from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.trainer import Trainer
 
-JOURNAL, BEST = "trials.log", "best.yaml"
 UNPRUNED = 5  # trials before the first one is ended early
 
 
@@ -65,6 +74,7 @@ def tune(config: TuneConfig) -> None:
     plan, folder = read_search(Path(config.plan).expanduser()), folder_of(config)
     _configuration(plan, _first(plan), folder / "runs" / "new")
     folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / PLAN, content_of(plan))
     search = _open(config, folder)
     for number in range(_there(search), config.trials):
         trial = search.ask()
@@ -76,7 +86,7 @@ def tune(config: TuneConfig) -> None:
     best = search.best_trial
     found = {key: _plain(best.params[key]) for key in plan.space}
     content = yaml.safe_dump({**plan.settings, **found}, allow_unicode=True, sort_keys=False)
-    (folder / BEST).write_text(content, encoding="utf-8")
+    write_file(folder / BEST, content)
     tell(f"best       dev {best.value:.4f}, trial {best.number}: {' '.join(words_of(found))}")
     tell(f"settings   {folder / BEST}; test was left alone: score it once, with these")
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bertinchamps.durable import read_json
 from bertinchamps.errors import UserError
+from bertinchamps.fingerprints import canonical
 from bertinchamps.reporting.study_grid import number, read_keys
 from bertinchamps.schemas import TuneConfig
 
 RANGE = {"low", "high", "log"}
+# In a search's folder: Optuna's journal, the plan of its trials, the best settings.
+JOURNAL, PLAN, BEST = "trials.log", "plan.json", "best.yaml"
 
 
 class Range(NamedTuple):
@@ -65,6 +70,30 @@ def read_search(file: Path) -> SearchPlan:
     if problems:
         raise UserError("\n".join(f"plan={file}: {problem}" for problem in problems))
     return SearchPlan(settings, space)
+
+
+def content_of(plan: SearchPlan) -> dict[str, dict[str, Any]]:
+    """What PLAN holds: `settings` and `search`, ranges with all their keys."""
+    space = {key: node._asdict() if isinstance(node, Range) else node for key, node in plan.space.items()}
+    content: dict[str, dict[str, Any]] = json.loads(canonical({"settings": plan.settings, "search": space}))
+    return content
+
+
+def differing(plan: SearchPlan, folder: Path) -> list[str]:
+    """The keys in which a plan differs from that of the trials in a folder; none where there are no trials.
+
+    Raises:
+        UserError: the folder does not say of which plan its trials are.
+    """
+    if not (folder / JOURNAL).exists():
+        return []
+    before, now = read_json(folder / PLAN, "settings", "search"), content_of(plan)
+    return [
+        f"{part}: {key}"
+        for part in now
+        for key in sorted(now[part].keys() | before[part].keys())
+        if (key in now[part], now[part].get(key)) != (key in before[part], before[part].get(key))
+    ]
 
 
 def folder_of(config: TuneConfig) -> Path:
