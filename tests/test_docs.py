@@ -100,13 +100,15 @@ def teacher(runs: Path) -> Path:
 
 
 def write_plans(folder: Path) -> None:
-    """The plans of studies and searches in the docs, smaller: one value of each key of a grid, and few epochs."""
+    """The plans of studies and searches in the docs, smaller: one value of each key of a grid, few epochs."""
     for page, text in blocks("yaml"):
         plan = yaml.safe_load(text)
-        if set(plan) in ({"settings", "grid"}, {"settings", "search"}):
+        if set(plan) in ({"settings", "grid"}, {"settings", "search"}, {"settings", "search", "each"}):
             plan["settings"] |= dict(word.split("=") for word in FINETUNING)
             if "grid" in plan:
                 plan["grid"] = {key: values[:1] for key, values in plan["grid"].items()}
+            if "each" in plan:
+                plan["each"] = {key: values[:2] for key, values in plan["each"].items()}
             name = text.partition("\n")[0].removeprefix("# ")
             assert name.endswith(".yaml"), f"{page}: a plan begins with the name of its file"
             (folder / name).write_text(yaml.safe_dump(plan), encoding="utf-8")

@@ -8,14 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pandas as pd
 import pytest
 import yaml
 
 from bertinchamps.checks.studying import problems
 from bertinchamps.command_line.readable import readable
+from bertinchamps.reporting import study_figures
 from bertinchamps.reporting.runs import FinetuningRun
-from bertinchamps.reporting.study_figures import axis_of, points
-from bertinchamps.reporting.study_grid import Plan, cells_of
+from bertinchamps.reporting.study_figures import XAxis, axis_of, plot_study, points
+from bertinchamps.reporting.study_grid import Cell, Plan, cells_of
 from bertinchamps.schemas import StudyConfig
 from bertinchamps.study import mistakes_of_cells
 from support import command, composed, metrics, started
@@ -160,15 +162,81 @@ def test_points_are_means_over_seeds_in_the_order_of_the_axis() -> None:
         (cell, run_with(0.1 * cell.values["few_shot.examples"] + 0.2 * cell.values["seed"]))
         for cell in cells_of(Plan({}, grid))
     ]
-    found = points(axis_of("few_shot.examples"), known, "ner", "strict")
+    found = points(axis_of("few_shot.examples", known), known, "ner", "strict")
     assert list(found["series"]) == ["adapter=lora"] * 2 + ["adapter=none"] * 2
     assert list(found["x"]) == [8, 16, 8, 16]
     assert list(found["mean"]) == pytest.approx([0.9, 1.7, 0.9, 1.7])
     assert list(found["deviation"]) == pytest.approx([0.02**0.5] * 4)
 
 
-def run_with(score: float) -> FinetuningRun:
-    return cast(FinetuningRun, SimpleNamespace(task="ner", scores={"test": {"strict": {"f1": score}}}))
+def test_models_of_one_name_are_not_averaged() -> None:
+    models = ["runs/none/model", "runs/clinical/model", "camembert/camembert-base"]
+    cells = cells_of(Plan({}, {"model": models, "few_shot.examples": [8, 16], "seed": [0, 1]}))
+    known = [(cell, run_with(float(models.index(cell.values["model"])))) for cell in cells]
+    found = points(axis_of("few_shot.examples", known), known, "ner", "strict")
+    named = ["model=camembert/camembert-base", "model=clinical/model", "model=none/model"]
+    assert list(found["series"]) == [name for name in named for _ in range(2)]
+    assert list(found["mean"]) == [2, 2, 1, 1, 0, 0]
+    assert set(found["deviation"]) == {0}
+    alone = [(cell, run) for cell, run in known if cell.values["model"] != "runs/none/model"]
+    found = points(axis_of("few_shot.examples", alone), alone, "ner", "strict")
+    assert set(found["series"]) == {"model=camembert-base", "model=model"}
+
+
+def test_common_grids_have_a_figure_for_each_key(tmp_path: Path) -> None:
+    grid = {
+        "few_shot.examples": [8, 32, None], "optim.learning_rate": ["1e-4", "3e-4"],
+        "+budget": ["90s", "1h"], "optim.betas": [[0.9], 1], "seed": [0, 1],
+    }  # fmt: skip
+    cells = cells_of(Plan({}, grid))
+    runs = [run_with(0.5, cell, train=40 * (cell.values["few_shot.examples"] or 100)) for cell in cells]
+    drawn = {file.stem for file in plot_study(cells, runs, tmp_path) if file.suffix == ".png"}
+    assert drawn == {
+        "score_over_few_shot_examples", "score_over_optim_learning_rate", "score_over_budget", "score_over_minutes",
+    }  # fmt: skip
+    known = list(zip(cells, runs, strict=True))
+    found = points(axis_of("few_shot.examples", known), known, "ner", "strict")
+    assert dict(zip(found["x"], found["tick"], strict=True)) == {8: "8", 32: "32", 100: "all"}
+    assert set(points(axis_of("optim.learning_rate", known), known, "ner", "strict")["x"]) == {1e-4, 3e-4}
+    assert set(points(axis_of("+budget", known), known, "ner", "strict")["x"]) == {1.5, 60}
+
+
+def test_budgets_of_one_setting_are_one_line_over_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = cells_of(Plan({}, {"adapter": ["none", "lora"], "+budget": ["1m", "5m", "15m"], "seed": [0, 1]}))
+    drawn = {}
+
+    def keep(axis: XAxis, found: pd.DataFrame, axes: object) -> None:
+        drawn[axis.name] = found
+
+    monkeypatch.setattr(study_figures, "_panel", keep)
+    plot_study(cells, [run_with(0.5, cell) for cell in cells], tmp_path)
+    assert list(drawn["minutes"]["series"]) == ["adapter=lora"] * 3 + ["adapter=none"] * 3
+    assert list(drawn["minutes"]["seeds"]) == [2] * 6
+
+
+def run_with(score: float, cell: Cell | None = None, train: int = 40) -> FinetuningRun:
+    scores = {"test": {"strict": {"f1": score}}}
+    folder = Path(cell.name if cell else "run")
+    run = SimpleNamespace(
+        task="ner", split="test", scores=scores, folder=folder, data={"train": {"documents": train}}, sizes={},
+        cost={"seconds": 60},
+    )  # fmt: skip
+    return cast(FinetuningRun, run)
+
+
+def test_runs_that_leave_test_alone_are_drawn_and_tabulated_by_dev(
+    settings: Settings, tmp_path: Path
+) -> None:
+    result = command(*study(tmp_path, {**settings, "selection.score_test": False}, seed=[0]), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = tmp_path / "studies" / "mine" / "report"
+    assert (report / "score_over_minutes.png").is_file()
+    page = (report / "report.md").read_text(encoding="utf-8")
+    assert "## Left out" not in page
+    assert "(dev, %)" in page
+    assert "(test, %)" not in page
 
 
 def test_a_length_of_time_is_a_budget_of_fine_tuning() -> None:

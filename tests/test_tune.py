@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from bertinchamps.checks.tuning import problems
+from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
-from bertinchamps.reporting.search_space import Range, read_search
+from bertinchamps.reporting.search_space import Range, content_of, read_search
+from bertinchamps.reporting.study_grid import read_plan
 from bertinchamps.schemas import TuneConfig
+from bertinchamps.study import mistakes_of_cells
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.trainer import Trainer
 from bertinchamps.tune import EndsPoorTrials, tune
@@ -56,6 +59,8 @@ def test_a_search_goes_on_and_leaves_test_alone(
     begun = [line.split()[0] for line in told.splitlines() if " optim.learning_rate=" in line]
     assert [word for word in begun if "/" in word] == ["1/2", "2/2", "3/3"]
     runs = sorted((tmp_path / "there" / "runs").iterdir())
+    more = {**plan, "search": {**plan["search"], "dropout": [0.0, 0.1]}}
+    assert "(search: dropout)" in "".join(problems(config(tmp_path, more, 3)))
     results = [json.loads((run / "results.json").read_text(encoding="utf-8")) for run in runs]
     assert len(results) == 3
     assert all(set(result["scores"]) == {"dev"} for result in results)
@@ -65,6 +70,65 @@ def test_a_search_goes_on_and_leaves_test_alone(
     top = max(values.values())
     assert values[min(values, key=lambda rate: abs(rate - best["optim.learning_rate"]))] == top
     assert best["model"] == plan["settings"]["model"]
+
+
+def test_a_search_goes_on_with_its_own_plan_alone(tmp_path: Path) -> None:
+    before = {
+        "settings": {"task": "ner", "model": "a"},
+        "search": {"dropout": {"low": 0.0, "high": "3e-1"}, "adapter.rank": [4, 8]},
+    }
+    begun = config(tmp_path, before, 3)
+    folder = tmp_path / "there"
+    folder.mkdir()
+    write_json(folder / "plan.json", content_of(read_search(Path(begun.plan))))
+    other = {**before, "settings": {"task": "ner", "model": "b"}}
+    assert problems(config(tmp_path, other, 3)) == []  # no trial was begun
+    (folder / "trials.log").touch()
+    assert problems(config(tmp_path, before, 5)) == []
+    same = {**before, "search": {"adapter.rank": [4, 8], "dropout": {"high": 0.3, "low": 0.0, "log": False}}}
+    assert problems(config(tmp_path, same, 5)) == []
+    more = {**before, "search": {**before["search"], "adapter.rank": [4, 8, 16], "seed": [0, 1]}}
+    for plan, differing in (
+        (other, "settings: model"),
+        (more, "search: adapter.rank, search: seed"),
+        ({**before, "settings": {"task": "ner"}}, "settings: model"),
+    ):
+        (found,) = problems(config(tmp_path, plan, 5))
+        assert f"of another plan, and trials of two plans do not compare ({differing});" in found
+    (folder / "plan.json").unlink()
+    (found,) = problems(config(tmp_path, before, 3))
+    assert "plan.json: cannot be read" in found
+
+
+def test_each_value_has_a_search_and_a_study_gets_the_best_of_all(
+    plan: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    space = {"optim.learning_rate": {"low": "1e-6", "high": "1e-2", "log": True}}
+    settings = {key: value for key, value in plan["settings"].items() if key != "budget.epochs"}
+    each = {
+        "settings": {**settings, "budget.epochs": 1},
+        "search": space,
+        "each": {"head": ["flat", "nested"]},
+    }
+    tune(config(tmp_path, each, 1))
+    assert "2/2" not in capfd.readouterr().err
+    tune(config(tmp_path, each, 2))
+    begun = [
+        line.split()[0] for line in capfd.readouterr().err.splitlines() if " optim.learning_rate=" in line
+    ]
+    assert [word for word in begun if "/" in word] == ["2/2", "2/2"]
+    found = {
+        chosen["head"]: chosen["optim.learning_rate"]
+        for file in (tmp_path / "there").glob("*/best.yaml")
+        if (chosen := yaml.safe_load(file.read_text(encoding="utf-8")))
+    }
+    study = read_plan(tmp_path / "there" / "study.yaml")
+    assert study.grid == {"head": ["flat", "nested"], "seed": [0, 1, 2]}
+    assert study.where == {f"head={head}": {"optim.learning_rate": rate} for head, rate in found.items()}
+    assert len(found) == 2
+    assert mistakes_of_cells(study) == []
+    other = {**each, "settings": {**each["settings"], "dropout": 0.2}}
+    assert sum("of another plan" in problem for problem in problems(config(tmp_path, other, 2))) == 2
 
 
 def test_wrong_settings_are_told_before_the_first_trial(plan: dict[str, Any], tmp_path: Path) -> None:
@@ -132,6 +196,14 @@ def test_spaces_are_read_with_yamls_numbers(tmp_path: Path) -> None:
         ("{dropout: {low: a, high: 1}}", "search: dropout: low: a, high: 1: two numbers"),
         ("{seed: [0, 1]}", "seed: in settings and in search"),
         ("{run_dir: [a, b]}", "run_dir: the search sets it"),
+        ("{dropout: [0, 1]}\neach: {adapter: [a, b], head: [c, d]}", "each: adapter, head: one key alone"),
+        (
+            "{dropout: [0, 1]}\neach: {adapter: [a, a]}",
+            "each: adapter: a list of several values, none of them",
+        ),
+        ("{dropout: [0, 1]}\neach: {dropout: [0, 1]}", "each: dropout: in settings or in search, too"),
+        ("{dropout: [0, 1]}\neach: {run_dir: [a, b]}", "run_dir: the search sets it"),
+        ("{dropout: [0, 1]}\neach: {seed: [0, 1]}", "each: seed: settings are chosen for all seeds"),
     ],
 )
 def test_mistakes_of_a_plan_are_told(search: str, message: str, tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ def study(config: StudyConfig) -> None:
             failed.append(cell)
     if len(failed) < len(cells):
         runs_dir = folder / "runs"
-        gathered = gather(runs_dir)
-        pages = write_report(gathered, runs_dir, folder / "report")
+        gathered = gather(runs_dir, dev=True)
         files = plot_study(cells, gathered.finetuning, folder / "report")
+        pages = write_report(gathered, runs_dir, folder / "report")
         tell(
             "\n".join(
                 [

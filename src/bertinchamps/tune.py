@@ -10,6 +10,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
     command_line.run("tune")
     sys.exit()
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,22 @@ from bertinchamps.checks import finetuning
 from bertinchamps.command_line.mistakes import examine
 from bertinchamps.command_line.readable import readable
 from bertinchamps.console import tell
+from bertinchamps.durable import write_file, write_json
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.finetune import finetune
-from bertinchamps.reporting.search_space import Range, SearchPlan, folder_of, read_search
+from bertinchamps.reporting.search_space import (
+    BEST,
+    JOURNAL,
+    PLAN,
+    STUDY,
+    Range,
+    SearchPlan,
+    content_of,
+    folder_of,
+    read_search,
+    searches_of,
+    study_of,
+)
 from bertinchamps.reporting.study_grid import words_of
 from bertinchamps.schemas import FinetuneConfig, TuneConfig
 from bertinchamps.training.hook import Hook
@@ -30,7 +44,6 @@ from bertinchamps.training.hooks import Selection
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.trainer import Trainer
 
-JOURNAL, BEST = "trials.log", "best.yaml"
 UNPRUNED = 5  # trials before the first one is ended early
 
 
@@ -56,15 +69,31 @@ class EndsPoorTrials(Hook):
 
 
 def tune(config: TuneConfig) -> None:
-    """Run trials until there are `trials`, and write the best settings.
+    """Run trials until there are `trials`, and write the best settings; with `each`, once for each of its values.
 
     Raises:
         Stopped: by a signal; the same command goes on with the next trial.
         UserError: the settings are wrong, or no trial succeeded.
     """
     plan, folder = read_search(Path(config.plan).expanduser()), folder_of(config)
-    _configuration(plan, _first(plan), folder / "runs" / "new")
+    searches = searches_of(plan, folder)
+    for own, place in searches:
+        _configuration(own, _first(own), place / "runs" / "new")
+    found = []
+    for own, place in searches:
+        if plan.each:
+            tell(f"search     {' '.join(words_of({key: own.settings[key] for key in plan.each}))}")
+        found.append(_search(config, own, place))
+    if plan.each:
+        content = yaml.safe_dump(study_of(plan, found)._asdict(), allow_unicode=True, sort_keys=False)
+        write_file(folder / STUDY, content)
+        tell(f"next       python -m bertinchamps.study plan={shlex.quote(str(folder / STUDY))}")
+
+
+def _search(config: TuneConfig, plan: SearchPlan, folder: Path) -> dict[str, Any]:
+    """The best values of a search, which goes on where it was."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / PLAN, content_of(plan))
     search = _open(config, folder)
     for number in range(_there(search), config.trials):
         trial = search.ask()
@@ -72,13 +101,14 @@ def tune(config: TuneConfig) -> None:
         tell(f"{number + 1}/{config.trials}".ljust(11) + " ".join(words_of(values)))
         _try(search, trial, plan, values, folder / "runs" / str(trial.number))
     if not any(trial.value is not None for trial in search.trials):
-        raise UserError(f"none of {config.trials} trials succeeded; the messages above say why")
+        raise UserError(f"{folder}: none of {config.trials} trials succeeded; the messages above say why")
     best = search.best_trial
     found = {key: _plain(best.params[key]) for key in plan.space}
     content = yaml.safe_dump({**plan.settings, **found}, allow_unicode=True, sort_keys=False)
-    (folder / BEST).write_text(content, encoding="utf-8")
+    write_file(folder / BEST, content)
     tell(f"best       dev {best.value:.4f}, trial {best.number}: {' '.join(words_of(found))}")
     tell(f"settings   {folder / BEST}; test was left alone: score it once, with these")
+    return found
 
 
 def _try(search: Any, trial: Any, plan: SearchPlan, values: Mapping[str, Any], run: Path) -> None:

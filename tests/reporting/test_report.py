@@ -18,8 +18,9 @@ from bertinchamps.errors import UserError
 from bertinchamps.metrics.protocols import PROTOCOLS
 from bertinchamps.report import report
 from bertinchamps.reporting.costs import pretraining_table
+from bertinchamps.reporting.page import write_report
 from bertinchamps.reporting.published import published
-from bertinchamps.reporting.runs import PretrainingRun
+from bertinchamps.reporting.runs import PretrainingRun, gather
 from bertinchamps.schemas import ReportConfig
 from support import command
 
@@ -78,6 +79,25 @@ def test_no_table_mixes_protocols(runs: Path) -> None:
     after = page.split("tags, the protocol of BERTinchamps (test")[1].split("###")[0]
     assert "not comparable" in after
     assert "The protocol of the paper." in after
+
+
+def test_runs_with_scores_of_dev_alone_stand_apart_where_they_are_asked_for(runs: Path) -> None:
+    write_run(runs / "a", ner(0.5))
+    for seed in range(2):
+        write_run(runs / f"chosen{seed}", ner(0), seed, scores={"dev": ner(0.6)}, model_label="chosen")
+    assert "no scores of the test split" in page_of(runs)
+    output = runs.parent / "report"
+    write_report(gather(runs, dev=True), runs, output)
+    page = (output / "report.md").read_text(encoding="utf-8")
+    assert "Left out" not in page
+    of_test = page.partition("dev alone: entities, strict")[0]
+    assert [row[0] for row in table_under(of_test, "entities, strict")][2] == "small, 0.7 h, flat"
+    assert "chosen" not in of_test
+    table = table_under(page, "dev alone: entities, strict")
+    assert [row[0] for row in table[2:]] == ["chosen, flat"]
+    assert "60.0 ± 0.0" in table[2]
+    records = rows_of(runs, "quaero_emea_dev_strict")
+    assert [(row["from"], row["split"]) for row in records] == [("ours", "dev")]
 
 
 def test_a_run_without_a_protocol_does_not_count_as_one_of_its_seeds(runs: Path) -> None:

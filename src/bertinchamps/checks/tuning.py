@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertinchamps.checks.rules import unusable_folder
 from bertinchamps.errors import UserError
-from bertinchamps.reporting.search_space import folder_of, read_search
+from bertinchamps.reporting.search_space import JOURNAL, differing, folder_of, read_search, searches_of
 from bertinchamps.schemas import TuneConfig
 
 OURS = ("run_dir", "runs_dir", "resume", "selection.score_test")  # the search sets them
@@ -20,10 +20,20 @@ def problems(config: TuneConfig) -> list[str]:
         found.append("tune: needs the library optuna; pip install 'bertinchamps[tuning]'")
     if config.trials < 1:
         found.append(f"trials={config.trials}: must be at least 1")
-    found += unusable_folder("folder", folder_of(config), "trials.log")
+    found += unusable_folder("folder", folder_of(config), JOURNAL)
     try:
         plan = read_search(Path(config.plan).expanduser())
+        others = {
+            place: keys
+            for own, place in searches_of(plan, folder_of(config))
+            if (keys := differing(own, place))
+        }
     except UserError as error:
         return [*found, *str(error).splitlines()]
-    keys = (*plan.settings, *plan.space)
+    found += [
+        f"folder={place}: the trials there are of another plan, and trials of two plans do not compare "
+        f"({', '.join(keys)}); give the plan as it was, or another folder="
+        for place, keys in others.items()
+    ]
+    keys = (*plan.settings, *plan.space, *plan.each)
     return [*found, *(f"plan={config.plan}: {key}: the search sets it" for key in OURS if key in keys)]

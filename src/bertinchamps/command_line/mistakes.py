@@ -21,8 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from bertinchamps.command_line.keys import APPENDED
 from bertinchamps.command_line.kinds import misfits
 from bertinchamps.command_line.overrides import choices, first_choice, parse, values, written
-from bertinchamps.command_line.readable import LENGTH
 from bertinchamps.composing import compose, config_dir, key_of_folder, load, with_settings
+from bertinchamps.durations import hours_in
 from bertinchamps.errors import UserError
 from bertinchamps.registry import closest
 from bertinchamps.schemas import COMMANDS
@@ -154,7 +154,7 @@ def _group_problems(command: str, folders: list[Path], override: Override) -> li
             return [
                 f"budget={value}: of what? Give a length of time, such as +budget={value}m or +budget={value}h"
             ]
-        if group != "budget" or value in _menu(folders, group) or LENGTH.fullmatch(value):
+        if group != "budget" or value in _menu(folders, group) or hours_in(value) is not None:
             return [f"{group}={value}: write +{group}={value}, with a plus"]
         return [f"{group}={value}: {NO_LENGTH}"]
     if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) and not appended:

@@ -8,8 +8,8 @@ import re
 from hydra._internal.utils import get_args_parser  # the parser that hydra.main itself uses; no public twin
 
 from bertinchamps.composing import config_dir, in_folders
+from bertinchamps.durations import hours_in
 
-LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")  # of a budget
 # A value is split here: quoted strings, and the marks that end an unquoted string in Hydra's grammar.
 QUOTED_OR_MARK = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[,\[\]{}])""")
 
@@ -38,10 +38,9 @@ def _with_runs(settings: list[str], command: str) -> list[str]:
 def _with_budget(word: str, command: str) -> list[str]:
     """A budget of any length, such as +budget=5m, as budget.hours, and in pretraining with a preset."""
     name, _, value = word.partition("=")
-    length = LENGTH.fullmatch(value) if name == "+budget" else None
-    if length is None:
+    hours = hours_in(value) if name == "+budget" else None
+    if hours is None:
         return [word]
-    hours = float(length[1]) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[length[2]]
     if command == "finetune":  # in the place of what the task's file says
         return [f"budget.hours={hours:.10g}", "budget.epochs=null"]
     if (config_dir() / "budget" / f"{value}.yaml").is_file():

@@ -1,4 +1,4 @@
-"""Whether two runs differ by more than chance, where few runs stand beside each other on the same test documents."""
+"""Whether two runs differ by more than chance, where few runs stand beside each other on the same documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bertinchamps.reporting.tables import Table
 
 MOST_RUNS = 4  # of a section; more have too many pairs to read, and to believe
 NOTE = (
-    "The first run minus the second, on the same documents of test. Interval: paired bootstrap; p: approximate "
+    "The first run minus the second, on the same documents of {split}. Interval: paired bootstrap; p: approximate "
     "randomisation (Yeh, 2000). Seeds are not varied, and p is not corrected for the number of comparisons."
 )
 
@@ -29,7 +29,7 @@ def difference_tables(section: Section) -> Iterator[Table]:
     ]
     if not 2 <= len(runs) <= MOST_RUNS:
         return
-    known = [(name, tallies) for name, run in runs if (tallies := _tallies(run))]
+    known = [(name, tallies) for name, run in runs if (tallies := _tallies(run, section.split))]
     rows = [
         (one, other, protocol, PROTOCOLS[protocol].headline, found)
         for (one, first), (other, second) in combinations(known, 2)
@@ -46,13 +46,17 @@ def difference_tables(section: Section) -> Iterator[Table]:
         ]
     )
     yield Table(
-        f"{section.file_stem}_differences", f"{section.title}: differences (test)", shown, records, (NOTE,)
+        f"{section.file_stem}_differences",
+        f"{section.title}: differences ({section.split})",
+        shown,
+        records,
+        (NOTE.format(split=section.split),),
     )
 
 
-def _tallies(run: FinetuningRun) -> dict[str, Tally]:
-    """What the scores of test were computed from; a subtask has no file of its own."""
-    return {} if run.trained_on else read_tallies(run.folder / "predictions" / f"test{TALLIES}")
+def _tallies(run: FinetuningRun, split: str) -> dict[str, Tally]:
+    """What the scores of a split were computed from; a subtask has no file of its own."""
+    return {} if run.trained_on else read_tallies(run.folder / "predictions" / f"{split}{TALLIES}")
 
 
 def _compared(first: dict[str, Tally], second: dict[str, Tally]) -> Iterator[tuple[str, Difference]]:

@@ -58,7 +58,7 @@ COLUMNS: Mapping[str, tuple[str, str, Value]] = {
 
 
 def efficiency_table(sections: Iterable[Section]) -> Table | None:
-    """Costs beside the headline score of test, averaged over seeds; None where no run has counted them."""
+    """Costs beside the headline score, averaged over seeds; None where no run has counted them."""
     shown, records = [], []
     for section in sections:
         settings = [setting for setting in section.settings if _is_counted(setting)]
@@ -78,7 +78,7 @@ def efficiency_table(sections: Iterable[Section]) -> Table | None:
                 {
                     "task": section.title,
                     "model": setting.label,
-                    "test": _score(setting),
+                    "score": _score(setting, section.split),
                     **{
                         title: format(numbers[key][place], digits)
                         for key, (title, digits, _) in COLUMNS.items()
@@ -103,11 +103,10 @@ def _is_counted(setting: Setting) -> bool:
     )
 
 
-def _score(setting: Setting) -> str:
-    """The headline of the first protocol of test."""
-    for name in setting.runs[0].scores.get("test", {}):
-        protocol = PROTOCOLS[name]
-        found = [scores[protocol.headline] for scores in setting.scores("test", name)]
-        digits, scale = (".1f", 100.0) if protocol.percent else (".3f", 1.0)
-        return f"{name} {with_deviation(mean(found), deviation(found), digits, scale)}"
-    return "no test"
+def _score(setting: Setting, split: str) -> str:
+    """The headline of the first protocol of a split."""
+    name = next(iter(setting.runs[0].scores[split]))
+    protocol = PROTOCOLS[name]
+    found = [scores[protocol.headline] for scores in setting.scores(split, name)]
+    digits, scale = (".1f", 100.0) if protocol.percent else (".3f", 1.0)
+    return f"{name} {with_deviation(mean(found), deviation(found), digits, scale)}"

@@ -1,4 +1,4 @@
-"""Draws test scores: a panel for each task and protocol, each seed a dot, published figures beside them."""
+"""Draws scores: a panel for each task and protocol, each seed a dot, published figures beside them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class _Panel(NamedTuple):
 
     def rows(self) -> list[_Row]:
         """The rows from top to bottom: our settings, then the published models."""
-        headline = PROTOCOLS[self.protocol].headline
+        headline, split = PROTOCOLS[self.protocol].headline, self.section.split
         rows = []
-        for setting in self.section.scored("test", self.protocol):
-            seeds = [scores[headline] for scores in setting.scores("test", self.protocol)]
+        for setting in self.section.scored(split, self.protocol):
+            seeds = [scores[headline] for scores in setting.scores(split, self.protocol)]
             rows.append(_Row(setting.label, mean(seeds), deviation(seeds), seeds, ours=True))
         for published in self.section.published:
             if published.protocol == self.protocol and headline in published.scores:
@@ -124,5 +124,5 @@ def _draw(panel: _Panel, axis: Axes) -> None:
     axis.margins(x=0.1)
     axis.grid(axis="x", alpha=0.3)
     name = protocol.metrics[protocol.headline]
-    axis.set_xlabel(f"{name} (test{', %' if protocol.percent else ''})", fontsize=9)
+    axis.set_xlabel(f"{name} ({panel.section.split}{', %' if protocol.percent else ''})", fontsize=9)
     axis.set_title(f"{panel.section.title}\n{protocol.title.partition(':')[0]}", fontsize=9)

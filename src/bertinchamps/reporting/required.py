@@ -20,10 +20,17 @@ def with_current_protocols(scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_problems(scores: Mapping[str, Any]) -> Iterator[str]:
-    """A run without scores of test has nothing that the report shows."""
-    if not scores.get("test"):
+def split_of(scores: Mapping[str, Any]) -> str:
+    """The split that a run is compared by: test, or dev where test was left alone or there is none."""
+    return "test" if scores.get("test") else "dev"
+
+
+def split_problems(scores: Mapping[str, Any], dev: bool) -> Iterator[str]:
+    """A run without scores of test has nothing that the report shows; with `dev`, one without any scores."""
+    if not dev and not scores.get("test"):
         yield "no scores of the test split, and a report holds no others: give task.test= when fine-tuning"
+    elif not scores.get(split_of(scores)):
+        yield "no scores of test or of dev"
 
 
 def score_problems(scores: Mapping[str, Any], name: str = "scores") -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,14 +14,16 @@ import yaml
 
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
+from bertinchamps.reporting.earlier import older_settings
 from bertinchamps.reporting.required import (
     COSTS,
     cost_problems,
     held_out_problems,
     is_number,
     score_problems,
+    split_of,
+    split_problems,
     subtask_problems,
-    test_problems,
     with_current_protocols,
 )
 from bertinchamps.schemas import FinetuneConfig
@@ -77,6 +78,11 @@ class FinetuningRun:
         """Digest of the settings without the seed: runs of one digest on the same data are repetitions."""
         return hashlib.blake2b(canonical(self.settings).encode(), digest_size=6).hexdigest()
 
+    @property
+    def split(self) -> str:
+        """The split whose scores are shown: test, or dev where test was not scored."""
+        return split_of(self.scores)
+
 
 @dataclass(frozen=True)
 class PretrainingRun:
@@ -116,8 +122,12 @@ class _Unreadable(Exception):
     """A run's files lack what the report needs; the message names it."""
 
 
-def gather(*places: Path) -> Gathered:
+def gather(*places: Path, dev: bool = False) -> Gathered:
     """Read every run below some directories, at any depth.
+
+    Args:
+        places: the directories.
+        dev: runs that did not score test count, too, with their scores of dev.
 
     Raises:
         UserError: below one of them there is no run at all, or below all of them none that is finished.
@@ -142,7 +152,7 @@ def gather(*places: Path) -> Gathered:
     for folder in folders:
         try:
             if (folder / "results.json").exists():
-                gathered.finetuning.append(_finetuning_run(folder))
+                gathered.finetuning.append(_finetuning_run(folder, dev))
             elif (folder / "summary.json").exists():
                 gathered.pretraining.append(_pretraining_run(folder))
             else:
@@ -175,7 +185,7 @@ def _leave_out_repetitions(gathered: Gathered) -> None:
     gathered.left_out.sort()
 
 
-def _finetuning_run(folder: Path) -> FinetuningRun:
+def _finetuning_run(folder: Path, dev: bool) -> FinetuningRun:
     found = _read_json(folder / "results.json")
     problems = [
         f"{key} is missing or not of type {kind.__name__}"
@@ -186,16 +196,14 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
         found["scores"] = with_current_protocols(found["scores"])
         problems = [
             *cost_problems(found["cost"], "cost"),
-            *test_problems(found["scores"]),
+            *split_problems(found["scores"], dev),
             *score_problems(found["scores"]),
             *subtask_problems(found.get("subtasks", {})),
         ]
     if problems:
         raise _Unreadable(f"results.json: {'; '.join(problems)}")
     kept = {key: found[key] for key in FINETUNING_KEYS}
-    settings = (
-        found["settings"] if isinstance(found.get("settings"), dict) else _older_settings(folder, found)
-    )
+    settings = found["settings"] if isinstance(found.get("settings"), dict) else older_settings(folder, found)
     run = FinetuningRun(
         folder,
         head=found.get("head"),
@@ -204,7 +212,9 @@ def _finetuning_run(folder: Path) -> FinetuningRun:
         sizes={key: found[key] for key in SIZES if isinstance(found.get(key), int)},
         **{**kept, "remarks": tuple(found["remarks"])},
     )
-    subtasks = [(title, own) for title, own in found.get("subtasks", {}).items() if own["scores"].get("test")]
+    subtasks = [
+        (title, own) for title, own in found.get("subtasks", {}).items() if own["scores"].get(run.split)
+    ]
     return replace(run, subtasks=tuple(_subtask(run, title, own) for title, own in subtasks))
 
 
@@ -236,21 +246,6 @@ def _pretraining_saw(found: object) -> dict[str, Mapping[str, Any]]:
             or all(isinstance(fact.get(key), int) for key in ("lines", "found", "left"))
         )
     }
-
-
-def _older_settings(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run of an earlier version: from the config.yaml beside results.json, or else from the command."""
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return {"model": results.get("model"), **settings_but_the_seed(config)}
-    except (OSError, ValueError, yaml.YAMLError, AttributeError):
-        words = [word.partition("=") for word in shlex.split(results["command"])]
-        given = {key.lstrip("+"): value for key, equals, value in words if equals}
-        return {
-            key: value
-            for key, value in settings_but_the_seed(given).items()
-            if key != "task" or value != results["task"]
-        }
 
 
 def _pretraining_run(folder: Path) -> PretrainingRun:

@@ -11,16 +11,16 @@ from bertinchamps.metrics.intervals import INTERVALS
 from bertinchamps.metrics.protocols import PART_METRICS, PROTOCOLS, Protocol
 from bertinchamps.reporting.means import columns_of, over_seeds, with_deviation
 from bertinchamps.reporting.published import PublishedScore
-from bertinchamps.reporting.sections import Section, Setting
+from bertinchamps.reporting.sections import SPLITS, Section, Setting
 from bertinchamps.reporting.tables import Table, identities
 
 ABSENT = "–"
-SAW = "test's text in pretraining"
+SAW = "{split}'s text in pretraining"
 NOT_MEASURED = in_a_cell(None)
 IN_BRACKETS = (
-    "In brackets: the 95 % interval over samples of the test documents, of one run; docs/metrics.md says how."
+    "In brackets: the 95 % interval over samples of the {split} documents, of one run; "
+    "docs/metrics.md says how."
 )
-SPLITS = ("test", "dev")  # in the CSV files; the page shows test alone
 
 
 def score_tables(section: Section) -> list[Table]:
@@ -36,25 +36,28 @@ def score_tables(section: Section) -> list[Table]:
 
 def _whole_table(section: Section, name: str) -> Table:
     protocol = PROTOCOLS[name]
-    settings = section.scored("test", name)
-    cells = _cells(_whole_means(settings, "test", name), protocol).unstack("metric")
+    settings = section.scored(section.split, name)
+    cells = _cells(_whole_means(settings, section.split, name), protocol).unstack("metric")
     shown = cells.reindex(columns=list(protocol.metrics))
-    _add_intervals(shown, settings, name)
+    _add_intervals(shown, settings, section.split, name)
     shown.columns = list(protocol.metrics.values())
     shown.insert(0, "model", [setting.label for setting in settings])
     shown.insert(1, "parameters", [_parameters(setting) for setting in settings])
-    if any(setting.saw("test") for setting in settings):
-        shown[SAW] = [setting.saw("test") or NOT_MEASURED for setting in settings]
+    if any(setting.saw(section.split) for setting in settings):
+        shown[SAW.format(split=section.split)] = [
+            setting.saw(section.split) or NOT_MEASURED for setting in settings
+        ]
     shown["from"] = [f"ours, {setting.seeds}" for setting in settings]
     published = [score for score in section.published if score.protocol == name]
     remarks = [
         scores["remark"]
         for setting in settings
-        for scores in setting.scores("test", name)
+        for scores in setting.scores(section.split, name)
         if scores.get("remark")
     ]
-    drawn = [IN_BRACKETS] if any(_intervals(setting, "test", name) for setting in settings) else []
-    unit = "test, %" if protocol.percent else "test"
+    has_intervals = any(_intervals(setting, section.split, name) for setting in settings)
+    drawn = [IN_BRACKETS.format(split=section.split)] if has_intervals else []
+    unit = f"{section.split}, %" if protocol.percent else section.split
     return Table(
         file_stem=f"{section.file_stem}_{name}",
         title=f"{section.title}: {protocol.title} ({unit})",
@@ -69,11 +72,11 @@ def _whole_table(section: Section, name: str) -> Table:
     )
 
 
-def _add_intervals(shown: pd.DataFrame, settings: Sequence[Setting], name: str) -> None:
+def _add_intervals(shown: pd.DataFrame, settings: Sequence[Setting], split: str, name: str) -> None:
     """Write the 95 % interval behind each score of a setting of one run that has it."""
     protocol = PROTOCOLS[name]
     digits, scale = (".1f", 100) if protocol.percent else (".3f", 1)
-    for number, ends in enumerate(_intervals(setting, "test", name) for setting in settings):
+    for number, ends in enumerate(_intervals(setting, split, name) for setting in settings):
         for metric in protocol.metrics:
             if metric in ends:
                 low, high = (format(scale * end, digits) for end in ends[metric])
@@ -138,8 +141,8 @@ def _labels(section: Section, name: str) -> list[str]:
     return sorted(
         {
             label
-            for setting in section.scored("test", name)
-            for scores in setting.scores("test", name)
+            for setting in section.scored(section.split, name)
+            for scores in setting.scores(section.split, name)
             for label in scores.get(key, {})
         }
     )
@@ -147,8 +150,8 @@ def _labels(section: Section, name: str) -> list[str]:
 
 def _part_table(section: Section, name: str, labels: list[str]) -> Table:
     protocol = PROTOCOLS[name]
-    settings = section.scored("test", name)
-    values = _part_values(settings, "test", name, labels)
+    settings = section.scored(section.split, name)
+    values = _part_values(settings, section.split, name, labels)
     f1 = over_seeds([value for value in values if value[2] == "f1"], ["number", "part"])
     shown = _cells(f1.droplevel("metric"), protocol).unstack("number").reindex(labels).fillna(ABSENT)
     shown.columns = [setting.label for setting in settings]
@@ -160,7 +163,7 @@ def _part_table(section: Section, name: str, labels: list[str]) -> Table:
     shown.insert(0, protocol.part, labels)
     return Table(
         file_stem=f"{section.file_stem}_{name}_by_{protocol.part}",
-        title=f"{section.title}: F1 by {protocol.part}, protocol {name} (test, %)",
+        title=f"{section.title}: F1 by {protocol.part}, protocol {name} ({section.split}, %)",
         shown=shown,
         records=pd.concat([_part_records(section, split, name, labels) for split in SPLITS]),
         notes=(protocol.remark,) if protocol.remark else (),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,6 +12,7 @@ from bertinchamps.fingerprints import canonical
 from bertinchamps.reporting.published import Published, PublishedScore
 from bertinchamps.reporting.runs import FinetuningRun
 
+SPLITS = ("test", "dev")  # in this order
 LONGEST_DIFFERENCE = 3  # settings that a label names
 ABSENT = canonical(None)  # the value of a setting that a run does not have
 
@@ -60,6 +61,7 @@ class Section:
     Attributes:
         task: name of the task in results.json.
         data_fingerprint: fingerprint of the data.
+        split: whose scores are shown: test, or dev for runs that did not score test.
         title: the task's name for people.
         file_stem: beginning of the names of the section's files.
         settings: in the order of labels.
@@ -69,6 +71,7 @@ class Section:
 
     task: str
     data_fingerprint: str
+    split: str
     title: str
     file_stem: str
     settings: tuple[Setting, ...]
@@ -88,10 +91,10 @@ class Section:
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols that runs were scored by on test, in the order of the runs."""
+        """The protocols that runs were scored by, in the order of the runs."""
         return list(
             dict.fromkeys(
-                name for setting in self.settings for run in setting.runs for name in run.scores["test"]
+                name for setting in self.settings for run in setting.runs for name in run.scores[self.split]
             )
         )
 
@@ -100,31 +103,42 @@ def sections(runs: Iterable[FinetuningRun], published: Published) -> list[Sectio
     """One section for each task and state of its data: the paper's tasks first, in its order.
 
     A run on several tasks is in the section of its own task and, as a setting of its own, in those of its subtasks.
+    Runs that did not score test are in sections of their own, behind all others.
     """
     order = list(published.tasks)
-    found = []
     with_subtasks = [each for run in runs for each in (run, *run.subtasks)]
-    for task, of_task in _grouped(with_subtasks, lambda run: run.task):
-        by_data = _grouped(of_task, lambda run: run.data_fingerprint)
-        by_data.sort(key=lambda pair: (-len(pair[1]), pair[0]))
-        for position, (fingerprint, of_data) in enumerate(by_data):
-            # published scores stand beside the data that most runs used: at most one state is the published one
-            beside = tuple(score for score in published.scores if score.task == task and position == 0)
-            short = "" if position == 0 else f", other data ({fingerprint[:12]})"
-            stem = task if position == 0 else f"{task}_data_{fingerprint[:12]}"
-            found.append(
-                Section(
-                    task=task,
-                    data_fingerprint=fingerprint,
-                    title=published.tasks.get(task, task) + short,
-                    file_stem=stem,
-                    settings=_settings(of_data),
-                    published=beside,
-                    notes=tuple(_notes(of_data, [name for name, _ in by_data])),
-                )
-            )
+    found = [
+        section
+        for split in SPLITS
+        for task, of_task in _grouped(
+            (run for run in with_subtasks if run.split == split), lambda run: run.task
+        )
+        for section in _of_task(task, split, of_task, published)
+    ]
     found.sort(key=lambda section: order.index(section.task) if section.task in order else len(order))
     return found
+
+
+def _of_task(task: str, split: str, runs: list[FinetuningRun], published: Published) -> Iterator[Section]:
+    """The sections of a task, one for each state of its data."""
+    by_data = _grouped(runs, lambda run: run.data_fingerprint)
+    by_data.sort(key=lambda pair: (-len(pair[1]), pair[0]))
+    title, stem = published.tasks.get(task, task), task
+    if split != "test":
+        title, stem = f"{title}, {split} alone", f"{stem}_{split}"
+    for position, (fingerprint, of_data) in enumerate(by_data):
+        # published scores stand beside the data that most runs used: at most one state is the published one
+        beside = split == "test" and position == 0
+        yield Section(
+            task=task,
+            data_fingerprint=fingerprint,
+            split=split,
+            title=title if position == 0 else f"{title}, other data ({fingerprint[:12]})",
+            file_stem=stem if position == 0 else f"{stem}_data_{fingerprint[:12]}",
+            settings=_settings(of_data),
+            published=tuple(score for score in published.scores if score.task == task and beside),
+            notes=tuple(_notes(of_data, [name for name, _ in by_data])),
+        )
 
 
 def _settings(runs: list[FinetuningRun]) -> tuple[Setting, ...]:

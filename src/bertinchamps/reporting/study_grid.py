@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,17 @@ def written(value: Any) -> str:
     return (
         value if isinstance(value, str) and PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
     )
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None; yaml reads 1e-4 as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = value if isinstance(value, int) else float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _cell(values: Mapping[str, Any], plan: Plan) -> Cell:

@@ -93,7 +93,10 @@ class SuggestConfig:
 class TuneConfig:
     """Settings of `python -m bertinchamps.tune`."""
 
-    plan: str = knob("???", "a yaml file: `settings` of finetune in every trial, and what to `search`")
+    plan: str = knob(
+        "???",
+        "a yaml file: `settings` of finetune in every trial, what to `search`, and for `each` of which values",
+    )
     folder: str | None = knob(
         None, "of the trials (tuning/NAME of the plan); a search that was begun there goes on"
     )
