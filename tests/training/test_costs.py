@@ -44,8 +44,15 @@ def trainer(seconds: float, processes: int = 1) -> Trainer:
 
 
 def rapl(folder: Path, joules: float, most: float = 1000.0) -> None:
-    for name, value in (("intel-rapl:0", joules), ("intel-rapl:0:0", 7.0), ("intel-rapl:1", 0.0)):
+    domains = (
+        ("intel-rapl:0", "package-0", joules),
+        ("intel-rapl:0:0", "core", 7.0),
+        ("intel-rapl:1", "package-1", 0.0),
+        ("intel-rapl:2", "psys", 3 * joules),  # of some laptops: all of the machine
+    )
+    for name, what, value in domains:
         (folder / name).mkdir(exist_ok=True)
+        (folder / name / "name").write_text(f"{what}\n")
         (folder / name / "energy_uj").write_text(str(int(value * 1e6)))
         (folder / name / "max_energy_range_uj").write_text(str(int(most * 1e6)))
 
@@ -65,7 +72,7 @@ def test_a_counter_that_began_anew_is_unrolled() -> None:
     assert joules_between(90, 95, None) == 5
 
 
-def test_counters_of_processors_are_read_and_their_parts_are_not(powercap: Path) -> None:
+def test_counters_of_processors_are_read_and_their_parts_and_sums_are_not(powercap: Path) -> None:
     assert counters_of(CPU) == []
     rapl(powercap, 12.5)
     assert [(counter.joules(), counter.wraps_at) for counter in counters_of(CPU)] == [(12.5, 1000), (0, 1000)]

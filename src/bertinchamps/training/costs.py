@@ -26,6 +26,7 @@ WATTS_OF_A_CORE = 6.0
 WATTS_OF_A_CARD = 300.0  # of a card without a data sheet
 JOULES_PER_KWH = 3.6e6
 PROCESSORS = "counters of all processors, other programs included"
+WHOLE_MACHINE = "psys"  # RAPL's name of a counter that holds those of the processors
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -152,6 +153,8 @@ def _packages(device: torch.device) -> list[Counter]:
         if folder.name.count(":") != 1:
             continue  # parts of a processor, which are inside of it
         try:
+            if (folder / "name").read_text(encoding="ascii").strip() == WHOLE_MACHINE:
+                continue
             wraps_at = int((folder / "max_energy_range_uj").read_text(encoding="ascii")) / 1e6
         except (OSError, ValueError):
             return []
