@@ -16,6 +16,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.schemas import FewShotConfig
 from bertinchamps.tasks.few_shot import few
+from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.splits import Record
 from support import composed
 from tiny_corpora import brat_corpus
@@ -96,11 +97,15 @@ def test_dev_is_reduced_where_it_is_asked_for_and_told_where_it_is_larger() -> N
     assert "selected on 33 examples of dev, more than train has (8)" in remarks[1]
 
 
-def test_a_class_with_fewer_examples_is_named() -> None:
+def test_a_class_with_fewer_examples_is_named_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text("text,label\n" + "".join(f"texte {n},{'ab'[n % 3 == 1]}\n" for n in range(12)))
+    records: list[Record] = list(tables.read(file, tables.Columns("text", None, "label")))
     with pytest.raises(
-        UserError, match=r"few_shot.examples=21: classes with fewer training examples: b \(20\)"
+        UserError,
+        match=r"few_shot.examples=5: classes with fewer training examples: b \(4, the first in train.csv, line 3\)",
     ):
-        sample(ONE_CLASS, 21)
+        sample(records, 5)
     with pytest.raises(UserError, match=r"few_shot.examples=3: train has 2 examples"):
         sample([document(0), document(1, "A")], 3)
 
