@@ -32,7 +32,7 @@ def sample(records: list[Record], examples: int, seed: int = 0, dev: bool = Fals
 
 
 ONE_CLASS: list[Record] = [text(number, "ab"[number % 3 == 0]) for number in range(60)]
-classes = st.lists(st.sets(st.sampled_from("abc"), min_size=1), min_size=30, max_size=60)
+classes = st.lists(st.sets(st.sampled_from("abc")), min_size=30, max_size=60)
 
 
 def test_each_class_has_the_number_and_dev_stays_whole() -> None:
@@ -53,6 +53,15 @@ def test_a_larger_sample_holds_the_smaller_one(sets: list[set[str]], size: int, 
     for chosen, least in ((smaller, size), (larger, 2 * size)):
         counts = Counter(label for record in chosen for label in record.target)  # type: ignore[union-attr]
         assert min(counts.values()) >= least
+
+
+def test_texts_without_a_class_are_drawn_in_proportion() -> None:
+    records: list[Record] = [text(number, *(["a"] if number % 4 == 0 else [])) for number in range(80)]
+    smaller, larger = sample(records, 3, dev=True), sample(records, 6)["train"]
+    assert Counter(record.target for record in smaller["train"]) == {("a",): 3, (): 9}  # type: ignore[union-attr]
+    assert smaller["dev"] == smaller["train"]
+    assert Counter(record.target for record in larger) == {("a",): 6, (): 18}  # type: ignore[union-attr]
+    assert {record.name for record in smaller["train"]} < {record.name for record in larger}
 
 
 def document(number: int, *labels: str) -> AnnotatedText:

@@ -23,8 +23,9 @@ def few(
 ) -> tuple[dict[str, list[Record]], list[str]]:
     """The splits with a sample of train, and of dev where that is asked for, and caveats for the scores.
 
-    Of texts with classes, a sample has `examples` of each class, or more where examples have several classes; of
-    annotated documents and of numbers, `examples` in all.
+    Of texts with classes, a sample has `examples` of each class, or more where examples have several classes, and
+    texts without a class as often, in proportion, as the whole; of annotated documents and of numbers, `examples` in
+    all.
 
     Args:
         splits: all examples; test stays as it is.
@@ -94,14 +95,16 @@ def _refuse_scarce(records: Sequence[Record], labels: Sequence[set[str]], exampl
 
 
 def _of_each_class(order: Sequence[int], labels: Sequence[set[str]], examples: int) -> list[int]:
-    """Places in this order, each of which has a class that has too few so far."""
+    """Places whose class has too few so far, in this order, and texts without a class in proportion."""
     counts: Counter[str] = Counter()
     chosen = []
     for place in order:
         if any(counts[label] < examples for label in labels[place]):
             chosen.append(place)
             counts.update(labels[place])
-    return chosen
+    without = [place for place in order if not labels[place]]
+    others = len(order) - len(without)
+    return chosen + without[: round(len(without) * len(chosen) / others) if others else examples]
 
 
 def _balanced(order: Sequence[int], labels: Sequence[set[str]]) -> list[int]:
