@@ -223,11 +223,11 @@ def _related(place: Path) -> None:
 
 
 def _xmi_related(place: Path) -> None:
-    from bertinchamps.tasks.formats import xmi
+    from bertinchamps.tasks.formats import annotated_files, xmi
 
-    content = only(place).read_bytes()
-    xmi.read_related(content, "a", ["NamedEntity"], ["NamedEntity.LINK", "Relation.label"], Counter(), {})
-    xmi.read_document(content, "a", ["NamedEntity"])
+    layers, links = ["NamedEntity.value"], ["NamedEntity.LINK", "Relation.label"]
+    xmi.read_document(only(place).read_bytes(), "a", ["NamedEntity"])
+    _both_ways(lambda bad: annotated_files.read_related_xmi(only(place), layers, links, Counter(), {}, bad))
 
 
 def _labelled(target: str, place: Path) -> None:

@@ -17,13 +17,15 @@ from bertinchamps.composing import config_dir
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.merge import merge
+from bertinchamps.model.adapters.saved import base_if_moved
 from bertinchamps.predict import predict
 from bertinchamps.schemas import MergeConfig
+from bertinchamps.tasks import saved_model
 from bertinchamps.tasks.formats import brat
 from bertinchamps.tasks.together import Together
 from support import before_update, command, composed, fail
 from test_finetune import QUICK
-from tiny_corpora import brat_corpus, documents, opinions
+from tiny_corpora import brat_corpus, documents, opinions, related_corpus
 from tiny_encoders import make_encoder
 
 NAMES = sorted(file.stem for file in (config_dir() / "adapter").glob("*.yaml"))
@@ -174,6 +176,34 @@ def test_the_base_is_found_where_base_says_and_another_one_is_refused(
         UserError, match=r"trained on .*encoder, whose encoder has the fingerprint .*other has"
     ):
         labelled(folder, place, tmp_path / "b", f"base={tmp_path / 'other'}")
+
+
+def test_a_finder_of_entities_has_the_base_of_the_model_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_encoder("bert", tmp_path / "here")
+    linked = related_corpus(tmp_path / "corpus")
+    words = [*QUICK, f"model={tmp_path / 'here'}", "adapter=lora", "budget.epochs=1", "report.intervals=0"]
+    for name, task in (("tagger", ["task=ner", *linked[1:], "head=flat"]), ("linker", linked)):
+        finetune(composed(*task, *words, f"run_dir={tmp_path / name}", command="finetune"))
+    moved = str(tmp_path / "moved")
+    assert base_if_moved(tmp_path / "tagger/model", moved) is None, "it may have another base, which is there"
+    (tmp_path / "here").rename(moved)
+    opened: list[torch.nn.Module] = []
+    opening = saved_model._opened
+
+    def noted(*given: Any) -> Any:
+        found = opening(*given)
+        opened.append(found[0])
+        return found
+
+    monkeypatch.setattr(saved_model, "_opened", noted)
+    asked = [f"model={tmp_path / 'linker'}", f"ner={tmp_path / 'tagger'}", "runtime=eager"]
+    asked += [f"input={tmp_path / 'corpus/test'}", f"base={moved}"]
+    predict(composed(*asked, f"output={tmp_path / 'out'}", command="predict"))
+    assert len(brat.read_folder(tmp_path / "out")) == 4
+    found, related = ({id(each) for each in model.parameters() if not each.requires_grad} for model in opened)
+    assert set() != found <= related  # which has a pooler, too
 
 
 def test_several_tasks_over_one_base_share_it_and_find_what_they_find_alone(

@@ -16,7 +16,16 @@ import yaml
 from bertinchamps.tasks.formats import doccano, label_studio, prodigy, spans_jsonl, xmi_writing
 from letters import templates
 from support import QUICK, ROOT, command
-from tiny_corpora import brat_corpus, documents, linked_cases, medical_texts, opinions, related_corpus
+from tiny_corpora import (
+    brat_corpus,
+    documents,
+    linked_cases,
+    medical_texts,
+    of_inception,
+    opinions,
+    related,
+    related_corpus,
+)
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -161,6 +170,7 @@ def annotated_files(folder: Path, runs: Path) -> None:
                 folder / "brat" / split, folder / "data/quaero/QUAERO_FrenchMed/corpus" / split / corpus
             )
     related_corpus(folder / "linked")
+    of_inception(folder / "linked_xmi", related(12))
     linked_cases(folder / "data/e3c")
     if runs.joinpath("runs", "linker").is_dir():
         shutil.copytree(runs / "runs" / "linker", folder / "linker")

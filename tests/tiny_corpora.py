@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from bertinchamps.contract import AnnotatedText, Entity, RelatedText, Relation
@@ -12,6 +13,10 @@ from bertinchamps.tasks.formats import brat, brat_relations
 DISEASES = ("cancer", "abcès", "lésion", "kyste")
 ORGANS = ("foie", "rein", "cœur", "poumon")
 DRUGS = ("aspirine", "morphine", "codéine")
+XMI = (
+    '<?xml version="1.0" encoding="UTF-8"?><xmi:XMI xmlns:xmi="http://www.omg.org/XMI" '
+    'xmlns:cas="http:///uima/cas.ecore" xmlns:custom="http:///webanno/custom.ecore" xmi:version="2.0">\n'
+)
 
 
 def sentence(disease: str, organ: str, drug: str, name: str) -> AnnotatedText:
@@ -80,15 +85,33 @@ def linked_cases(folder: Path, count: int = 10) -> Path:
     inside.mkdir(parents=True)
     for number in range(100100, 100100 + count):
         (inside / f"FR{number}.xml").write_text(
-            '<?xml version="1.0" encoding="UTF-8"?><xmi:XMI xmlns:xmi="http://www.omg.org/XMI" '
-            'xmlns:cas="http:///uima/cas.ecore" xmlns:custom="http:///webanno/custom.ecore" xmi:version="2.0">\n'
-            '<custom:EVENT xmi:id="1" sofa="12" begin="0" end="7"/>\n'
+            f'{XMI}<custom:EVENT xmi:id="1" sofa="12" begin="0" end="7"/>\n'
             '<custom:RML xmi:id="2" sofa="12" begin="10" end="14" PERTAINSTO="5"/>\n'
             '<custom:RMLPERTAINSTOLink xmi:id="5" role="PERTAINS" target="1"/>\n'
             f'<cas:Sofa xmi:id="12" sofaString="glucose à 12 g, puis {number}."/>\n</xmi:XMI>',
             encoding="utf-8",
         )
     return folder
+
+
+def of_inception(folder: Path, documents: Iterable[RelatedText]) -> None:
+    """A folder of XMI with the layers of INCEpTION's template for spans and relations, Span.label and Relation.label.
+
+    No text here may have a character that XML escapes, or one beyond U+FFFF.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for document in documents:
+        elements = [
+            f'<custom:Span xmi:id="{100 + at}" sofa="12" begin="{each.start}" end="{each.end}" label="{each.label}"/>\n'
+            for at, each in enumerate(document.entities)
+        ]
+        elements += [
+            f'<custom:Relation xmi:id="{200 + at}" sofa="12" begin="{document.entities[tail].start}" '
+            f'end="{document.entities[tail].end}" Governor="{100 + head}" Dependent="{100 + tail}" label="{label}"/>\n'
+            for at, (label, head, tail) in enumerate(document.relations)
+        ]
+        text = f'<cas:Sofa xmi:id="12" sofaString="{document.text}"/>\n</xmi:XMI>'
+        (folder / f"{document.name}.xmi").write_text("".join([XMI, *elements, text]), encoding="utf-8")
 
 
 def opinions(file: Path, count: int = 40, label: str = "label") -> Path:

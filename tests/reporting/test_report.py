@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
 import sys
 from dataclasses import replace
@@ -489,3 +490,19 @@ def test_operations_at_density_stand_beside_dense_ones_where_weights_were_zero()
     table = pretraining_table([run, replace(run, cost=earlier)], ["sparse", "dense"])
     assert list(table.shown["FLOPs if dense"]) == ["5e+09", ""]
     assert list(table.records["flops_dense"]) == [5e9, 2e9]
+
+
+def test_fine_tuning_that_kept_zeros_has_both_counts_of_operations(runs: Path) -> None:
+    cost = {"seconds": 9.0, "training_seconds": 8.0, "epochs": 1.0, "steps": 2, "tokens": 8, "flops": 2e9}
+    for seed in range(2):
+        kept = {"cost": {**cost, "flops_dense": 5e9}, "settings": {"sparsity.name": "keep"}}
+        write_run(runs / f"sparse{seed}", ner(0.5), seed=seed, **kept)
+    write_run(runs / "dense", ner(0.5), cost={**cost, "flops_dense": 2e9})
+    head, _, *rows = table_under(page_of(runs), "What fine-tuning cost")
+    at = head.index("FLOPs")
+    assert head[at + 1] == "FLOPs if dense"
+    assert sorted(row[at : at + 2] for row in rows) == [["2e+09", ""], ["2e+09", "5e+09"]]
+    assert sorted(float(row["flops_dense"]) for row in rows_of(runs, "finetuning_cost")) == [2e9, 5e9]
+    for seed in range(2):
+        shutil.rmtree(runs / f"sparse{seed}")
+    assert "FLOPs if dense" not in table_under(page_of(runs), "What fine-tuning cost")[0]

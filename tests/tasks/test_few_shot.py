@@ -16,6 +16,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.schemas import FewShotConfig
 from bertinchamps.tasks.few_shot import few
+from bertinchamps.tasks.formats import tables
 from bertinchamps.tasks.splits import Record
 from support import composed
 from tiny_corpora import brat_corpus
@@ -31,7 +32,7 @@ def sample(records: list[Record], examples: int, seed: int = 0, dev: bool = Fals
 
 
 ONE_CLASS: list[Record] = [text(number, "ab"[number % 3 == 0]) for number in range(60)]
-classes = st.lists(st.sets(st.sampled_from("abc"), min_size=1), min_size=30, max_size=60)
+classes = st.lists(st.sets(st.sampled_from("abc")), min_size=30, max_size=60)
 
 
 def test_each_class_has_the_number_and_dev_stays_whole() -> None:
@@ -52,6 +53,15 @@ def test_a_larger_sample_holds_the_smaller_one(sets: list[set[str]], size: int, 
     for chosen, least in ((smaller, size), (larger, 2 * size)):
         counts = Counter(label for record in chosen for label in record.target)  # type: ignore[union-attr]
         assert min(counts.values()) >= least
+
+
+def test_texts_without_a_class_are_drawn_in_proportion() -> None:
+    records: list[Record] = [text(number, *(["a"] if number % 4 == 0 else [])) for number in range(80)]
+    smaller, larger = sample(records, 3, dev=True), sample(records, 6)["train"]
+    assert Counter(record.target for record in smaller["train"]) == {("a",): 3, (): 9}  # type: ignore[union-attr]
+    assert smaller["dev"] == smaller["train"]
+    assert Counter(record.target for record in larger) == {("a",): 6, (): 18}  # type: ignore[union-attr]
+    assert {record.name for record in smaller["train"]} < {record.name for record in larger}
 
 
 def document(number: int, *labels: str) -> AnnotatedText:
@@ -96,11 +106,15 @@ def test_dev_is_reduced_where_it_is_asked_for_and_told_where_it_is_larger() -> N
     assert "selected on 33 examples of dev, more than train has (8)" in remarks[1]
 
 
-def test_a_class_with_fewer_examples_is_named() -> None:
+def test_a_class_with_fewer_examples_is_named_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text("text,label\n" + "".join(f"texte {n},{'ab'[n % 3 == 1]}\n" for n in range(12)))
+    records: list[Record] = list(tables.read(file, tables.Columns("text", None, "label")))
     with pytest.raises(
-        UserError, match=r"few_shot.examples=21: classes with fewer training examples: b \(20\)"
+        UserError,
+        match=r"few_shot.examples=5: classes with fewer training examples: b \(4, the first in train.csv, line 3\)",
     ):
-        sample(ONE_CLASS, 21)
+        sample(records, 5)
     with pytest.raises(UserError, match=r"few_shot.examples=3: train has 2 examples"):
         sample([document(0), document(1, "A")], 3)
 

@@ -95,6 +95,32 @@ def test_columns_and_lists_of_entities_stay(folder: Path) -> None:
     assert (written["ward"], written["id"], written["labels"]) == ("B2", 7, ["a", "b"])
 
 
+def test_relations_of_json_lines_still_link_the_same_entities(folder: Path) -> None:
+    relations = [{"head": 0, "tail": 1, "label": "SAID"}]
+    item = {
+        "text": TEXT, "entities": [[30, 33, "WHO"], [11, 17, "SIGN"], [4, 10, "WHO"]], "relations": relations
+    }  # fmt: skip
+    (folder / "in.jsonl").write_text(json.dumps(item) + "\n")
+    run(f"input={folder / 'in.jsonl'}", f"output={folder / 'out.jsonl'}", "deidentify=tags")
+    written = json.loads((folder / "out.jsonl").read_text())
+    covered = [written["text"][each["start"] : each["end"]] for each in written["entities"]]
+    assert covered == ["<NOM>", "tousse", "<NOM>"]
+    assert written["entities"][0]["start"] > written["entities"][2]["start"]
+    assert written["relations"] == relations
+
+
+def test_numbers_by_which_relations_of_doccano_name_entities_stay(folder: Path) -> None:
+    entities = [
+        {"id": 8, "label": "SIGN", "start_offset": 11, "end_offset": 17},
+        {"id": 7, "label": "WHO", "start_offset": 4, "end_offset": 10},
+    ]
+    item = {"text": TEXT, "entities": entities, "relations": [{"id": 1, "from_id": 8, "to_id": 7}]}
+    (folder / "in.jsonl").write_text(json.dumps(item) + "\n")
+    run(f"input={folder / 'in.jsonl'}", f"output={folder / 'out.jsonl'}", "deidentify=tags")
+    written = json.loads((folder / "out.jsonl").read_text())
+    assert [(each["id"], each["label"]) for each in written["entities"]] == [(8, "SIGN"), (7, "WHO")]
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
 def test_a_table_keeps_its_rows_and_columns(folder: Path, ending: str) -> None:
     sign = {"csv": ";", "tsv": "\t"}[ending]

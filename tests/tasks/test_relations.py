@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertinchamps.checks.finetuning import problems
+from bertinchamps.checks.prediction import problems as prediction_problems
 from bertinchamps.contract import Entity, RelatedText, Relation
 from bertinchamps.errors import UserError
 from bertinchamps.finetune import finetune
@@ -36,7 +38,7 @@ from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 from real import real
 from support import composed
 from test_finetune import QUICK, SCRATCH
-from tiny_corpora import linked_cases, related, related_corpus, span
+from tiny_corpora import linked_cases, of_inception, related, related_corpus, span
 from tiny_encoders import FAMILIES, make_encoder
 
 TYPES = (("RML", "EVENT"),)
@@ -126,6 +128,22 @@ def test_predict_gives_the_relations_of_the_evaluation(run: Path, corpus: Path, 
         "id,entities,relations,ward,relation_type,head_type,head_start,head_end,head_text,"
     )
     assert len(rows) == sum(max(1, len(each.relations)) for each in found)
+
+
+def test_predict_reads_entities_of_xmi(run: Path, tmp_path: Path) -> None:
+    of_inception(tmp_path / "in", related(4, 16))
+    words = [f"model={run}", "runtime=eager", "layers=[Span.label]"]
+    for place, documents in (("in", related(4, 16)), ("in/note_17.xmi", related(1, 17))):
+        out = tmp_path / f"{len(documents)}.jsonl"
+        predict(composed(*words, f"input={tmp_path / place}", f"output={out}", command="predict"))
+        expected = {each.name: each for each in brat_relations.read_folder(run / "predictions/test/brat")}
+        found = relations_jsonl.read(out)
+        assert [each.name for each in found] == [each.name for each in documents]
+        assert found == [expected[each.name] for each in documents]
+    wrong = prediction_problems(
+        composed(*words[:2], f"input={tmp_path / 'in'}", "layers=[]", command="predict")
+    )
+    assert wrong == ["layers: TYPE.FEATURE each, such as [NamedEntity.value], or TYPE"]
 
 
 def test_predict_finds_entities_first(run: Path, tagger: Path, corpus: Path, tmp_path: Path) -> None:
@@ -347,6 +365,23 @@ def test_e3c_is_divided_as_its_entities_are(tmp_path: Path) -> None:
         UserError, match=r"task\.links: EVENT\.TLINK links annotations of a type that is not in task\.types"
     ):
         readers.build("e3c_relations", path=".", types=["RML"], links=["EVENT.TLINK"])
+
+
+@pytest.mark.real_data
+def test_the_links_of_the_official_release_are_read_as_files_of_a_user(tmp_path: Path) -> None:
+    with zipfile.ZipFile(real("labelled") / "e3c_fr_annotated.zip") as archive:
+        for name in archive.namelist():
+            if "data_annotation/French/layer1/" in name and name.endswith(".xml"):
+                (tmp_path / f"{Path(name).stem}.xmi").write_bytes(archive.read(name))
+    reader = readers.build(
+        "relations", train=str(tmp_path), layers=["RML", "EVENT"], links=["RML.PERTAINSTO"]
+    )
+    reader.check()
+    own: Any = reader.read()["train"]
+    official: Any = readers.build("e3c_relations", path=str(real("labelled") / "e3c_fr_annotated.zip")).read()
+    every = [case for cases in official.values() for case in cases]
+    assert own == sorted(every, key=lambda case: case.name)
+    assert sum(len(case.relations) for case in own) == 474
 
 
 @pytest.mark.real_data

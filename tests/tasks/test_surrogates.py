@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ def test_annotations_that_stay_are_moved_along(data: st.DataObject) -> None:
                 if part.start < end and start < part.end
             ]
             assert "".join(filter(str.isupper, covered)) == "".join(touched)
+
+
+def test_faker_is_missed_before_anything_is_labelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faker.providers.person.fr_BE", None)
+    words.all_words.cache_clear()
+    (told,) = replacers.problems("surrogates", {})
+    assert "Faker, which is not installed: pip install 'bertinchamps[deidentification]'" in told
+    assert replacers.problems("tags", {}) == []
 
 
 def test_wrong_settings_are_messages(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import mmap
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -41,8 +44,15 @@ def trainer(seconds: float, processes: int = 1) -> Trainer:
 
 
 def rapl(folder: Path, joules: float, most: float = 1000.0) -> None:
-    for name, value in (("intel-rapl:0", joules), ("intel-rapl:0:0", 7.0), ("intel-rapl:1", 0.0)):
+    domains = (
+        ("intel-rapl:0", "package-0", joules),
+        ("intel-rapl:0:0", "core", 7.0),
+        ("intel-rapl:1", "package-1", 0.0),
+        ("intel-rapl:2", "psys", 3 * joules),  # of some laptops: all of the machine
+    )
+    for name, what, value in domains:
         (folder / name).mkdir(exist_ok=True)
+        (folder / name / "name").write_text(f"{what}\n")
         (folder / name / "energy_uj").write_text(str(int(value * 1e6)))
         (folder / name / "max_energy_range_uj").write_text(str(int(most * 1e6)))
 
@@ -62,12 +72,78 @@ def test_a_counter_that_began_anew_is_unrolled() -> None:
     assert joules_between(90, 95, None) == 5
 
 
-def test_counters_of_processors_are_read_and_their_parts_are_not(powercap: Path) -> None:
+def test_counters_of_processors_are_read_and_their_parts_and_sums_are_not(powercap: Path) -> None:
     assert counters_of(CPU) == []
     rapl(powercap, 12.5)
     assert [(counter.joules(), counter.wraps_at) for counter in counters_of(CPU)] == [(12.5, 1000), (0, 1000)]
     (powercap / "intel-rapl:1" / "energy_uj").unlink()  # as where root alone may read
     assert counters_of(CPU) == []
+
+
+def nvml(uuid: str, readings: Sequence[int | None]) -> SimpleNamespace:
+    """NVIDIA's library for one card, whose counter has these readings in millijoules; None: it cannot be read."""
+    following = iter(readings)
+
+    def handle(asked: str) -> str:
+        if asked != uuid:
+            raise RuntimeError("not found")
+        return asked
+
+    def energy(handle: str) -> int:
+        reading = next(following)
+        if reading is None:
+            raise RuntimeError("not supported")
+        return reading
+
+    return SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=handle,
+        nvmlDeviceGetTotalEnergyConsumption=energy,
+    )
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Runtime]:
+    """A function that puts a card with such a counter there; it returns the card's runtime."""
+
+    def put(*readings: int | None, uuid: str = "GPU-1") -> Runtime:
+        monkeypatch.setitem(sys.modules, "pynvml", nvml(uuid, readings))
+        return Runtime(torch.device("cuda"), None, compiled=False, processes=1)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Unknown 1")
+    for name in ("max_memory_allocated", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+    return put
+
+
+def test_the_counter_of_a_card_is_read_where_it_has_one(card: Callable[..., Runtime]) -> None:
+    (counter,) = counters_of(card(5000, 7500).device)
+    assert counter.joules() == 7.5
+    assert counters_of(card(None).device) == []
+    assert counters_of(card(5000, uuid="MIG-1").device) == []
+
+
+@pytest.mark.parametrize(
+    ("readings", "joules", "origin"),
+    [
+        ((None,), 0, "guessed, 300 W a card"),
+        ((0, None), 0, "guessed, 300 W a card"),
+        ((0, 0, 9000, None), 9, "counter of the card; guessed, 300 W a card"),
+    ],
+)
+def test_a_card_whose_counter_cannot_be_read_does_not_stop_a_run(
+    card: Callable[..., Runtime], readings: Sequence[int | None], joules: float, origin: str
+) -> None:
+    spending = trainer(100.0)
+    spending.runtime = card(*readings)
+    hook = Costs(CostConfig())
+    hook.before_training(spending)
+    for _ in range(3):
+        hook.after_training(spending)
+    record = hook.record(spending)
+    assert (hook._joules, record["energy_origin"]) == (joules, origin)
+    assert record["energy_kwh"] == pytest.approx((joules + 300 * 100) / 3.6e6, rel=1e-3)
 
 
 def test_power_is_stated_or_of_the_data_sheet_or_guessed(monkeypatch: pytest.MonkeyPatch) -> None:

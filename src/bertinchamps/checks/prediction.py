@@ -13,6 +13,7 @@ from bertinchamps.schemas import PredictConfig, named
 from bertinchamps.tasks.deidentification.replacing import replacers
 from bertinchamps.tasks.inputs import STREAM
 from bertinchamps.tasks.outputs import FORMATS
+from bertinchamps.tasks.readers.custom import layer_problems
 from bertinchamps.tasks.saved_model import folder_of, model_folder
 from bertinchamps.tasks.several import for_each_model, several_problems
 from bertinchamps.tasks.writing import ROWS
@@ -31,6 +32,7 @@ def problems(config: PredictConfig) -> list[str]:
         found.append(f"format={config.format}: standard output gets {', '.join(ROWS)}; give output=")
     found += broken(("batch", config.batch, config.batch >= 1, "must be at least 1"))
     found += [*limit_problems(config.limits), *on_error_problems(vars(config))]
+    found += layer_problems(config.layers, "layers")
     found += [*_input_problems(config.input), *several_problems(config)]
     found += _replacing_problems(config)
     try:

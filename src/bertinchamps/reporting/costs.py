@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from bertinchamps.reporting.means import columns_of, over_seeds, with_deviation
-from bertinchamps.reporting.runs import PretrainingRun
+from bertinchamps.reporting.runs import FinetuningRun, PretrainingRun
 from bertinchamps.reporting.sections import Section
 from bertinchamps.reporting.tables import Table, identities
 
-COSTS = ("seconds", "epochs", "steps", "tokens", "flops")
+COSTS = ("seconds", "epochs", "steps", "tokens", "flops", "flops_dense")
+DENSE = "FLOPs if dense"
 
 
 def cost_table(sections: Iterable[Section]) -> Table:
@@ -24,7 +25,7 @@ def cost_table(sections: Iterable[Section]) -> Table:
         costs = columns_of(
             over_seeds(
                 [
-                    (number, key, run.cost[key])
+                    (number, key, {**run.cost, "flops_dense": _dense_flops(run)}[key])
                     for number, setting in enumerate(settings)
                     for run in setting.runs
                     for key in COSTS
@@ -46,12 +47,13 @@ def cost_table(sections: Iterable[Section]) -> Table:
                 "steps": f"{cost.steps:,.0f}",
                 "tokens": f"{cost.tokens:,.0f}",
                 "FLOPs": f"{cost.flops:.3g}",
+                **_dense_cell(cost.flops, cost.flops_dense),
                 "seeds": setting.seeds,
                 "hardware": cost.hardware,
             }
             for setting, cost in zip(settings, costs.itertuples(), strict=True)
         ]
-    return Table("finetuning_cost", "What fine-tuning cost, a run", pd.DataFrame(shown), pd.concat(records))
+    return Table("finetuning_cost", "What fine-tuning cost, a run", _framed(shown), pd.concat(records))
 
 
 def pretraining_table(runs: Sequence[PretrainingRun], names: Sequence[str]) -> Table:
@@ -69,14 +71,13 @@ def pretraining_table(runs: Sequence[PretrainingRun], names: Sequence[str]) -> T
     return Table(
         "pretraining",
         "What pretraining cost and reached",
-        pd.DataFrame([_pretraining_cells(run, name) for run, name in named]).fillna(""),
+        _framed([_pretraining_cells(run, name) for run, name in named]),
         pd.DataFrame([_pretraining_record(run, name) for run, name in named], dtype=object),
         (note,),
     )
 
 
 def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
-    dense = _dense_flops(run)
     return {
         "run": name,
         "layers × width": run.shape,
@@ -87,7 +88,7 @@ def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
         "steps": f"{run.cost['steps']:,.0f}",
         "tokens": f"{run.cost['tokens']:,.0f}",
         "FLOPs": f"{run.cost['flops']:.3g}",
-        **({} if dense == run.cost["flops"] else {"FLOPs if dense": f"{dense:.3g}"}),
+        **_dense_cell(run.cost["flops"], _dense_flops(run)),
         "tokens/s": f"{run.tokens_per_second:,.0f}",
         "objective": run.objective,
         **{f"{title}, before": value for title, value in _held_out(run.before).items()},
@@ -96,9 +97,23 @@ def _pretraining_cells(run: PretrainingRun, name: str) -> dict[str, str]:
     }
 
 
-def _dense_flops(run: PretrainingRun) -> float:
+def _dense_flops(run: FinetuningRun | PretrainingRun) -> float:
     """FLOPs as if no weight were held at zero; earlier versions held none."""
     return run.cost.get("flops_dense", run.cost["flops"])
+
+
+def _dense_cell(flops: float, dense: float) -> dict[str, str]:
+    """The cell beside the FLOPs at density; none where no weight was held at zero."""
+    return {} if dense == flops else {DENSE: f"{dense:.3g}"}
+
+
+def _framed(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Rows of cells as a table; what some rows lack is empty, and both counts of FLOPs are neighbours."""
+    frame = pd.DataFrame(rows).fillna("")
+    if DENSE in frame:
+        dense = frame.pop(DENSE)
+        frame.insert(frame.columns.get_loc("FLOPs") + 1, DENSE, dense)
+    return frame
 
 
 def _held_out(scores: Mapping[str, float]) -> dict[str, str]:

@@ -36,6 +36,10 @@ class PredictConfig:
         None, "the key or column that holds each text's id; null: `id` where there is one"
     )
     pair_field: str | None = knob(None, "the key or column of the second text, for models of pairs")
+    layers: list[str] = knob(
+        ["NamedEntity.value"],
+        "of XMI, for relations: the layers that hold the entities, TYPE.FEATURE, or TYPE where its name is the label",
+    )
     base: str | None = knob(
         None,
         "of an adapter: the encoder it was trained on, if it is not where it was; a directory, or a name on the Hub",

@@ -23,8 +23,9 @@ def few(
 ) -> tuple[dict[str, list[Record]], list[str]]:
     """The splits with a sample of train, and of dev where that is asked for, and caveats for the scores.
 
-    Of texts with classes, a sample has `examples` of each class, or more where examples have several classes; of
-    annotated documents and of numbers, `examples` in all.
+    Of texts with classes, a sample has `examples` of each class, or more where examples have several classes, and
+    texts without a class as often, in proportion, as the whole; of annotated documents and of numbers, `examples` in
+    all.
 
     Args:
         splits: all examples; test stays as it is.
@@ -65,7 +66,9 @@ def _sample(records: Sequence[Record], examples: int, seed: int, at_most: bool =
     order = sorted(range(len(records)), key=lambda place: _hash(records[place], place, seed))
     labels = [labels_of(record) for record in records]
     if any(isinstance(record, LabelledText) and isinstance(record.target, tuple) for record in records):
-        chosen = _of_each_class(order, labels, examples, at_most)
+        if not at_most:
+            _refuse_scarce(records, labels, examples)
+        chosen = _of_each_class(order, labels, examples)
     elif len(records) < examples and not at_most:
         raise UserError(f"few_shot.examples={examples}: train has {len(records):,} examples")
     else:
@@ -73,26 +76,35 @@ def _sample(records: Sequence[Record], examples: int, seed: int, at_most: bool =
     return [records[place] for place in sorted(chosen)]
 
 
-def _of_each_class(
-    order: Sequence[int], labels: Sequence[set[str]], examples: int, at_most: bool
-) -> list[int]:
-    """Places in this order, each of which has a class that has too few so far."""
+def _refuse_scarce(records: Sequence[Record], labels: Sequence[set[str]], examples: int) -> None:
+    """Raise UserError where a class has fewer examples; the message has file and line of its first one."""
     have = Counter(label for own in labels for label in own)
     scarce = sorted((count, label) for label, count in have.items() if count < examples)
-    if scarce and not at_most:
-        named = ", ".join(f"{shown(label)} ({count})" for count, label in scarce[:NAMED])
-        more = f" and {len(scarce) - NAMED} more" if len(scarce) > NAMED else ""
-        raise UserError(
-            f"few_shot.examples={examples}: classes with fewer training examples: {named}{more}. Ask for fewer, or "
-            "drop these classes from the data"
-        )
+    if not scarce:
+        return
+    named = [
+        f"{shown(label)} ({count}, the first in "
+        f"{next(record.name for record, own in zip(records, labels, strict=True) if label in own)})"
+        for count, label in scarce[:NAMED]
+    ]
+    more = f" and {len(scarce) - NAMED} more" if len(scarce) > NAMED else ""
+    raise UserError(
+        f"few_shot.examples={examples}: classes with fewer training examples: {', '.join(named)}{more}. Ask for fewer, "
+        "or drop these classes from the data"
+    )
+
+
+def _of_each_class(order: Sequence[int], labels: Sequence[set[str]], examples: int) -> list[int]:
+    """Places whose class has too few so far, in this order, and texts without a class in proportion."""
     counts: Counter[str] = Counter()
     chosen = []
     for place in order:
         if any(counts[label] < examples for label in labels[place]):
             chosen.append(place)
             counts.update(labels[place])
-    return chosen
+    without = [place for place in order if not labels[place]]
+    others = len(order) - len(without)
+    return chosen + without[: round(len(without) * len(chosen) / others) if others else examples]
 
 
 def _balanced(order: Sequence[int], labels: Sequence[set[str]]) -> list[int]:

@@ -110,7 +110,7 @@ class Hiding:
                         )
                 yield (
                     given._replace(text=edited.text, fields=_fields(given, edited, text_column)),
-                    AnnotatedText(given.name, edited.text, edited.moved(given.entities or ())),
+                    AnnotatedText(given.name, edited.text, tuple(sorted(edited.moved(given.entities or ())))),
                 )
 
 
@@ -126,7 +126,7 @@ def _fields(given: Input, edited: Edited, text_column: str | None) -> tuple[tupl
             return edited.text
         if name in spans_jsonl.LISTS and isinstance(value, list):
             entities = spans_jsonl.listed_entities(value, given.text, f"{given.place}: {name}")
-            return value if entities is None else spans_jsonl.as_items(edited.moved(entities))
+            return value if entities is None else spans_jsonl.as_items(edited.moved(entities), value)
         return value
 
     return tuple((name, field(name, value)) for name, value in given.fields)

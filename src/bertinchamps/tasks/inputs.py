@@ -6,7 +6,7 @@ The input is read twice: once to report all that is wrong before anything is com
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from bertinchamps.contract import Entity
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
-from bertinchamps.tasks.formats import brat, brat_relations, conll, spans_jsonl, tables
+from bertinchamps.tasks.formats import annotated_files, brat, brat_relations, conll, spans_jsonl, tables, xmi
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
@@ -94,7 +94,7 @@ def open_inputs(
         config: input and columns.
         words: CoNLL files are allowed, and names of texts must be usable as file names (`Kind.reads_words`).
         pairs: the model reads pairs of texts.
-        entities: the entities of the texts are read as well, from brat files or JSON lines.
+        entities: the entities of the texts are read as well, from brat files, JSON lines or XMI.
         annotated: entities of a brat folder are read where there are any.
 
     Raises:
@@ -109,7 +109,7 @@ def open_inputs(
     columns = tables.Columns(config.text_field, config.pair_field, None, setting="{}_field")
     bad = BadRecords(config.on_error)
     if entities:
-        return _with_entities(config.input, columns, config.id_field, bad)
+        return _with_entities(config, columns, bad)
     inputs = _open(config.input, words, columns, config.id_field, annotated, bad)
     if pairs and inputs.text_column is None:
         raise UserError(
@@ -157,9 +157,13 @@ def _open(
     )
 
 
-def _with_entities(source: str, columns: tables.Columns, id_field: str | None, bad: BadRecords) -> Inputs:
+def _with_entities(config: PredictConfig, columns: tables.Columns, bad: BadRecords) -> Inputs:
+    source, id_field = config.input, config.id_field
     path = Path(source).expanduser()
-    if source != STREAM and path.is_dir():
+    form = annotated_files.form_of(path) if source != STREAM else None
+    if form == "xmi":
+        return Inputs(lambda: _of_xmi(path, config.layers, bad.anew()), bad=bad)
+    if form == "brat" and path.is_dir():
         return Inputs(
             lambda: (
                 _alone(each.name, each.text, each.name)._replace(entities=each.entities)
@@ -170,7 +174,7 @@ def _with_entities(source: str, columns: tables.Columns, id_field: str | None, b
     if source == STREAM or tables.format_of(path) != ".jsonl":
         raise UserError(
             f"input={source}: no entities in it, and the model finds relations between entities: give a brat folder, "
-            "or .jsonl with lists of entities; or let a model find them (ner=MODEL)"
+            ".jsonl with lists of entities, or XMI; or let a model find them (ner=MODEL)"
         )
 
     def rows() -> Iterator[Input]:
@@ -180,6 +184,13 @@ def _with_entities(source: str, columns: tables.Columns, id_field: str | None, b
                 yield given._replace(entities=tuple(sorted(found)))
 
     return Inputs(rows, id_field or ID, columns.text, bad=bad)
+
+
+def _of_xmi(path: Path, layers: Sequence[str], bad: BadRecords) -> Iterator[Input]:
+    for file, name, content in annotated_files.xmi_files(path):
+        with bad.record():
+            document = xmi.read_layers(content, file, name, layers)
+            yield _alone(name, document.text, file)._replace(entities=document.entities)
 
 
 def _alone(name: str, text: str, place: str, words: Words | None = None) -> Input:

@@ -16,7 +16,7 @@ from torch import nn
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import SharedBases
-from bertinchamps.model.adapters.saved import open_saved
+from bertinchamps.model.adapters.saved import base_if_moved, open_saved
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.model.onnx_model import AUTO, TORCH, engine_of, open_graph, refuse_bare_graph
 from bertinchamps.schemas import EngineConfig, MergeConfig, PredictConfig
@@ -95,7 +95,14 @@ def refused_by_graphs(config: EngineConfig) -> list[str]:
     ]
 
 
-def entity_finder(name: str, batch: int, device: torch.device, engine: str = TORCH) -> Finder:
+def entity_finder(
+    name: str,
+    batch: int,
+    device: torch.device,
+    engine: str = TORCH,
+    base: str | None = None,
+    shared: SharedBases | None = None,
+) -> Finder:
     """A function that finds the entities of records with a name and a text, with a fine-tuned model.
 
     Args:
@@ -103,13 +110,15 @@ def entity_finder(name: str, batch: int, device: torch.device, engine: str = TOR
         batch: windows that go through the model at once.
         device: of the model.
         engine: what computes, AUTO or one of `model.onnx_model.ENGINES`.
+        base: of an adapter whose base is not in the directory where it was.
+        shared: bases of adapters in memory, as for `open_model`.
 
     Raises:
         UserError: no model that finds entities is there, or it cannot be read.
     """
     folder = folder_of(name)
     facts = read_facts(folder)
-    model, predictor = _opened(folder, facts, batch, device, engine=engine)
+    model, predictor = _opened(folder, facts, batch, device, base_if_moved(folder, base), shared, engine)
     if not isinstance(predictor, EntityPredictor):
         raise UserError(f"{name}: this model does not find entities; give one of task=ner or the like")
 
@@ -157,7 +166,8 @@ def open_model(
         facts: the content of task.json.
         batch: windows or texts that go through the model at once.
         runtime: device and precision.
-        base: of an adapter: the encoder that it was trained on; None: where the adapter remembers it.
+        base: of an adapter: the encoder that it was trained on; None: where the adapter remembers it. Of `ner`, too,
+            if its base is not where it was.
         shared: bases of adapters in memory: models that are opened with the same one share their base's weights.
         ner: a model that finds the entities of the texts first; None: the texts have what the model needs.
         engine: what computes, AUTO or one of `model.onnx_model.ENGINES`; of both models.
@@ -165,7 +175,7 @@ def open_model(
     Raises:
         UserError: the model, or the base of an adapter, cannot be read, or was not exported for the engine.
     """
-    finder = None if ner is None else entity_finder(ner, batch, runtime.device, engine)
+    finder = None if ner is None else entity_finder(ner, batch, runtime.device, engine, base, shared)
     opened = _opened(folder, facts, batch, runtime.device, base, shared, engine)
     return SavedModel(*opened, runtime, finder)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ WATTS_OF_A_CORE = 6.0
 WATTS_OF_A_CARD = 300.0  # of a card without a data sheet
 JOULES_PER_KWH = 3.6e6
 PROCESSORS = "counters of all processors, other programs included"
+WHOLE_MACHINE = "psys"  # RAPL's name of a counter that holds those of the processors
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -47,7 +48,16 @@ class Counter(NamedTuple):
 
 def counters_of(device: torch.device) -> list[Counter]:
     """The counters that can be read for a device; none where power has to be stated."""
-    return [_card(device)] if device.type == "cuda" and _nvml() is not None else _packages(device)
+    found = _card(device) if device.type == "cuda" else _packages(device)
+    return found if readings_of(found) else []
+
+
+def readings_of(counters: Sequence[Counter]) -> list[float] | None:
+    """What each counter says now, in joules; None where one of them cannot be read."""
+    try:
+        return [counter.joules() for counter in counters]
+    except Exception:  # many cards have no counter, a driver may get lost: NVML has exceptions of its own
+        return None
 
 
 def joules_between(before: float, after: float, wraps_at: float | None) -> float:
@@ -119,22 +129,19 @@ def cost_line(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _nvml() -> Any:
-    """NVIDIA's library of counters, which `pip install nvidia-ml-py` brings; None where it cannot be used."""
+def _card(device: torch.device) -> list[Counter]:
+    """NVML's counter of a card; `pip install nvidia-ml-py` brings NVIDIA's library."""
     try:
         library = importlib.import_module("pynvml")
         library.nvmlInit()
-    except Exception:  # not installed, no driver, no permission: each has an exception of its own
-        return None
-    return library
-
-
-def _card(device: torch.device) -> Counter:
-    library = _nvml()
-    handle = library.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-    return Counter(
-        "counter of the card", lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000, None, 1
-    )
+        handle = library.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    except Exception:  # not installed, no driver, no such card: each has an exception of its own
+        return []
+    return [
+        Counter(
+            "counter of the card", lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000, None, 1
+        )
+    ]
 
 
 def _packages(device: torch.device) -> list[Counter]:
@@ -146,8 +153,9 @@ def _packages(device: torch.device) -> list[Counter]:
         if folder.name.count(":") != 1:
             continue  # parts of a processor, which are inside of it
         try:
+            if (folder / "name").read_text(encoding="ascii").strip() == WHOLE_MACHINE:
+                continue
             wraps_at = int((folder / "max_energy_range_uj").read_text(encoding="ascii")) / 1e6
-            _microjoules(folder / "energy_uj")
         except (OSError, ValueError):
             return []
         read = partial(_microjoules, folder / "energy_uj")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from xmi_files import BEGIN, sofa
 
 from bertinchamps.contract import AnnotatedText, Entity, RelatedText, Relation
 from bertinchamps.errors import UserError
-from bertinchamps.tasks.formats import brat, brat_relations, relations_jsonl, xmi
+from bertinchamps.tasks.formats import annotated_files, brat, brat_relations, relations_jsonl, xmi
 from bertinchamps.tasks.formats.related import WITHOUT_ARGUMENT
-from tiny_corpora import related
+from bertinchamps.tasks.readers import readers
+from tiny_corpora import of_inception, related
 
 TEXT = "glucose à 12 g et sodium à 140"
 ANN = "T1\tEVENT 0 7\tglucose\nT2\tRML 10 14\t12 g\nT3\tEVENT 18 24\tsodium\nT4\tRML 27 30\t140\n"
@@ -144,7 +146,7 @@ def of_xmi(
         '<custom:RML xmi:id="2" sofa="12" begin="10" end="14" PERTAINSTO="5"/>\n',
         '<custom:EVENT xmi:id="3" sofa="12" begin="18" end="24"/>\n', *elements, sofa(TEXT), "</xmi:XMI>",
     ])  # fmt: skip
-    return xmi.read_related(content.encode(), "layer1/FR1", types, links)
+    return xmi.read_related(content.encode(), "layer1/FR1.xml", "FR1", types, links)
 
 
 def test_links_and_relation_layers_of_xmi() -> None:
@@ -173,3 +175,55 @@ def test_links_to_nothing_are_refused(element: str, told: str) -> None:
     with pytest.raises(UserError) as caught:
         of_xmi(element)
     assert str(caught.value).startswith(f"layer1/FR1.xml: {told}")
+
+
+def test_relations_that_inception_exports(tmp_path: Path) -> None:
+    of_inception(tmp_path / "train", [GOLD, *related(2)])
+    layers, links = ["Span.label"], ["Relation.label"]
+    reader = readers.build("relations", train=str(tmp_path / "train"), layers=layers, links=links)
+    reader.check()
+    assert reader.read()["train"] == [GOLD, *related(2)]
+    left_out: Counter[str] = Counter()
+    (note, *_) = annotated_files.read_related_xmi(tmp_path / "train", layers, ["Relation"], left_out, {})
+    assert note == GOLD._replace(relations=tuple(link._replace(label="Relation") for link in GOLD.relations))
+    assert not +left_out
+    (note, *_) = annotated_files.read_related_xmi(tmp_path / "train", ["Token"], links, left_out, {})
+    assert (note.entities, note.relations, left_out) == ((), (), {xmi.NOT_READ: 6})
+
+
+def test_arguments_without_a_label_are_counted_with_their_relations(tmp_path: Path) -> None:
+    of_inception(tmp_path, [GOLD])
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text("utf-8").replace(' label="RML"', "", 1), "utf-8")
+    left_out: Counter[str] = Counter()
+    (note,) = annotated_files.read_related_xmi(file, ["Span.label"], ["Relation.label"], left_out, {})
+    assert (len(note.entities), len(note.relations)) == (3, 1)
+    assert left_out == {xmi.WITHOUT_LABEL: 1, xmi.NOT_READ: 1}
+
+
+def test_a_folder_of_zips_is_what_a_project_exports(tmp_path: Path) -> None:
+    of_inception(tmp_path / "all", [GOLD])
+    with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
+        archive.write(tmp_path / "all" / "note.xmi", "note.xmi")
+    place = tmp_path / "project" / "note.txt"
+    place.mkdir(parents=True)
+    (tmp_path / "project.zip").rename(place / "admin.zip")
+    reader = readers.build(
+        "relations", train=str(tmp_path / "project"), layers=["Span.label"], links=["Relation.label"]
+    )
+    reader.check()
+    assert reader.read()["train"] == [GOLD]
+
+
+def test_layers_and_links_are_asked_for_where_files_are_xmi_and_there_alone(tmp_path: Path) -> None:
+    of_inception(tmp_path / "train", [GOLD])
+    with pytest.raises(UserError, match=r"task\.links: none given, and task\.train is XMI"):
+        readers.build("relations", train=str(tmp_path / "train")).check()
+    brat_relations.write_document(tmp_path / "brat", GOLD)
+    with pytest.raises(UserError, match=r"task\.layers, task\.links: only XMI has layers"):
+        readers.build("relations", train=str(tmp_path / "brat"), links=["Relation.label"]).check()
+    told = readers.problems("relations", {"train": "notes", "layers": [], "links": [".label"]})
+    assert told == [
+        "task.layers: TYPE.FEATURE each, such as [NamedEntity.value], or TYPE",
+        "task.links: TYPE.FEATURE each, such as [Relation.label], or TYPE",
+    ]

@@ -62,12 +62,31 @@ def is_adapter(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def _base_of(record: BaseRecord, folder: Path, given: str | None) -> str:
-    """The directory, or the name on the Hub, of the base."""
-    name = given or record.base
+def base_if_moved(folder: Path, base: str | None) -> str | None:
+    """`base`, for an adapter whose base is not in the directory where it was; None for other models.
+
+    Args:
+        folder: of a model that is opened beside the one whose base the user named.
+        base: what the user named.
+    """
+    if base is None or not is_adapter(folder) or _directory_of(read_record(folder).base) is not None:
+        return None
+    return base
+
+
+def _directory_of(name: str) -> str | None:
+    """The directory of an encoder, given as that directory or as its run's; None: no encoder is there."""
     for candidate in (Path(name).expanduser(), Path(name).expanduser() / "model"):
         if (candidate / "config.json").is_file():
             return str(candidate)
+    return None
+
+
+def _base_of(record: BaseRecord, folder: Path, given: str | None) -> str:
+    """The directory, or the name on the Hub, of the base."""
+    name = given or record.base
+    if (found := _directory_of(name)) is not None:
+        return found
     if given is None and not Path(name).is_absolute():
         return name  # on the Hub, or in its cache
     if (

@@ -93,16 +93,17 @@ class Edited:
         self.text = "".join([*pieces, text[after:]])
 
     def moved(self, entities: Iterable[Entity]) -> tuple[Entity, ...]:
-        """Entities of the text before, in the new text; one that touches a part covers all of what replaced it."""
+        """Entities of the text before, in the new text and in their order, which relations refer to.
+
+        One that touches a part covers all of what replaced it.
+        """
         return tuple(
-            sorted(
-                entity._replace(
-                    fragments=self._merged(
-                        (self._at(start, 0), self._at(end, 1)) for start, end in entity.fragments
-                    )
+            entity._replace(
+                fragments=self._merged(
+                    (self._at(start, 0), self._at(end, 1)) for start, end in entity.fragments
                 )
-                for entity in entities
             )
+            for entity in entities
         )
 
     def _merged(self, fragments: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -13,6 +13,7 @@ import hmac
 import random
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bertinchamps.tasks.deidentification.people import Names
 from bertinchamps.tasks.deidentification.replacing import Identifier, replacers
 from bertinchamps.tasks.deidentification.table import Table
 from bertinchamps.tasks.deidentification.values import VALUES, scrambled
+from bertinchamps.tasks.deidentification.words import all_words
 
 SCOPES = ("document", "corpus")
 SHORTEST_KEY = 16  # bytes
@@ -32,10 +34,11 @@ YEARS, DAYS = (1, 8), (45, 320)  # of an offset; the days move a month as well
 def _problems(settings: Mapping[str, Any]) -> list[str]:
     scope = settings.get("scope", SCOPES[0])
     found = [] if scope in SCOPES else [f"deidentify.scope={scope}: one of {', '.join(SCOPES)}"]
-    try:
-        _key(settings.get("key_file"))
-    except UserError as error:
-        found.append(str(error))
+    for needed in (partial(_key, settings.get("key_file")), all_words):
+        try:
+            needed()
+        except UserError as error:
+            found.append(str(error))
     return found
 
 

@@ -1,22 +1,23 @@
 """Files of texts with entities in any format, told apart by their names, or named by `task.format`.
 
-A folder or an archive is a brat folder, unless it holds `.xmi` files and no `.txt`.
+A folder or an archive is a brat folder, unless it holds `.xmi` files (or zips of them) and no `.txt`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from bertinchamps.contract import AnnotatedText
+from bertinchamps.contract import AnnotatedText, RelatedText
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import brat, conll, label_studio, prodigy, spans_jsonl, xmi
 from bertinchamps.tasks.formats.conll import Layout
 from bertinchamps.tasks.formats.xmi_writing import LAYER
 from bertinchamps.textfiles.archives import contents, is_archive, listed
 from bertinchamps.textfiles.bad_records import STOP, BadRecords
-from bertinchamps.textfiles.opening import unpacked, unpacked_name
+from bertinchamps.textfiles.limits import Room
+from bertinchamps.textfiles.opening import unpacked, unpacked_name, whole
 
 AUTO = "auto"
 CONLL_SUFFIXES = (*conll.SUFFIXES, ".tsv", ".txt")
@@ -42,7 +43,9 @@ def form_of(path: Path) -> str | None:
     """The format of a file or folder by its name and, of folders and archives, by what they hold; None: unknown."""
     name = unpacked_name(path)
     if path.is_dir() or is_archive(path):
-        return "xmi" if listed(path, XMI_FILES) and not listed(path, ["*.txt"]) else "brat"
+        if listed(path, ["*.txt"]):
+            return "brat"
+        return "xmi" if any(listed(place, XMI_FILES) for place in (path, *_zips_in(path))) else "brat"
     if name.endswith(".jsonl"):
         return "jsonl"
     if name.endswith(".json"):
@@ -89,31 +92,68 @@ def read(
 def read_xmi(
     path: Path, layers: Sequence[str], left_out: Counter[str], bad: BadRecords = STOP
 ) -> list[AnnotatedText]:
-    """The documents of an XMI file, or of a folder or archive of them, also of one zip a document in a folder.
-
-    They are named by their files, or by the whole path below the folder where two files have one name.
+    """The documents of an XMI file, or of a folder or archive of them (`xmi_files`), with their entities.
 
     Raises:
         UserError: no XMI file is there; see `xmi.read_layers`.
     """
-    files = _xmi_files(path)
-    if not files:
-        raise UserError(f"{path}: no .xmi file in it")
-    stems = Counter(file.stem for file in files)
-    root = PurePosixPath(path.absolute())
     documents = []
-    for file, content in files.items():
-        whole_name = "-".join(file.with_suffix("").relative_to(root).parts) if file != root else file.stem
-        name = file.stem if stems[file.stem] == 1 else whole_name
+    for file, name, content in xmi_files(path, Room(path)):
         with bad.record():
-            documents.append(xmi.read_layers(content, str(file), name, layers, left_out))
+            documents.append(xmi.read_layers(content, file, name, layers, left_out))
     return documents
 
 
-def _xmi_files(path: Path) -> dict[PurePosixPath, bytes]:
-    if path.is_dir() or is_archive(path):
-        files = contents(path, XMI_FILES)
-        for inner in sorted(path.rglob("*.zip")) if path.is_dir() else ():
-            files |= contents(inner, XMI_FILES)
-        return files
-    return {PurePosixPath(path.absolute()): unpacked(path)}
+def read_related_xmi(
+    path: Path,
+    layers: Sequence[str],
+    links: Sequence[str],
+    left_out: Counter[str],
+    first: dict[str, str],
+    bad: BadRecords = STOP,
+) -> list[RelatedText]:
+    """`read_xmi` with the relations of some links; the other arguments are those of `xmi.read_related`.
+
+    Raises:
+        UserError: no XMI file is there; see `xmi.read_related`.
+    """
+    documents = []
+    for file, name, content in xmi_files(path, Room(path)):
+        with bad.record():
+            documents.append(xmi.read_related(content, file, name, layers, links, left_out, first))
+    return documents
+
+
+def xmi_files(path: Path, room: Room | None = None) -> Iterator[tuple[str, str, bytes]]:
+    """Each XMI file of a folder or archive, also of one zip a document in a folder.
+
+    Documents are named by their files, or by the whole path below the folder where two files have one name.
+
+    Args:
+        path: the folder or archive, or a single file.
+        room: for all files that the caller keeps; None: for each alone.
+
+    Yields:
+        Path, name of the document, and content.
+
+    Raises:
+        UserError: no XMI file is there, or one cannot be read.
+    """
+    root = PurePosixPath(path.absolute())
+    if not (path.is_dir() or is_archive(path)):
+        yield str(root), root.stem, unpacked(path)
+        return
+    files = {place: listed(place, XMI_FILES) for place in (path, *_zips_in(path))}
+    stems = Counter(file.stem for own in files.values() for file in own)
+    if not stems:
+        raise UserError(f"{path}: no .xmi file in it")
+    for place, own in files.items():
+        packed = {} if place.is_dir() else contents(place, XMI_FILES)
+        for file in own:
+            whole_name = "-".join(file.with_suffix("").relative_to(root).parts)
+            name = file.stem if stems[file.stem] == 1 else whole_name
+            yield str(file), name, packed[file] if packed else whole(Path(file), room)
+
+
+def _zips_in(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.zip")) if path.is_dir() else []

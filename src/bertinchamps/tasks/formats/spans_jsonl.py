@@ -141,9 +141,19 @@ def listed_entities(values: Sequence[Any], text: str, where: str) -> tuple[Entit
     return tuple(entity(value, text, f"{where}: entity {place}") for place, value in enumerate(values))
 
 
-def as_items(entities: Iterable[Entity]) -> list[dict[str, Any]]:
-    """The list of entities of a JSON line."""
-    return [_item(entity, None) for entity in entities]
+def as_items(entities: Iterable[Entity], before: Iterable[Any]) -> list[dict[str, Any]]:
+    """The list of entities of a JSON line.
+
+    Args:
+        entities: in the order of the list.
+        before: the items that they were read from; numbers that relations of doccano know them by (`id`) are kept.
+    """
+    return [{**_number(item), **_item(entity, None)} for entity, item in zip(entities, before, strict=True)]
+
+
+def _number(item: Any) -> dict[str, int]:
+    number = item.get("id") if isinstance(item, dict) else None
+    return {"id": number} if type(number) is int else {}
 
 
 def seen_in(text: str, entities: Sequence[Entity], left_out: Counter[str]) -> list[Entity]:

@@ -34,7 +34,7 @@ from bertinchamps.tasks.formats.related import Written, related
 NAMESPACE_END = " "  # between namespace and name, neither of which can hold it
 OFFSET = re.compile("[0-9]{1,12}")
 WITHOUT_LABEL = "annotations without a label (task.layers names its feature)"
-OTHER_TYPES = "relations with an argument of a type that is not read (task.types)"
+NOT_READ = "relations with an argument that is not read (task.types or task.layers names what is)"
 
 
 def read_document(content: bytes, name: str, types: Collection[str]) -> AnnotatedText:
@@ -69,51 +69,42 @@ def read_layers(
     Raises:
         UserError: the file is no XMI of one text, or an annotation does not fit the text; the message has the line.
     """
-    features = {layer: feature for layer, _, feature in (each.partition(".") for each in layers)}
-    text, annotations = _annotations(_parsed(content, file, features), file, features)
-    entities = []
-    for entity, _, attributes in annotations:
-        feature = features[entity.label]
-        label = attributes.get(feature, "").strip() if feature else entity.label
-        if label:
-            entities.append(entity._replace(label=label))
-        elif left_out is not None:
-            left_out[WITHOUT_LABEL] += 1
+    text, entities, _ = _labelled(_parsed(content, file, _types(layers)), file, layers, left_out)
     return AnnotatedText(name, text, tuple(sorted(entities)))
 
 
 def read_related(
     content: bytes,
+    file: str,
     name: str,
-    types: Collection[str],
+    layers: Collection[str],
     links: Collection[str],
     left_out: Counter[str] | None = None,
     first: dict[str, str] | None = None,
 ) -> RelatedText:
-    """One document with its annotations of some types and the relations between them.
+    """One document with the annotations of some layers and the relations between them.
 
     Args:
         content: of the file.
-        name: folder and name of the file without its suffix .xml, for messages.
-        types: names of annotations that become entities.
-        links: TYPE.FEATURE each. Of a type of annotations, its links; their label is their role, or else the feature.
+        file: folder and name of the file, for messages.
+        name: of the document.
+        layers: as for `read_layers`.
+        links: TYPE.FEATURE each. Of a layer of annotations, its links; their label is their role, or else the feature.
             Of a relation layer, its relations from governor to dependent; their label is the feature's value, or else
-            the type.
-        left_out: counts relations whose arguments are of other types, and others that are left out.
+            the type. TYPE alone: a relation layer whose labels are its type.
+        left_out: counts relations whose arguments are in no layer, and others that are left out.
         first: gets, for each label of a relation, file and line of the first one.
 
     Raises:
-        UserError: see `read_document`; or a relation has an argument that is not in the file, twice the same argument,
+        UserError: see `read_layers`; or a relation has an argument that is not in the file, twice the same argument,
             or is there twice.
     """
-    file = f"{name}.xml"
     left_out = Counter() if left_out is None else left_out
-    features = [link.rpartition(".")[::2] for link in links]
-    found = _parsed(content, file, {*types, *(layer for layer, _ in features)})
-    text, annotations = _annotations(found, file, types)
-    places = {attributes.get("id", ""): place for place, (_, _, attributes) in enumerate(annotations)}
+    found = _parsed(content, file, _types([*layers, *links]))
+    text, entities, ids = _labelled(found, file, layers, left_out)
+    places = {identity: place for place, identity in enumerate(ids)}
     written = []
-    for layer, feature in features:
+    for layer, _, feature in (link.partition(".") for link in links):
         for where, label, head, tail in _links(found, file, layer, feature):
             for argument in (head, tail):
                 if argument not in found.ids:
@@ -123,9 +114,30 @@ def read_related(
             if head in places and tail in places:
                 written.append(Written(where, label, places[head], places[tail]))
             else:
-                left_out[OTHER_TYPES] += 1
-    entities = [entity for entity, _, _ in annotations]
-    return related(PurePosixPath(name).name, text, entities, written, left_out, first)
+                left_out[NOT_READ] += 1
+    return related(name, text, entities, written, left_out, first)
+
+
+def _types(layers: Collection[str]) -> set[str]:
+    return {layer.partition(".")[0] for layer in layers}
+
+
+def _labelled(
+    found: _Found, file: str, layers: Collection[str], left_out: Counter[str] | None
+) -> tuple[str, list[Entity], list[str]]:
+    """The text, the entities of some layers in the order of the file, and the id of each."""
+    features = {layer: feature for layer, _, feature in (each.partition(".") for each in layers)}
+    text, annotations = _annotations(found, file, features)
+    entities, ids = [], []
+    for entity, _, attributes in annotations:
+        feature = features[entity.label]
+        label = attributes.get(feature, "").strip() if feature else entity.label
+        if label:
+            entities.append(entity._replace(label=label))
+            ids.append(attributes["id"])
+        elif left_out is not None:
+            left_out[WITHOUT_LABEL] += 1
+    return text, entities, ids
 
 
 def _links(found: _Found, file: str, layer: str, feature: str) -> Iterator[tuple[str, str, str, str]]:
@@ -140,7 +152,8 @@ def _links(found: _Found, file: str, layer: str, feature: str) -> Iterator[tuple
         for identity in attributes.get(feature, "").split():
             if identity not in found.links:
                 raise UserError(
-                    f"{where}: {layer}.{feature} names a link that is not in the file; get the file again"
+                    f"{where}: {layer}.{feature} names a link that is not in the file; get the file again, or name a "
+                    "feature that holds links"
                 )
             line_of_link, link = found.links[identity]
             role = link.get("role") or feature

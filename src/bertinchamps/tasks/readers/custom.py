@@ -137,6 +137,12 @@ def left_out_remarks(split: str, reasons: Counter[str]) -> list[str]:
     return [f"left out of task.{split}: {reason} ({count})" for reason, count in sorted(reasons.items())]
 
 
+def layer_problems(layers: Sequence[str], key: str, example: str = LAYER) -> list[str]:
+    """Mistakes in layers of XMI, which the user's key names."""
+    right = layers and all(each.partition(".")[0] for each in layers)
+    return [] if right else [f"{key}: TYPE.FEATURE each, such as [{example}], or TYPE"]
+
+
 def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     columns = {key: settings[key] for key in ("word_column", "label_column") if settings.get(key) is not None}
     wrong = [f"task.{key}={value}: columns count from 1" for key, value in columns.items() if value < 1]
@@ -148,9 +154,7 @@ def _ner_problems(settings: Mapping[str, Any]) -> list[str]:
     form = settings.get("format", AUTO)
     if form not in (AUTO, *FORMATS):
         wrong.append(f"task.format={form}: one of {', '.join((AUTO, *FORMATS))}")
-    layers = settings.get("layers", [LAYER])
-    if not layers or not all(each.partition(".")[0] for each in layers):
-        wrong.append(f"task.layers: TYPE.FEATURE each, such as [{LAYER}], or TYPE")
+    wrong += layer_problems(settings.get("layers", [LAYER]), "task.layers")
     return wrong + on_error_problems(settings, "task") + title_problems(settings)
 
 

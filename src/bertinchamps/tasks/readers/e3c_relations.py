@@ -76,8 +76,9 @@ class E3cRelations:
         left_out: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         for file, content in sorted(RELEASE.files(self._path, [BY_HAND])[BY_HAND].items()):
             split = split_of(file.stem)
-            name = str(file.with_suffix(""))
-            splits[split].append(xmi.read_related(content, name, self._types, self._links, left_out[split]))
+            splits[split].append(
+                xmi.read_related(content, str(file), file.stem, self._types, self._links, left_out[split])
+            )
         counts = [remark for split in SPLITS for remark in left_out_remarks(split, left_out[split])]
         self.remarks = (*REMARKS[:1], *counts)
         return splits

@@ -17,6 +17,7 @@ from bertinchamps.training.costs import (
     joules_between,
     money_and_co2,
     peak_memory,
+    readings_of,
     watts_of,
 )
 from bertinchamps.training.hook import Hook
@@ -48,8 +49,9 @@ class Costs(Hook):
     def before_training(self, trainer: Trainer) -> None:
         device = trainer.runtime.device
         forget_peak_memory(device)
-        self._counters = counters_of(device)
-        self._readings = [counter.joules() for counter in self._counters]
+        counters = counters_of(device)
+        readings = readings_of(counters)
+        self._counters, self._readings = (counters, readings) if readings else ([], [])
         self._read_at = time.monotonic()
 
     def after_update(self, trainer: Trainer) -> None:
@@ -96,7 +98,9 @@ class Costs(Hook):
         """Add what the counters have counted since they were read last."""
         runtime, now = trainer.runtime, time.monotonic()
         self._peak_memory = max(self._peak_memory, peak_memory(runtime.device))
-        readings = [counter.joules() for counter in self._counters]
+        readings = readings_of(self._counters)
+        if readings is None:  # the power is stated from here on
+            self._counters, self._readings, readings = [], [], []
         for counter, before, after in zip(self._counters, self._readings, readings, strict=True):
             share = runtime.processes / counter.processes
             self._joules += share * joules_between(before, after, counter.wraps_at)
