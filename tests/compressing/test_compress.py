@@ -15,15 +15,18 @@ from bertinchamps.command_line.mistakes import examine
 from bertinchamps.composing import config_dir
 from bertinchamps.compress import compress
 from bertinchamps.compressing import measuring, steps
+from bertinchamps.compressing.material import material_of
+from bertinchamps.compressing.uses import use_of
 from bertinchamps.errors import UserError
 from bertinchamps.export import export
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.training.runtime import build_runtime
 from support import command, composed
-from test_finetune import QUICK, brat_corpus
-from tiny_corpora import documents, opinions
+from test_finetune import QUICK, SCRATCH, brat_corpus
+from tiny_corpora import documents, opinions, related, related_corpus
 from tiny_encoders import TEXTS, make_encoder
 
 FAST = [
@@ -133,6 +136,22 @@ def test_classes_are_compressed_by_the_same_command(tmp_path: Path) -> None:
     assert rows[0]["one"] is None
     assert rows[1]["scores"] == pytest.approx(rows[2]["scores"])
     assert "| – |" in (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_relations_are_timed_between_the_entities_of_dev(tmp_path: Path) -> None:
+    words = [*related_corpus(tmp_path / "corpus"), *QUICK, *SCRATCH, "budget.epochs=1", "report.html=false"]
+    run = finetune(composed(*words, f"run_dir={tmp_path / 'run'}", command="finetune"))
+    material = material_of(settings(f"model={run}", f"output={tmp_path / 'small'}", LITTLE))
+    use = use_of(material)
+    model = use.open(run / "model", "torch", 8, build_runtime(material.config.runtime))
+    passes = []
+    model.model.register_forward_hook(lambda *_: passes.append(1))
+    answers = model.answer(use.texts())
+    assert [each.entities for each in answers] == [each.entities for each in related(4, 12)]
+    assert passes
+    compress(material.config)
+    rows = json.loads((tmp_path / "small" / "compress.json").read_text(encoding="utf-8"))["measured"]
+    assert [row["name"] for row in rows] == ["before", "prune"]
 
 
 def test_a_masked_language_model_is_judged_on_texts(tmp_path: Path, capsys: Any) -> None:
@@ -254,8 +273,6 @@ def test_every_target_composes_and_its_steps_are_right(name: str) -> None:
 
 
 def test_memory_is_what_a_model_takes_beside_what_is_there() -> None:
-    from bertinchamps.training.runtime import build_runtime
-
     memory = measuring._Memory(build_runtime(composed(*FAST, command="compress").runtime))
     taken = b"x" * 50_000_000
     found = memory.taken()
