@@ -25,6 +25,7 @@ from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.saved_model import model_folder
 from bertinchamps.training.checkpoint import refuse_damaged, write_directory
+from bertinchamps.training.privacy.guarantee import copy_facts
 
 
 def merge(config: MergeConfig) -> None:
@@ -49,6 +50,7 @@ def merge(config: MergeConfig) -> None:
         model.save(place)
         tokenizer.save_pretrained(place)
         facts.save(place)
+        copy_facts(folder, place)
         if (pretraining := pretraining_facts.read_facts(str(folder))) is not None:
             pretraining_facts.write_facts(pretraining, place)
 

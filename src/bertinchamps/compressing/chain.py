@@ -16,6 +16,7 @@ from bertinchamps.compressing.table import table, write_compressed_card
 from bertinchamps.durable import write_json
 from bertinchamps.model.onnx_model import engine_of
 from bertinchamps.training.checkpoint import MANIFEST
+from bertinchamps.training.privacy.guarantee import copy_facts
 from bertinchamps.training.runtime import build_runtime
 
 FILE = "compress.json"
@@ -57,6 +58,7 @@ def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> 
         file.rename(place / file.name)
     for stage in place.glob(f"{STAGE}*"):
         shutil.rmtree(stage)
+    copy_facts(folder, place)
     where = build_runtime(material.config.runtime).describe()
     record = {
         "model": str(material.source.folder),

@@ -15,6 +15,7 @@ from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, R
 from bertinchamps.tasks.examples import Examples, read_examples
 from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.texts import entry_problems, texts_of
+from bertinchamps.training.privacy.guarantee import is_guaranteed
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Material:
         """The directory with the encoder's config.json, which is another one where the model is an adapter."""
         folder = self.source.folder
         return Path(self.config.base or read_record(folder).base) if is_adapter(folder) else folder
+
+    @property
+    def judging(self) -> str:
+        """The split that steps judge a model's parts by: dev where records of train are protected in the model.
+
+        What train decides is no longer covered by the guarantee; dev never was (`training/privacy/guarantee.py`).
+        """
+        return "dev" if is_guaranteed(self.source.folder) else "train"
 
     def at(self, folder: Path) -> Source:
         """The model of a directory: the first one, or one that a step wrote."""
@@ -82,13 +91,13 @@ class Material:
         """The texts of `texts=`, in their order; empty ones are left out."""
         return [text for entry in self.config.texts for text in texts_of(entry) if text.strip()]
 
-    def texts(self, split: str = "train") -> list[str]:
-        """Texts of a split of the examples, in their order.
+    def texts(self) -> list[str]:
+        """Texts of the examples that parts are judged by, in their order.
 
         Raises:
             UserError: there are none.
         """
-        return list(self.examples.texts(split))
+        return list(self.examples.texts(self.judging))
 
     def text_problems(self) -> list[str]:
         """Why there is nothing to calibrate and to score on, in the user's key names."""

@@ -40,13 +40,13 @@ check: Check = _problems
 
 @steps.register("prune", check=check)
 class Prune:
-    """Removes the least important parts, judged by the loss on training examples. Layers go first.
+    """Removes the least important parts, judged by the loss on examples (`Material.judging`). Layers go first.
 
     Args:
         feed_forward: share of the feed-forward's units that is removed from each layer.
         heads: share of the attention heads that is removed from each layer, of encoders of our own.
         layers: how many layers are removed.
-        examples: training examples that parts are judged by.
+        examples: that parts are judged by.
         batch: of them at once.
     """
 
@@ -100,7 +100,10 @@ class Prune:
         examples = sum(len(batch.inputs["input_ids"]) for batch in sample[0])
         return Done(
             {**facts, "examples": examples, "loss_before": before, "loss_after": after},
-            [f"pruned     {_told(facts)}; loss on {examples} training examples {before:.4f} → {after:.4f}"],
+            [
+                f"pruned     {_told(facts)}; loss on {examples} examples of {material.judging} "
+                f"{before:.4f} → {after:.4f}"
+            ],
         )
 
     def _pruned(self, model: nn.Module, sample: Sample) -> tuple[nn.Module, dict[str, Any]]:

@@ -59,7 +59,7 @@ class Quantise:
     Args:
         keep: products that stay in float32, the most sensitive ones.
         bound: of the mean difference of the logits from float32; as few products stay in float32 as keep it.
-        texts: of the training examples, on whose beginnings logits are compared.
+        texts: of the examples (`Material.judging`), on whose beginnings logits are compared.
         scores: how the dev score changes with each product, too, which takes an evaluation for each.
     """
 

@@ -26,6 +26,7 @@ from bertinchamps.tasks.finetuning import FineTuning
 from bertinchamps.tasks.tagging.representations import is_soft
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Selection
+from bertinchamps.training.privacy.guarantee import is_guaranteed
 from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import Runtime, build_runtime
@@ -99,6 +100,11 @@ class Recover:
                 f"steps.teacher=true: a teacher gives probabilities to spans, which head={facts.head} does not learn; "
                 "leave it out"
             )
+        if facts is not None and is_guaranteed(material.source.folder):
+            found.append(
+                "steps: recover trains on the records of train again, which the model protects (privacy=dp_sgd): the "
+                "guarantee would be void; leave it out"
+            )
         return found
 
     def apply(self, folder: Path, material: Material, place: Path) -> Done:
@@ -149,6 +155,7 @@ class Recover:
             settings,
             model=str(folder),
             adapter={"name": "none"},
+            privacy={"name": "none"},
             optim={**settings.optim, "learning_rate": rate},
             budget=BudgetConfig(epochs=self.epochs),
             selection=replace(settings.selection, folds=None, score_test=False),

@@ -82,15 +82,19 @@ class LearntTask:
     def __init__(self, material: Material) -> None:
         self._material = material
 
-    def _task(self, folder: Path, facts: TaskFacts, batch: int, device: torch.device) -> KindTask:
-        kind, splits = kinds.build(facts.kind), self._material.examples.splits
+    def _task(
+        self, folder: Path, facts: TaskFacts, batch: int, device: torch.device, **others: list[Any]
+    ) -> KindTask:
+        """The task of a model; `others`: examples of splits in the place of the run's."""
+        kind, splits = kinds.build(facts.kind), {**self._material.examples.splits, **others}
         predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
         size = FinetuneBatchConfig(size=batch, micro_batch=batch, evaluation=batch)
         return kind.build_task(splits, predictor, size, self._material.config.seed)
 
     def sample(self, folder: Path, count: int, batch: int, runtime: Runtime) -> Sample:
         facts = read_facts(folder)
-        task = self._task(folder, facts, batch, runtime.device)
+        judging = self._material.examples.splits[self._material.judging]
+        task = self._task(folder, facts, batch, runtime.device, train=judging)
         wanted = -(-min(count, task.epoch_length()) // batch)
         stream = task.batches(0, batch)
         batches = [next(stream) for _ in range(wanted)]
