@@ -15,7 +15,9 @@ from bertinchamps.compressing import Done, Material, steps
 from bertinchamps.compressing.rebuilding import copy_files
 from bertinchamps.compressing.recovering_masked import RUN, recover_masked_lm
 from bertinchamps.errors import Stopped, UserError
+from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.model.encoders import open_config
 from bertinchamps.schemas import (
     BudgetConfig,
     DistillationConfig,
@@ -26,6 +28,7 @@ from bertinchamps.tasks.finetuning import FineTuning
 from bertinchamps.tasks.tagging.representations import is_soft
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Selection
+from bertinchamps.training.optim import RATE_TIMES_WIDTH
 from bertinchamps.training.privacy.guarantee import is_guaranteed
 from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
@@ -71,8 +74,8 @@ class Recover:
 
     Args:
         epochs: passes over the training examples, or over the texts.
-        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model; for a
-            masked language model that of `experiment=continue`.
+        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model, or of the
+            rate by width where the run trained an adapter; for a masked language model that of `experiment=continue`.
         teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
         weight: the teacher's share of the targets.
     """
@@ -149,14 +152,18 @@ class Recover:
     def _settings(self, folder: Path, material: Material, run_dir: Path) -> FinetuneConfig:
         """Those of the run, with another start and budget."""
         settings = material.settings
-        rate = self.learning_rate or GENTLE * _rate_of(material)
+        rate = self.learning_rate or GENTLE * _rate_of(folder, material)
+        rates = [
+            "learning_rate",
+            *(key for key in settings.optim if key.endswith("learning_rate")),
+        ]  # Muon has two
         teachers = [str(material.source.folder)] if self.teacher else []
         return replace(
             settings,
             model=str(folder),
             adapter={"name": "none"},
             privacy={"name": "none"},
-            optim={**settings.optim, "learning_rate": rate},
+            optim={**settings.optim, **dict.fromkeys(rates, rate)},
             budget=BudgetConfig(epochs=self.epochs),
             selection=replace(settings.selection, folds=None, score_test=False),
             distillation=DistillationConfig(teachers, self.weight),
@@ -179,8 +186,13 @@ def _score(problem: Recovery, model: nn.Module, runtime: Runtime) -> float:
     return score
 
 
-def _rate_of(material: Material) -> float:
-    """The highest learning rate of the run that fine-tuned the model, which its results tell."""
+def _rate_of(folder: Path, material: Material) -> float:
+    """The learning rate for all weights of a model: its run's highest one, which the results tell.
+
+    A run that trained an adapter had a rate for the adapter's few weights; the rate by width stands in its place.
+    """
+    if not adapters.build(**material.settings.adapter).trains_encoder:
+        return RATE_TIMES_WIDTH / float(open_config(str(folder)).hidden_size)
     run = material.source.run
     if run is None:  # `Material.settings` has refused it
         raise UserError(f"model={material.config.model}: stands alone, without the run that made it")
