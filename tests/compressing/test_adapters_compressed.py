@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
+from bertinchamps.checks.compressing import problems
+from bertinchamps.compress import compress
 from bertinchamps.compressing.material import material_of
 from bertinchamps.compressing.recover import Recover
+from bertinchamps.durable import read_json
 from bertinchamps.finetune import finetune
+from bertinchamps.merge import merge
+from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.tasks.from_run import run_of
 from support import composed
 from test_finetune import QUICK
 from tiny_corpora import opinions
@@ -27,9 +33,41 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finetune(composed(*words, f"run_dir={folder / 'run'}", command="finetune"))
 
 
+RECOVER = "steps=[{name: recover, epochs: 1}]"
+
+
 def settings(*words: str) -> Any:
     given = ["runtime=eager", "runtime.threads=1", "runtime.precision=fp32", "measure.repeats=0"]
     return composed(*given, *words, command="compress")
+
+
+def test_recover_merges_an_adapter_by_itself(run: Path, tmp_path: Path) -> None:
+    config = settings(f"model={run}", f"output={tmp_path / 'small'}", RECOVER)
+    assert problems(config) == []
+    compress(config)
+    assert not is_adapter(tmp_path / "small")
+    assert {file.name for file in (tmp_path / "small").iterdir() if file.name.startswith(".")} == set()
+    before, after = read_json(tmp_path / "small" / "compress.json")["measured"]
+    assert before["scores"]["accuracy"] <= after["scores"]["accuracy"]
+    assert after["parameters"] < before["parameters"]  # those of the adapter are in the base's
+
+
+def test_a_merged_adapter_is_compressed_while_its_run_is_there(run: Path, tmp_path: Path) -> None:
+    merge(composed(f"model={run}", f"output={tmp_path / 'whole'}", command="merge"))
+    words = [f"model={tmp_path / 'whole'}", f"output={tmp_path / 'small'}"]
+    config = settings(*words, "steps=[{name: prune, layers: 1, examples: 8},{name: recover, epochs: 1}]")
+    assert problems(config) == []
+    compress(config)
+    assert run_of(tmp_path / "small") == run.resolve()
+    (tmp_path / "other").mkdir()
+    whole = (tmp_path / "whole").rename(tmp_path / "other" / "whole")
+    away = run.rename(run.with_name("away"))
+    (found,) = problems(settings(f"model={whole}", f"output={tmp_path / 'again'}", RECOVER))
+    away.rename(run)
+    assert found == (
+        f"model={whole}: came from the run {run.resolve()}, which knows its examples and is no longer there; move it "
+        "back, or compress the run where it is now (model=RUN)"
+    )
 
 
 def test_recovery_after_an_adapter_has_a_rate_for_all_weights(run: Path) -> None:

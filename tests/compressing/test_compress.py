@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from bertinchamps.compress import compress
 from bertinchamps.compressing import measuring, steps
 from bertinchamps.compressing.material import material_of
 from bertinchamps.compressing.uses import use_of
+from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
 from bertinchamps.export import export
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.tasks.from_run import run_of
 from bertinchamps.training.runtime import build_runtime
 from support import command, composed
 from test_finetune import QUICK, SCRATCH, brat_corpus
@@ -116,11 +119,25 @@ def test_what_comes_out_is_used_as_what_went_in(chained: Path, texts: Path, tmp_
     assert results["remarks"][-1].startswith("the encoder was fine-tuned before, and whether")
 
 
-def test_a_compressed_model_is_not_compressed_without_its_run(chained: Path, tmp_path: Path) -> None:
-    found = problems(settings(f"model={chained}", f"output={tmp_path / 'new'}", LITTLE))
-    assert found == [
-        f"model={chained}: stands alone, and its run knows its examples; give the run's directory"
-    ]
+def test_a_compressed_model_is_compressed_again_while_its_run_is_there(chained: Path, tmp_path: Path) -> None:
+    config = settings(f"model={chained}", f"output={tmp_path / 'new'}", LITTLE, "measure.repeats=0")
+    assert problems(config) == []
+    compress(config)
+    first = json.loads((chained / "compress.json").read_text(encoding="utf-8"))
+    record = json.loads((tmp_path / "new" / "compress.json").read_text(encoding="utf-8"))
+    assert record["earlier"] == first
+    assert record["measured"][0]["scores"] == pytest.approx(first["measured"][-1]["scores"])
+    card = (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+    assert "Scores and parameters above are those of the model before it was compressed" in card
+    assert "- compressed before: trim, prune, recover" in card
+    assert run_of(tmp_path / "new") == run_of(chained)
+    alone = shutil.copytree(chained, tmp_path / "alone")
+    write_json(alone / "from_run.json", {"run": str(tmp_path / "gone")})
+    (found,) = problems(settings(f"model={alone}", f"output={tmp_path / 'other'}", LITTLE))
+    assert found.startswith(f"model={alone}: came from the run {tmp_path / 'gone'}, which knows its examples")
+    (alone / "from_run.json").unlink()
+    (found,) = problems(settings(f"model={alone}", f"output={tmp_path / 'other'}", LITTLE))
+    assert "stands alone, and its run knows its examples" in found
 
 
 def test_classes_are_compressed_by_the_same_command(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bertinchamps.model.adapters.bases import read_record
 from bertinchamps.model.adapters.saved import is_adapter
 from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, RuntimeConfig, named
 from bertinchamps.tasks.examples import Examples, read_examples
+from bertinchamps.tasks.from_run import run_of
 from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.texts import entry_problems, texts_of
 from bertinchamps.training.privacy.guarantee import is_guaranteed
@@ -36,6 +37,15 @@ class Material:
         folder = self.source.folder
         return Path(self.config.base or read_record(folder).base) if is_adapter(folder) else folder
 
+    @cached_property
+    def run(self) -> Path | None:
+        """The run that trained the model: around it, or remembered by `merge` and `compress`; None: nothing tells.
+
+        Raises:
+            UserError: the file that remembers it is damaged.
+        """
+        return run_of(self.source.folder)
+
     @property
     def judging(self) -> str:
         """The split that steps judge a model's parts by: dev where records of train are protected in the model.
@@ -58,11 +68,16 @@ class Material:
         name = self.config.model
         if self.source.facts is None:
             raise UserError(f"model={name}: was not fine-tuned, so it has no examples; give texts=[FILES]")
-        if self.source.run is None:
+        if self.run is None:
             raise UserError(
                 f"model={name}: stands alone, and its run knows its examples; give the run's directory"
             )
-        settings: FinetuneConfig = saved_configuration("finetune", self.source.run / "config.yaml")
+        if not self.run.is_dir():
+            raise UserError(
+                f"model={name}: came from the run {self.run}, which knows its examples and is no longer there; move "
+                "it back, or compress the run where it is now (model=RUN)"
+            )
+        settings: FinetuneConfig = saved_configuration("finetune", self.run / "config.yaml")
         settings.task.update(self.config.examples)
         return settings
 

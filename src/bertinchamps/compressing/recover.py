@@ -6,15 +6,16 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from bertinchamps.compressing import Done, Material, steps
-from bertinchamps.compressing.rebuilding import copy_files
+from bertinchamps.compressing.rebuilding import copy_files, write_model
 from bertinchamps.compressing.recovering_masked import RUN, recover_masked_lm
 from bertinchamps.errors import Stopped, UserError
+from bertinchamps.exporting.source import Source
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.saved import is_adapter
 from bertinchamps.model.encoders import open_config
@@ -34,6 +35,7 @@ from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import Runtime, build_runtime
 
+MERGED = ".merged"  # beside the model that is trained: an adapter and its base as one
 GENTLE = (
     0.1  # of the run's learning rate: at all of it a trained model loses what it has learnt (docs/log.md)
 )
@@ -118,10 +120,7 @@ class Recover:
             raise UserError(
                 f"model={material.config.model}: its labels are not those of the examples, so it cannot be trained on"
             )
-        if is_adapter(folder):
-            raise UserError(
-                f"model={material.config.model}: an adapter; python -m bertinchamps.merge makes it a model"
-            )
+        folder = _whole(material.at(folder), place)
         config = self._settings(folder, material, place / RUN)
         run = open_run(
             "finetune", config, examples.fingerprint, "recovery", lambda line: None, {"encoder": str(folder)}
@@ -142,6 +141,7 @@ class Recover:
         trained = run.folder / "model" if better else folder
         copy_files(trained, place)
         shutil.rmtree(run.folder)
+        shutil.rmtree(place / MERGED, ignore_errors=True)
         metric, score = problem.metric, max(start, best["value"])
         told = {"metric": metric, "dev_before": start, "dev": score, "kept": better, "epochs": self.epochs}
         found = f"best after {best['epoch']:g}" if better else "none was better than before"
@@ -157,7 +157,7 @@ class Recover:
             "learning_rate",
             *(key for key in settings.optim if key.endswith("learning_rate")),
         ]  # Muon has two
-        teachers = [str(material.source.folder)] if self.teacher else []
+        teachers = [str(_whole(material.source, run_dir.parent))] if self.teacher else []
         return replace(
             settings,
             model=str(folder),
@@ -177,6 +177,17 @@ class Recover:
         )
 
 
+def _whole(source: Source, place: Path) -> Path:
+    """The directory of a model; an adapter and its base are written below `place` as one."""
+    merged = place / MERGED
+    if not is_adapter(source.folder):
+        return source.folder
+    if not merged.exists():
+        merged.mkdir(mode=0o700)
+        write_model(source.model(), source, source.tokenizer(), merged)
+    return merged
+
+
 def _score(problem: Recovery, model: nn.Module, runtime: Runtime) -> float:
     """The dev score of the model that is trained, as it is now."""
     model.eval()
@@ -193,7 +204,5 @@ def _rate_of(folder: Path, material: Material) -> float:
     """
     if not adapters.build(**material.settings.adapter).trains_encoder:
         return RATE_TIMES_WIDTH / float(open_config(str(folder)).hidden_size)
-    run = material.source.run
-    if run is None:  # `Material.settings` has refused it
-        raise UserError(f"model={material.config.model}: stands alone, without the run that made it")
+    run = cast(Path, material.run)  # without one, `Material.settings` has refused the model
     return float(read_summary(run, "finetune")["learning_rate"])
