@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,16 @@ def test_a_merged_adapter_is_compressed_while_its_run_is_there(run: Path, tmp_pa
         f"model={whole}: came from the run {run.resolve()}, which knows its examples and is no longer there; move it "
         "back, or compress the run where it is now (model=RUN)"
     )
+
+
+def test_the_base_may_be_named_as_a_run(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run.parent / "encoder", tmp_path / "base" / "model")
+    words = [f"model={run}", f"output={tmp_path / 'small'}", "steps=[{name: prune, layers: 1, examples: 8}]"]
+    config = settings(*words, f"base={tmp_path / 'base'}")
+    assert problems(config) == []
+    compress(config)
+    (found,) = problems(settings(*words[:1], "output=new", words[2], f"base={tmp_path}"))
+    assert f"No encoder in {tmp_path} (no config.json): name the directory of the base" in found
 
 
 def test_recovery_after_an_adapter_has_a_rate_for_all_weights(run: Path) -> None:

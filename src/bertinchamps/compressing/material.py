@@ -10,7 +10,7 @@ from bertinchamps.composing import saved_configuration
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source, open_source
 from bertinchamps.model.adapters.bases import read_record
-from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.model.adapters.saved import base_of, is_adapter
 from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, RuntimeConfig, named
 from bertinchamps.tasks.examples import Examples, read_examples
 from bertinchamps.tasks.from_run import run_of
@@ -32,10 +32,14 @@ class Material:
     source: Source
 
     @property
-    def encoder(self) -> Path:
-        """The directory with the encoder's config.json, which is another one where the model is an adapter."""
+    def encoder(self) -> str:
+        """The directory with the encoder's config.json, or a name on the Hub where the model is an adapter.
+
+        Raises:
+            UserError: the base of the adapter is not there.
+        """
         folder = self.source.folder
-        return Path(self.config.base or read_record(folder).base) if is_adapter(folder) else folder
+        return base_of(read_record(folder), folder, self.config.base) if is_adapter(folder) else str(folder)
 
     @cached_property
     def run(self) -> Path | None:

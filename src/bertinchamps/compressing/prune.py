@@ -63,7 +63,7 @@ class Prune:
 
     def problems(self, material: Material) -> list[str]:
         try:
-            config = open_config(str(material.encoder))
+            config = open_config(material.encoder)
             layout = layout_of(config)
         except UserError as error:
             return [str(error)]
