@@ -265,6 +265,12 @@ def test_parts_that_a_model_cannot_lose_are_told(knows_by_heart: Path, tmp_path:
     assert found.startswith("steps.heads=0.9: nothing would be left of ")
     (found,) = problems(settings(*words, "steps=[{name: prune, layers: 40}]"))
     assert "and one must stay" in found
+    for first, second, told in (
+        ("layers: 1", "layers: 1", "steps.layers=1: the model has 1 by then, and one must stay"),
+        ("heads: 0.5", "heads: 0.6", "steps.heads=0.6: nothing would be left of 1 by then; remove less"),
+    ):
+        chain = f"steps=[{{name: prune, {first}}},{{name: prune, {second}}}]"
+        assert problems(settings(*words, chain)) == [told]
     (found,) = problems(settings(*words, LITTLE, "+examples.train=gone"))
     assert "gone" in found
     assert "+examples.KEY=PLACE" in found
