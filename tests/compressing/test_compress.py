@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM
 
 from bertinchamps.checks.compressing import problems
@@ -27,6 +27,7 @@ from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.formats import spans_jsonl
 from bertinchamps.tasks.from_run import run_of
 from bertinchamps.training.runtime import build_runtime
+from bertinchamps.training.sparsity.masks import read_facts
 from support import command, composed
 from test_finetune import QUICK, SCRATCH, brat_corpus
 from tiny_corpora import documents, opinions, related, related_corpus
@@ -211,6 +212,33 @@ def test_a_masked_language_model_recovers_on_the_texts_that_do_not_score(tmp_pat
     opened = AutoModelForMaskedLM.from_pretrained(output)
     assert type(opened).__name__ == "ModernBertForMaskedLM"
     assert "fièvre" not in capsys.readouterr().out + (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_zeros_of_a_sparse_model_stay_and_are_counted_again(tmp_path: Path) -> None:
+    encoder = make_encoder("modernbert", tmp_path / "encoder")
+    state = load_file(encoder / "model.safetensors")
+    for name, weight in state.items():
+        if ".layers." in name and weight.ndim == 2:
+            weight[::2] = 0.0
+    save_file(state, encoder / "model.safetensors", metadata={"format": "pt"})
+    told = {"format": 1, "sparsity": {"name": "static", "level": 0.5}, "zeros": 0.5, "weights": 1}
+    write_json(encoder / "sparsity.json", told)
+    texts, output = tmp_path / "texts.jsonl", tmp_path / "small"
+    lines = (json.dumps({"text": f"{text} {n}"}) + "\n" for n in range(20) for text in TEXTS)
+    texts.write_text("".join(lines), encoding="utf-8")
+    chain = "steps=[{name: trim},{name: prune, feed_forward: 0.25},{name: recover, learning_rate: 3e-3}]"
+    words = (f"model={encoder}", f"output={output}", f"texts=[{texts}]", "measure.repeats=0", chain)
+    assert problems(settings(*words)) == []
+    compress(settings(*words))
+    assert json.loads((output / "compress.json").read_text(encoding="utf-8"))["steps"][2]["facts"]["kept"]
+    small = load_file(output / "model.safetensors")
+    of_layers = [each for name, each in small.items() if ".layers." in name and each.ndim == 2]
+    zeros = sum(int((each == 0).sum()) for each in of_layers)
+    total = sum(each.numel() for each in of_layers)
+    facts = read_facts(output)
+    assert facts is not None
+    assert (facts["weights"], facts["zeros"]) == (total, pytest.approx(zeros / total))
+    assert 0.4 < facts["zeros"] < 0.7
 
 
 def test_too_little_text_to_recover_on_is_said(tmp_path: Path) -> None:
