@@ -108,6 +108,16 @@ def teacher(runs: Path) -> Path:
     return runs / "runs" / "teacher"
 
 
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/sparse, a pretrained model whose layers have zeros."""
+    folder = tmp_path_factory.mktemp("sparse")
+    words = [*QUICK, "budget.steps=1", "sparsity=static", "run_dir=runs/sparse"]
+    trained = command("bertinchamps.pretrain", *words, cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    return folder
+
+
 def write_plans(folder: Path) -> None:
     """The plans of studies and searches in the docs, smaller: one value of each key of a grid, few epochs."""
     for page, text in blocks("yaml"):
@@ -237,6 +247,8 @@ def test_every_command_runs(page: str, line: str, tmp_path: Path, request: pytes
         annotated_files(tmp_path, request.getfixturevalue("runs"))
     if module.endswith("pretrain") and "runs/mine" in line:
         shutil.copytree(request.getfixturevalue("runs") / "runs" / "mine", tmp_path / "runs" / "mine")
+    if "model=runs/sparse" in line:
+        shutil.copytree(request.getfixturevalue("sparse") / "runs" / "sparse", tmp_path / "runs" / "sparse")
     if "model=runs/lora" in line:
         shutil.copytree(request.getfixturevalue("adapter"), tmp_path / "runs" / "lora")
     if {"model=runs/modern", "model=exported", "model=runs/classes"} & set(settings):

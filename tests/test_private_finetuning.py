@@ -11,12 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bertinchamps.checks.compressing import problems as compress_problems
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.composing import config_dir
+from bertinchamps.compress import compress
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.export import export
 from bertinchamps.finetune import finetune
+from bertinchamps.merge import merge
 from bertinchamps.tasks.formats import brat
 from bertinchamps.training.privacy import accounting
 from bertinchamps.training.privacy.guarantee import in_words
@@ -121,6 +124,37 @@ def test_the_guarantee_is_kept_and_told_everywhere(run: Any, place: Path, capsys
         for name, tensor in weights(folder).items()
         if ".embeddings." in name
     )
+
+
+def test_a_smaller_model_keeps_the_guarantee_since_nothing_of_train_decides_it(run: Any, place: Path) -> None:
+    folder, results = run("large")
+    words = [
+        "runtime=eager", "runtime.threads=1", "runtime.precision=fp32", "measure.repeats=0", f"model={folder}",
+        f"texts=[{place / 'dev.jsonl'}]",
+    ]  # fmt: skip
+    chain = ["steps=[{name: trim},{name: prune, feed_forward: 0.5, layers: 1, examples: 8}]"]
+    small = []
+    other = opinions(place / "other.jsonl", 9)
+    for name, others in (("same", []), ("others", [f"+examples.train={other}"])):
+        config = composed(*words, *chain, *others, f"output={place / name}", command="compress")
+        assert compress_problems(config) == []
+        compress(config)
+        small.append(place / name)
+    first, second = (load_file(each / "model.safetensors") for each in small)
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert json.loads((small[0] / "privacy.json").read_text(encoding="utf-8")) == results["privacy"]
+    card = (small[0] / "README.md").read_text(encoding="utf-8")
+    assert in_words(results["privacy"]) in card
+    assert "examples of dev" in card
+    again = ["steps=[{name: recover}]", f"output={place / 'again'}"]
+    (found,) = compress_problems(composed(*words, *again, command="compress"))
+    assert found.startswith("steps: recover trains on the records of train again, which the model protects")
+
+
+def test_an_adapter_that_is_merged_keeps_the_guarantee(run: Any, place: Path) -> None:
+    folder, results = run("lora", "adapter=lora")
+    merge(composed(f"model={folder}", f"output={place / 'merged'}", command="merge"))
+    assert json.loads((place / "merged" / "privacy.json").read_text(encoding="utf-8")) == results["privacy"]
 
 
 def test_the_secret_is_in_checkpoints_alone(run: Any) -> None:

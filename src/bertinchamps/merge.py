@@ -22,9 +22,11 @@ from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.encoders import open_tokenizer
 from bertinchamps.schemas import MergeConfig
 from bertinchamps.tasks.facts import read_facts
+from bertinchamps.tasks.from_run import remember_run
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.saved_model import model_folder
 from bertinchamps.training.checkpoint import refuse_damaged, write_directory
+from bertinchamps.training.privacy.guarantee import copy_facts
 
 
 def merge(config: MergeConfig) -> None:
@@ -49,6 +51,8 @@ def merge(config: MergeConfig) -> None:
         model.save(place)
         tokenizer.save_pretrained(place)
         facts.save(place)
+        copy_facts(folder, place)
+        remember_run(folder, place)
         if (pretraining := pretraining_facts.read_facts(str(folder))) is not None:
             pretraining_facts.write_facts(pretraining, place)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM
 
 from bertinchamps.checks.compressing import problems
@@ -15,15 +16,21 @@ from bertinchamps.command_line.mistakes import examine
 from bertinchamps.composing import config_dir
 from bertinchamps.compress import compress
 from bertinchamps.compressing import measuring, steps
+from bertinchamps.compressing.material import material_of
+from bertinchamps.compressing.uses import use_of
+from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
 from bertinchamps.export import export
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.formats import spans_jsonl
+from bertinchamps.tasks.from_run import run_of
+from bertinchamps.training.runtime import build_runtime
+from bertinchamps.training.sparsity.masks import read_facts
 from support import command, composed
-from test_finetune import QUICK, brat_corpus
-from tiny_corpora import documents, opinions
+from test_finetune import QUICK, SCRATCH, brat_corpus
+from tiny_corpora import documents, opinions, related, related_corpus
 from tiny_encoders import TEXTS, make_encoder
 
 FAST = [
@@ -113,11 +120,25 @@ def test_what_comes_out_is_used_as_what_went_in(chained: Path, texts: Path, tmp_
     assert results["remarks"][-1].startswith("the encoder was fine-tuned before, and whether")
 
 
-def test_a_compressed_model_is_not_compressed_without_its_run(chained: Path, tmp_path: Path) -> None:
-    found = problems(settings(f"model={chained}", f"output={tmp_path / 'new'}", LITTLE))
-    assert found == [
-        f"model={chained}: stands alone, and its run knows its examples; give the run's directory"
-    ]
+def test_a_compressed_model_is_compressed_again_while_its_run_is_there(chained: Path, tmp_path: Path) -> None:
+    config = settings(f"model={chained}", f"output={tmp_path / 'new'}", LITTLE, "measure.repeats=0")
+    assert problems(config) == []
+    compress(config)
+    first = json.loads((chained / "compress.json").read_text(encoding="utf-8"))
+    record = json.loads((tmp_path / "new" / "compress.json").read_text(encoding="utf-8"))
+    assert record["earlier"] == first
+    assert record["measured"][0]["scores"] == pytest.approx(first["measured"][-1]["scores"])
+    card = (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+    assert "Scores and parameters above are those of the model before it was compressed" in card
+    assert "- compressed before: trim, prune, recover" in card
+    assert run_of(tmp_path / "new") == run_of(chained)
+    alone = shutil.copytree(chained, tmp_path / "alone")
+    write_json(alone / "from_run.json", {"run": str(tmp_path / "gone")})
+    (found,) = problems(settings(f"model={alone}", f"output={tmp_path / 'other'}", LITTLE))
+    assert found.startswith(f"model={alone}: came from the run {tmp_path / 'gone'}, which knows its examples")
+    (alone / "from_run.json").unlink()
+    (found,) = problems(settings(f"model={alone}", f"output={tmp_path / 'other'}", LITTLE))
+    assert "stands alone, and its run knows its examples" in found
 
 
 def test_classes_are_compressed_by_the_same_command(tmp_path: Path) -> None:
@@ -133,6 +154,22 @@ def test_classes_are_compressed_by_the_same_command(tmp_path: Path) -> None:
     assert rows[0]["one"] is None
     assert rows[1]["scores"] == pytest.approx(rows[2]["scores"])
     assert "| – |" in (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_relations_are_timed_between_the_entities_of_dev(tmp_path: Path) -> None:
+    words = [*related_corpus(tmp_path / "corpus"), *QUICK, *SCRATCH, "budget.epochs=1", "report.html=false"]
+    run = finetune(composed(*words, f"run_dir={tmp_path / 'run'}", command="finetune"))
+    material = material_of(settings(f"model={run}", f"output={tmp_path / 'small'}", LITTLE))
+    use = use_of(material)
+    model = use.open(run / "model", "torch", 8, build_runtime(material.config.runtime))
+    passes = []
+    model.model.register_forward_hook(lambda *_: passes.append(1))
+    answers = model.answer(use.texts())
+    assert [each.entities for each in answers] == [each.entities for each in related(4, 12)]
+    assert passes
+    compress(material.config)
+    rows = json.loads((tmp_path / "small" / "compress.json").read_text(encoding="utf-8"))["measured"]
+    assert [row["name"] for row in rows] == ["before", "prune"]
 
 
 def test_a_masked_language_model_is_judged_on_texts(tmp_path: Path, capsys: Any) -> None:
@@ -175,6 +212,33 @@ def test_a_masked_language_model_recovers_on_the_texts_that_do_not_score(tmp_pat
     opened = AutoModelForMaskedLM.from_pretrained(output)
     assert type(opened).__name__ == "ModernBertForMaskedLM"
     assert "fièvre" not in capsys.readouterr().out + (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_zeros_of_a_sparse_model_stay_and_are_counted_again(tmp_path: Path) -> None:
+    encoder = make_encoder("modernbert", tmp_path / "encoder")
+    state = load_file(encoder / "model.safetensors")
+    for name, weight in state.items():
+        if ".layers." in name and weight.ndim == 2:
+            weight[::2] = 0.0
+    save_file(state, encoder / "model.safetensors", metadata={"format": "pt"})
+    told = {"format": 1, "sparsity": {"name": "static", "level": 0.5}, "zeros": 0.5, "weights": 1}
+    write_json(encoder / "sparsity.json", told)
+    texts, output = tmp_path / "texts.jsonl", tmp_path / "small"
+    lines = (json.dumps({"text": f"{text} {n}"}) + "\n" for n in range(20) for text in TEXTS)
+    texts.write_text("".join(lines), encoding="utf-8")
+    chain = "steps=[{name: trim},{name: prune, feed_forward: 0.25},{name: recover, learning_rate: 3e-3}]"
+    words = (f"model={encoder}", f"output={output}", f"texts=[{texts}]", "measure.repeats=0", chain)
+    assert problems(settings(*words)) == []
+    compress(settings(*words))
+    assert json.loads((output / "compress.json").read_text(encoding="utf-8"))["steps"][2]["facts"]["kept"]
+    small = load_file(output / "model.safetensors")
+    of_layers = [each for name, each in small.items() if ".layers." in name and each.ndim == 2]
+    zeros = sum(int((each == 0).sum()) for each in of_layers)
+    total = sum(each.numel() for each in of_layers)
+    facts = read_facts(output)
+    assert facts is not None
+    assert (facts["weights"], facts["zeros"]) == (total, pytest.approx(zeros / total))
+    assert 0.4 < facts["zeros"] < 0.7
 
 
 def test_too_little_text_to_recover_on_is_said(tmp_path: Path) -> None:
@@ -229,6 +293,12 @@ def test_parts_that_a_model_cannot_lose_are_told(knows_by_heart: Path, tmp_path:
     assert found.startswith("steps.heads=0.9: nothing would be left of ")
     (found,) = problems(settings(*words, "steps=[{name: prune, layers: 40}]"))
     assert "and one must stay" in found
+    for first, second, told in (
+        ("layers: 1", "layers: 1", "steps.layers=1: the model has 1 by then, and one must stay"),
+        ("heads: 0.5", "heads: 0.6", "steps.heads=0.6: nothing would be left of 1 by then; remove less"),
+    ):
+        chain = f"steps=[{{name: prune, {first}}},{{name: prune, {second}}}]"
+        assert problems(settings(*words, chain)) == [told]
     (found,) = problems(settings(*words, LITTLE, "+examples.train=gone"))
     assert "gone" in found
     assert "+examples.KEY=PLACE" in found
@@ -254,8 +324,6 @@ def test_every_target_composes_and_its_steps_are_right(name: str) -> None:
 
 
 def test_memory_is_what_a_model_takes_beside_what_is_there() -> None:
-    from bertinchamps.training.runtime import build_runtime
-
     memory = measuring._Memory(build_runtime(composed(*FAST, command="compress").runtime))
     taken = b"x" * 50_000_000
     found = memory.taken()

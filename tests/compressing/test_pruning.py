@@ -168,6 +168,22 @@ def test_a_pruned_model_is_opened_strictly_by_the_same_class(arch: str, models: 
     assert sum(parameter.numel() for parameter in opened.parameters()) == parameter_count(opened.config)
 
 
+def test_layers_that_are_left_read_as_far_as_before(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    node = asdict(composed("+budget=24h", "arch=long").arch) | SMALL | {"num_hidden_layers": 6}
+    model: Any = BertinchampsForMaskedLM(build_config(node | {"local_window": 4}, 400, pad_token_id=0)).eval()
+    for layer in (1, 2):
+        for name in ("attention.output", "feed_forward.output"):  # layers that give nothing
+            model.base_model.layers[layer].get_submodule(name).weight.data.zero_()
+    smaller: Any = pruned(model, Kept([0, 3, 4, 5]))
+    torch.testing.assert_close(logits(smaller), logits(model), rtol=0, atol=2e-5)
+    again: Any = pruned(smaller, Kept([0, 1, 3]))
+    assert again.config.global_layers == [0, 1]
+    smaller.save_pretrained(tmp_path)
+    assert torch.equal(logits(load_masked_lm(tmp_path).eval()), logits(smaller))
+    torch.testing.assert_close(logits(stock_twin(smaller)), logits(smaller), rtol=0, atol=2e-5)
+
+
 def test_a_modern_model_stays_a_modernbert_unless_heads_go(models: Any) -> None:
     narrow: Any = pruned(models["modern"], Kept([0, 1], [[0, 1, 5, 7]] * 2))
     twin: Any = stock_twin(narrow)

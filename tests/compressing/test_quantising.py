@@ -94,6 +94,9 @@ def test_logits_move_little_and_predict_needs_no_further_key(
     assert any(mine)
     assert spans(labelled(quantised, tmp_path)) == mine
     assert spans(labelled(quantised, tmp_path, "runtime.engine=onnx_int8")) == mine
+    again = ["steps=[{name: prune, layers: 1}]", f"output={tmp_path / 'again'}"]
+    (found,) = compressing.problems(settings(f"model={quantised}", *again))
+    assert found.startswith(f"model={quantised}: was quantised, so it can only be run")
 
 
 @pytest.mark.long

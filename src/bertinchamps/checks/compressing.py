@@ -9,6 +9,7 @@ from bertinchamps.checks.rules import broken, taken, unwritable
 from bertinchamps.compressing import steps
 from bertinchamps.compressing.material import material_of, text_entry_problems
 from bertinchamps.errors import UserError
+from bertinchamps.model.onnx_model import AUTO, TORCH, engine_of
 from bertinchamps.schemas import CompressConfig, named
 
 
@@ -37,5 +38,9 @@ def problems(config: CompressConfig) -> list[str]:
         return [*found, *wrong, str(error)]
     if wrong:
         return [*found, *wrong]
+    if engine_of(material.source.folder, AUTO) != TORCH:
+        found.append(
+            f"model={config.model}: was quantised, so it can only be run; compress the model that it was made from"
+        )
     of_steps = [problem for node in config.steps for problem in steps.build(**node).problems(material)]
     return list(dict.fromkeys([*found, *of_steps, *material.text_problems()]))

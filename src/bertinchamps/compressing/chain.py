@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from bertinchamps.compressing import steps
 from bertinchamps.compressing.material import Material
 from bertinchamps.compressing.measuring import Stage, measured
 from bertinchamps.compressing.table import table, write_compressed_card
-from bertinchamps.durable import write_json
+from bertinchamps.durable import read_json, write_json
 from bertinchamps.model.onnx_model import engine_of
+from bertinchamps.tasks.from_run import remember_run
 from bertinchamps.training.checkpoint import MANIFEST
+from bertinchamps.training.privacy.guarantee import copy_facts
 from bertinchamps.training.runtime import build_runtime
 
 FILE = "compress.json"
@@ -35,6 +37,40 @@ def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> 
         UserError: a step cannot change the model.
     """
     folder = material.source.folder
+    stages, taken, told = _taken(material, place, tell)
+    rows = measured(stages, material)
+    shown = table(rows, material.config.measure.batch)
+    for line in shown:
+        tell(line)
+    for file in stages[-1].folder.iterdir():
+        file.rename(place / file.name)
+    for stage in place.glob(f"{STAGE}*"):
+        shutil.rmtree(stage)
+    copy_facts(folder, place)
+    remember_run(folder, place)
+    earlier = read_json(folder / FILE, "steps") if (folder / FILE).is_file() else None
+    where = build_runtime(material.config.runtime).describe()
+    record = {
+        "model": str(material.source.folder),
+        "steps": taken,
+        "engine": stages[-1].engine,
+        "measured": [asdict(row) for row in rows],
+        "settings": asdict(material.config.measure),
+        "device": where,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **({"earlier": earlier} if earlier else {}),
+    }
+    write_json(place / FILE, record)
+    if earlier:
+        told.insert(0, f"compressed before: {', '.join(step['name'] for step in earlier['steps'])}")
+    write_compressed_card(replace(material.source, run=material.run), place, told, shown, where)
+
+
+def _taken(
+    material: Material, place: Path, tell: Callable[[str], None]
+) -> tuple[list[Stage], list[dict[str, Any]], list[str]]:
+    """Take all steps: the models, the first one included, what each step did, and the lines that were told of it."""
+    folder = material.source.folder
     stages = [Stage(BEFORE, folder, engine_of(folder, material.config.runtime.engine))]
     taken: list[dict[str, Any]] = []
     told: list[str] = []
@@ -49,23 +85,4 @@ def compressed(material: Material, place: Path, tell: Callable[[str], None]) -> 
         name, engine = str(node["name"]), done.engine or stages[-1].engine
         stages.append(Stage(name, stage, engine, done.facts.get("parameters")))
         taken.append({**node, "engine": engine, "facts": dict(done.facts)})
-    rows = measured(stages, material)
-    shown = table(rows, material.config.measure.batch)
-    for line in shown:
-        tell(line)
-    for file in stages[-1].folder.iterdir():
-        file.rename(place / file.name)
-    for stage in place.glob(f"{STAGE}*"):
-        shutil.rmtree(stage)
-    where = build_runtime(material.config.runtime).describe()
-    record = {
-        "model": str(material.source.folder),
-        "steps": taken,
-        "engine": stages[-1].engine,
-        "measured": [asdict(row) for row in rows],
-        "settings": asdict(material.config.measure),
-        "device": where,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    write_json(place / FILE, record)
-    write_compressed_card(material.source, place, told, shown, where)
+    return stages, taken, told

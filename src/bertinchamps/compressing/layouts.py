@@ -16,6 +16,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from bertinchamps.errors import UserError
+from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.visibility import side_of
 
 State = dict[str, torch.Tensor]
 
@@ -128,7 +130,12 @@ def changes_of(config: Any, layout: Layout, kept: Kept) -> dict[str, Any]:
         changes["intermediate_size"] = len(kept.units[0]) * layout.width_counts
     if kept.heads is not None:
         changes |= {"num_attention_heads": len(kept.heads[0]), "head_dim": head_size_of(config)}
-    if getattr(config, "layer_types", None) is not None:  # which layers see the whole text
+    # A layer that is left sees as much of the text as before, whatever its number is now.
+    if isinstance(config, BertinchampsConfig) and config.attention == "alternating":
+        changes["global_layers"] = [
+            new for new, old in enumerate(kept.layers) if side_of(config, old) is None
+        ]
+    if getattr(config, "layer_types", None) is not None:
         changes["layer_types"] = [config.layer_types[layer] for layer in kept.layers]
     return changes
 

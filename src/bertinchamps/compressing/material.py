@@ -10,11 +10,13 @@ from bertinchamps.composing import saved_configuration
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source, open_source
 from bertinchamps.model.adapters.bases import read_record
-from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.model.adapters.saved import base_of, is_adapter
 from bertinchamps.schemas import CompressConfig, ExportConfig, FinetuneConfig, RuntimeConfig, named
 from bertinchamps.tasks.examples import Examples, read_examples
+from bertinchamps.tasks.from_run import run_of
 from bertinchamps.tasks.readers import readers
 from bertinchamps.textfiles.texts import entry_problems, texts_of
+from bertinchamps.training.privacy.guarantee import is_guaranteed
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,31 @@ class Material:
     source: Source
 
     @property
-    def encoder(self) -> Path:
-        """The directory with the encoder's config.json, which is another one where the model is an adapter."""
+    def encoder(self) -> str:
+        """The directory with the encoder's config.json, or a name on the Hub where the model is an adapter.
+
+        Raises:
+            UserError: the base of the adapter is not there.
+        """
         folder = self.source.folder
-        return Path(self.config.base or read_record(folder).base) if is_adapter(folder) else folder
+        return base_of(read_record(folder), folder, self.config.base) if is_adapter(folder) else str(folder)
+
+    @cached_property
+    def run(self) -> Path | None:
+        """The run that trained the model: around it, or remembered by `merge` and `compress`; None: nothing tells.
+
+        Raises:
+            UserError: the file that remembers it is damaged.
+        """
+        return run_of(self.source.folder)
+
+    @property
+    def judging(self) -> str:
+        """The split that steps judge a model's parts by: dev where records of train are protected in the model.
+
+        What train decides is no longer covered by the guarantee; dev never was (`training/privacy/guarantee.py`).
+        """
+        return "dev" if is_guaranteed(self.source.folder) else "train"
 
     def at(self, folder: Path) -> Source:
         """The model of a directory: the first one, or one that a step wrote."""
@@ -49,11 +72,16 @@ class Material:
         name = self.config.model
         if self.source.facts is None:
             raise UserError(f"model={name}: was not fine-tuned, so it has no examples; give texts=[FILES]")
-        if self.source.run is None:
+        if self.run is None:
             raise UserError(
                 f"model={name}: stands alone, and its run knows its examples; give the run's directory"
             )
-        settings: FinetuneConfig = saved_configuration("finetune", self.source.run / "config.yaml")
+        if not self.run.is_dir():
+            raise UserError(
+                f"model={name}: came from the run {self.run}, which knows its examples and is no longer there; move "
+                "it back, or compress the run where it is now (model=RUN)"
+            )
+        settings: FinetuneConfig = saved_configuration("finetune", self.run / "config.yaml")
         settings.task.update(self.config.examples)
         return settings
 
@@ -82,13 +110,13 @@ class Material:
         """The texts of `texts=`, in their order; empty ones are left out."""
         return [text for entry in self.config.texts for text in texts_of(entry) if text.strip()]
 
-    def texts(self, split: str = "train") -> list[str]:
-        """Texts of a split of the examples, in their order.
+    def texts(self) -> list[str]:
+        """Texts of the examples that parts are judged by, in their order.
 
         Raises:
             UserError: there are none.
         """
-        return list(self.examples.texts(split))
+        return list(self.examples.texts(self.judging))
 
     def text_problems(self) -> list[str]:
         """Why there is nothing to calibrate and to score on, in the user's key names."""

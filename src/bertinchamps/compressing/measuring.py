@@ -111,7 +111,7 @@ def measured(stages: Sequence[Stage], material: Material) -> list[Row]:
     return rows
 
 
-def _opened(stage: Stage, material: Material, batch: list[str]) -> tuple[Row, Opened]:
+def _opened(stage: Stage, material: Material, batch: list[Any]) -> tuple[Row, Opened]:
     runtime = engine_runtime(_with_engine(material, stage.engine))
     memory = _Memory(runtime)
     model = use_of(material).open(stage.folder, stage.engine, len(batch), runtime)
@@ -131,7 +131,7 @@ def _turned(count: int, by: int) -> list[int]:
     return [(at + by) % count for at in range(count)]
 
 
-def _time(model: Opened, row: Row, texts: list[str], batch: list[str], number: int) -> None:
+def _time(model: Opened, row: Row, texts: list[Any], batch: list[Any], number: int) -> None:
     row.times["one"].append(_seconds(lambda: model.answer([texts[number % len(texts)]])))
     row.times["batch"].append(_seconds(lambda: model.answer(batch)))
     row.times["all"].append(_seconds(lambda: model.answer(texts)))

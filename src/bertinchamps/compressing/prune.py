@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from bertinchamps.compressing.uses import Sample, use_of
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_config
 from bertinchamps.registry import Check
+from bertinchamps.schemas import Node, named
 from bertinchamps.training.runtime import build_runtime
+
+NAME = "prune"
 
 
 def _problems(settings: Any) -> list[str]:
@@ -38,15 +42,15 @@ def _problems(settings: Any) -> list[str]:
 check: Check = _problems
 
 
-@steps.register("prune", check=check)
+@steps.register(NAME, check=check)
 class Prune:
-    """Removes the least important parts, judged by the loss on training examples. Layers go first.
+    """Removes the least important parts, judged by the loss on examples (`Material.judging`). Layers go first.
 
     Args:
         feed_forward: share of the feed-forward's units that is removed from each layer.
         heads: share of the attention heads that is removed from each layer, of encoders of our own.
         layers: how many layers are removed.
-        examples: training examples that parts are judged by.
+        examples: that parts are judged by.
         batch: of them at once.
     """
 
@@ -63,7 +67,7 @@ class Prune:
 
     def problems(self, material: Material) -> list[str]:
         try:
-            config = open_config(str(material.encoder))
+            config = open_config(material.encoder)
             layout = layout_of(config)
         except UserError as error:
             return [str(error)]
@@ -73,20 +77,7 @@ class Prune:
                 f"steps.heads={self.heads}: the heads of a {config.model_type} fill its hidden size, so none can go; "
                 "prune feed_forward and layers"
             )
-        if self.layers >= config.num_hidden_layers:
-            found.append(
-                f"steps.layers={self.layers}: the model has {config.num_hidden_layers}, and one must stay"
-            )
-        return [*found, *self._emptied(config.num_attention_heads, units_of(config, layout))]
-
-    def _emptied(self, heads: int, units: int) -> list[str]:
-        """Shares that would leave nothing."""
-        menu = (("heads", self.heads, heads), ("feed_forward", self.feed_forward, units))
-        return [
-            f"steps.{name}={share}: nothing would be left of {total}; remove less"
-            for name, share, total in menu
-            if _left(total, share) < 1
-        ]
+        return [*found, *_emptied(material.config.steps, config, units_of(config, layout))]
 
     def apply(self, folder: Path, material: Material, place: Path) -> Done:
         runtime = build_runtime(material.config.runtime)
@@ -100,7 +91,10 @@ class Prune:
         examples = sum(len(batch.inputs["input_ids"]) for batch in sample[0])
         return Done(
             {**facts, "examples": examples, "loss_before": before, "loss_after": after},
-            [f"pruned     {_told(facts)}; loss on {examples} training examples {before:.4f} → {after:.4f}"],
+            [
+                f"pruned     {_told(facts)}; loss on {examples} examples of {material.judging} "
+                f"{before:.4f} → {after:.4f}"
+            ],
         )
 
     def _pruned(self, model: nn.Module, sample: Sample) -> tuple[nn.Module, dict[str, Any]]:
@@ -125,6 +119,32 @@ class Prune:
             units = most_important(of_units, _left(total, self.feed_forward))
             facts["feed_forward"] = {"of": total, "left": len(units[0])}
         return pruned(model, Kept(range(config.num_hidden_layers), units, heads)), facts
+
+
+def _emptied(chain: Sequence[Node], config: Any, units: int) -> list[str]:
+    """Mistakes of the first pruning in a chain that would leave nothing of what those before it left.
+
+    Args:
+        chain: all steps.
+        config: of the encoder before them.
+        units: of its feed-forward.
+    """
+    layers, then = config.num_hidden_layers, ""
+    left = {"heads": config.num_attention_heads, "feed_forward": units}
+    for settings in (settings for name, settings in map(named, chain) if name == NAME):
+        removed, before = settings.get("layers", 0), dict(left)
+        left = {name: _left(total, settings.get(name, 0.0)) for name, total in before.items()}
+        found = [
+            f"steps.{name}={settings[name]}: nothing would be left of {before[name]}{then}; remove less"
+            for name in left
+            if left[name] < 1
+        ]
+        if removed >= layers:
+            found.insert(0, f"steps.layers={removed}: the model has {layers}{then}, and one must stay")
+        if found:
+            return found
+        layers, then = layers - removed, " by then"
+    return []
 
 
 def _left(total: int, share: float) -> int:

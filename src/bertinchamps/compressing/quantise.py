@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from bertinchamps.model.onnx_model import ENGINE, FACTS, FILES, OnnxModel
 from bertinchamps.schemas import FinetuneBatchConfig
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.kinds import kinds
+from bertinchamps.training.sparsity.masks import FACTS as SPARSITY
 
 NAME, INT8 = "quantise", "onnx_int8"
 TABLE = "sensitivity.json"
@@ -59,7 +61,7 @@ class Quantise:
     Args:
         keep: products that stay in float32, the most sensitive ones.
         bound: of the mean difference of the logits from float32; as few products stay in float32 as keep it.
-        texts: of the training examples, on whose beginnings logits are compared.
+        texts: of the examples (`Material.judging`), on whose beginnings logits are compared.
         scores: how the dev score changes with each product, too, which takes an evaluation for each.
     """
 
@@ -106,6 +108,8 @@ class Quantise:
         mean, largest = gap_of([product.node for product in kept])
         graph.unlink()
         _say_engine(place)
+        if (folder / SPARSITY).is_file():  # zeros are zeros in 8 bits, too
+            shutil.copy2(folder / SPARSITY, place)
         highest = max(float(numbers.abs().max()) for numbers in mine)
         write_json(place / TABLE, _record(order, kept, mean, largest, highest, len(texts)))
         parameters = sum(each.numel() for each in subject.model.parameters())

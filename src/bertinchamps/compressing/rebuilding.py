@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from bertinchamps.data import pretraining_facts
 from bertinchamps.exporting.source import Source
 from bertinchamps.model.heads import DownstreamModel
+from bertinchamps.training.sparsity.masks import carry_facts
 
 
 def inner_of(model: nn.Module) -> PreTrainedModel:
@@ -46,7 +47,7 @@ def rebuilt(model: nn.Module, changes: Mapping[str, Any], state: Mapping[str, to
 
 
 def write_model(model: nn.Module, source: Source, tokenizer: Any, place: Path) -> None:
-    """Write a changed model as its run wrote the first one: weights, tokenizer, task.json, facts of pretraining.
+    """Write a changed model as its run wrote the first one: weights, tokenizer, task.json, and further facts.
 
     Args:
         model: a masked language model, or a model with a head.
@@ -59,6 +60,7 @@ def write_model(model: nn.Module, source: Source, tokenizer: Any, place: Path) -
     else:
         cast(PreTrainedModel, model).save_pretrained(place)
     tokenizer.save_pretrained(place)
+    carry_facts(source.folder, model, place)
     if source.facts is not None:
         source.facts.save(place)
     if (known := pretraining_facts.read_facts(str(source.folder))) is not None:

@@ -6,16 +6,19 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from bertinchamps.compressing import Done, Material, steps
-from bertinchamps.compressing.rebuilding import copy_files
+from bertinchamps.compressing.rebuilding import copy_files, write_model
 from bertinchamps.compressing.recovering_masked import RUN, recover_masked_lm
 from bertinchamps.errors import Stopped, UserError
+from bertinchamps.exporting.source import Source
+from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.saved import is_adapter
+from bertinchamps.model.encoders import open_config
 from bertinchamps.schemas import (
     BudgetConfig,
     DistillationConfig,
@@ -26,10 +29,13 @@ from bertinchamps.tasks.finetuning import FineTuning
 from bertinchamps.tasks.tagging.representations import is_soft
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Selection
+from bertinchamps.training.optim import RATE_TIMES_WIDTH
+from bertinchamps.training.privacy.guarantee import is_guaranteed
 from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import Runtime, build_runtime
 
+MERGED = ".merged"  # beside the model that is trained: an adapter and its base as one
 GENTLE = (
     0.1  # of the run's learning rate: at all of it a trained model loses what it has learnt (docs/log.md)
 )
@@ -70,8 +76,8 @@ class Recover:
 
     Args:
         epochs: passes over the training examples, or over the texts.
-        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model; for a
-            masked language model that of `experiment=continue`.
+        learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model, or of the
+            rate by width where the run trained an adapter; for a masked language model that of `experiment=continue`.
         teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
         weight: the teacher's share of the targets.
     """
@@ -99,6 +105,11 @@ class Recover:
                 f"steps.teacher=true: a teacher gives probabilities to spans, which head={facts.head} does not learn; "
                 "leave it out"
             )
+        if facts is not None and is_guaranteed(material.source.folder):
+            found.append(
+                "steps: recover trains on the records of train again, which the model protects (privacy=dp_sgd): the "
+                "guarantee would be void; leave it out"
+            )
         return found
 
     def apply(self, folder: Path, material: Material, place: Path) -> Done:
@@ -109,10 +120,7 @@ class Recover:
             raise UserError(
                 f"model={material.config.model}: its labels are not those of the examples, so it cannot be trained on"
             )
-        if is_adapter(folder):
-            raise UserError(
-                f"model={material.config.model}: an adapter; python -m bertinchamps.merge makes it a model"
-            )
+        folder = _whole(material.at(folder), place)
         config = self._settings(folder, material, place / RUN)
         run = open_run(
             "finetune", config, examples.fingerprint, "recovery", lambda line: None, {"encoder": str(folder)}
@@ -133,6 +141,7 @@ class Recover:
         trained = run.folder / "model" if better else folder
         copy_files(trained, place)
         shutil.rmtree(run.folder)
+        shutil.rmtree(place / MERGED, ignore_errors=True)
         metric, score = problem.metric, max(start, best["value"])
         told = {"metric": metric, "dev_before": start, "dev": score, "kept": better, "epochs": self.epochs}
         found = f"best after {best['epoch']:g}" if better else "none was better than before"
@@ -143,13 +152,18 @@ class Recover:
     def _settings(self, folder: Path, material: Material, run_dir: Path) -> FinetuneConfig:
         """Those of the run, with another start and budget."""
         settings = material.settings
-        rate = self.learning_rate or GENTLE * _rate_of(material)
-        teachers = [str(material.source.folder)] if self.teacher else []
+        rate = self.learning_rate or GENTLE * _rate_of(folder, material)
+        rates = [
+            "learning_rate",
+            *(key for key in settings.optim if key.endswith("learning_rate")),
+        ]  # Muon has two
+        teachers = [str(_whole(material.source, run_dir.parent))] if self.teacher else []
         return replace(
             settings,
             model=str(folder),
             adapter={"name": "none"},
-            optim={**settings.optim, "learning_rate": rate},
+            privacy={"name": "none"},
+            optim={**settings.optim, **dict.fromkeys(rates, rate)},
             budget=BudgetConfig(epochs=self.epochs),
             selection=replace(settings.selection, folds=None, score_test=False),
             distillation=DistillationConfig(teachers, self.weight),
@@ -163,6 +177,17 @@ class Recover:
         )
 
 
+def _whole(source: Source, place: Path) -> Path:
+    """The directory of a model; an adapter and its base are written below `place` as one."""
+    merged = place / MERGED
+    if not is_adapter(source.folder):
+        return source.folder
+    if not merged.exists():
+        merged.mkdir(mode=0o700)
+        write_model(source.model(), source, source.tokenizer(), merged)
+    return merged
+
+
 def _score(problem: Recovery, model: nn.Module, runtime: Runtime) -> float:
     """The dev score of the model that is trained, as it is now."""
     model.eval()
@@ -172,9 +197,12 @@ def _score(problem: Recovery, model: nn.Module, runtime: Runtime) -> float:
     return score
 
 
-def _rate_of(material: Material) -> float:
-    """The highest learning rate of the run that fine-tuned the model, which its results tell."""
-    run = material.source.run
-    if run is None:  # `Material.settings` has refused it
-        raise UserError(f"model={material.config.model}: stands alone, without the run that made it")
+def _rate_of(folder: Path, material: Material) -> float:
+    """The learning rate for all weights of a model: its run's highest one, which the results tell.
+
+    A run that trained an adapter had a rate for the adapter's few weights; the rate by width stands in its place.
+    """
+    if not adapters.build(**material.settings.adapter).trains_encoder:
+        return RATE_TIMES_WIDTH / float(open_config(str(folder)).hidden_size)
+    run = cast(Path, material.run)  # without one, `Material.settings` has refused the model
     return float(read_summary(run, "finetune")["learning_rate"])

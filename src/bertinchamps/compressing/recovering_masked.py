@@ -27,6 +27,7 @@ from bertinchamps.training.hooks import Evaluation
 from bertinchamps.training.run import open_run
 from bertinchamps.training.run_files import read_summary
 from bertinchamps.training.runtime import build_runtime
+from bertinchamps.training.sparsity.masks import read_facts as sparsity_of
 
 RUN = ".recovery"  # its directory, beside the model that it trains
 LENGTH = 128  # tokens of a row, or as many as the model reads
@@ -102,6 +103,7 @@ def _settings(
         f"budget.epochs={epochs}",
         f"seed={material.config.seed}",
         "report.html=false",
+        *(["sparsity=keep"] if sparsity_of(folder) else []),
         *([] if learning_rate is None else [f"optim.learning_rate={learning_rate}"]),
     ]
     config: PretrainConfig = configuration("pretrain", words)

@@ -40,7 +40,8 @@ class Trim:
     """Keeps the entries of the vocabulary that texts use, and what is needed so that any text can still be read.
 
     Args:
-        files: texts, as PATH or PATH::PART; with the training examples of the run and `texts=` they say what is used.
+        files: texts, as PATH or PATH::PART; with the run's examples (`Material.judging`) and `texts=` they say what is
+            used.
         min_count: occurrences that an entry needs to stay.
     """
 
@@ -52,7 +53,7 @@ class Trim:
         if not self.files and not material.config.texts:
             found.append(
                 "steps: trim keeps what texts use; give texts=[FILES] like those that the model will read (the "
-                "training examples count as well, but alone they are too few: docs/compress.md)"
+                "run's examples count as well, but alone they are too few: docs/compress.md)"
             )
         backend = material.source.folder / FILE
         if not backend.is_file():

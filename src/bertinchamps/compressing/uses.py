@@ -35,13 +35,13 @@ class Opened:
 
     Attributes:
         model: what computes.
-        answer: texts → what `predict` says of them.
+        answer: some of `Use.texts` → what `predict` says of them.
         score: name → value on the examples that score.
         metric: the score that counts.
     """
 
     model: nn.Module
-    answer: Callable[[Sequence[str]], Any]
+    answer: Callable[[Sequence[Any]], Any]
     score: Callable[[], dict[str, float]]
     metric: str
 
@@ -66,8 +66,9 @@ class Use(Protocol):
             runtime: device and precision.
         """
 
-    def texts(self) -> list[str]:
-        """Texts that models are timed on: none of those that they were trained on, where there are others."""
+    def texts(self) -> list[Any]:
+        """What models are timed on, as `Opened.answer` reads it: none of what they were trained on, where there is
+        more."""
 
 
 def use_of(material: Material) -> Use:
@@ -81,15 +82,19 @@ class LearntTask:
     def __init__(self, material: Material) -> None:
         self._material = material
 
-    def _task(self, folder: Path, facts: TaskFacts, batch: int, device: torch.device) -> KindTask:
-        kind, splits = kinds.build(facts.kind), self._material.examples.splits
+    def _task(
+        self, folder: Path, facts: TaskFacts, batch: int, device: torch.device, **others: list[Any]
+    ) -> KindTask:
+        """The task of a model; `others`: examples of splits in the place of the run's."""
+        kind, splits = kinds.build(facts.kind), {**self._material.examples.splits, **others}
         predictor = kind.build_predictor(facts, open_tokenizer(str(folder)), batch, device)
         size = FinetuneBatchConfig(size=batch, micro_batch=batch, evaluation=batch)
         return kind.build_task(splits, predictor, size, self._material.config.seed)
 
     def sample(self, folder: Path, count: int, batch: int, runtime: Runtime) -> Sample:
         facts = read_facts(folder)
-        task = self._task(folder, facts, batch, runtime.device)
+        judging = self._material.examples.splits[self._material.judging]
+        task = self._task(folder, facts, batch, runtime.device, train=judging)
         wanted = -(-min(count, task.epoch_length()) // batch)
         stream = task.batches(0, batch)
         batches = [next(stream) for _ in range(wanted)]
@@ -100,13 +105,9 @@ class LearntTask:
         opened = open_model(folder, facts, batch, runtime, self._material.config.base, engine=engine)
         task = self._task(folder, facts, batch, runtime.device)
 
-        def answer(texts: Sequence[str]) -> Any:
-            given = [
-                Input(f"text {at}", text, f"text {at}", text if facts.pairs else None)
-                for at, text in enumerate(texts)
-            ]
+        def answer(texts: Sequence[Input]) -> Any:
             with opened.reading():
-                return opened.predictions(given, Counter())
+                return opened.predictions(list(texts), Counter())
 
         def score() -> dict[str, float]:
             with opened.reading():
@@ -114,8 +115,21 @@ class LearntTask:
 
         return Opened(opened.model, answer, score, self._material.settings.selection.metric or task.metric)
 
-    def texts(self) -> list[str]:
-        return self._material.texts("dev")
+    def texts(self) -> list[Input]:
+        """The texts of dev with what `predict` reads beside them: second texts, words, and entities if asked for."""
+        examples = self._material.examples
+        return [
+            Input(
+                example.name,
+                example.text,
+                example.name,
+                getattr(example, "pair", None),
+                getattr(example, "words", None),
+                entities=example.entities if examples.kind.reads_entities else None,
+            )
+            for example in examples.splits["dev"]
+            if example.text
+        ]
 
 
 class MaskFilling:

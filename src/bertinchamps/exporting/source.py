@@ -14,6 +14,7 @@ from bertinchamps.model.adapters.saved import open_saved
 from bertinchamps.model.encoders import has_masked_lm, open_config, open_tokenizer, open_untuned
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
+from bertinchamps.tasks.from_run import run_around
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.saved_model import folder_of_any
 
@@ -67,5 +68,6 @@ def open_source(config: ExportConfig) -> Source:
         UserError: no model is there.
     """
     folder = folder_of_any(config.model, config.runs_dir)
-    run = next((place for place in (folder, folder.parent) if (place / "run.json").is_file()), None)
-    return Source(folder, run, read_facts(folder) if (folder / FILE).is_file() else None, config.base)
+    return Source(
+        folder, run_around(folder), read_facts(folder) if (folder / FILE).is_file() else None, config.base
+    )

@@ -17,7 +17,7 @@ VOCABULARY_FIELDS = (
     "sep_token_id",
     "mask_token_id",
 )
-PRUNED_FIELDS = ("head_dim",)  # that pruning sets
+PRUNED_FIELDS = ("head_dim", "global_layers")  # that pruning sets
 OBJECTIVE_FIELDS = ("predicts_next", "masked_lm")  # that what is learnt in pretraining decides
 # Fields that growth from a smaller model decides (`model/growth.py`).
 GROWTH_FIELDS = ("position_width",)
@@ -96,6 +96,9 @@ class BertinchampsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Tokens around a query that a local layer reads, half of them to each side; read by `alternating` only."""
     global_every: int = 3
     """Distance between two layers that read the whole sequence; read by `alternating` only."""
+    global_layers: list[int] | None = None
+    """Numbers of the layers that read the whole sequence, where layers were pruned: those that are left read what they
+    did. None: every `global_every`-th."""
     local_theta: float = 10000.0
     """Base of the rotary wavelengths in local layers; read by `rotary` with `alternating` only."""
     max_positions: int = 512

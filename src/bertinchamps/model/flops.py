@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,10 +33,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.model.flops_by_weight import ProductsWith
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions
 from bertinchamps.model.huggingface import BertinchampsPreTrainedModel
 from bertinchamps.model.visibility import side_of
+
+NOTHING = nullcontext()
 
 
 def _skeleton(config: BertinchampsConfig) -> BertinchampsForMaskedLM:
@@ -116,7 +120,7 @@ def matrix_flops_per_token(config: BertinchampsConfig, masked_fraction: float) -
         if isinstance(part, nn.Linear):
             positions = masked_fraction if name.startswith(last) else 1.0
             found[f"encoder.layers.{name}"] = 3 * 2 * part.weight.numel() * positions
-    keys_and_values = 3 * 2 * 2 * config.hidden_size**2
+    keys_and_values = 3 * 2 * 2 * config.hidden_size * config.num_attention_heads * config.head_size
     found[f"encoder.layers.{last}attention.query_key_value"] += keys_and_values * (1 - masked_fraction)
     return found
 
@@ -229,15 +233,54 @@ def masked_lm_flops_per_token(model: AtMaskedPositions, sequence_length: int, ma
     """
     if all(parameter.requires_grad for parameter in model.parameters()):
         return 3 * masked_lm_forward_flops_per_token(model.model, sequence_length, masked / sequence_length)
+    with FlopCounterMode(display=False) as counter:
+        _run_a_row(model, sequence_length, masked)
+    return int(counter.get_total_flops()) / sequence_length
+
+
+def masked_lm_matrix_flops_per_token(
+    model: AtMaskedPositions, sequence_length: int, masked: int
+) -> dict[str, float]:
+    """Of `masked_lm_flops_per_token`, the part of each linear map, by the name of its module in `model`.
+
+    A row is run and counted, unless the model is one of ours that is trained as a whole, which has a formula.
+
+    Args:
+        model: whose head is computed at masked positions.
+        sequence_length: S.
+        masked: number of positions that are decoded, from 1 to S.
+    """
+    inner = model.model
+    if isinstance(inner, BertinchampsForMaskedLM) and all(each.requires_grad for each in inner.parameters()):
+        parts = matrix_flops_per_token(inner.config, masked / sequence_length)
+        return {f"model.{name}": count for name, count in parts.items()}
+    maps = {name: part.weight for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    forward, backward = ProductsWith(maps), ProductsWith(maps)
+    _run_a_row(model, sequence_length, masked, forward, backward)
+    found = {}
+    for name, weight in maps.items():
+        gradient = forward.flops[name] if weight.requires_grad else 0  # takes as many as the forward product
+        found[name] = (forward.flops[name] + backward.flops[name] + gradient) / sequence_length
+    return found
+
+
+def _run_a_row(
+    model: AtMaskedPositions,
+    sequence_length: int,
+    masked: int,
+    forward: AbstractContextManager[Any] = NOTHING,
+    backward: AbstractContextManager[Any] = NOTHING,
+) -> None:
+    """A forward and a backward pass of one row, with eager attention, each in a context; gradients are dropped."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     encoder = model.model
-    with _left_as_it_was(encoder):
+    with _left_as_it_was(encoder), torch.enable_grad():
         encoder.set_attn_implementation("eager")
         nn.Module.eval(encoder)
         token = 1 if encoder.config.pad_token_id == 0 else 0
         ids = torch.full((1, sequence_length), token, device=encoder.device)
         positions = torch.arange(masked, device=encoder.device)[None]
-        with FlopCounterMode(display=False) as counter, torch.enable_grad():
+        with forward:
             logits = model.masked_logits(ids, positions)
+        with backward:
             torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
-    return int(counter.get_total_flops()) / sequence_length

@@ -8,7 +8,8 @@ and never part (as in LEMON, Wang et al., 2024):
     W'[a, b] = W[a mod A, b mod B] / (copies of b) + noise,  with noise that sums to zero over the copies of b
 
 A norm over a vector that is repeated as a whole is that norm's output, repeated, which is why hidden_size grows by
-whole multiples. In depth, a new layer is the identity: a copy of the layer below it, whose branches write zeros.
+whole multiples. In depth, a new layer is the identity: a copy of the layer below it, whose branches write zeros. With
+attention=alternating, a layer of the small model takes a place whose layer reads as far as it does.
 
 H hidden, A outputs, B inputs, of the small model.
 """
@@ -16,6 +17,7 @@ H hidden, A outputs, B inputs, of the small model.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from bertinchamps.errors import UserError
 from bertinchamps.model.configuration import ARCHITECTURE_FIELDS, BertinchampsConfig
 from bertinchamps.model.heads.masked_lm import BertinchampsForMaskedLM
+from bertinchamps.model.visibility import side_of
 
 GROWING = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 FREE = ("dropout", "init", "initializer_range")  # may differ: they do not change the function at the start
@@ -86,6 +89,11 @@ def growth_problems(small: BertinchampsConfig, fields: Mapping[str, Any], key: s
         for name in ("num_hidden_layers", "intermediate_size")
         if getattr(large, name) < getattr(small, name)
     ]
+    if not found and not _places(small, large):
+        found.append(
+            f"arch.num_hidden_layers={large.num_hidden_layers}: layers of {key} were pruned, and not each that is left "
+            "finds a layer here that reads as much of the text, in their order; give more layers, or another model"
+        )
     return found + (_width_problems(large) if large.hidden_size > width else [])
 
 
@@ -133,10 +141,8 @@ def grow(small: BertinchampsForMaskedLM, large: BertinchampsForMaskedLM) -> None
     """
     before, after = small.config, large.config
     maps, known = _maps(before, after), dict(small.named_parameters())
-    sources = [
-        index * before.num_hidden_layers // after.num_hidden_layers
-        for index in range(after.num_hidden_layers)
-    ]
+    places = _places(before, after)
+    sources = [bisect_right(places, index) - 1 for index in range(after.num_hidden_layers)]
     for name, parameter in large.named_parameters():
         source = LAYER.sub(lambda found: f"encoder.layers.{sources[int(found[1])]}.", name)
         if source in known:  # a copy of a first layer without a norm keeps the norm that it began with
@@ -148,6 +154,27 @@ def grow(small: BertinchampsForMaskedLM, large: BertinchampsForMaskedLM) -> None
         norm = _last_norm(large)
         for part in norm.parameters():
             part.mul_(before.hidden_size / after.hidden_size)
+
+
+def _places(small: BertinchampsConfig, large: BertinchampsConfig) -> list[int]:
+    """The number that each layer of the small model has in the large one; empty: the large one has no room for all.
+
+    Each is as near to equal distances as layers allow that read as far as it does (`side_of`).
+    """
+    count, total = small.num_hidden_layers, large.num_hidden_layers
+    reach = [side_of(large, index) for index in range(total)]
+    latest, end = [0] * count, total
+    for index in reversed(range(count)):
+        fitting = [at for at in range(end) if reach[at] == side_of(small, index)]
+        if not fitting:
+            return []
+        latest[index] = end = fitting[-1]
+    found: list[int] = []
+    for index in range(count):
+        first, even = found[-1] + 1 if found else 0, -(-index * total // count)
+        fitting = [at for at in range(first, latest[index] + 1) if reach[at] == side_of(small, index)]
+        found.append(min(fitting, key=lambda at: abs(at - even)))
+    return [] if found[0] else found  # the first layer of a model is a copy of nothing below it
 
 
 def _maps(small: BertinchampsConfig, large: BertinchampsConfig) -> dict[str, Tensor]:

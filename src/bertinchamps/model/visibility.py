@@ -34,11 +34,12 @@ Mask = torch.Tensor | Band | None
 def side_of(config: BertinchampsConfig, index: int) -> int | None:
     """The tokens to each side that a layer reads; None: it reads all.
 
-    As in ModernBERT (Warner et al., 2024, section 2.1.2), every `global_every`-th layer reads all, also the first one.
+    As in ModernBERT (Warner et al., 2024, section 2.1.2), every `global_every`-th layer reads all, also the first one;
+    a pruned model says which ones.
     """
-    if config.attention == "global" or index % config.global_every == 0:
-        return None
-    return config.local_window // 2
+    chosen = config.global_layers
+    reads_all = index % config.global_every == 0 if chosen is None else index in chosen
+    return None if config.attention == "global" or reads_all else config.local_window // 2
 
 
 def visible_keys(

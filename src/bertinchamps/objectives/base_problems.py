@@ -1,4 +1,7 @@
-"""What can be wrong with `model=` in pretraining and with the settings beside it, before any weights are read."""
+"""What can be wrong with `model=` in pretraining and with the settings beside it.
+
+Weights are read for `sparsity=keep` alone, which is refused where none of them is zero.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,24 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter
 from bertinchamps.model.configuration import BertinchampsConfig
-from bertinchamps.model.encoders import longest_input, open_config, open_tokenizer
+from bertinchamps.model.encoders import (
+    EncoderSource,
+    longest_input,
+    open_config,
+    open_model,
+    open_tokenizer,
+    without_bars,
+)
 from bertinchamps.model.heads.stock_masked_lm import MASKED_LMS
 from bertinchamps.model.locating import located
 from bertinchamps.objectives.continuing import KEY
 from bertinchamps.objectives.earlier_models import tokenizer_mistakes
 from bertinchamps.schemas import ArchConfig, PretrainConfig, TokenizerConfig, named
 from bertinchamps.training.checkpoint import refuse_damaged
+from bertinchamps.training.sparsity import sparsities
+from bertinchamps.training.sparsity.matrices import matrices_of
 
-NONE = "none"
+NONE, KEEP = "none", "keep"
 DISCRIMINATORS = ("ElectraForPreTraining",)  # classes of that ending that predict no tokens
 
 
@@ -38,15 +50,27 @@ def base_problems(config: PretrainConfig) -> list[str]:
         if isinstance(source, Path):
             refuse_damaged(source)
         base = open_config(str(source))
-        return found + _class_problems(base, key) + _fitting(config, base, key, source)
+        of_class = _class_problems(base, key)
+        found += [*of_class, *_fitting(config, base, key, source)]
+        if not of_class and config.sparsity.get("name") == KEEP:
+            _refuse_dense(str(source))
     except UserError as error:
         return found if config.resume != "never" else [*found, str(error)]
+    return found
+
+
+def _refuse_dense(source: str) -> None:
+    """Raise UserError for a masked language model without zeros that could be kept."""
+    with without_bars():
+        model = open_model("AutoModelForMaskedLM", EncoderSource(source, with_head=True), None)
+    sparsities.build(KEEP).masks(0, matrices_of(model, frozen=True), {}, 0)
 
 
 def _alone(config: PretrainConfig) -> list[str]:
     """Settings that mean something beside `model=` alone."""
     given = {
         f"freeze.layers={config.freeze.layers}": config.freeze.layers != 0,
+        f"sparsity={KEEP}": config.sparsity.get("name") == KEEP,
         f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
         f"dropout={config.dropout}": config.dropout != 0,
         f"tokenizer.extend={config.tokenizer.extend}": config.tokenizer.extend is not None,
@@ -91,8 +115,10 @@ def _beside(config: PretrainConfig, key: str) -> list[str]:
         found.append(
             f"grow.model={config.grow.model}: a new model grows, and {key} is none; leave one of them out"
         )
-    if (sparsity := config.sparsity.get("name")) != NONE:
-        found.append(f"sparsity={sparsity}: for new models alone; with {key} leave it out")
+    if (sparsity := config.sparsity.get("name")) not in (NONE, KEEP):
+        found.append(
+            f"sparsity={sparsity}: for new models alone; with {key} leave it out, or keep its zeros (sparsity={KEEP})"
+        )
     if config.freeze.layers < 0:
         found.append(f"freeze.layers={config.freeze.layers}: must be at least 0, which freezes nothing")
     return found
@@ -109,6 +135,11 @@ def _adapter_problems(config: PretrainConfig) -> list[str]:
     if not isinstance(adapter, PeftAdapter) or adapter.not_merged:
         return [
             f"adapter={name}: cannot become a part of the weights, and the result is a plain model; adapter=lora can"
+        ]
+    if config.sparsity.get("name") == KEEP and adapter.trains_matrices:
+        return [
+            f"sparsity={KEEP}: adapter={name} adds dense products to matrices, and merging fills their zeros; leave "
+            "one of them out"
         ]
     if config.freeze.layers:
         return [

@@ -28,7 +28,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.model.adapters import adapters
 from bertinchamps.model.adapters.injected import PeftAdapter
 from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, open_model, without_bars
-from bertinchamps.model.flops import masked_lm_flops_per_token
+from bertinchamps.model.flops import masked_lm_flops_per_token, masked_lm_matrix_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
 from bertinchamps.model.new_rows import add_rows, with_other_rows
@@ -186,6 +186,10 @@ class Base:
     def flops(self, masked_tokens: int, length: int) -> float:
         """Operations per token of forward and backward, with so many masked tokens in each row of a length."""
         return masked_lm_flops_per_token(cast(AtMaskedPositions, self._model), length, masked_tokens)
+
+    def matrix_flops(self, masked_tokens: int, length: int) -> dict[str, float]:
+        """Of `flops`, those of each linear map, by the name of its module."""
+        return masked_lm_matrix_flops_per_token(cast(AtMaskedPositions, self._model), length, masked_tokens)
 
     def describe(self) -> Iterator[str]:
         """What is trained of it, in lines."""

@@ -104,11 +104,16 @@ class MaskedLanguageModeling(Objective):
         return self._of_stages(of_stage)
 
     def matrix_flops(self, model: nn.Module) -> Mapping[str, float] | Callable[[float], Mapping[str, float]]:
-        """Those of the last layer at masked positions, except keys and values."""
-        config = cast(BertinchampsForMaskedLM, model).config
-        return self._of_stages(
-            lambda masking: self._matrix_flops(config, masking.targets / self.tokens_per_position)
-        )
+        """Those of the last layer at masked positions, except keys and values; of another class, as it computes."""
+        length = self.tokens_per_position
+
+        def of_stage(masking: Masking) -> Mapping[str, float]:
+            if self.base is not None:
+                return self.base.matrix_flops(masking.targets // masking.rows, length // masking.rows)
+            config = cast(BertinchampsForMaskedLM, model).config
+            return self._matrix_flops(config, masking.targets / length)
+
+        return self._of_stages(of_stage)
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
         """Operations a token in rows of a length, of whose positions a share is predicted."""

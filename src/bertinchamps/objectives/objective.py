@@ -70,6 +70,7 @@ class Objective(Problem):
     base: Base | None = None
     continues = False
     scores_samples = False
+    saves_frozen = True
 
     @property
     def one_graph(self) -> bool:

@@ -120,7 +120,8 @@ class PretrainConfig(PrepareConfig):
     optim: Node = knob({}, "the optimizer: {name, **settings}")
     sparsity: Node = knob(
         {"name": "none"},
-        "weights of the layers that are held at zero: {name, **settings}; none: all are trained",
+        "weights of the layers that are held at zero: {name, **settings}; none: all are trained; keep: with `model=`, "
+        "those that are zero in it",
     )
     schedule: Node = knob({}, "learning rate over progress, as a share of the base rate: {name, **settings}")
     batch: BatchConfig = field(default_factory=BatchConfig)

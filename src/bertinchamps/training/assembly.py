@@ -66,6 +66,7 @@ class Problem(Task, Protocol):
     """A task with its model, the model's FLOPs, and what is saved of a run."""
 
     tokens_per_position: int  # tokens of one position of the data stream, at the most
+    saves_frozen: bool = False  # whether weights that are not trained are saved with the others
     privacy: PrivateRun | None = None  # protects records of the data
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
@@ -254,7 +255,7 @@ def _build_model(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     dense = problem.flops_per_token(model)
     problem.narrow(model)
-    masks = build_masks(config.sparsity, model, config.seed)
+    masks = build_masks(config.sparsity, model, config.seed, problem.saves_frozen)
     counted = at_density(dense, problem.matrix_flops(model), masks) if masks else dense
     spent = Spent.restored(run.state.get("spent", {}))
     clock = Clock(config.budget, problem.epoch_length(), counted, spent, dense_flops_per_token=dense)

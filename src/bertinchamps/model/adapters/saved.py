@@ -47,7 +47,7 @@ def open_saved(
     adapter = adapters.build(**record.adapter)
     if problem := adapter.missing():
         raise UserError(problem)
-    found = _base_of(record, folder, base)
+    found = base_of(record, folder, base)
     model = build(EncoderSource(found, dropout=dropout))
     _refuse_another(record, folder, found, fingerprint_of(encoder_of(model)))
     adapter.attach(model, found)
@@ -82,8 +82,17 @@ def _directory_of(name: str) -> str | None:
     return None
 
 
-def _base_of(record: BaseRecord, folder: Path, given: str | None) -> str:
-    """The directory, or the name on the Hub, of the base."""
+def base_of(record: BaseRecord, folder: Path, given: str | None) -> str:
+    """The directory, or the name on the Hub, of an adapter's base.
+
+    Args:
+        record: of the adapter.
+        folder: of the adapter.
+        given: a directory, a run, or a name on the Hub; None: as the adapter remembers it.
+
+    Raises:
+        UserError: there is no encoder.
+    """
     name = given or record.base
     if (found := _directory_of(name)) is not None:
         return found

@@ -1,13 +1,20 @@
-"""The terms of a guarantee, and what is told of it."""
+"""The terms of a guarantee, and what is told of it.
+
+MODEL/privacy.json    the guarantee of the saved weights
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from bertinchamps.durable import read_json
 from bertinchamps.training.privacy.accounting import opacus_version, spent_epsilon
 
+FACTS = "privacy.json"
 FORMAT = 1  # to be raised when old files would be misread
 NOT_PROTECTED = (
     "The guarantee is for the weights, towards whoever adds or removes one {record} of train. It does not cover: the "
@@ -120,3 +127,19 @@ def in_words(facts: Mapping[str, Any]) -> str:
         f"{facts['records']:,} {facts['record']}s an update, {facts['updates']:,} updates, {facts['accountant']} "
         f"accountant of {facts['library']}){public}"
     )
+
+
+def is_guaranteed(folder: Path) -> bool:
+    """Whether records of train are protected in the weights of a model's directory.
+
+    Raises:
+        UserError: privacy.json is damaged.
+    """
+    file = folder / FACTS
+    return file.is_file() and read_json(file, "epsilon_spent")["epsilon_spent"] is not None
+
+
+def copy_facts(folder: Path, place: Path) -> None:
+    """Copy privacy.json, where there is one, to a model that was made without reading train."""
+    if (folder / FACTS).is_file():
+        shutil.copy2(folder / FACTS, place)

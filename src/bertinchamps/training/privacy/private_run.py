@@ -1,7 +1,7 @@
 """A private run: its secret, the records of each update, the noise, and what is told of the guarantee.
 
 CHECKPOINT/resume/privacy.json    the secret, and the noise multiplier
-MODEL/privacy.json                the guarantee of the saved weights
+MODEL/privacy.json                the guarantee of the saved weights (`guarantee.py`)
 
 Everything random is a function of the secret and the update's place in the data stream. So a resumed run draws the same
 records and the same noise again, and an update that is done twice costs its privacy once. Whoever knows the secret can
@@ -28,11 +28,11 @@ from bertinchamps.training.distributed import Processes
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.privacy.accounting import noise_for
 from bertinchamps.training.privacy.comparing import refuse_unlike
-from bertinchamps.training.privacy.guarantee import Guarantee, Terms
+from bertinchamps.training.privacy.guarantee import FACTS, Guarantee, Terms
 from bertinchamps.training.privacy.record_gradients import HooksFail, RecordGradients
 from bertinchamps.training.updates import Dealer, UpdateSize
 
-STATE = FACTS = "privacy.json"
+STATE = "privacy.json"
 AUTO, TOGETHER, APART = "auto", "together", "apart"  # how gradients of records are computed
 LossSum = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
 SECRET_BYTES = 32

@@ -1,7 +1,7 @@
 """Weights that are held at zero while training, one file a variant (`sparsity=NAME`).
 
     sparsities.build("static", level=0.75)    zeros at random places, from the first update on
-    sparsities.build("keep")                  zeros of the model that is fine-tuned
+    sparsities.build("keep")                  zeros of the model that is trained further, or fine-tuned
 
 A variant says which weights may be other than zero, and when that changes. `masks.py` holds the masks of a run,
 `masked_step.py` keeps gradients, moments and weights at zero, and `counting.py` counts the FLOPs. Masked are the

@@ -1,4 +1,4 @@
-"""The zeros of a model that was pretrained or pruned sparsely stay zeros while it is fine-tuned."""
+"""The zeros of a model that was pretrained or pruned sparsely stay zeros while it is trained further, or fine-tuned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bertinchamps.training.sparsity import Sparsity, sparsities
 class Keep(Sparsity):
     """Masks from the zeros of the loaded weights, whatever made them."""
 
-    commands = ("finetune",)
+    commands = ("pretrain", "finetune")
 
     def masks(
         self, stage: int, weights: Mapping[str, Tensor], before: Mapping[str, Tensor], seed: int
@@ -28,4 +28,4 @@ class Keep(Sparsity):
         return found
 
     def describe(self) -> str:
-        return "where they are in the model that is fine-tuned"
+        return "where they are in the model that training begins with"

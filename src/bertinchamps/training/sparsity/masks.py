@@ -135,14 +135,20 @@ class Masks(Hook):
             self._take({name: _unpacked(file.get_tensor(name), self._matrices[name]) for name in names})
 
 
-def build_masks(node: Node, model: nn.Module, seed: int) -> Masks | None:
+def build_masks(node: Node, model: nn.Module, seed: int, frozen: bool = False) -> Masks | None:
     """The masks of a model that is about to be trained; None where all weights are, or no matrix of the layers is.
+
+    Args:
+        node: {name, **settings} of the variant.
+        model: about to be trained.
+        seed: of the run.
+        frozen: weights that are not trained have masks, too: they are saved, told of, and counted at their density.
 
     Raises:
         UserError: the variant does not fit the model.
     """
     variant = sparsities.build(**node)
-    matrices = matrices_of(model) if variant.holds_zeros else {}
+    matrices = matrices_of(model, frozen) if variant.holds_zeros else {}
     return Masks(node, variant, matrices, seed) if matrices else None
 
 
@@ -153,6 +159,23 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
         return facts if facts["format"] == FORMAT and 0 <= facts["zeros"] < 1 else None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
+
+
+def carry_facts(folder: Path, model: nn.Module, place: Path) -> None:
+    """Write sparsity.json for a model that was made of a sparse one, with the zeros that it has now.
+
+    Args:
+        folder: of the model that it was made of; where that has no sparsity.json, nothing is written.
+        model: the new one.
+        place: its directory.
+    """
+    if (facts := read_facts(folder)) is None:
+        return
+    weights = list(matrices_of(model, frozen=True).values())
+    total, zeros = sum(each.numel() for each in weights), sum(int((each == 0).sum()) for each in weights)
+    if zeros:
+        told = {**facts, "zeros": zeros / total, "weights": total}
+        (place / FACTS).write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
 def _multiply(tensors: list[Any], masks: list[Tensor]) -> None:
