@@ -21,6 +21,7 @@ from bertinchamps.command_line.forked import begin, context_of
 from bertinchamps.command_line.mistakes import mistakes
 from bertinchamps.command_line.readable import readable
 from bertinchamps.console import tell
+from bertinchamps.data.workers import OF_GROUPS
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.reporting.page import write_report
 from bertinchamps.reporting.runs import gather
@@ -113,7 +114,7 @@ def _run(context: ForkServerContext, folder: Path, cell: Cell) -> bool:
         if process.pid and (number != signal.SIGINT or os.getpgid(process.pid) != os.getpgrp()):
             os.kill(process.pid, number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, forward) for number in OF_GROUPS}
     try:
         process.join()
     finally:
