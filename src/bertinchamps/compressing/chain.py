@@ -14,8 +14,8 @@ from bertinchamps.compressing.material import Material
 from bertinchamps.compressing.measuring import Stage, measured
 from bertinchamps.compressing.table import table, write_compressed_card
 from bertinchamps.durable import write_json
+from bertinchamps.manifests import MANIFEST
 from bertinchamps.model.onnx_model import engine_of
-from bertinchamps.training.checkpoint import MANIFEST
 from bertinchamps.training.runtime import build_runtime
 
 FILE = "compress.json"

@@ -16,7 +16,6 @@ from bertinchamps.model.locating import located
 from bertinchamps.objectives.continuing import KEY
 from bertinchamps.objectives.earlier_models import tokenizer_mistakes
 from bertinchamps.schemas import ArchConfig, PretrainConfig, TokenizerConfig, named
-from bertinchamps.training.checkpoint import refuse_damaged
 
 NONE = "none"
 DISCRIMINATORS = ("ElectraForPreTraining",)  # classes of that ending that predict no tokens
@@ -35,8 +34,6 @@ def base_problems(config: PretrainConfig) -> list[str]:
         found.append(f"dropout={config.dropout}: from 0 to less than 1")
     try:
         source = located(KEY, config.model)
-        if isinstance(source, Path):
-            refuse_damaged(source)
         base = open_config(str(source))
         return found + _class_problems(base, key) + _fitting(config, base, key, source)
     except UserError as error:
