@@ -11,7 +11,7 @@ from bertinchamps.schemas import CheckpointConfig, CostConfig, Node
 from bertinchamps.training import hooks
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.run import Run
-from bertinchamps.training.trackers import trackers
+from bertinchamps.training.trackers import Guarded
 
 Scores = Callable[[hooks.MetricsLog, hooks.BudgetBar], hooks.Scoring]
 
@@ -42,8 +42,8 @@ class Records:
         self, config: Recorded, run: Run, step: int, scores: Scores, save: Callable[[Path], None]
     ) -> None:
         settings = asdict(cast(Any, config))
-        self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=settings)
         self._bar = hooks.BudgetBar()
+        self._tracker = Guarded(config.tracker, run.folder, settings, self._bar.print)
         log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.print)
         self.scoring = scores(log, self._bar)
         self._bar.print_every = self.scoring.print_every
