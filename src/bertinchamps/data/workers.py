@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
-# Ctrl-C, SIGTERM and the end of a terminal often come to a whole group of processes.
-OF_GROUPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from bertinchamps.signals import TO_END
 
 
 def serve_parent() -> None:
     """Call it first in a worker: it leaves signals of a whole group to the parent, and ends with the parent."""
-    for number in OF_GROUPS:
+    for number in TO_END:
         signal.signal(number, signal.SIG_IGN)
     when_parent_ends(lambda: os._exit(0))
 
@@ -40,7 +39,7 @@ def out_of_reach() -> Iterator[None]:
     They inherit the mask of this thread, which holds from their first moment, before they could ignore anything.
     """
     resource_tracker.ensure_running()  # type: ignore[no-untyped-call]  # beginning later, it would change the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_GROUPS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_END)
     try:
         yield
     finally:
@@ -49,4 +48,4 @@ def out_of_reach() -> Iterator[None]:
 
 def come_in_reach() -> None:
     """Let these signals through again, in a process that began `out_of_reach`; those that came meanwhile come now."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_GROUPS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_END)
