@@ -24,6 +24,7 @@ WORDS = [
     "batch.micro_batch=8", "batch.evaluation=4", "optim.learning_rate=3e-3", "selection.temperature=true",
     "report.html=false",
 ]  # fmt: skip
+A_PASS = 10  # batches of a split
 NOT_COMPARED = ("finished", "cost", "settings", "command")
 
 
@@ -69,13 +70,15 @@ def left(folder: Path) -> dict[str, Any]:
 
 
 def test_a_signal_in_any_pass_over_examples_changes_no_result(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """In the first and the last evaluation, in what is settled after it, in the predictions of test."""
     with monkeypatch.context() as patch:
         counted = Batches(patch)
         whole = left(run(words, tmp_path / "whole"))
-    # of the first and the last evaluation, of what is settled, of predictions
-    for last in (1, counted.count // 4, counted.count // 2, counted.count - 1):
+    assert counted.count == A_PASS * (2 + 3 + 3)  # evaluations; calibration, temperature, calibration; splits
+    assert list((tmp_path / "whole" / "checkpoints").iterdir()) == []
+    for last, of_the_end in ((1, False), (A_PASS + 5, False), (3 * A_PASS + 5, True), (8 * A_PASS - 1, True)):
         folder = tmp_path / str(last)
         with monkeypatch.context() as patch:
             batches = Batches(patch)
@@ -85,4 +88,7 @@ def test_a_signal_in_any_pass_over_examples_changes_no_result(
         assert stopped.value.number == signal.SIGTERM
         assert batches.count == last
         assert not (folder / "results.json").exists()
+        capsys.readouterr()
         assert left(run(words, folder, "resume=auto")) == whole
+        assert ("/step-00000010\n" in capsys.readouterr().err) == (last > A_PASS), "nothing is trained again"
+        assert (list((folder / "checkpoints").iterdir()) == []) == of_the_end

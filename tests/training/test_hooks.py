@@ -51,12 +51,12 @@ def metrics_log(folder: Path, step: int = 0) -> tuple[MetricsLog, list[str]]:
 
 
 def checkpoints(
-    folder: Path, bar: Heard, save: Callable[[Path], None] | None = None, **more: Any
+    folder: Path, bar: Heard, save: Callable[[Path], None] | None = None, at_end: bool = False, **more: Any
 ) -> Checkpoints:
     def plain(new: Path) -> None:
         (new / "model.safetensors").write_bytes(b"weights")
 
-    return Checkpoints(CheckpointConfig(**more), folder, save or plain, bar)
+    return Checkpoints(CheckpointConfig(**more), folder, save or plain, bar, at_end)
 
 
 class Failing(Hook):
@@ -146,6 +146,53 @@ def test_the_finished_model_takes_the_room_of_old_checkpoints(tmp_path: Path) ->
     assert (tmp_path / "model" / "model.safetensors").exists()
     assert [folder.name for folder in checkpoint.all_of(tmp_path / "checkpoints")] == ["step-00000004"]
     assert "does not fit on the disk" in bar.said[-1]
+
+
+def steps_in(folder: Path) -> list[int]:
+    return [int(saved.name.removeprefix("step-")) for saved in checkpoint.all_of(folder / "checkpoints")]
+
+
+def test_the_checkpoint_of_the_end_goes_alone_and_its_run_does_not_train_on(tmp_path: Path) -> None:
+    hook = checkpoints(tmp_path, Heard(), at_end=True, every_steps=2, keep=1)
+    trainer_of(Regression(), size=4, steps=5, hooks=[hook]).fit()
+    assert steps_in(tmp_path) == [4, 5]
+    resumed = checkpoints(tmp_path, Heard(), at_end=True, every_steps=2, keep=1)
+    resumed.load(tmp_path / "checkpoints" / "step-00000005" / "resume")
+    trainer = trainer_of(Regression(), size=4, steps=9, hooks=[resumed])
+    trainer.clock._spent.steps = 5
+    trainer.fit()
+    assert trainer.step == 5
+    assert steps_in(tmp_path) == [4, 5]
+    resumed.forget_end()
+    assert steps_in(tmp_path) == [4]
+
+
+def test_the_finished_model_takes_the_room_of_the_checkpoint_of_the_end(tmp_path: Path) -> None:
+    bar = Heard()
+
+    def save(new: Path) -> None:
+        if new.name == ".model.unfinished" and steps_in(tmp_path)[-1] == 4:
+            raise FULL
+        (new / "model.safetensors").write_bytes(b"weights")
+
+    hook = checkpoints(tmp_path, bar, save, at_end=True, every_steps=3)
+    trainer_of(Regression(), size=4, steps=4, hooks=[hook]).fit()
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    assert steps_in(tmp_path) == [3]
+    assert bar.said == ["the finished model does not fit on the disk: the checkpoint of the end is deleted"]
+
+
+def test_a_disk_without_room_for_the_checkpoint_of_the_end_costs_that_one_alone(tmp_path: Path) -> None:
+    bar = Heard()
+
+    def save(new: Path) -> None:
+        if new.name != ".model.unfinished":
+            raise FULL
+        (new / "model.safetensors").write_bytes(b"weights")
+
+    trainer_of(Regression(), size=4, steps=4, hooks=[checkpoints(tmp_path, bar, save, at_end=True)]).fit()
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    assert bar.said == ["no checkpoint at the end of training: No space left on device; the run goes on"]
 
 
 def test_a_full_disk_costs_no_record_of_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

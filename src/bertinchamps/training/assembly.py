@@ -68,6 +68,7 @@ class Problem(Task, Protocol):
 
     tokens_per_position: int  # tokens of one position of the data stream, at the most
     privacy: PrivateRun | None = None  # protects records of the data
+    long_results: bool = False  # whoever is interrupted in `results` goes on from the end of training
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The model on the CPU: loaded from a checkpoint, or new, with weights drawn from torch's seeded generator."""
@@ -195,6 +196,7 @@ class Training:
                 f"{folder}: the results cannot be written ({error.strerror}). Make room: the same command with "
                 f"resume={folder} writes them"
             ) from error
+        self._of_first_process.checkpoints.forget_end()
 
 
 def assemble(
@@ -229,7 +231,8 @@ def assemble(
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
     save = partial(_save, problem, model, clock, masks)
-    records = Records(config, run, clock.spent.steps, scores, save) if processes.is_main else None
+    first = (config, run, clock.spent.steps, scores, save, problem.long_results)
+    records = Records(*first) if processes.is_main else None
     trainer = Trainer(
         task=problem,
         model=model,

@@ -36,10 +36,17 @@ class Records:
         step: updates done before a resumption; later records are dropped, because those updates are done again.
         scores: builds the hook that scores.
         save: writes model and tokenizer into a folder.
+        at_end: a checkpoint is written at the end of training.
     """
 
     def __init__(
-        self, config: Recorded, run: Run, step: int, scores: Scores, save: Callable[[Path], None]
+        self,
+        config: Recorded,
+        run: Run,
+        step: int,
+        scores: Scores,
+        save: Callable[[Path], None],
+        at_end: bool = False,
     ) -> None:
         settings = asdict(cast(Any, config))
         self._bar = hooks.BudgetBar()
@@ -48,8 +55,8 @@ class Records:
         self.scoring = scores(log, self._bar)
         self._bar.print_every = self.scoring.print_every
         self.costs = hooks.Costs(config.cost)
-        checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
-        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, checkpoints]
+        self.checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar, at_end)
+        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, self.checkpoints]
 
     def close(self) -> None:
         """Close the progress bar and the tracker."""

@@ -160,6 +160,9 @@ class Trainer:
             pass
         for hook in self.hooks:
             hook.after_training(self)
+        if not self.stop_requested:
+            for hook in self.hooks:
+                hook.before_model(self)
         self.clock.stop()
         self._stream.close()
 

@@ -72,12 +72,11 @@ class Selection(Scoring):
             self._evaluate(trainer)
 
     def after_training(self, trainer: Trainer) -> None:
-        if trainer.stop_requested:  # a stopped run writes its checkpoint without delay
-            return
-        if not trainer.converged:
+        # a stopped run writes its checkpoint without delay
+        if not trainer.stop_requested and not trainer.converged:
             self._evaluate(trainer)
-        if trainer.stop_requested:
-            return
+
+    def before_model(self, trainer: Trainer) -> None:
         trainer.model.load_state_dict({**trainer.model.state_dict(), **self._weights})
         if isinstance(trainer.task, Settles):
             trainer.settle()
