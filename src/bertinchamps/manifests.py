@@ -13,12 +13,11 @@ from bertinchamps.errors import UserError
 MANIFEST = "manifest.json"
 
 
-def write_manifest(folder: Path) -> list[Path]:
-    """Write the manifest of a folder's files; returns the paths of them all, that of the manifest included."""
+def write_manifest(folder: Path) -> None:
+    """Write the manifest of a folder's files."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     manifest = {str(file.relative_to(folder)): _facts(file) for file in files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    return [*files, folder / MANIFEST]
 
 
 def problems(folder: Path) -> list[str]:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from bertinchamps.durable import flush_to_disk
+from bertinchamps.durable import flush_names, flush_tree
 from bertinchamps.errors import UserError
 from bertinchamps.manifests import problems, write_manifest
 
@@ -70,8 +70,8 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
             fill(unfinished)
         except (SafetensorError, RuntimeError) as error:  # how safetensors and torch report a full disk
             raise OSError(f"{unfinished}: {error}") from error
-        for file in write_manifest(unfinished):
-            flush_to_disk(file)
+        write_manifest(unfinished)
+        flush_tree(unfinished)
     except BaseException:
         shutil.rmtree(
             unfinished, ignore_errors=True
@@ -80,7 +80,7 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)
-    flush_to_disk(folder.parent)
+    flush_names(folder.parent)
 
 
 def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
