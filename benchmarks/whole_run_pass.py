@@ -134,6 +134,7 @@ class TimedHook(Hook):
         self._after_update = parts.wrapped(name, hook.after_update)
         self._observe = parts.wrapped(name, hook.observe)
         self._after = parts.wrapped(name, hook.after_training)
+        self._before_model = parts.wrapped(name, hook.before_model)
 
     def before_training(self, trainer: Trainer) -> None:
         self._before(trainer)
@@ -146,6 +147,9 @@ class TimedHook(Hook):
 
     def after_training(self, trainer: Trainer) -> None:
         self._after(trainer)
+
+    def before_model(self, trainer: Trainer) -> None:
+        self._before_model(trainer)
 
 
 class UpdateBorders(Hook):

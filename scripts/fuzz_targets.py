@@ -344,7 +344,8 @@ def _checkpoint() -> Files:
 
 
 def _opened_checkpoint(place: Path) -> None:
-    from bertinchamps.training.checkpoint import problems, read_optimizer, read_state
+    from bertinchamps.manifests import problems
+    from bertinchamps.training.checkpoint import read_optimizer, read_state
 
     if not problems(place):
         read_state(place)

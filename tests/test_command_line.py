@@ -26,9 +26,11 @@ from bertinchamps.command_line.readable import readable
 from bertinchamps.composing import compose, configuration
 from bertinchamps.errors import OutOfMemory
 from bertinchamps.schemas import COMMANDS
+from bertinchamps.signals import TO_END
 from support import NO_HUB, QUICK, ROOT, command
 
 CONFIGS: list[object] = []
+SIGNALS: list[signal.Signals] = []
 
 
 def keep(config: object) -> None:
@@ -49,9 +51,10 @@ def be_refused(config: object) -> float:
 
 
 def be_interrupted(config: object) -> float:
-    """The work of a command whose user presses Ctrl-C."""
+    """The work of a command that gets a signal."""
     del config
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), SIGNALS[-1])
+    return 0.0
 
 
 def mistakes(*words: str, of: str = "pretrain") -> list[str]:
@@ -635,12 +638,23 @@ def test_a_report_where_nothing_can_be_written_is_refused(tmp_path: Path) -> Non
     assert told.startswith("output=/proc/report: cannot be written there (")
 
 
-def test_a_command_that_is_interrupted_leaves_without_a_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize("number", TO_END)
+def test_a_command_that_a_signal_ends_says_so_and_has_its_status(
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["report", f"runs_dir={tmp_path}", f"output={tmp_path}"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(SystemExit) as left:
-        run("report", f"{__name__}:be_interrupted")
-    assert left.value.code == 128 + signal.SIGINT
-    assert capsys.readouterr().err == "\nbertinchamps report: interrupted\n"
+    monkeypatch.setattr(f"{__name__}.SIGNALS", [number])
+    before = [signal.getsignal(each) for each in TO_END]
+    for name, words, way in (
+        ("report", [f"runs_dir={tmp_path}", f"output={tmp_path}"], "the same command begins again"),
+        ("prepare", ["data=demo"], "the same command goes on with what is done"),
+    ):
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        with pytest.raises(SystemExit) as left:
+            run(name, f"{__name__}:be_interrupted")
+        assert left.value.code == 128 + number
+        assert capsys.readouterr().err == f"\nbertinchamps {name}: stopped by {number.name}; {way}\n"
+    assert [signal.getsignal(each) for each in TO_END] == before

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bertinchamps.durable import is_being_written, progressive, read_sealed, unfinished, write_sealed
+from bertinchamps.data.building import build_once
+from bertinchamps.durable import (
+    is_being_written,
+    progressive,
+    read_sealed,
+    unfinished,
+    write_file,
+    write_sealed,
+)
+from bertinchamps.training.checkpoint import write_directory
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -25,6 +36,59 @@ def test_a_folder_gets_its_name_when_it_is_whole_also_that_of_an_empty_one(tmp_p
     with progressive(tmp_path / "out", folder=True) as place:
         (place / "a.ann").write_text("", encoding="utf-8")
     assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == ["out", "out/a.ann"]
+
+
+class Disk:
+    """Which files and folders were brought onto the disk before a name was given, and which folders since then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.flushed: set[int] = set()
+        self.before_the_name: set[int] = set()
+        fsync, moves = os.fsync, {name: getattr(Path, name) for name in ("replace", "rename")}
+
+        def noted(descriptor: int) -> None:
+            self.flushed.add(os.fstat(descriptor).st_ino)
+            fsync(descriptor)
+
+        def moving(name: str) -> Callable[[Path, Path], Path]:
+            def moved(path: Path, target: Path) -> Path:
+                self.before_the_name |= self.flushed
+                self.flushed.clear()
+                return moves[name](path, target)
+
+            return moved
+
+        monkeypatch.setattr(os, "fsync", noted)
+        for name in moves:
+            monkeypatch.setattr(Path, name, moving(name))
+
+
+def test_a_power_cut_leaves_nothing_empty_under_a_final_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "resume").mkdir(parents=True)
+        (folder / "resume" / "state.json").write_text("{}", encoding="utf-8")
+        (folder / "a.txt").write_text("Le patient tousse.", encoding="utf-8")
+
+    def progressively(folder: Path) -> None:
+        with progressive(folder, folder=True) as place:
+            fill(place)
+
+    ways = {
+        "file": lambda path: write_file(path, "text"),
+        "output": progressively,
+        "checkpoint": lambda path: write_directory(path, fill),
+        "corpus": lambda path: build_once(path, fill, print),
+    }
+    for name, write in ways.items():
+        (tmp_path / name).mkdir()
+        with monkeypatch.context() as patch:
+            disk = Disk(patch)
+            write(tmp_path / name / "it")
+        inside = {path.stat().st_ino for path in (tmp_path / name / "it").rglob("*")}
+        assert inside | {(tmp_path / name / "it").stat().st_ino} <= disk.before_the_name, name
+        assert (tmp_path / name).stat().st_ino in disk.flushed, name
 
 
 def test_what_is_sealed_is_read_whatever_its_keys_are(tmp_path: Path) -> None:

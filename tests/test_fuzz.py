@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from bertinchamps import manifests
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.command_line.mistakes import mistakes
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_config
 from bertinchamps.reporting.study_grid import read_plan
 from bertinchamps.textfiles.texts import texts_of
-from bertinchamps.training import checkpoint
 from support import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -148,7 +148,7 @@ def test_manifests_with_names_that_no_disk_has_are_damaged(tmp_path: Path) -> No
         (tmp_path / "manifest.json").write_text(
             json.dumps({name: {"bytes": 1, "blake2b": "a"}}), encoding="utf-8"
         )
-        (told,) = checkpoint.problems(tmp_path)
+        (told,) = manifests.problems(tmp_path)
         assert "is damaged" in told
 
 

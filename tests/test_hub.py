@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from huggingface_hub import errors
 
 from bertinchamps import hub
+from bertinchamps.data.tokenizer import _of_transformers as open_own_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.model import encoders
 
@@ -76,3 +78,25 @@ def test_a_model_that_the_hub_does_not_give_is_told_by_the_same_ladder(
     raised[0] = OSError("x")
     with pytest.raises(UserError, match=r"the Hub has nothing that transformers can open there"):
         encoders.open_config("someone/model")
+
+
+def test_code_that_a_model_or_a_tokenizer_brings_is_refused_by_name_and_never_run(tmp_path: Path) -> None:
+    model, words = tmp_path / "model", tmp_path / "words"
+    code = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+    for folder, file, content in (
+        (model, "config.json", {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config"}}),
+        (words, "tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["theirs.Tokens", "theirs.Tokens"]}}),
+    ):
+        folder.mkdir()
+        (folder / file).write_text(json.dumps(content), encoding="utf-8")
+        (folder / "theirs.py").write_text(code, encoding="utf-8")
+    told = "brings code of its own (auto_map), which is never run here; choose one of a class that transformers has"
+    for open_it, folder, key in (
+        (encoders.open_config, model, "model="),
+        (encoders.open_tokenizer, words, "model="),
+        (open_own_tokenizer, words, ""),
+    ):
+        with pytest.raises(UserError) as error:
+            open_it(str(folder))
+        assert str(error.value) == f"{key}{folder}: {told}"
+    assert not list(tmp_path.rglob("ran"))

@@ -15,7 +15,7 @@ PACKAGE, BENCHMARKS = ROOT / "src" / "bertinchamps", ROOT / "benchmarks"
 
 LEVELS = {
     "errors": 0, "contract": 0, "registry": 0, "schemas": 0, "durable": 0, "launch": 0, "console": 0, "fingerprints": 0,
-    "spans": 0, "pages": 0, "records": 0, "textfiles": 0, "hub": 0, "durations": 0,
+    "spans": 0, "pages": 0, "records": 0, "manifests": 0, "signals": 0, "textfiles": 0, "hub": 0, "durations": 0,
     "data": 1, "model": 1, "training": 1, "metrics": 1,
     "composing": 2, "objectives": 2, "tasks": 2, "reporting": 2,
     "spacy_components": 3, "serving": 3,

@@ -6,6 +6,7 @@ import csv
 import fcntl
 import json
 import os
+import signal
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from bertinchamps.errors import Stopped
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict as predict_texts
 from bertinchamps.schemas import RuntimeConfig
+from bertinchamps.signals import Interrupted
 from bertinchamps.tasks import inputs
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.formats import annotated_files, brat, spans_jsonl
@@ -293,13 +295,13 @@ def test_a_mistake_at_the_end_is_told_before_anything_is_written(critic: Path, t
 
 
 def interrupted_once(portions: list[int]) -> Callable[..., Any]:
-    """`SavedModel.predictions` that Ctrl-C meets at the third portion; the sizes of portions are added to a list."""
+    """`SavedModel.predictions` that SIGTERM meets at the third portion; the sizes of portions are added to a list."""
     answers = SavedModel.predictions
 
     def interrupted(reader: SavedModel, portion: Any, cut: Any) -> Any:
         portions.append(len(portion))
         if len(portions) == 3:
-            raise KeyboardInterrupt
+            raise Interrupted(signal.SIGTERM)
         return answers(reader, portion, cut)
 
     return interrupted
@@ -319,6 +321,7 @@ def test_what_was_labelled_before_an_interruption_is_kept_under_another_name(
             predict_texts(config)
     left = tmp_path / "out.csv.unfinished"
     assert str(caught.value) == f"stopped; the texts labelled so far are in {left}; the same command goes on"
+    assert caught.value.number == signal.SIGTERM
     with left.open(encoding="utf-8") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [f"books.jsonl, line {n}" for n in (1, 2, 3, 4)]
     with left.open() as writing:

@@ -12,11 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bertinchamps.checks.pretraining import problems
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
+from bertinchamps.objectives import mlm
+from bertinchamps.objectives.mlm import MaskedLanguageModeling
 from bertinchamps.pretrain import pretrain
 from bertinchamps.schemas import PretrainConfig
 from bertinchamps.training.trainer import Trainer
@@ -272,6 +275,36 @@ def test_a_run_on_a_stream_goes_on_at_the_exact_document(
     whole = quick_run(*settings, name="whole")
     assert losses(broken_off(quick_run, settings, "resume=", stop)) == losses(whole)
     assert losses(quick_run(*LONG, name="prepared")) != losses(whole)
+
+
+@pytest.mark.parametrize("call", [1, 5, 9])
+def test_a_signal_ends_an_evaluation_which_is_made_when_the_run_goes_on(
+    call: int, quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first, a middle and the last evaluation the first of four batches is scored, and no other."""
+    monkeypatch.setattr(mlm, "EVALUATION_BATCH", 2)
+    settings = ["budget.steps=6", "arch.dropout=0.1"]
+    whole = quick_run(*settings, name="whole")
+    calls, scored = 0, MaskedLanguageModeling._scored
+
+    def counted(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return scored(*given)
+
+    monkeypatch.setattr(MaskedLanguageModeling, "_scored", counted)
+    with pytest.raises(Stopped, match="resume=") as stopped:
+        quick_run(*settings, name="halves")
+    assert (stopped.value.number, calls) == (signal.SIGTERM, call)
+    halves = quick_run(*settings, "resume=auto", name="halves")
+    assert losses(halves) == losses(whole)
+    scores = [
+        [(record["step"], record["loss"]) for record in metrics(run, "held_out")] for run in (halves, whole)
+    ]
+    assert scores[0] == scores[1]
+    assert [step for step, _ in scores[0]] == [0, 3, 6]
 
 
 def test_documents_that_fail_in_the_middle_cost_no_update(quick_run: Callable[..., Path]) -> None:

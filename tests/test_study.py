@@ -14,6 +14,7 @@ import yaml
 
 from bertinchamps.checks.studying import problems
 from bertinchamps.command_line.readable import readable
+from bertinchamps.durable import take_lock
 from bertinchamps.reporting import study_figures
 from bertinchamps.reporting.runs import FinetuningRun
 from bertinchamps.reporting.study_figures import XAxis, axis_of, plot_study, points
@@ -80,7 +81,9 @@ def test_a_run_that_fails_stops_no_other(settings: Settings, tmp_path: Path) -> 
     assert "few_shot.examples=999" in log.read_text(encoding="utf-8")
 
 
-def test_a_study_that_was_stopped_goes_on(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_study_that_was_stopped_goes_on(settings: Settings, tmp_path: Path, number: int) -> None:
+    """Its fork ends, too, with a checkpoint, even where the study could not tell it."""
     words = study(tmp_path, {**settings, "budget.epochs": 60}, seed=[0, 1])
     fork = started(*words, cwd=tmp_path)
     # A run that was stopped before its first update has nothing to go on from.
@@ -88,16 +91,27 @@ def test_a_study_that_was_stopped_goes_on(settings: Settings, tmp_path: Path) ->
     while not any(map(metrics, (file.parent for file in runs.glob("*/metrics.jsonl")))):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    fork.send_signal(signal.SIGTERM)
+    fork.send_signal(number)
     _, err = fork.communicate(60)
-    assert fork.returncode != 0
-    assert "the same command goes on" in err
+    if number != signal.SIGKILL:
+        assert fork.returncode == 128 + number
+        assert "the same command goes on" in err
+    (run,) = runs.iterdir()
+    while not _free(run):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert finished(tmp_path / "studies" / "mine") == {}
     result = command(*words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert len(finished(tmp_path / "studies" / "mine")) == 2
     logs = sorted(file.read_text(encoding="utf-8") for file in tmp_path.glob("studies/mine/logs/*.log"))
     assert ["going on from" in log for log in logs].count(True) == 1
+
+
+def _free(run: Path) -> bool:
+    """Whether no process trains a run."""
+    with (run / ".lock").open() as lock:
+        return take_lock(lock)
 
 
 def told(folder: Path, plan: str) -> list[str]:

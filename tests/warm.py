@@ -271,6 +271,7 @@ def become(request: Mapping[str, Any]) -> list[str]:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.umask(request["umask"])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup, and send it
     words: list[str] = request["words"]
     forking.look_in_new_places()
     sys.argv[:] = words

@@ -19,7 +19,7 @@ from bertinchamps.compressing.chain import compressed
 from bertinchamps.compressing.material import material_of
 from bertinchamps.console import tell
 from bertinchamps.schemas import CompressConfig
-from bertinchamps.training.checkpoint import refuse_damaged, write_directory
+from bertinchamps.training.checkpoint import write_directory
 
 
 def compress(config: CompressConfig) -> None:
@@ -30,7 +30,6 @@ def compress(config: CompressConfig) -> None:
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
     material = material_of(config)
-    refuse_damaged(material.source.folder)
     output = Path(config.output).expanduser()
     write_directory(output, lambda place: compressed(material, place, tell))
     tell(f"model      {output}")

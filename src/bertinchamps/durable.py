@@ -33,6 +33,7 @@ def write_file(file: Path, text: str) -> None:
     except OSError:
         place.unlink(missing_ok=True)
         raise
+    flush_names(file.parent)
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
@@ -147,11 +148,11 @@ def progressive(path: Path, folder: bool, leftover: str = "refuse") -> Iterator[
         raise
     finally:
         os.close(lock)
-    if not folder:
-        flush_to_disk(place)
+    flush_tree(place)
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise FileExistsError(errno.EEXIST, "it appeared in the meantime", str(path))
     place.replace(path)
+    flush_names(path.parent)
 
 
 def _taken_over(place: Path, leftover: str) -> int | None:
@@ -201,9 +202,28 @@ def unfinished(path: Path) -> Path:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Make a file, or the names in a directory, survive a crash of the machine."""
+    """Make the content of a file survive a crash of the machine."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush_names(folder: Path) -> None:
+    """Make the names in a folder survive a crash of the machine, where we may read the folder and its disk can."""
+    try:
+        flush_to_disk(folder)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def flush_tree(path: Path) -> None:
+    """Make a file, or a folder with all that is in it, survive a crash of the machine."""
+    if not path.is_dir():
+        flush_to_disk(path)
+        return
+    for inner in path.rglob("*"):
+        (flush_names if inner.is_dir() else flush_to_disk)(inner)
+    flush_names(path)

@@ -22,7 +22,7 @@ from bertinchamps.exporting.marker import write_marker
 from bertinchamps.exporting.source import open_source
 from bertinchamps.exporting.use import SaysUse
 from bertinchamps.schemas import ExportConfig
-from bertinchamps.training.checkpoint import refuse_damaged, write_directory
+from bertinchamps.training.checkpoint import write_directory
 
 
 def export(config: ExportConfig) -> None:
@@ -33,7 +33,6 @@ def export(config: ExportConfig) -> None:
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
     source = open_source(config)
-    refuse_damaged(source.folder)
     exporter = exporters.build(**config.format)
     output = Path(config.output).expanduser()
     lines: list[str] = []

@@ -32,7 +32,7 @@ from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.hooks import Selection
-from bertinchamps.training.run import Run
+from bertinchamps.training.run import Run, going_on
 from bertinchamps.training.run_files import FOLDS, TEACHERS, read_facts, read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
@@ -60,15 +60,15 @@ def finetune(config: FinetuneConfig, more_hooks: Sequence[Hook] = ()) -> Path:
     examples = replace(examples, remarks=remarks)
     label, settled = examples.run_label(config.head, config.seed), {"encoder": encoder}
     run = open_shared_run("finetune", config, examples.fingerprint, label, processes, settled)
-    with run.lock:
+    with going_on(run):
         if run.finished:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its results:")
         else:
             cross_validate(config, examples, run, processes)
             train(config, examples, run, processes, more_hooks)
-    if config.report.html:
-        processes.from_first(lambda: write_run_page(run.folder, tell, config.report.show_text))
-    results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
+        if config.report.html:
+            processes.from_first(lambda: write_run_page(run.folder, tell, config.report.show_text))
+        results = processes.from_first(lambda: read_summary(run.folder, "finetune"))
     processes.tell(*score_lines(results, run.folder), *page_lines(run.folder))
     processes.tell(
         f"next       python -m bertinchamps.predict model={shlex.quote(str(run.folder))} input=TEXTS output=FOUND.jsonl"

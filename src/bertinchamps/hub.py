@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from bertinchamps.errors import UserError
 
 NO_NAME = "is not a name of the form owner/name"
+OWN_CODE = (
+    "brings code of its own (auto_map), which is never run here; choose one of a class that transformers has"
+)
 
 
 def page_of(repository: str, kind: str = "datasets/") -> str:
@@ -72,6 +75,11 @@ def writing(key: str, repository: str) -> Iterator[None]:
         if found is None:
             raise
         raise UserError(f"{key}={repository}: {found}") from error
+
+
+def brings_code(error: BaseException) -> bool:
+    """Whether transformers has no class for a model or a tokenizer that brings one of its own."""
+    return isinstance(error, ValueError) and "custom code" in str(error)
 
 
 def meaning(error: BaseException, page: str, failed: str = "cannot be read") -> str | None:

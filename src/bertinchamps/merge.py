@@ -25,7 +25,7 @@ from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.from_run import remember_run
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.saved_model import model_folder
-from bertinchamps.training.checkpoint import refuse_damaged, write_directory
+from bertinchamps.training.checkpoint import write_directory
 from bertinchamps.training.privacy.guarantee import copy_facts
 
 
@@ -37,7 +37,6 @@ def merge(config: MergeConfig) -> None:
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, output = model_folder(config), Path(config.output).expanduser()
-    refuse_damaged(folder)
     facts, tokenizer = read_facts(folder), open_tokenizer(str(folder))
     model, adapter = open_saved(folder, partial(kinds.build(facts.kind).build_model, facts), config.base)
     if adapter.trains_encoder:

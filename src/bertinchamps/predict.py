@@ -37,7 +37,6 @@ from bertinchamps.tasks.saved_model import (
 from bertinchamps.tasks.several import for_each_model
 from bertinchamps.tasks.writing import ROWS, checker, write
 from bertinchamps.textfiles.limits import reading
-from bertinchamps.training.checkpoint import refuse_damaged
 
 TELL_EVERY = 60.0  # seconds
 
@@ -69,7 +68,6 @@ def label_all(config: PredictConfig, shared: SharedBases) -> None:
         UserError: as `predict`.
     """
     folder = model_folder(config)
-    refuse_damaged(folder)
     facts = read_facts(folder)
     kind = kinds.build(facts.kind)
     hiding = open_hiding(config, kind, facts)

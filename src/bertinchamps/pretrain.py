@@ -30,7 +30,7 @@ from bertinchamps.training.assembly import assemble
 from bertinchamps.training.distributed import Processes, join
 from bertinchamps.training.figures import draw_losses
 from bertinchamps.training.hooks import Evaluation
-from bertinchamps.training.run import Run
+from bertinchamps.training.run import Run, going_on
 from bertinchamps.training.run_files import read_facts, read_summary
 from bertinchamps.training.runtime import build_runtime
 from bertinchamps.training.shared_run import open_shared_run
@@ -52,12 +52,12 @@ def pretrain(config: PretrainConfig) -> Path:
         label = base.parent.name if base.name == "model" else base.name
     origins = {"origins": found} if (found := objective.origins()) else {}
     run = open_shared_run("pretrain", config, corpus.fingerprint, label, processes, origins)
-    with run.lock:
+    with going_on(run):
         if run.finished:
             processes.tell(f"{run.folder}: this run is finished, so nothing was trained; its scores:")
         else:
             train(config, corpus, run, processes)
-    summary = processes.from_first(lambda: read_summary(run.folder))
+        summary = processes.from_first(lambda: read_summary(run.folder))
     processes.tell(*objective.summary_lines(summary, run.folder), *page_lines(run.folder))
     model = shlex.quote(str(run.folder / "model"))
     processes.tell(f"next       python -m bertinchamps.finetune model={model} task=ner task.train=ANNOTATED")

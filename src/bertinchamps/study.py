@@ -27,6 +27,7 @@ from bertinchamps.reporting.runs import gather
 from bertinchamps.reporting.study_figures import plot_study
 from bertinchamps.reporting.study_grid import Cell, Plan, cells_of, folder_of, read_plan
 from bertinchamps.schemas import StudyConfig
+from bertinchamps.signals import handled
 from bertinchamps.training.run_files import SUMMARIES
 
 MOST_CELLS_EXAMINED = 12  # each takes 0.2 s; every run checks itself again
@@ -113,12 +114,8 @@ def _run(context: ForkServerContext, folder: Path, cell: Cell) -> bool:
         if process.pid and (number != signal.SIGINT or os.getpgid(process.pid) != os.getpgrp()):
             os.kill(process.pid, number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(forward):
         process.join()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     succeeded = process.exitcode == 0
     if stopping:
         raise Stopped(f"stopped in {run}; the same command goes on", stopping)

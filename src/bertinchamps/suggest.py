@@ -42,7 +42,6 @@ from bertinchamps.tasks.text_vectors import TextReader
 from bertinchamps.tasks.writing import checker, write
 from bertinchamps.textfiles import json_lines
 from bertinchamps.textfiles.limits import reading
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import build_runtime
 
 
@@ -58,7 +57,6 @@ def suggest(config: SuggestConfig) -> None:
     disable_progress_bar()  # type: ignore[no-untyped-call]
     given = as_prediction(config)
     folder = model_folder(given)
-    refuse_damaged(folder)
     facts = read_facts(folder)
     kind = kinds.build(facts.kind)
     form = format_of(given, kind, facts) if config.output is not None else "jsonl"

@@ -71,7 +71,7 @@ def test_an_evaluation_reads_its_scores_and_nothing_else(
     trainer = pretraining()
     card.waits.clear()
     assert set(trainer.evaluate()) == {"loss", "accuracy"}
-    assert {wait.where for wait in card.waits} == {"mlm.py:_scores_on", "mlm.py:_held_out_batches"}
+    assert {wait.where for wait in card.waits} == {"mlm.py:_held_out_sums", "mlm.py:of_blocks"}
 
 
 @pytest.mark.parametrize("optim", ["adamw", "muon"])

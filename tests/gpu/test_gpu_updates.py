@@ -27,6 +27,7 @@ from gpu_runs import (
 )
 from torch import Tensor
 
+from bertinchamps import manifests
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.model.heads.masked_lm import load_masked_lm
 from bertinchamps.schemas import BatchConfig, BudgetConfig
@@ -184,7 +185,7 @@ def six_updates(
         trainer.fit()
         if folder is not None and steps == 3:
             checkpoint.write(folder, model.save_pretrained, trainer.optimizer.state_dict(), trainer.state())
-            assert checkpoint.problems(folder) == []
+            assert manifests.problems(folder) == []
             model, state = load_masked_lm(folder), checkpoint.read_state(folder)
             optimizer = checkpoint.read_optimizer(folder)
     return recorder.losses(), [tensor.cpu() for tensor in tensors_of(trainer)]

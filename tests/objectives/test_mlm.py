@@ -517,6 +517,22 @@ def test_no_more_held_out_blocks_are_scored_than_asked_for(corpus: Corpus) -> No
     assert [places.shape for places in model.asked] == [(3, 10)]
 
 
+def test_scores_are_the_same_on_a_card_without_memory_for_all_blocks_at_once(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, task = TinyModel(), objective(corpus, blocks=8)
+    whole, scored = task.evaluate(model), task._scored
+
+    def short(model: nn.Module, masked: Tensor, *more: Tensor) -> dict[str, Tensor]:
+        if len(masked) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return scored(model, masked, *more)
+
+    monkeypatch.setattr(task, "_scored", short)
+    assert task.evaluate(model) == pytest.approx(whole, rel=1e-6)
+    assert sorted(map(len, model.asked[1:])) == [2, 2, 2, 2]
+
+
 # ------------------------------------------------------------------------------------- the settings
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from bertinchamps import manifests
 from bertinchamps.errors import UserError
 from bertinchamps.training import checkpoint
 
@@ -26,7 +27,7 @@ def write(parent: Path, step: int) -> Path:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     folder = write(tmp_path, 7)
-    assert checkpoint.problems(folder) == []
+    assert manifests.problems(folder) == []
     assert checkpoint.read_state(folder) == {"position": 7}
     assert torch.equal(checkpoint.read_optimizer(folder)["moment"], torch.ones(3))
 
@@ -72,7 +73,7 @@ def test_a_write_that_fails_leaves_nothing_under_the_name(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="disk full"):
         checkpoint.write(tmp_path / checkpoint.name_of(1), fail, {}, {})
     assert checkpoint.all_of(tmp_path) == []
-    assert checkpoint.problems(write(tmp_path, 1)) == []  # the leftovers are no obstacle
+    assert manifests.problems(write(tmp_path, 1)) == []  # the leftovers are no obstacle
 
 
 @pytest.mark.parametrize("error", [SafetensorError("no space left"), RuntimeError("unexpected pos 64")])

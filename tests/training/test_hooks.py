@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from test_trainer import Regression, trainer_of
 
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import CheckpointConfig, EvaluationConfig
+from bertinchamps.signals import hearing
 from bertinchamps.training import checkpoint
 from bertinchamps.training.clock import Spent
 from bertinchamps.training.hook import Hook
@@ -24,12 +24,11 @@ from bertinchamps.training.hooks import (
     Evaluation,
     Logging,
     MetricsLog,
-    StopOnSignal,
     read_metrics,
 )
 from bertinchamps.training.trackers import trackers
 from bertinchamps.training.trainer import Trainer
-from bertinchamps.training.updates import NonFiniteLoss, Update
+from bertinchamps.training.updates import Update
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -52,12 +51,12 @@ def metrics_log(folder: Path, step: int = 0) -> tuple[MetricsLog, list[str]]:
 
 
 def checkpoints(
-    folder: Path, bar: Heard, save: Callable[[Path], None] | None = None, **more: Any
+    folder: Path, bar: Heard, save: Callable[[Path], None] | None = None, at_end: bool = False, **more: Any
 ) -> Checkpoints:
     def plain(new: Path) -> None:
         (new / "model.safetensors").write_bytes(b"weights")
 
-    return Checkpoints(CheckpointConfig(**more), folder, save or plain, bar)
+    return Checkpoints(CheckpointConfig(**more), folder, save or plain, bar, at_end)
 
 
 class Failing(Hook):
@@ -149,6 +148,53 @@ def test_the_finished_model_takes_the_room_of_old_checkpoints(tmp_path: Path) ->
     assert "does not fit on the disk" in bar.said[-1]
 
 
+def steps_in(folder: Path) -> list[int]:
+    return [int(saved.name.removeprefix("step-")) for saved in checkpoint.all_of(folder / "checkpoints")]
+
+
+def test_the_checkpoint_of_the_end_goes_alone_and_its_run_does_not_train_on(tmp_path: Path) -> None:
+    hook = checkpoints(tmp_path, Heard(), at_end=True, every_steps=2, keep=1)
+    trainer_of(Regression(), size=4, steps=5, hooks=[hook]).fit()
+    assert steps_in(tmp_path) == [4, 5]
+    resumed = checkpoints(tmp_path, Heard(), at_end=True, every_steps=2, keep=1)
+    resumed.load(tmp_path / "checkpoints" / "step-00000005" / "resume")
+    trainer = trainer_of(Regression(), size=4, steps=9, hooks=[resumed])
+    trainer.clock._spent.steps = 5
+    trainer.fit()
+    assert trainer.step == 5
+    assert steps_in(tmp_path) == [4, 5]
+    resumed.forget_end()
+    assert steps_in(tmp_path) == [4]
+
+
+def test_the_finished_model_takes_the_room_of_the_checkpoint_of_the_end(tmp_path: Path) -> None:
+    bar = Heard()
+
+    def save(new: Path) -> None:
+        if new.name == ".model.unfinished" and steps_in(tmp_path)[-1] == 4:
+            raise FULL
+        (new / "model.safetensors").write_bytes(b"weights")
+
+    hook = checkpoints(tmp_path, bar, save, at_end=True, every_steps=3)
+    trainer_of(Regression(), size=4, steps=4, hooks=[hook]).fit()
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    assert steps_in(tmp_path) == [3]
+    assert bar.said == ["the finished model does not fit on the disk: the checkpoint of the end is deleted"]
+
+
+def test_a_disk_without_room_for_the_checkpoint_of_the_end_costs_that_one_alone(tmp_path: Path) -> None:
+    bar = Heard()
+
+    def save(new: Path) -> None:
+        if new.name != ".model.unfinished":
+            raise FULL
+        (new / "model.safetensors").write_bytes(b"weights")
+
+    trainer_of(Regression(), size=4, steps=4, hooks=[checkpoints(tmp_path, bar, save, at_end=True)]).fit()
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    assert bar.said == ["no checkpoint at the end of training: No space left on device; the run goes on"]
+
+
 def test_a_full_disk_costs_no_record_of_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, said = metrics_log(tmp_path)
     log.write("train", Spent(steps=1), {"loss": 3.0})
@@ -212,21 +258,15 @@ def test_an_evaluation_that_was_written_before_a_kill_is_not_written_again(tmp_p
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1
 
 
-def test_a_training_that_breaks_off_gives_the_signals_back() -> None:
-    before = [signal.getsignal(number) for number in StopOnSignal.NUMBERS]
-    with pytest.raises(NonFiniteLoss):
-        trainer_of(Regression(poisoned_step=8), size=4, steps=9, hooks=[StopOnSignal()]).fit()
-    assert [signal.getsignal(number) for number in StopOnSignal.NUMBERS] == before
-
-
 def test_training_works_off_the_main_thread(tmp_path: Path) -> None:
-    hooks = [checkpoints(tmp_path, Heard()), StopOnSignal()]
+    hooks = [checkpoints(tmp_path, Heard())]
     trainer = trainer_of(Regression(), size=4, steps=5, hooks=hooks)
     errors: list[BaseException] = []
 
     def fit() -> None:
         try:
-            trainer.fit()
+            with hearing(lambda number: None):
+                trainer.fit()
         except BaseException as error:
             errors.append(error)
 

@@ -6,17 +6,19 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bertinchamps.training.trackers import tracker_problems, trackers
+from support import losses
 
 
 @pytest.fixture
@@ -38,6 +40,42 @@ def test_tensorboard_writes_event_files(quick_run: Callable[..., Path]) -> None:
 def test_wandb_stays_offline(quick_run: Callable[..., Path], no_network: None) -> None:
     run = quick_run("budget.steps=2", "tracker=wandb")
     assert list((run / "wandb").glob("offline-run-*"))
+
+
+class Locks:
+    """A tracker whose database is locked from its third call on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.calls += 1
+        if self.calls > 2:
+            raise sqlite3.OperationalError("database is locked")
+
+    def close(self) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_tracker_that_fails_is_told_of_once_and_ends_no_run(
+    begins: bool,
+    quick_run: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def build(*given: object, **more: object) -> Locks:
+        del given, more
+        if begins:
+            return Locks()
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(trackers, "build", build)
+    run = quick_run("budget.steps=4", "tracker=tensorboard")
+    assert len(losses(run)) == 4
+    assert (run / "summary.json").is_file()
+    told = capsys.readouterr().err
+    assert told.count("tracker=tensorboard: failed (OperationalError: database is locked); the run goes") == 1
 
 
 TRACKED = """

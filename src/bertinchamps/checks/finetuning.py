@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from bertinchamps.checks.privacy import privacy_problems, record_problems
 from bertinchamps.checks.rules import broken
@@ -27,7 +26,6 @@ from bertinchamps.tasks.tagging.representations import is_soft, representations
 from bertinchamps.tasks.texts.losses import PLAIN, losses
 from bertinchamps.tasks.thresholds import CHOICES
 from bertinchamps.textfiles.limits import limit_problems, reading
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.sparsity import sparsity_problems
 
 
@@ -252,7 +250,6 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
         found.append(f"long_texts.read={WINDOWS}: single texts have windows, and these are pairs; use {CUT}")
     if encoder != SCRATCH:
         try:
-            refuse_damaged(Path(encoder))
             longest = longest_input(open_config(encoder))
             tokenizer = open_tokenizer(encoder)
         except UserError as error:

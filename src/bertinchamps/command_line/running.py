@@ -27,12 +27,13 @@ from bertinchamps.command_line.options import (
     unknown_options,
 )
 from bertinchamps.command_line.readable import readable
-from bertinchamps.command_line.stopping import stop, stop_for, stop_for_place
+from bertinchamps.command_line.stopping import stop, stop_for, stop_for_place, stop_for_signal
 from bertinchamps.composing import config_dir, load, store_schema
 from bertinchamps.console import tell
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.launch import launched
 from bertinchamps.schemas import COMMANDS
+from bertinchamps.signals import interrupting
 
 Config = TypeVar("Config")
 Job = Callable[[Config], float | None]
@@ -78,7 +79,7 @@ JOBS = {
 
 
 def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> None:
-    """Run one of the commands on `sys.argv`.
+    """Run one of the commands on `sys.argv`; a signal ends it with a message.
 
     A module that takes long to import is imported after the words of the command line have proved right.
 
@@ -88,8 +89,17 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
         settings: words of the command line that hold unless the user gives the same keys.
 
     Raises:
-        SystemExit: with status 2 after printing the mistakes, as argument parsers do.
+        SystemExit: with status 2 after printing the mistakes, as argument parsers do; with 128 and the number of a
+            signal that came.
     """
+    try:
+        with interrupting():
+            _run(command, job, settings)
+    except KeyboardInterrupt as error:
+        stop_for_signal(command, error)
+
+
+def _run(command: str, job: str | None, settings: Sequence[str]) -> None:
     _keep_out_of_workers()
     own = JOBS[command]
     work, check = opened_later(job or own.job), opened_later(own.checks)
@@ -123,7 +133,7 @@ def run(command: str, job: str | None = None, settings: Sequence[str] = ()) -> N
             scores = _run_with_hydra(command, work, check)
     except UserError as error:
         stop(command, [str(error)])
-    except (OSError, KeyboardInterrupt) as error:
+    except OSError as error:
         stop_for_place(command, error)
     _conclude(command, scores)
     if own.several_processes and launched().world_size > 1:

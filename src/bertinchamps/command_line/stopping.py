@@ -11,8 +11,16 @@ import time
 from bertinchamps.console import tell
 from bertinchamps.errors import OutOfMemory, ProcessEnded, ReportedByMain, Stopped, UserError
 from bertinchamps.launch import launched
+from bertinchamps.signals import number_of
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# Of commands that a signal interrupts before they have their own words: runs that train, and outputs, have.
+WAYS_ON = {
+    "prepare": "the same command goes on with what is done",
+    "pretrain": "the same command begins the run, with what is prepared of its documents",
+    "study": "the same command goes on",
+    "tune": "the same command goes on with the next trial",
+}
 FIRST_SPEAKS = 10.0  # seconds after which rank 0 has found and printed the same mistakes
 FIRST_LEAVES = (
     1.0  # seconds after which rank 0 has printed an error that all ranks know; torchrun ends the others
@@ -54,17 +62,21 @@ def stop_for(command: str, error: UserError) -> None:
     stop(command, [str(error)], known_to_all=not isinstance(error, ProcessEnded | OutOfMemory))
 
 
-def stop_for_place(command: str, error: OSError | KeyboardInterrupt) -> None:
-    """Leave without a traceback where standard output, or a file that nobody tells of in its own words, is refused.
+def stop_for_signal(command: str, error: KeyboardInterrupt) -> None:
+    """Say how the command goes on, and leave with 128 and the number of the signal that interrupted it."""
+    number = number_of(error)
+    if launched().is_main:
+        way = WAYS_ON.get(command, "the same command begins again")
+        tell(f"\nbertinchamps {command}: stopped by {signal.Signals(number).name}; {way}")
+    raise SystemExit(128 + number) from error
 
-    So after Ctrl-C, where no training run finishes its update first.
+
+def stop_for_place(command: str, error: OSError) -> None:
+    """Leave without a traceback where standard output, or a file that nobody tells of in its own words, is refused.
 
     Raises:
         OSError: the error, where it is of another kind.
     """
-    if isinstance(error, KeyboardInterrupt):
-        tell(f"\nbertinchamps {command}: interrupted")
-        raise SystemExit(128 + signal.SIGINT) from error
     if error.filename is not None and error.errno in REFUSED:
         reason = f"{error.filename}: cannot be read or written ({error.strerror})"
         stop(command, [reason], known_to_all=False)

@@ -14,9 +14,9 @@ from bertinchamps.compressing.material import Material
 from bertinchamps.compressing.measuring import Stage, measured
 from bertinchamps.compressing.table import table, write_compressed_card
 from bertinchamps.durable import read_json, write_json
+from bertinchamps.manifests import MANIFEST
 from bertinchamps.model.onnx_model import engine_of
 from bertinchamps.tasks.from_run import remember_run
-from bertinchamps.training.checkpoint import MANIFEST
 from bertinchamps.training.privacy.guarantee import copy_facts
 from bertinchamps.training.runtime import build_runtime
 

@@ -17,8 +17,8 @@ import torch
 from bertinchamps.compressing.material import Material
 from bertinchamps.compressing.uses import Opened, use_of
 from bertinchamps.errors import UserError
+from bertinchamps.manifests import MANIFEST
 from bertinchamps.tasks.saved_model import engine_runtime
-from bertinchamps.training.checkpoint import MANIFEST
 from bertinchamps.training.runtime import Runtime
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

@@ -49,6 +49,8 @@ class Recovery(FineTuning):
         given: as for `FineTuning`.
     """
 
+    long_results = False  # nobody asks for them
+
     def __init__(self, start: Path, *given: Any) -> None:
         super().__init__(*given)
         self._start = start

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bertinchamps.console import Tell
-from bertinchamps.durable import take_lock
+from bertinchamps.durable import flush_names, flush_tree, take_lock
 from bertinchamps.errors import UserError
 
 PROGRESS, MANIFEST = "progress.json", "manifest.json"
@@ -62,8 +62,10 @@ def build(folder: Path, fill: Callable[[Path], None], tell: Tell) -> None:
                 unfinished.mkdir(mode=0o700)
             fill(unfinished)
             keep_private(unfinished)
+            flush_tree(unfinished)
             try:
                 unfinished.rename(folder)
+                flush_names(folder.parent)
             except OSError:
                 if not folder.is_dir():  # otherwise a machine whose locks are not seen here was faster
                     raise

@@ -36,7 +36,7 @@ from bertinchamps.data.order import permuted
 from bertinchamps.data.packing import Cursor, Packer, write_held_out
 from bertinchamps.data.planning import Plan, plan_corpus, processes
 from bertinchamps.data.tokenizer import open_tokenizer, vocabulary
-from bertinchamps.data.workers import serve_parent
+from bertinchamps.data.workers import out_of_reach, serve_parent
 from bertinchamps.durable import write_sealed
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PrepareConfig
@@ -109,7 +109,8 @@ class _Windows:
         self._process = context.Process(
             target=_pack, args=(*work, number, cursor, size, sender), name="packing"
         )
-        self._process.start()
+        with out_of_reach():
+            self._process.start()
         sender.close()  # the worker has the other end, and the pipe ends with the worker
         self._number: int = number - 1
         self._tokens: Tokens = np.empty(0, dtype=USUAL)  # replaced by the first window that is asked for

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from bertinchamps.data.continuations import continuations_of
 from bertinchamps.data.normalizers import normalizers_by_name
 from bertinchamps.errors import UserError
+from bertinchamps.hub import OWN_CODE, brings_code
 from bertinchamps.schemas import TokenizerConfig
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -174,6 +175,8 @@ def _of_transformers(folder: Path) -> tuple[Tokenizer, Roles]:
         )
         tokenizer: Tokenizer = opened.backend_tokenizer
     except Exception as error:
+        if brings_code(error):
+            raise UserError(f"{folder}: {OWN_CODE}") from None
         raise UserError(
             f"{folder}: transformers opens no fast tokenizer there ({type(error).__name__})"
         ) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertinchamps.exporting.card import FILE as CARD
 from bertinchamps.exporting.marker import read_marker
-from bertinchamps.training.checkpoint import MANIFEST, problems
+from bertinchamps.manifests import MANIFEST, problems
 
 SHOWN = 5
 

@@ -65,7 +65,7 @@ def open_source(config: ExportConfig) -> Source:
     """The model that `model=` means.
 
     Raises:
-        UserError: no model is there.
+        UserError: no model is there, or a damaged one.
     """
     folder = folder_of_any(config.model, config.runs_dir)
     return Source(

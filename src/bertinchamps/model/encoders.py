@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from bertinchamps.errors import UserError
-from bertinchamps.hub import meaning, page_of
+from bertinchamps.hub import OWN_CODE, brings_code, meaning, page_of
 
 # The names of dropout rates in the configs of transformers.
 DROPOUTS = (
@@ -263,6 +263,8 @@ def _reading(source: str) -> dict[str, Any]:
 
 
 def _unreadable(source: str, what: str, error: Exception) -> UserError:
+    if brings_code(error):
+        return UserError(f"model={source}: {OWN_CODE}")
     if Path(source).is_dir():
         detail = f"{source} holds no such files, or damaged ones"
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertinchamps.errors import UserError
+from bertinchamps.manifests import refuse_damaged
 from bertinchamps.model.adapters.saved import is_adapter
 
 
@@ -16,11 +17,12 @@ def located(key: str, name: str) -> Path | str:
         name: as the user gave it.
 
     Raises:
-        UserError: a path with no model there.
+        UserError: a path with no model there, or with a damaged one.
     """
     folder = Path(name).expanduser()
     for candidate in (folder, folder / "model"):
         if (candidate / "config.json").is_file():
+            refuse_damaged(candidate)
             return candidate
         if is_adapter(candidate):
             raise UserError(

@@ -26,7 +26,6 @@ from bertinchamps.model.locating import located
 from bertinchamps.objectives.continuing import KEY
 from bertinchamps.objectives.earlier_models import tokenizer_mistakes
 from bertinchamps.schemas import ArchConfig, PretrainConfig, TokenizerConfig, named
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.sparsity import sparsities
 from bertinchamps.training.sparsity.matrices import matrices_of
 
@@ -47,8 +46,6 @@ def base_problems(config: PretrainConfig) -> list[str]:
         found.append(f"dropout={config.dropout}: from 0 to less than 1")
     try:
         source = located(KEY, config.model)
-        if isinstance(source, Path):
-            refuse_damaged(source)
         base = open_config(str(source))
         of_class = _class_problems(base, key)
         found += [*of_class, *_fitting(config, base, key, source)]

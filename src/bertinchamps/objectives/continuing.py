@@ -35,7 +35,6 @@ from bertinchamps.model.new_rows import add_rows, with_other_rows
 from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
 from bertinchamps.schemas import PretrainConfig
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.depths import depths_of
 from bertinchamps.training.hook import Hook
 
@@ -131,8 +130,6 @@ class Base:
         Raises:
             UserError: see `open_model`; or it predicts fewer tokens.
         """
-        if Path(name).is_dir():
-            refuse_damaged(Path(name))
         config = open_config(name)
         self._poolers = poolers_of(name)
         self._original = {key: getattr(config, key) for key in DROPOUTS if hasattr(config, key)}

@@ -24,6 +24,7 @@ from bertinchamps.objectives import Given, Objective, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, Masking, MaskSettings
 from bertinchamps.objectives.next_tokens import next_token_loss, targets_of
 from bertinchamps.objectives.objective import BITS, bits_per_character
+from bertinchamps.training.passes import each
 
 HELD_OUT_MASK_RATE = 0.15  # whatever the training mask, so that any two runs compare
 HELD_OUT_SEED = 1915
@@ -197,10 +198,9 @@ class MaskedLanguageModeling(Objective):
 
     def _scores_on(self, model: nn.Module, corpus: Corpus) -> dict[str, float]:
         """Loss in nats and accuracy, over masked tokens, and bits per character, on the held-out blocks of a corpus."""
-        sums: dict[str, float] = {}
-        for ids, positions in self._held_out_batches(corpus):
-            for name, number in self._scored(model, *self._held_out_masking(ids, positions)).items():
-                sums[name] = sums.get(name, 0.0) + float(number)
+        sums = self._held_out_sums(
+            corpus, lambda ids, positions: self._scored(model, *self._held_out_masking(ids, positions))
+        )
         targets = sums.pop("targets")
         scores = {name: number / targets for name, number in sums.items()}
         return {**scores, **bits_per_character(scores["loss"], corpus)}
@@ -210,15 +210,30 @@ class MaskedLanguageModeling(Objective):
         logits = cast(MasksTokens, model).masked_logits(masked, chosen)
         return sums_of(logits.flatten(0, 1), labels.flatten())
 
-    def _held_out_batches(self, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
-        """Ids [B, S] of held-out blocks of a corpus, and the numbers [B] of the blocks."""
+    def _held_out_sums(
+        self, corpus: Corpus, score: Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+    ) -> dict[str, float]:
+        """Sums over held-out blocks of a corpus, by name.
+
+        Args:
+            corpus: whose blocks are read.
+            score: ids [B, S] of blocks and the numbers [B] of the blocks → sums over these blocks.
+        """
         spread = spread_over(corpus.held_out, self._evaluation_blocks)
         logits = self._held_out_masking.targets * corpus.vocabulary.size  # of a block
         at_once = max(1, min(EVALUATION_BATCH, MOST_LOGITS // logits))
-        for start in range(0, len(spread), at_once):
-            indices = spread[start : start + at_once]
+
+        def of_blocks(numbers: Sequence[int]) -> Mapping[str, Tensor]:
+            indices = np.asarray(numbers)
             ids = torch.from_numpy(corpus.held_out.read(indices).astype(np.int64)).to(self._device)
-            yield ids, torch.from_numpy(indices).to(self._device)
+            return score(ids, torch.from_numpy(indices).to(self._device))
+
+        sums: dict[str, float] = {}
+        batches = (spread[start : start + at_once].tolist() for start in range(0, len(spread), at_once))
+        for _, found in each(batches, of_blocks):
+            for name, number in found.items():
+                sums[name] = sums.get(name, 0.0) + float(number)
+        return sums
 
 
 def spread_over(blocks: Blocks, most: int) -> NDArray[np.int64]:

@@ -226,16 +226,15 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         that are replaced, which a logit above zero finds. The generator has the scores of `mlm`.
         """
         both = cast(ReplacedTokenDetector, model)
-        sums: dict[str, float] = {}
-        for ids, positions in self._held_out_batches(corpus):
+
+        def score(ids: Tensor, positions: Tensor) -> dict[str, Tensor]:
             masked, chosen, labels = self._held_out_masking(ids, positions)
             logits = both.generator.masked_logits(masked, chosen)
             corrupted = self._replaced(ids, positions, chosen, labels, logits, self._held_out_draw)
             of_generator = sums_of(logits.flatten(0, 1), labels.flatten())
-            found = {**of_generator, **detection_sums(both.detect(corrupted), corrupted != ids)}
-            for name, number in found.items():
-                sums[name] = sums.get(name, 0.0) + float(number)
-        return _scores(sums)
+            return {**of_generator, **detection_sums(both.detect(corrupted), corrupted != ids)}
+
+        return _scores(self._held_out_sums(corpus, score))
 
 
 def sampled(logits: Tensor, cells: Tensor, start: int) -> Tensor:

@@ -19,7 +19,6 @@ from bertinchamps.tasks.kinds import FindsEntities, Kind, ReadsWholeTexts, kinds
 from bertinchamps.tasks.pretrained_model import open_pretrained
 from bertinchamps.tasks.saved_model import SavedModel, engine_runtime, folder_of_any, open_model
 from bertinchamps.tasks.several import names_of, own_name
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import Runtime
 
 Pair = tuple[str, str | None]  # a text, and the second one of a pair
@@ -93,7 +92,6 @@ def open_models(config: ServeConfig) -> list[Served]:
     opened: list[Served] = []
     for given in names_of(config.model):
         folder = folder_of_model(given, config.runs_dir)
-        refuse_damaged(folder)
         name = own_name(folder, [model.name for model in opened])
         has_task = (folder / FILE).is_file()
         opened.append((_with_a_task if has_task else _without_a_task)(opening, folder, name))

@@ -15,12 +15,12 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from bertinchamps.errors import UserError
+from bertinchamps.manifests import refuse_damaged
 from bertinchamps.model.encoders import without_bars
 from bertinchamps.schemas import RuntimeConfig
 from bertinchamps.tasks.facts import TaskFacts, read_facts
 from bertinchamps.tasks.kinds import Kind, kinds
 from bertinchamps.tasks.saved_model import SavedModel, folder_of, open_model
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import resolved, runtime_problems
 
 FORKED = (

@@ -211,10 +211,10 @@ def folders_of(name: str) -> list[Path]:
     """The directories of fine-tuned models, given as one of them, as its run's, or as a directory of runs.
 
     Raises:
-        UserError: no fine-tuned model is there.
+        UserError: no fine-tuned model is there, or a damaged one.
     """
-    runs = sorted(file.parent for file in Path(name).expanduser().glob(f"*/model/{FILE}"))
-    return runs or [folder_of(name)]
+    runs = sorted(str(file.parent) for file in Path(name).expanduser().glob(f"*/model/{FILE}"))
+    return [folder_of(each) for each in runs or [name]]
 
 
 def _open(folder: Path, batch: int, runtime: Runtime) -> SavedModel:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.masked_words import padded
+from bertinchamps.training.passes import each
 
 
 class EmbeddingPredictor:
@@ -34,9 +35,12 @@ class EmbeddingPredictor:
         """A vector [H] for each text; with an encoder that does not pool, one for each subword of it [S, H]."""
         encoded = self._encoded(texts)
         found: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(texts)
-        for indices in in_length_order([len(ids) for ids in encoded], self._batch):
+
+        def vectors_of(indices: Sequence[int]) -> Tensor:
             inputs = padded([encoded[index] for index in indices], self._tokenizer.pad_token_id)
-            vectors = model({name: tensor.to(self._device) for name, tensor in inputs.items()})
+            return cast(Tensor, model({name: tensor.to(self._device) for name, tensor in inputs.items()}))
+
+        for indices, vectors in each(in_length_order([len(ids) for ids in encoded], self._batch), vectors_of):
             for index, own in zip(indices, vectors.float().cpu().numpy(), strict=True):
                 found[index] = own if own.ndim == 1 else own[: len(encoded[index])]
         return found

@@ -28,7 +28,7 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
     """What `model=` resolves to: a directory, a name on the Hub, or "scratch".
 
     Raises:
-        UserError: there is no such directory, or no finished run yet.
+        UserError: there is no such directory, a damaged model, or no finished run yet.
     """
     if config.model == "last":
         run = last_finished(config.runs_dir, "pretrain")
@@ -37,7 +37,7 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
                 f"model=last: no finished pretraining run in {config.runs_dir}; pretrain one "
                 "(python -m bertinchamps.pretrain …), or give model=DIR, a name on the Hub, or model=scratch"
             )
-        return run / "model"
+        return located("model", str(run))
     if config.model == SCRATCH:
         return config.model
     return located("model", config.model)

@@ -53,6 +53,8 @@ class FineTuning(Problem):
         metric: the dev score that selects the weights.
     """
 
+    long_results = True  # each split is predicted, and teachers are scored
+
     def __init__(self, config: FinetuneConfig, examples: Examples, run: Run, runtime: Runtime) -> None:
         self._began, self._predicted_texts, self._predicting_seconds = time.perf_counter(), 0, 0.0
         self._settled: dict[str, Any] = {}

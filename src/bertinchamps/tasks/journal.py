@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 from bertinchamps.durable import read_sealed, unfinished, write_sealed
 from bertinchamps.fingerprints import canonical, digest
+from bertinchamps.manifests import MANIFEST
 from bertinchamps.schemas import PredictConfig
-from bertinchamps.training.checkpoint import MANIFEST
 
 
 class Journal:

@@ -13,6 +13,7 @@ from torch import nn
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.batching import in_length_order
+from bertinchamps.training.passes import each
 
 PROPOSALS = 5
 
@@ -60,12 +61,10 @@ class MaskedWordPredictor:
         """Text → mask → proposals, the likeliest first; none for a mask too far from the first one."""
         encoded = self._encoded(texts)
         found: list[list[list[Proposal]]] = [[] for _ in texts]
-        for indices in in_length_order([len(ids) for ids, _ in encoded], self._batch):
-            batch = [encoded[index] for index in indices]
-            for index, (_, masks), proposals in zip(
-                indices, batch, self._of_batch(model, batch), strict=True
-            ):
-                found[index] = proposals + [[] for _ in range(masks - len(proposals))]
+        batches = in_length_order([len(ids) for ids, _ in encoded], self._batch)
+        for indices, answers in each(batches, lambda own: self._of_batch(model, [encoded[at] for at in own])):
+            for index, proposals in zip(indices, answers, strict=True):
+                found[index] = proposals + [[] for _ in range(encoded[index][1] - len(proposals))]
         return found
 
     def _encoded(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int64], int]]:

@@ -10,6 +10,7 @@ from bertinchamps.console import tell
 from bertinchamps.durable import progressive, unfinished
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.schemas import PredictConfig
+from bertinchamps.signals import number_of
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats.tables import fits_tsv
 from bertinchamps.tasks.inputs import STREAM
@@ -48,7 +49,7 @@ def open_output(config: PredictConfig, form: str, journal: Journal | None = None
 
     Raises:
         UserError: the output cannot be written; the message names the unfinished file.
-        Stopped: by Ctrl-C.
+        Stopped: by a signal.
     """
     if config.output == STREAM:
         yield None
@@ -65,10 +66,9 @@ def open_output(config: PredictConfig, form: str, journal: Journal | None = None
     except OSError as error:
         kept = f"; the texts labelled so far are in {left}{way}" if left.exists() else ""
         raise UserError(f"output={config.output}: cannot be written ({error.strerror}){kept}") from error
-    except KeyboardInterrupt:
-        raise Stopped(
-            f"stopped; the texts labelled so far are in {left}{way}" if left.exists() else "stopped"
-        ) from None
+    except KeyboardInterrupt as error:
+        kept = f"; the texts labelled so far are in {left}" if left.exists() else ""
+        raise Stopped(f"stopped{kept}{way}", number_of(error)) from None
     except BaseException:
         if left.exists():
             tell(f"not finished: the texts labelled so far are in {left}{way}")

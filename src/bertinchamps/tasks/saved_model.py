@@ -15,6 +15,7 @@ from torch import nn
 
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.errors import UserError
+from bertinchamps.manifests import refuse_damaged
 from bertinchamps.model.adapters.bases import SharedBases
 from bertinchamps.model.adapters.saved import base_if_moved, open_saved
 from bertinchamps.model.encoders import open_tokenizer
@@ -184,13 +185,13 @@ def model_folder(config: PredictConfig | MergeConfig) -> Path:
     """The directory that `model=` means.
 
     Raises:
-        UserError: no fine-tuned model is there.
+        UserError: no fine-tuned model is there, or a damaged one.
     """
     if config.model == "last":
         run = last_finished(config.runs_dir, "finetune")
         if run is None:
             raise UserError(f"model=last: no finished fine-tuning run in {config.runs_dir}; give model=RUN")
-        return run / "model"
+        return folder_of(str(run))
     try:
         return folder_of(config.model)
     except UserError as error:
@@ -210,7 +211,7 @@ def folder_of(name: str) -> Path:
     """The directory of a fine-tuned model, given as that directory or as its run's.
 
     Raises:
-        UserError: no fine-tuned model is there.
+        UserError: no fine-tuned model is there, or a damaged one.
     """
     found = _folder_with(name, FILE)
     if found is None:
@@ -222,13 +223,13 @@ def folder_of_any(name: str, runs_dir: str) -> Path:
     """The directory of a model of either command that `model=` means: last, that directory, or its run's.
 
     Raises:
-        UserError: no model is there.
+        UserError: no model is there, or a damaged one.
     """
     if name == "last":
         run = last_finished(runs_dir, *SUMMARIES)
         if run is None:
             raise UserError(f"model=last: no finished run in {runs_dir}; give model=RUN")
-        return run / "model"
+        name = str(run)
     found = _folder_with(name, "config.json", FILE)
     if found is None:
         raise UserError(f"model={name}: no model is there (no config.json, and no model/config.json)")
@@ -236,9 +237,14 @@ def folder_of_any(name: str, runs_dir: str) -> Path:
 
 
 def _folder_with(name: str, *files: str) -> Path | None:
-    """`model/` of a directory, or the directory itself, whichever holds one of the files first."""
+    """`model/` of a directory, or the directory itself, whichever holds one of the files first.
+
+    Raises:
+        UserError: its files are not those that were written.
+    """
     folder = Path(name).expanduser()
     for candidate in (folder / "model", folder):
         if any((candidate / file).is_file() for file in files):
+            refuse_damaged(candidate)
             return candidate
     return None

@@ -6,7 +6,7 @@ N texts, R rows, S subwords of the longest row, H hidden.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bertinchamps.tasks.batching import in_length_order
+from bertinchamps.training.passes import each
 
 TEXTS_AT_ONCE = 256  # in a call of the tokenizer
 
@@ -63,7 +64,8 @@ class TextReader:
     @torch.no_grad()
     def _means(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
         """The mean hidden state of each window, with the indices of the windows."""
-        for indices in in_length_order([len(row) for row in rows], self._batch):
+
+        def means_of(indices: Sequence[int]) -> NDArray[np.float32]:
             lengths = torch.tensor([len(rows[index]) for index in indices])
             ids = torch.full((len(indices), int(lengths.max())), self._tokenizer.pad_token_id)
             for place, index in enumerate(indices):
@@ -72,4 +74,7 @@ class TextReader:
             hidden = self._encoder(input_ids=ids.to(self._device), attention_mask=mask).last_hidden_state
             hidden = hidden[:, -ids.shape[1] :].float()  # an adapter may put a prompt before the text
             means = (hidden * mask[..., None]).sum(1) / lengths[:, None].to(self._device)
-            yield list(indices), means.cpu().numpy()
+            return cast(NDArray[np.float32], means.cpu().numpy())
+
+        for indices, means in each(in_length_order([len(row) for row in rows], self._batch), means_of):
+            yield list(indices), means

@@ -17,7 +17,6 @@ from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.saved_model import folder_of, open_model
-from bertinchamps.training.checkpoint import refuse_damaged
 from bertinchamps.training.runtime import Runtime, build_runtime
 
 
@@ -46,8 +45,6 @@ class Together:
         shared = SharedBases()
         runtime = build_runtime(RuntimeConfig()) if runtime is None else runtime
         folders = {name: folder_of(name) for name in names}
-        for folder in folders.values():
-            refuse_damaged(folder)
         self.facts = {name: read_facts(folder) for name, folder in folders.items()}
         reading = {name for name, facts in self.facts.items() if kinds.build(facts.kind).reads_entities}
         self._without_entities = reading if ner is None else set()

@@ -21,6 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 from bertinchamps.contract import Task
 from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped, UserError
 from bertinchamps.schemas import BatchConfig, BudgetConfig, Node, RuntimeConfig
+from bertinchamps.signals import be_deaf, hearing
 from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
 from bertinchamps.training.distributed import ALONE, Processes
@@ -68,6 +69,7 @@ class Problem(Task, Protocol):
     tokens_per_position: int  # tokens of one position of the data stream, at the most
     saves_frozen: bool = False  # whether weights that are not trained are saved with the others
     privacy: PrivateRun | None = None  # protects records of the data
+    long_results: bool = False  # whoever is interrupted in `results` goes on from the end of training
 
     def build_model(self, resumed_from: Path | None) -> nn.Module:
         """The model on the CPU: loaded from a checkpoint, or new, with weights drawn from torch's seeded generator."""
@@ -142,25 +144,37 @@ class Training:
     def fit(self) -> None:
         """Train until the budget ends; after an error, the last whole update is in a checkpoint.
 
-        May be called off the main thread, and again after `trainer.clock.allow` raised the budget.
+        SIGTERM, SIGHUP or Ctrl-C end it after the update, or within an evaluation, with a checkpoint; where several
+        processes train, all stop when one of them gets a signal.
+
+        May be called off the main thread, where no signals come and `trainer.stop_requested = True` ends it, and again
+        after `trainer.clock.allow` raised the budget.
 
         Raises:
             NonFiniteLoss: before the weights are touched.
             ProcessEnded: another process of this job ended.
         """
         processes = self.trainer.processes
-        try:
-            self.trainer.fit()
-        except NonFiniteLoss as error:
-            processes.from_first(lambda: None)  # all raise this error; wait for the first one's checkpoint
-            if not processes.is_main:
-                raise ReportedByMain(str(error)) from error
-            raise
-        except ProcessEnded as error:
-            raise ProcessEnded(
-                f"{error}. The weights after update {self.trainer.step} are in a checkpoint: the same command with "
-                f"resume={self.run.folder} goes on, and torchrun --max-restarts=N does so by itself"
-            ) from error
+        with hearing(self._stop_soon):
+            try:
+                self.trainer.fit()
+            except NonFiniteLoss as error:
+                processes.from_first(
+                    lambda: None
+                )  # all raise this error; wait for the first one's checkpoint
+                if not processes.is_main:
+                    raise ReportedByMain(str(error)) from error
+                raise
+            except ProcessEnded as error:
+                be_deaf()  # torchrun's signal is on its way, and must not cut short the error's message
+                raise ProcessEnded(
+                    f"{error}. The weights after update {self.trainer.step} are in a checkpoint: the same command with "
+                    f"resume={self.run.folder} goes on, and torchrun --max-restarts=N does so by itself"
+                ) from error
+
+    def _stop_soon(self, number: int) -> None:
+        self.trainer.stop_requested, self.trainer.stopped_by = True, number
+        self.trainer.processes.tell("\nstopping, with a checkpoint; once more to leave at once")
 
     def conclude(self) -> None:
         """Write the results, which mark the run as finished.
@@ -183,6 +197,7 @@ class Training:
                 f"{folder}: the results cannot be written ({error.strerror}). Make room: the same command with "
                 f"resume={folder} writes them"
             ) from error
+        self._of_first_process.checkpoints.forget_end()
 
 
 def assemble(
@@ -217,7 +232,8 @@ def assemble(
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
     save = partial(_save, problem, model, clock, masks)
-    records = Records(config, run, clock.spent.steps, scores, save) if processes.is_main else None
+    first = (config, run, clock.spent.steps, scores, save, problem.long_results)
+    records = Records(*first) if processes.is_main else None
     trainer = Trainer(
         task=problem,
         model=model,
@@ -280,7 +296,7 @@ def _save(problem: Problem, model: nn.Module, clock: Clock, masks: Masks | None,
 def _build_hooks(config: Settings, run: Run, records: Records | None, more: Sequence[Hook]) -> list[Hook]:
     """All hooks in order, with their state from the checkpoint."""
     configured = [registered_hooks.build(**node) for node in config.hooks]
-    built = [*configured, *(records.hooks if records else ()), hooks.StopOnSignal(), *more]
+    built = [*configured, *(records.hooks if records else ()), *more]
     if run.resumed_from:
         for hook in built:
             hook.load(run.resumed_from / "resume")

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from bertinchamps.durable import digest_of, flush_to_disk
+from bertinchamps.durable import flush_names, flush_tree
 from bertinchamps.errors import UserError
+from bertinchamps.manifests import problems, write_manifest
 
 Tensors = dict[str, Any]
-MANIFEST = "manifest.json"
 
 
 def write(
@@ -70,11 +70,8 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
             fill(unfinished)
         except (SafetensorError, RuntimeError) as error:  # how safetensors and torch report a full disk
             raise OSError(f"{unfinished}: {error}") from error
-        files = sorted(file for file in unfinished.rglob("*") if file.is_file())
-        manifest = {str(file.relative_to(unfinished)): _facts(file) for file in files}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-        for file in [*files, unfinished / MANIFEST]:
-            flush_to_disk(file)
+        write_manifest(unfinished)
+        flush_tree(unfinished)
     except BaseException:
         shutil.rmtree(
             unfinished, ignore_errors=True
@@ -83,50 +80,7 @@ def write_directory(folder: Path, fill: Callable[[Path], None]) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)
-    flush_to_disk(folder.parent)
-
-
-def problems(folder: Path) -> list[str]:
-    """What is wrong with a checkpoint, each with the file's name; empty if all files are unchanged."""
-    manifest_file = folder / MANIFEST
-    try:
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-        entries = {
-            str(name): (int(facts["bytes"]), str(facts["blake2b"])) for name, facts in manifest.items()
-        }
-    except FileNotFoundError:
-        return [f"{manifest_file} is missing"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return [f"{manifest_file} is damaged"]
-    found = []
-    for name, (size, digest) in entries.items():
-        try:
-            found += _file_problems(folder / name, size, digest)
-        except (OSError, ValueError):  # no disk has such a name, or the file cannot be read
-            found.append(f"{manifest_file} is damaged, or a file that it names cannot be read")
-    return found
-
-
-def _file_problems(file: Path, size: int, digest: str) -> list[str]:
-    if not file.is_file():
-        return [f"{file} is missing"]
-    if file.stat().st_size != size:
-        return [f"{file} is cut: {file.stat().st_size} bytes instead of {size}"]
-    return [] if digest_of(file) == digest else [f"{file} was altered after it was written"]
-
-
-def refuse_damaged(folder: Path) -> None:
-    """Compare every file of a model with the manifest; a directory of another program has none.
-
-    Raises:
-        UserError: a file is missing, cut or altered.
-    """
-    found = problems(folder) if (folder / MANIFEST).is_file() else []
-    if found:
-        raise UserError(
-            f"{'; '.join(found)}. The model is not read: restore the file from a copy, or, if you changed it on "
-            f"purpose, delete {folder / MANIFEST}"
-        )
+    flush_names(folder.parent)
 
 
 def latest(checkpoints: Path, warn: Callable[[str], None]) -> Path | None:
@@ -185,7 +139,3 @@ def read_optimizer(folder: Path) -> Tensors:
             f"{file}: not a resume state that this program wrote ({type(error).__name__})"
         ) from error
     return tensors
-
-
-def _facts(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "blake2b": digest_of(file)}

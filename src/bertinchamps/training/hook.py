@@ -29,6 +29,9 @@ class Hook:
     def after_training(self, trainer: Trainer) -> None:
         """The last update is done."""
 
+    def before_model(self, trainer: Trainer) -> None:
+        """Training is over, no stop was requested, and what follows decides on the finished model and writes it."""
+
     def after_failure(self, trainer: Trainer, error: BaseException) -> None:
         """Training ends with an error, which is raised again after all hooks were called."""
 

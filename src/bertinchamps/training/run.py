@@ -26,8 +26,9 @@ import yaml
 
 from bertinchamps.console import Tell
 from bertinchamps.durable import take_lock, why_not_writable, write_file, write_json
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
 from bertinchamps.launch import launched
+from bertinchamps.signals import number_of
 from bertinchamps.training import checkpoint
 from bertinchamps.training.run_files import SUMMARIES, facts_of, read_facts
 from bertinchamps.training.settings import compared, deciding_settings, settings_of
@@ -129,6 +130,21 @@ def locked(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: this run is being trained now; wait for its end, or stop it")
     with lock:
         yield
+
+
+@contextmanager
+def going_on(run: Run) -> Iterator[None]:
+    """Hold the lock of an opened run, and say to whom a signal interrupts how the run goes on.
+
+    Raises:
+        Stopped: a signal came where no training ends its update first.
+    """
+    with run.lock:
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            told = f"stopped; the same command with resume={run.folder} goes on"
+            raise Stopped(told, number_of(error)) from error
 
 
 def finish(run: Run, summary: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from bertinchamps.schemas import CheckpointConfig, CostConfig, Node
 from bertinchamps.training import hooks
 from bertinchamps.training.hook import Hook
 from bertinchamps.training.run import Run
-from bertinchamps.training.trackers import trackers
+from bertinchamps.training.trackers import Guarded
 
 Scores = Callable[[hooks.MetricsLog, hooks.BudgetBar], hooks.Scoring]
 
@@ -36,20 +36,27 @@ class Records:
         step: updates done before a resumption; later records are dropped, because those updates are done again.
         scores: builds the hook that scores.
         save: writes model and tokenizer into a folder.
+        at_end: a checkpoint is written at the end of training.
     """
 
     def __init__(
-        self, config: Recorded, run: Run, step: int, scores: Scores, save: Callable[[Path], None]
+        self,
+        config: Recorded,
+        run: Run,
+        step: int,
+        scores: Scores,
+        save: Callable[[Path], None],
+        at_end: bool = False,
     ) -> None:
         settings = asdict(cast(Any, config))
-        self._tracker = trackers.build(**config.tracker, run_dir=run.folder, settings=settings)
         self._bar = hooks.BudgetBar()
+        self._tracker = Guarded(config.tracker, run.folder, settings, self._bar.print)
         log = hooks.MetricsLog(run.folder / "metrics.jsonl", step, self._tracker, self._bar.print)
         self.scoring = scores(log, self._bar)
         self._bar.print_every = self.scoring.print_every
         self.costs = hooks.Costs(config.cost)
-        checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar)
-        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, checkpoints]
+        self.checkpoints = hooks.Checkpoints(config.checkpoint, run.folder, save, self._bar, at_end)
+        self.hooks: list[Hook] = [hooks.Logging(log, self._bar), self.scoring, self.costs, self.checkpoints]
 
     def close(self) -> None:
         """Close the progress bar and the tracker."""

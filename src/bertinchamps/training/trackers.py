@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from bertinchamps.errors import UserError
 from bertinchamps.registry import Registry
+from bertinchamps.schemas import Node, named
 from bertinchamps.training.mlflow_tracker import MlflowRun
 
 
@@ -25,6 +27,7 @@ class Tracker(Protocol):
         """The run is over."""
 
 
+LONGEST_ERROR = 200  # characters of a library's message
 # name of a tracker → the modules that it needs
 PACKAGES = {
     "tensorboard": ("tensorboard",),
@@ -112,6 +115,56 @@ class Mlflow:
 
     def close(self) -> None:
         self._run.close()
+
+
+class Guarded:
+    """The tracker of a run, which cannot end it: its first error is its last, told once.
+
+    Args:
+        node: `tracker` of the settings.
+        run_dir: of the run.
+        settings: of the run.
+        warn: prints the error.
+
+    Raises:
+        UserError: its package is missing.
+    """
+
+    def __init__(
+        self, node: Node, run_dir: Path, settings: Mapping[str, Any], warn: Callable[[str], None]
+    ) -> None:
+        (self._name, own), self._warn = named(node), warn
+        self._tracker: Tracker = NoTracker(run_dir, settings)
+        with self._telling():
+            self._tracker = trackers.build(self._name, run_dir=run_dir, settings=settings, **own)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        with self._telling():
+            self._tracker.log(step, metrics)
+
+    def close(self) -> None:
+        with self._telling():
+            self._tracker.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Do without the tracker after a locked database, a full disk, or a service that does not answer."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            self._tracker = NoTracker(Path(), {})
+            self._warn(
+                f"tracker={self._name}: failed ({_in_a_line(error)}); the run goes on without it, and "
+                "metrics.jsonl has all numbers"
+            )
+
+
+def _in_a_line(error: Exception) -> str:
+    """The kind of an error, and the beginning of its message."""
+    first = str(error).strip().partition("\n")[0][:LONGEST_ERROR]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def tracker_problems(name: str, settings: Mapping[str, Any]) -> list[str]:

@@ -16,13 +16,14 @@ import signal
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from bertinchamps.contract import Batch, ChangesWithProgress, Output, ReadsByProgress, Settles, Task
 from bertinchamps.schemas import BatchConfig
+from bertinchamps.training import passes
 from bertinchamps.training.clock import Clock
 from bertinchamps.training.distributed import ALONE, Processes
 from bertinchamps.training.guarded_step import GuardedStep
@@ -44,6 +45,8 @@ from bertinchamps.training.updates import (
     UpdateSize,
     mixed_seed,
 )
+
+Result = TypeVar("Result")
 
 RESERVE_MARGIN = 1.3  # the last evaluation and checkpoint may take so much longer than the ones measured
 
@@ -157,6 +160,9 @@ class Trainer:
             pass
         for hook in self.hooks:
             hook.after_training(self)
+        if not self.stop_requested:
+            for hook in self.hooks:
+                hook.before_model(self)
         self.clock.stop()
         self._stream.close()
 
@@ -229,21 +235,25 @@ class Trainer:
         self.clock.reserve = sum(self.reserve.values())
         return self.converged or self.clock.finished(self._expected_seconds())
 
-    def evaluate(self) -> dict[str, float]:
-        """The task's scores, in evaluation mode and without gradients."""
+    def evaluate(self) -> dict[str, float] | None:
+        """The task's scores; None where a stop is requested meanwhile."""
         self.flush()
-        self.model.eval()
-        with torch.no_grad(), self.runtime.arithmetic():
-            scores = self.task.evaluate(self.model)
-        self.model.train()
-        return scores
+        return self._unless_stopped(self.task.evaluate)
 
     def settle(self) -> None:
         """Let the task decide what it decides for the final weights (`contract.Settles`)."""
+        self._unless_stopped(cast(Settles, self.task).settle)
+
+    def _unless_stopped(self, work: Callable[[nn.Module], Result]) -> Result | None:
+        """Work in evaluation mode and without gradients; None where a stop is requested meanwhile."""
         self.model.eval()
-        with torch.no_grad(), self.runtime.arithmetic():
-            cast(Settles, self.task).settle(self.model)
-        self.model.train()
+        try:
+            with torch.no_grad(), self.runtime.arithmetic(), passes.until(lambda: self.stop_requested):
+                return work(self.model)
+        except passes.PassLeft:
+            return None
+        finally:
+            self.model.train()
 
     def reserve_time(self, what: str, seconds: float) -> None:
         """Reserve time of the budget for after the last update.

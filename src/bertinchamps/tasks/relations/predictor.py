@@ -15,6 +15,7 @@ from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.relations.pairs import Pair, PairMaker
 from bertinchamps.tasks.relations.settings import PairSettings
+from bertinchamps.training.passes import each
 
 NO_RELATION = "no relation"  # the first class; labels follow
 PAIRS_AT_ONCE = 8192  # in memory, where pairs take far more than entities
@@ -107,10 +108,14 @@ class RelationPredictor:
     def logits(self, model: nn.Module, pairs: Sequence[Pair]) -> Array:
         """[pairs, C], in the order given."""
         logits = np.zeros((len(pairs), len(self.labels) + 1), dtype=np.float32)
-        for indices in in_length_order([len(pair.subwords) for pair in pairs], self.batch):
+
+        def logits_of(indices: Sequence[int]) -> Tensor:
             inputs = self.inputs([pairs[index] for index in indices])
-            moved = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-            logits[indices] = (read(model, moved).float() / self.temperature).cpu().numpy()
+            return read(model, {name: tensor.to(self.device) for name, tensor in inputs.items()})
+
+        batches = in_length_order([len(pair.subwords) for pair in pairs], self.batch)
+        for indices, output in each(batches, logits_of):
+            logits[indices] = (output.float() / self.temperature).cpu().numpy()
         return logits
 
 

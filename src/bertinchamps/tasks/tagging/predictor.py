@@ -18,6 +18,7 @@ from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.tagging.representations import Found, Representation
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer, Window, Words, windows_of
+from bertinchamps.training.passes import each
 
 Array = np.ndarray[Any, Any]
 Decode = Callable[[Sequence[Window], Sequence[Array]], list[Found]]
@@ -140,10 +141,14 @@ class EntityPredictor:
             watch: called with the indices, inputs and logits of each batch.
         """
         answers: list[Array] = [np.empty(0)] * len(windows)
-        for indices in in_length_order([len(window.subwords) for window in windows], self.batch):
+
+        def logits_of(indices: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
             inputs = self.inputs([windows[index] for index in indices])
             moved = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-            logits = read(model, moved)
+            return moved, read(model, moved)
+
+        batches = in_length_order([len(window.subwords) for window in windows], self.batch)
+        for indices, (moved, logits) in each(batches, logits_of):
             if watch is not None:
                 watch(indices, moved, logits)
             tempered = (logits.float() / self.temperature).cpu().numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
 from bertinchamps.tasks.texts.doubts import doubts
 from bertinchamps.tasks.texts.targets import Prediction, TargetType
+from bertinchamps.training.passes import each
 
 Integers = NDArray[np.int32] | NDArray[np.int8]
 TEXTS_AT_ONCE = 4096  # in a call of the tokenizer, whose output takes far more memory than ids
@@ -146,9 +147,12 @@ class TextPredictor:
     def logits(self, model: nn.Module, examples: Sequence[Encoded]) -> np.ndarray[Any, Any]:
         """[examples, C], in the order given."""
         logits = np.zeros((len(examples), len(self.classes)), dtype=np.float32)
-        for indices in self._batches(examples):
+
+        def logits_of(indices: Sequence[int]) -> Tensor:
             inputs = self.inputs([examples[index] for index in indices])
-            output = model({name: tensor.to(self._device) for name, tensor in inputs.items()})
+            return cast(Tensor, model({name: tensor.to(self._device) for name, tensor in inputs.items()}))
+
+        for indices, output in each(self._batches(examples), logits_of):
             logits[indices] = (output.float() / self.temperature).cpu().numpy()
         return logits
 

@@ -10,7 +10,6 @@ from bertinchamps.training.hooks.logging import Logging
 from bertinchamps.training.hooks.metrics_log import MetricsLog, read_metrics
 from bertinchamps.training.hooks.scoring import Scoring
 from bertinchamps.training.hooks.selection import Selection
-from bertinchamps.training.hooks.stop_on_signal import StopOnSignal
 
 __all__ = [
     "BudgetBar",
@@ -21,6 +20,5 @@ __all__ = [
     "MetricsLog",
     "Scoring",
     "Selection",
-    "StopOnSignal",
     "read_metrics",
 ]

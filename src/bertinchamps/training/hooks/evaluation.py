@@ -27,8 +27,9 @@ class Evaluation(Scoring):
     def before_training(self, trainer: Trainer) -> None:
         self._mark = self._marks(trainer)
         self._resume(trainer)
-        if trainer.step == 0:
-            self._evaluate(trainer)  # scores before learning, and the time that an evaluation takes
+        # the first scores are those before learning, and tell the time that an evaluation takes
+        if trainer.step == 0 or self._due:
+            self._evaluate(trainer)
 
     def after_update(self, trainer: Trainer) -> None:
         mark = self._marks(trainer)

@@ -46,11 +46,13 @@ class Selection(Scoring):
         self._mark = 0
 
     def save(self, folder: Path) -> None:
+        super().save(folder)
         if self._weights:
             (folder / self.FACTS).write_text(json.dumps(self.best), encoding="utf-8")
             save_file(self._weights, folder / self.WEIGHTS)
 
     def load(self, folder: Path) -> None:
+        super().load(folder)
         if (folder / self.FACTS).is_file():
             self.best = json.loads((folder / self.FACTS).read_text(encoding="utf-8"))
             self._weights = load_file(folder / self.WEIGHTS)
@@ -60,6 +62,8 @@ class Selection(Scoring):
         if self._weights:
             self._resume(trainer)
         trainer.converged = self._converged()
+        if self._due:
+            self._evaluate(trainer)
 
     def after_update(self, trainer: Trainer) -> None:
         mark = self._marks(trainer)
@@ -68,10 +72,11 @@ class Selection(Scoring):
             self._evaluate(trainer)
 
     def after_training(self, trainer: Trainer) -> None:
-        if trainer.stop_requested:  # a stopped run writes its checkpoint without delay
-            return
-        if not trainer.converged:
+        # a stopped run writes its checkpoint without delay
+        if not trainer.stop_requested and not trainer.converged:
             self._evaluate(trainer)
+
+    def before_model(self, trainer: Trainer) -> None:
         trainer.model.load_state_dict({**trainer.model.state_dict(), **self._weights})
         if isinstance(trainer.task, Settles):
             trainer.settle()
