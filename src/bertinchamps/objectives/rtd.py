@@ -46,6 +46,7 @@ from bertinchamps.model.heads.replaced_tokens import (
     generator_config,
 )
 from bertinchamps.model.huggingface import BertinchampsModel
+from bertinchamps.model.visibility import documents_of
 from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, MaskSettings, random_start, random_values
 from bertinchamps.objectives.mlm import HELD_OUT_SEED, MaskedLanguageModeling, sums_of
@@ -205,10 +206,16 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         )
         corrupted = self._replaced(ids, positions, chosen, labels, logits, self._draw)
         detected = F.binary_cross_entropy_with_logits(
-            both.detect(corrupted).float(), (corrupted != ids).float(), reduction="sum"
+            both.detect(corrupted, self._documents(ids)).float(),
+            (corrupted != ids).float(),
+            reduction="sum",
         )
         targets_a_token = self._masking.targets / self.tokens_per_position
         return self._output(generated + self._weight * targets_a_token * detected)
+
+    def _documents(self, ids: Tensor) -> Tensor | None:
+        """The documents of true ids [B, S], where they are kept apart: a draw may be a separator that ends none."""
+        return documents_of(ids, self.corpus.vocabulary.separator_id) if self.corpus.documents_apart else None
 
     @torch.no_grad()
     def _replaced(
@@ -232,7 +239,8 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
             logits = both.generator.masked_logits(masked, chosen)
             corrupted = self._replaced(ids, positions, chosen, labels, logits, self._held_out_draw)
             of_generator = sums_of(logits.flatten(0, 1), labels.flatten())
-            found = {**of_generator, **detection_sums(both.detect(corrupted), corrupted != ids)}
+            detected = both.detect(corrupted, self._documents(ids))
+            found = {**of_generator, **detection_sums(detected, corrupted != ids)}
             for name, number in found.items():
                 sums[name] = sums.get(name, 0.0) + float(number)
         return _scores(sums)
