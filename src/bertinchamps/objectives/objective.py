@@ -181,9 +181,8 @@ class Objective(Problem):
         names = [name for name in files_that_open(folder) if name != CONFIG]  # which the model writes
         self._tokenizer = {name: (folder / name).read_bytes() for name in names}
         model = self._begun(resumed_from)
-        if self.corpus.documents_apart:
-            for encoder in (part for part in model.modules() if isinstance(part, BertinchampsModel)):
-                encoder.separator_id = self.corpus.vocabulary.separator_id
+        for encoder in (part for part in model.modules() if isinstance(part, BertinchampsModel)):
+            encoder.separator_id = self.corpus.ends_of_documents
         return model
 
     def _begun(self, resumed_from: Path | None) -> nn.Module:

@@ -215,7 +215,8 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
 
     def _documents(self, ids: Tensor) -> Tensor | None:
         """The documents of true ids [B, S], where they are kept apart: a draw may be a separator that ends none."""
-        return documents_of(ids, self.corpus.vocabulary.separator_id) if self.corpus.documents_apart else None
+        separator = self.corpus.ends_of_documents
+        return None if separator is None else documents_of(ids, separator)
 
     @torch.no_grad()
     def _replaced(
