@@ -160,6 +160,44 @@ def test_an_extended_run_is_opened_by_stock_classes_and_goes_on_without_its_base
         assert (halves / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("family", "frozen", "entries"),
+    [
+        ("bert", "freeze.layers=1", "tokenizer.extend=4"),
+        ("modernbert", "adapter=lora", "tokenizer.extend=4"),
+        ("camembert", "freeze.layers=2", "tokenizer.replace=350"),
+        ("roberta", "adapter=lora", "tokenizer.replace=350"),
+    ],
+)
+def test_new_entries_are_trained_beside_what_is_frozen(
+    bases: dict[str, Path], tmp_path: Path, family: str, frozen: str, entries: str
+) -> None:
+    words, base = ["budget.steps=4", frozen, entries], tmp_path / family
+    shutil.copytree(bases[family], base)
+    config = composed(*QUICK, f"model={base}", *words)
+    begun: Any = build_objective(config, open_corpus(config, join()), torch.device("cpu")).build_model(None)
+    before = {
+        name.replace(".base_layer", ""): part.clone() for name, part in begun.model.state_dict().items()
+    }
+    whole = went_on(base, tmp_path / "whole", *words)
+    model = AutoModelForMaskedLM.from_pretrained(whole / "model")
+    changed = {name for name, part in model.state_dict().items() if not torch.equal(part, before[name])}
+    embedding = model.get_input_embeddings()
+    [tokens] = [f"{name}.weight" for name, part in model.named_modules() if part is embedding]
+    moved = (embedding.weight != before[tokens]).any(1)
+    new = len(AutoTokenizer.from_pretrained(base)) if "extend" in entries else 0
+    assert moved[new:].any()
+    assert {name for name in changed if ".embeddings." in name} == {tokens}
+    adapted = ("query.weight", "key.weight", "value.weight", "Wqkv.weight")
+    lowest = [name for name in changed if ".layer.0." in name or ".layers.0." in name]
+    assert all(name.endswith(adapted) for name in lowest)
+    assert bool(lowest) == (frozen == "adapter=lora")
+    halves = stopped_and_resumed(base, tmp_path / "halves", words, gone=True)
+    assert losses(halves) == losses(whole)
+    one, two = ((run / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
+    assert one == two
+
+
 def test_the_corpus_changes_with_the_words_and_mistakes_are_told(bases: dict[str, Path], notes: Path) -> None:
     base = bases["bert"]
     names = [

@@ -62,6 +62,9 @@ class Base:
         self._adapter = adapters.build(**config.adapter)
         self._corpus, self._new_entries = corpus, read_parts(corpus.tokenizer_folder)
         self._replacement = read_replacement(corpus.tokenizer_folder)
+        # A run that is resumed may have its tokenizer from a checkpoint, which does not say what is new in it.
+        asked = config.tokenizer.extend is not None or config.tokenizer.replace is not None
+        self._other_entries = asked or bool(self._new_entries) or self._replacement is not None
         self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
@@ -146,7 +149,11 @@ class Base:
         return masked
 
     def _prepared(self, masked: AtMaskedPositions) -> AtMaskedPositions:
-        """Freeze what is not trained, and add the adapter."""
+        """Freeze what is not trained, and add the adapter.
+
+        Rows of other entries are means, which stand for these entries only once they are trained. So the embedding of
+        tokens is trained beside a frozen encoder, as Cui et al. (2023) do with LoRA and new entries (Chinese LLaMA).
+        """
         refuse_other_logits(masked, self._key)
         self._model = masked
         if isinstance(self._adapter, PeftAdapter):
@@ -160,6 +167,8 @@ class Base:
                 )
             for parameter in masked.parameters():
                 parameter.requires_grad_(depths[id(parameter)] > self._frozen)
+        if self._other_entries:
+            masked.model.get_input_embeddings().weight.requires_grad_(True)
         return masked
 
     def _adapt(self, masked: AtMaskedPositions, adapter: PeftAdapter) -> None:
@@ -192,6 +201,8 @@ class Base:
         model = cast(AtMaskedPositions, self._model)
         trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         what = self._adapter.describe() or (f"{self._frozen} layers frozen" if self._frozen else "all of it")
+        if what != "all of it" and self._other_entries:
+            what += "; and the embedding of tokens, because entries are new"
         yield f"goes on    from {self._name} ({type(model.model).__name__}), {trained:,} parameters trained: {what}"
 
     def hooks(self) -> list[Hook]:

@@ -69,7 +69,11 @@ class GrowConfig:
 class FreezeConfig:
     """What of the model of `model=` keeps its weights."""
 
-    layers: int = knob(0, "the embeddings and so many layers from below are not trained; 0: all are")
+    layers: int = knob(
+        0,
+        "the embeddings and so many layers from below are not trained, that of tokens excepted where its entries are "
+        "new; 0: all are",
+    )
 
 
 @dataclass
