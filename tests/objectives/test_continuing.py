@@ -33,7 +33,7 @@ from bertinchamps.reporting.costs import pretraining_table
 from bertinchamps.reporting.runs import gather
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.distributed import join
-from families import make_masked_lm
+from families import draw_biases_of_entries, make_masked_lm, with_head_of_microsoft
 from support import before_update, composed, losses, metrics, stop
 from tiny_encoders import TEXTS
 
@@ -112,6 +112,29 @@ def test_a_run_begins_with_the_loss_of_the_base_and_ends_in_its_class(
     assert ids[0] == ids[1]
     facts = json.loads((run / "model" / "pretraining.json").read_text())
     assert facts["continued_from"] == summary["continued_from"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({}, []), ({"legacy": False}, ["tokenizer.extend=4"]), ({"legacy": False}, ["tokenizer.replace=350"])],
+    ids=str,
+)
+def test_the_head_of_debertas_checkpoints_is_read_and_written_under_the_usual_names(
+    bases: dict[str, Path], tmp_path: Path, settings: dict[str, Any], words: list[str]
+) -> None:
+    usual, theirs = tmp_path / "usual", tmp_path / "theirs"
+    shutil.copytree(bases["deberta-v2"], usual)
+    draw_biases_of_entries(usual)
+    shutil.copytree(usual, theirs)
+    with_head_of_microsoft(theirs, **settings)
+    runs = [
+        went_on(base, base.parent / f"{base.name}-run", "budget.steps=2", *words) for base in (usual, theirs)
+    ]
+    assert losses(runs[0]) == losses(runs[1])
+    one, two = ((run / "model" / "model.safetensors").read_bytes() for run in runs)
+    assert one == two
+    scores, config = summary_of(runs[1]), configured(theirs, "budget.steps=2", *words)
+    assert scores["held_out"]["loss"] == pytest.approx(stock_loss(runs[1] / "model", config), rel=1e-5)
 
 
 def stopped_and_resumed(base: Path, run: Path, words: list[str], gone: bool = False) -> Path:

@@ -19,6 +19,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.hub import meaning, page_of
+from bertinchamps.model.deberta_heads import names_of_head, with_usual_names
 
 # The names of dropout rates in the configs of transformers.
 DROPOUTS = (
@@ -160,6 +161,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 setattr(config, name, source.dropout)
     if source.config is not None:
         return auto.from_config(config)
+    renamed = names_of_head(auto_class, config)
     try:
         with _quietly():
             model, report = auto.from_pretrained(
@@ -168,6 +170,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported, and judged by _refuse_partial
                 dtype=torch.float32,
+                key_mapping=renamed or None,
                 **_reading(source.name),
             )
     except UserError as error:  # of our own classes
@@ -178,7 +181,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
     _refuse_partial(report, source.name, "" if headless else f"{model.base_model_prefix}.")
     if not headless:
         _draw_head(model)
-    return model
+    return with_usual_names(model) if renamed else model
 
 
 def has_masked_lm(config: Any) -> bool:
