@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -195,9 +196,24 @@ def test_both_learn(quick_run: Callable[..., Path]) -> None:
     first, *_, last = metrics(run, "held_out")
     assert last["generator_loss"] < first["generator_loss"] - 0.5
     assert last["detection_loss"] < first["detection_loss"] - 0.1
+    ratio = first["generator_bits_per_character"] / first["generator_loss"]
+    assert last["generator_bits_per_character"] == pytest.approx(ratio * last["generator_loss"])
     summary = json.loads((run / "summary.json").read_text())
     assert summary["headline"] == "detection_loss"
     assert {name: last[name] for name in summary["held_out"]} == summary["held_out"]
+
+
+def test_the_generator_has_bits_per_character_where_characters_were_counted(corpus: Corpus) -> None:
+    built = objective(corpus)
+    scores = built.evaluate(model_of(built).eval())
+    bits = scores["generator_loss"] * corpus.tokens_per_character / math.log(2)
+    assert scores["generator_bits_per_character"] == pytest.approx(bits)
+    assert f"{bits:.4f} bits per character)" in built.scores_line(scores)
+    uncounted = {name: fact for name, fact in corpus.manifest.items() if name != "held_out_characters"}
+    earlier = objective(replace(corpus, manifest=uncounted))
+    scores = earlier.evaluate(model_of(earlier).eval())
+    assert "generator_bits_per_character" not in scores
+    assert "bits" not in earlier.scores_line(scores)
 
 
 def test_scores_of_detection_by_hand() -> None:
