@@ -172,6 +172,62 @@ def test_a_stopped_run_goes_on_bit_for_bit_without_its_base(
     assert summary_of(halves)["held_out_before"] == summary_of(whole)["held_out_before"]
 
 
+class Killed(BaseException):
+    """What no part of a run handles, as it handles no SIGKILL."""
+
+
+def kill(trainer: Any) -> None:
+    del trainer
+    raise Killed
+
+
+def killed_and_resumed(base: Path, run: Path, words: list[str]) -> Path:
+    """A run that is killed before its first checkpoint, then between two, and loses its base."""
+    for step in (1, 5):
+        with before_update(step, kill), pytest.raises(Killed):
+            went_on(base, run, *words, "resume=auto")
+    shutil.rmtree(base)
+    return went_on(base, run, *words, "resume=auto")
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("camembert", ["dropout=0.1"]),
+        ("roberta", ["adapter=lora", "adapter.dropout=0.1"]),
+        ("bert", ["tokenizer.extend=4", "dropout=0.1", "optim=muon", "optim.learning_rate=1e-3"]),
+        ("modernbert", ["tokenizer.extend=4", "adapter=lora", "adapter.dropout=0.1"]),
+        ("camembert", ["tokenizer.replace=350", "freeze.layers=1", "dropout=0.1"]),
+    ],
+    ids=str,
+)
+def test_a_killed_run_goes_on_bit_for_bit(
+    bases: dict[str, Path], tmp_path: Path, family: str, words: list[str]
+) -> None:
+    base, settings = tmp_path / "base", [*words, "budget.steps=7", "checkpoint.every_steps=2"]
+    shutil.copytree(bases[family], base)
+    whole = went_on(base, tmp_path / "whole", *settings)
+    parts = killed_and_resumed(base, tmp_path / "parts", settings)
+    assert losses(parts) == losses(whole)
+    assert [record["step"] for record in metrics(parts)] == list(range(1, 8))
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (parts / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+    assert summary_of(parts)["held_out_before"] == summary_of(whole)["held_out_before"]
+
+
+def test_a_run_without_a_checkpoint_begins_anew_from_the_same_base_alone(
+    bases: dict[str, Path], tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(bases["bert"], base)
+    words = ["budget.steps=2", "resume=auto"]
+    with before_update(1, kill), pytest.raises(Killed):
+        went_on(base, tmp_path / "run", *words)
+    draw_biases_of_entries(base)
+    with pytest.raises(UserError, match="not the model that this run began with"):
+        went_on(base, tmp_path / "run", *words)
+
+
 def test_frozen_layers_and_embeddings_stay_and_cost_less(bases: dict[str, Path], tmp_path: Path) -> None:
     base = bases["bert"]
     run = went_on(base, tmp_path / "run", "freeze.layers=1", "budget.steps=2")
