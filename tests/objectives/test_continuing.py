@@ -25,6 +25,7 @@ from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.card_run import told_of
 from bertinchamps.exporting.source import open_source
+from bertinchamps.model.encoders import longest_input
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.masking import IGNORED
 from bertinchamps.objectives.mlm import spread_over
@@ -454,3 +455,58 @@ def test_models_that_predict_no_masked_tokens_are_refused(bases: dict[str, Path]
     with pytest.raises(UserError, match=r"the weights do not fit its config\.json: missing"):
         pretrain(configured(damaged, "budget.steps=1", f"run_dir={tmp_path / 'run'}"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("bert", []),
+        ("camembert", ["freeze.layers=1", "tokenizer.extend=4"]),
+        ("modernbert", ["adapter=lora"]),
+    ],
+    ids=str,
+)
+def test_a_base_with_more_positions_reads_longer_rows_and_is_opened_by_its_class(
+    bases: dict[str, Path], tmp_path: Path, family: str, words: list[str]
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(bases[family], base)
+    limits = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps({**limits, "model_max_length": 64}))
+    settings = [*words, "blocks.sequence_length=128", "budget.steps=7", "checkpoint.every_steps=2"]
+    assert "positions.extend=128" in found(base, *settings)
+    settings.append("positions.extend=160")
+    whole = went_on(base, tmp_path / "whole", *settings)
+    model = AutoModelForMaskedLM.from_pretrained(whole / "model")
+    assert type(model) is type(AutoModelForMaskedLM.from_pretrained(base))
+    assert longest_input(model.config) == 160
+    tokenizer = AutoTokenizer.from_pretrained(whole / "model")
+    assert tokenizer.model_max_length == 160
+    assert len(tokenizer("toux " * 500, truncation=True)["input_ids"]) == 160
+    scores = summary_of(whole)
+    expected = stock_loss(whole / "model", configured(base, *settings))
+    assert scores["held_out"]["loss"] == pytest.approx(expected, rel=1e-5)
+    if family == "camembert":  # copies are trained, each by itself, beside layers that are not
+        table = model.roberta.embeddings.position_embeddings.weight
+        assert not torch.equal(table[2:66], table[66:130])
+        whole_base = AutoModelForMaskedLM.from_pretrained(base)
+        before = whole_base.roberta.embeddings.position_embeddings.weight
+        torch.testing.assert_close(table[130:], before[2:34], rtol=0.01, atol=0)  # no row was so long
+        parts = killed_and_resumed(base, tmp_path / "parts", settings)
+        assert losses(parts) == losses(whole)
+        for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"):
+            assert (parts / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+
+
+def test_longer_rows_are_checked_before_any_work(bases: dict[str, Path]) -> None:
+    bert = bases["bert"]
+    longer = "blocks.sequence_length=128"
+    assert found(bert, longer, "positions.extend=128") == ""
+    assert "longer than positions.extend=100; set that or less" in found(bert, longer, "positions.extend=100")
+    assert "has 64 positions; give more" in found(bert, "positions.extend=64")
+    assert "positions.theta=5.0: goes with positions.extend" in found(bert, "positions.theta=5")
+    assert "has no rotary positions" in found(bert, longer, "positions.extend=128", "positions.theta=5")
+    assert found(bases["modernbert"], longer, "positions.extend=128", "positions.theta=5e5") == ""
+    said = "\n".join(problems(composed(*QUICK, "budget.steps=1", "positions.extend=128")))
+    assert "of a model that is trained further" in said
+    assert "a new model has arch.max_positions" in said

@@ -29,6 +29,7 @@ DROPOUTS = (
 )  # fmt: skip
 
 
+NO_LIMIT = 10**9  # tokens
 MOST_LAYERS = 10_000  # building more would take hours, before the weights show that there are not so many
 
 
@@ -110,11 +111,11 @@ def open_config(source: str) -> Any:
 
 
 def longest_input(config: Any) -> int:
-    """The longest sequence of the encoder in tokens, special tokens included; 10⁹ without a limit."""
+    """The longest sequence of the encoder in tokens, special tokens included; NO_LIMIT where there is none."""
     limit = getattr(config, "max_position_embeddings", None)
     computed = getattr(config, "positions", "learned") != "learned"  # of our own encoders
     if limit is None or limit < 1 or computed:  # XLNet says -1
-        return 10**9
+        return NO_LIMIT
     return int(limit) - _positions_left_out(config, limit)
 
 

@@ -10,6 +10,7 @@ from. A checkpoint is such a model as well, so a run that is resumed needs its b
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, op
 from bertinchamps.model.flops import masked_lm_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
+from bertinchamps.model.longer_rows import rotary_base, tables_of, with_more_positions
 from bertinchamps.model.new_rows import add_rows, with_other_rows
 from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
@@ -41,6 +43,7 @@ from bertinchamps.training.hook import Hook
 
 KEY = "model"
 STATE = "adapter.safetensors"
+SETTINGS = "tokenizer_config.json"
 
 
 class Base:
@@ -65,6 +68,7 @@ class Base:
         # A run that is resumed may have its tokenizer from a checkpoint, which does not say what is new in it.
         asked = config.tokenizer.extend is not None or config.tokenizer.replace is not None
         self._other_entries = asked or bool(self._new_entries) or self._replacement is not None
+        self._positions = config.positions
         self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
@@ -108,6 +112,9 @@ class Base:
             parts, moved = self._replacement.parts, self._replacement.moved
             masked = AtMaskedPositions(with_other_rows(masked.model, parts, moved, self._key))
         add_rows(masked.model, self._new_entries)
+        if (tokens := self._positions.extend) is not None:
+            longer = with_more_positions(masked.model, tokens, self._positions.theta, self._key)
+            masked = AtMaskedPositions(longer)
         return self._prepared(masked)
 
     def load(self, folder: Path) -> AtMaskedPositions:
@@ -153,6 +160,7 @@ class Base:
 
         Rows of other entries are means, which stand for these entries only once they are trained. So the embedding of
         tokens is trained beside a frozen encoder, as Cui et al. (2023) do with LoRA and new entries (Chinese LLaMA).
+        New positions are copies, and their table is trained for the same reason (as in LongLoRA, Chen et al., 2024).
         """
         refuse_other_logits(masked, self._key)
         self._model = masked
@@ -169,6 +177,8 @@ class Base:
                 parameter.requires_grad_(depths[id(parameter)] > self._frozen)
         if self._other_entries:
             masked.model.get_input_embeddings().weight.requires_grad_(True)
+        for table in tables_of(masked.model) if self._positions.extend is not None else ():
+            masked.model.get_parameter(table).requires_grad_(True)
         return masked
 
     def _adapt(self, masked: AtMaskedPositions, adapter: PeftAdapter) -> None:
@@ -203,7 +213,21 @@ class Base:
         what = self._adapter.describe() or (f"{self._frozen} layers frozen" if self._frozen else "all of it")
         if what != "all of it" and self._other_entries:
             what += "; and the embedding of tokens, because entries are new"
+        if (tokens := self._positions.extend) is not None:
+            base = rotary_base(model.config)
+            how = "its table copied behind itself" if base is None else f"rotary base {base:,.0f}"
+            yield f"positions  for rows of {tokens:,} tokens: {how}"
         yield f"goes on    from {self._name} ({type(model.model).__name__}), {trained:,} parameters trained: {what}"
+
+    def tokenizer_files(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Files of the tokenizer, by name, with the longest row that the model reads in their settings."""
+        tokens, content = self._positions.extend, files.get(SETTINGS)
+        if tokens is None or content is None:
+            return dict(files)
+        settings = json.loads(content)
+        if settings.get("model_max_length", tokens) < tokens:
+            settings["model_max_length"] = tokens
+        return {**files, SETTINGS: json.dumps(settings, indent=2, ensure_ascii=False).encode()}
 
     def hooks(self) -> list[Hook]:
         """Hooks that save and load what the model of a checkpoint does not hold."""
