@@ -173,6 +173,39 @@ def test_a_stopped_run_goes_on_bit_for_bit_without_its_base(
     assert summary_of(halves)["held_out_before"] == summary_of(whole)["held_out_before"]
 
 
+def test_a_model_without_a_number_of_layers_is_told_about(bases: dict[str, Path], tmp_path: Path) -> None:
+    """A Perceiver has blocks, and its head reads no single states."""
+    sizes = {
+        "d_latents": 32,
+        "d_model": 32,
+        "num_latents": 8,
+        "num_blocks": 1,
+        "num_self_attends_per_block": 1,
+    }
+    heads = {
+        "num_self_attention_heads": 2,
+        "num_cross_attention_heads": 2,
+        "qk_channels": 16,
+        "v_channels": 16,
+    }
+    tokenizer = AutoTokenizer.from_pretrained(bases["bert"])
+    config = transformers.PerceiverConfig(
+        **sizes,
+        **heads,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    transformers.PerceiverForMaskedLM(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    assert found(tmp_path / "base") == ""
+    assert "freeze.layers=1: model=" in found(tmp_path / "base", "freeze.layers=1")
+    with pytest.raises(
+        UserError, match="does not predict each masked token from the last state at its place"
+    ):
+        pretrain(configured(tmp_path / "base", "budget.steps=1", f"run_dir={tmp_path / 'run'}"))
+
+
 class Killed(BaseException):
     """What no part of a run handles, as it handles no SIGKILL."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bertinchamps.model.resizing import of_same_class
+
 NAMES = {
     r"^lm_predictions\.lm_head\.(dense|LayerNorm)\.": r"cls.predictions.transform.\1.",
     r"^lm_predictions\.lm_head\.bias$": "cls.predictions.bias",
@@ -29,6 +31,4 @@ def names_of_head(auto_class: str, config: Any) -> dict[str, str]:
 
 def with_usual_names(model: Any) -> Any:
     """The same model, which does not know under which names its weights were read, and would be written with them."""
-    same = type(model)(model.config)
-    same.load_state_dict(model.state_dict())
-    return same.train(model.training)
+    return of_same_class(model, model.config, model.state_dict())

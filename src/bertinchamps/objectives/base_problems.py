@@ -172,8 +172,9 @@ def _fitting(config: PretrainConfig, base: Any, key: str, source: Path | str) ->
     found = _position_problems(config, base, key)
     if config.blocks.documents == "apart" and not isinstance(base, BertinchampsConfig):
         found.append(f"blocks.documents=apart: a {base.model_type} model reads whole rows; set it to packed")
-    if (frozen := config.freeze.layers) > base.num_hidden_layers:
-        found.append(f"freeze.layers={frozen}: {key} has {base.num_hidden_layers}")
+    layers = getattr(base, "num_hidden_layers", 0)  # Perceiver has blocks
+    if (frozen := config.freeze.layers) > layers:
+        found.append(f"freeze.layers={frozen}: {key} has {layers}")
     tokenizer = open_tokenizer(str(source))
     if tokenizer.mask_token_id is None:
         return [*found, f"{key}: its tokenizer has no mask token (mask_token in tokenizer_config.json)"]

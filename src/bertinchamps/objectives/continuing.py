@@ -33,7 +33,7 @@ from bertinchamps.model.flops import masked_lm_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
 from bertinchamps.model.longer_rows import rotary_base, tables_of, with_more_positions
-from bertinchamps.model.new_rows import add_rows, with_other_rows
+from bertinchamps.model.new_rows import with_new_rows, with_other_rows
 from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
 from bertinchamps.schemas import PretrainConfig
@@ -111,7 +111,8 @@ class Base:
         if self._replacement is not None:
             parts, moved = self._replacement.parts, self._replacement.moved
             masked = AtMaskedPositions(with_other_rows(masked.model, parts, moved, self._key))
-        add_rows(masked.model, self._new_entries)
+        if self._new_entries:
+            masked = AtMaskedPositions(with_new_rows(masked.model, self._new_entries, self._key))
         if (tokens := self._positions.extend) is not None:
             longer = with_more_positions(masked.model, tokens, self._positions.theta, self._key)
             masked = AtMaskedPositions(longer)
