@@ -39,15 +39,31 @@ CORPUS = (
     "data=demo", "data.documents=400", "tokenizer.vocab_size=400", "blocks.sequence_length=32",
     "blocks.held_out_share=0.05", "blocks.workers=1",
 )  # fmt: skip
-SMALL = ("arch=tiny", "runtime=eager", "runtime.threads=1", "report.html=false")
+SMALL = ("runtime=eager", "runtime.threads=1", "report.html=false")
 # Each update draws dropout and masks anew, so that a random state that is not restored shows.
 TRAINING = (
-    *CORPUS, *SMALL, "arch.dropout=0.1", "batch.micro_batch=4", "batch.size=8", "batch.ramp=0.5", "budget.steps=120",
-    "checkpoint.every_steps=3", "evaluation.blocks=8", "evaluation.every=0.2", "run_dir=run", "resume=auto",
+    *CORPUS, *SMALL, "arch=tiny", "arch.dropout=0.1", "batch.micro_batch=4", "batch.size=8", "batch.ramp=0.5",
+    "budget.steps=120", "checkpoint.every_steps=3", "evaluation.blocks=8", "evaluation.every=0.2", "run_dir=run",
+    "resume=auto",
 )  # fmt: skip
 TAGGING = (
-    "task=demo", "task.documents=60", "model=scratch", "tokenizer.vocab_size=400", *SMALL, "max_length=48",
-    "budget.epochs=4", "batch.micro_batch=4", "batch.size=8", "checkpoint.every_steps=3", "run_dir=run", "resume=auto",
+    "task=demo", "task.documents=60", "model=scratch", "tokenizer.vocab_size=400", "arch=tiny", *SMALL,
+    "max_length=48", "budget.epochs=4", "batch.micro_batch=4", "batch.size=8", "checkpoint.every_steps=3",
+    "run_dir=run", "resume=auto",
+)  # fmt: skip
+# A stock model, and how it is trained further.
+BASE = (
+    (
+        "bertinchamps.pretrain", *CORPUS, *SMALL, "arch=modern", "arch.hidden_size=64", "arch.num_hidden_layers=2",
+        "arch.num_attention_heads=2", "arch.intermediate_size=128", "batch.size=8", "batch.micro_batch=4",
+        "budget.steps=2", "run_dir=base",
+    ),
+    ("bertinchamps.export", "model=base", "output=exported"),
+)  # fmt: skip
+CONTINUING = (
+    "model=exported", "data=demo", "data.documents=600", "blocks.sequence_length=32", "blocks.held_out_share=0.05",
+    "blocks.workers=1", *SMALL, "dropout=0.1", "batch.micro_batch=4", "batch.size=8", "budget.steps=120",
+    "checkpoint.every_steps=3", "evaluation.blocks=8", "evaluation.every=0.2", "run_dir=run", "resume=auto",
 )  # fmt: skip
 COUNTED = ("steps", "tokens", "positions", "flops")  # of what a run spent
 OF_UPDATES = ("step", "loss", "tokens", "learning_rate", "gradient_norm")  # those that a record has
@@ -84,6 +100,7 @@ def of_training(place: Path) -> Results:
     spent = summary.get("spent", {})
     return {
         **digests(run / "model", "*.safetensors"),
+        **digests(run / "model", "tokenizer.json"),
         **digests(run, "predictions/**/*"),
         "updates": updates,
         "steps in order": [step for step, *_ in updates] == list(range(1, len(updates) + 1)),
@@ -127,6 +144,23 @@ SCENARIOS = {
             *TRAINING,
         ),
         of_training,
+    ),
+    "continuing": Scenario(("bertinchamps.pretrain", *CONTINUING), of_training, before=BASE),
+    "continuing_new_words": Scenario(
+        ("bertinchamps.pretrain", *CONTINUING, "tokenizer.extend=30", "freeze.layers=1"),
+        of_training,
+        before=BASE,
+    ),
+    "continuing_lora": Scenario(
+        (
+            "bertinchamps.pretrain",
+            *CONTINUING,
+            "tokenizer.extend=30",
+            "adapter=lora",
+            "adapter.dropout=0.1",
+        ),
+        of_training,
+        before=BASE,
     ),
     "finetuning": Scenario(("bertinchamps.finetune", *TAGGING), of_training),
     "preparation": Scenario(("bertinchamps.prepare", *CORPUS, "data.documents=3000"), of_preparation),

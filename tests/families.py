@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from tiny_encoders import FAMILIES, SIZES, TEXTS, make_encoder, tokenizer_like
@@ -119,6 +120,23 @@ def _widened(tokenizer: Any, entries: int) -> Any:
         model_input_names=["input_ids", "attention_mask"],
         **names,
     )
+
+
+def with_head_of_microsoft(base: Path, **settings: Any) -> None:
+    """Give the head of a saved DeBERTa the names that Microsoft's checkpoints have; `settings` of its config.json."""
+    weights = load_file(base / "model.safetensors")
+    names = {
+        name: name.replace("cls.predictions.transform.", "lm_predictions.lm_head.").replace(
+            "cls.predictions.bias", "lm_predictions.lm_head.bias"
+        )
+        for name in weights
+    }
+    renamed = {names[name]: part for name, part in weights.items() if "decoder" not in name}
+    renamed["mask_predictions.dense.weight"] = torch.ones(2, 2)  # of detection, which no class has
+    save_file(renamed, base / "model.safetensors", {"format": "pt"})
+    config = json.loads((base / "config.json").read_text())
+    config = {name: value for name, value in config.items() if name not in ("legacy", "architectures")}
+    (base / "config.json").write_text(json.dumps({**config, **settings}))
 
 
 def draw_biases_of_entries(base: Path) -> None:

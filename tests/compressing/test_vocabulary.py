@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models
+from transformers import MobileBertConfig, MobileBertForMaskedLM
 
 from bertinchamps.compressing.trim import pieces_of, with_rows
 from bertinchamps.compressing.vocabulary import trimmed
@@ -113,6 +114,17 @@ def test_logits_of_kept_entries_stay(family: str, encoders: Any) -> None:
     if model.config.tie_word_embeddings:
         assert small.get_output_embeddings().weight is small.get_input_embeddings().weight
     assert small.config.pad_token_id == open_tokenizer(str(encoders[family])).pad_token_id
+
+
+@torch.no_grad()
+def test_a_head_with_entries_in_columns_keeps_its_logits() -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = MobileBertConfig(**sizes, vocab_size=50, embedding_size=16, intra_bottleneck_size=16)
+    model = MobileBertForMaskedLM(config).eval()
+    small: Any = with_rows(model, [0, 7, 30])
+    logits = small(torch.tensor([[1, 2]])).logits
+    torch.testing.assert_close(logits, model(torch.tensor([[7, 30]])).logits[..., [0, 7, 30]])
 
 
 def test_all_of_a_long_text_is_counted_and_names_of_special_tokens_are_text(encoders: Any) -> None:

@@ -25,6 +25,7 @@ from bertinchamps.data.tokenizer import open_tokenizer
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.card_run import told_of
 from bertinchamps.exporting.source import open_source
+from bertinchamps.model.encoders import longest_input
 from bertinchamps.objectives import build_objective
 from bertinchamps.objectives.masking import IGNORED
 from bertinchamps.objectives.mlm import spread_over
@@ -33,7 +34,7 @@ from bertinchamps.reporting.costs import pretraining_table
 from bertinchamps.reporting.runs import gather
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.training.distributed import join
-from families import make_masked_lm
+from families import draw_biases_of_entries, make_masked_lm, with_head_of_microsoft
 from support import before_update, composed, losses, metrics, stop
 from tiny_encoders import TEXTS
 
@@ -114,6 +115,29 @@ def test_a_run_begins_with_the_loss_of_the_base_and_ends_in_its_class(
     assert facts["continued_from"] == summary["continued_from"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({}, []), ({"legacy": False}, ["tokenizer.extend=4"]), ({"legacy": False}, ["tokenizer.replace=350"])],
+    ids=str,
+)
+def test_the_head_of_debertas_checkpoints_is_read_and_written_under_the_usual_names(
+    bases: dict[str, Path], tmp_path: Path, settings: dict[str, Any], words: list[str]
+) -> None:
+    usual, theirs = tmp_path / "usual", tmp_path / "theirs"
+    shutil.copytree(bases["deberta-v2"], usual)
+    draw_biases_of_entries(usual)
+    shutil.copytree(usual, theirs)
+    with_head_of_microsoft(theirs, **settings)
+    runs = [
+        went_on(base, base.parent / f"{base.name}-run", "budget.steps=2", *words) for base in (usual, theirs)
+    ]
+    assert losses(runs[0]) == losses(runs[1])
+    one, two = ((run / "model" / "model.safetensors").read_bytes() for run in runs)
+    assert one == two
+    scores, config = summary_of(runs[1]), configured(theirs, "budget.steps=2", *words)
+    assert scores["held_out"]["loss"] == pytest.approx(stock_loss(runs[1] / "model", config), rel=1e-5)
+
+
 def stopped_and_resumed(base: Path, run: Path, words: list[str], gone: bool = False) -> Path:
     """A run that is stopped at its third update and goes on; `gone`: its base is deleted meanwhile."""
     with before_update(3, stop), pytest.raises(UserError, match="stopped at step 3"):
@@ -147,6 +171,95 @@ def test_a_stopped_run_goes_on_bit_for_bit_without_its_base(
     one, two = ((run / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
     assert one == two
     assert summary_of(halves)["held_out_before"] == summary_of(whole)["held_out_before"]
+
+
+def test_a_model_without_a_number_of_layers_is_told_about(bases: dict[str, Path], tmp_path: Path) -> None:
+    """A Perceiver has blocks, and its head reads no single states."""
+    sizes = {
+        "d_latents": 32,
+        "d_model": 32,
+        "num_latents": 8,
+        "num_blocks": 1,
+        "num_self_attends_per_block": 1,
+    }
+    heads = {
+        "num_self_attention_heads": 2,
+        "num_cross_attention_heads": 2,
+        "qk_channels": 16,
+        "v_channels": 16,
+    }
+    tokenizer = AutoTokenizer.from_pretrained(bases["bert"])
+    config = transformers.PerceiverConfig(
+        **sizes,
+        **heads,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    transformers.PerceiverForMaskedLM(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    assert found(tmp_path / "base") == ""
+    assert "freeze.layers=1: model=" in found(tmp_path / "base", "freeze.layers=1")
+    with pytest.raises(
+        UserError, match="does not predict each masked token from the last state at its place"
+    ):
+        pretrain(configured(tmp_path / "base", "budget.steps=1", f"run_dir={tmp_path / 'run'}"))
+
+
+class Killed(BaseException):
+    """What no part of a run handles, as it handles no SIGKILL."""
+
+
+def kill(trainer: Any) -> None:
+    del trainer
+    raise Killed
+
+
+def killed_and_resumed(base: Path, run: Path, words: list[str]) -> Path:
+    """A run that is killed before its first checkpoint, then between two, and loses its base."""
+    for step in (1, 5):
+        with before_update(step, kill), pytest.raises(Killed):
+            went_on(base, run, *words, "resume=auto")
+    shutil.rmtree(base)
+    return went_on(base, run, *words, "resume=auto")
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("camembert", ["dropout=0.1"]),
+        ("roberta", ["adapter=lora", "adapter.dropout=0.1"]),
+        ("bert", ["tokenizer.extend=4", "dropout=0.1", "optim=muon", "optim.learning_rate=1e-3"]),
+        ("modernbert", ["tokenizer.extend=4", "adapter=lora", "adapter.dropout=0.1"]),
+        ("camembert", ["tokenizer.replace=350", "freeze.layers=1", "dropout=0.1"]),
+    ],
+    ids=str,
+)
+def test_a_killed_run_goes_on_bit_for_bit(
+    bases: dict[str, Path], tmp_path: Path, family: str, words: list[str]
+) -> None:
+    base, settings = tmp_path / "base", [*words, "budget.steps=7", "checkpoint.every_steps=2"]
+    shutil.copytree(bases[family], base)
+    whole = went_on(base, tmp_path / "whole", *settings)
+    parts = killed_and_resumed(base, tmp_path / "parts", settings)
+    assert losses(parts) == losses(whole)
+    assert [record["step"] for record in metrics(parts)] == list(range(1, 8))
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (parts / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+    assert summary_of(parts)["held_out_before"] == summary_of(whole)["held_out_before"]
+
+
+def test_a_run_without_a_checkpoint_begins_anew_from_the_same_base_alone(
+    bases: dict[str, Path], tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(bases["bert"], base)
+    words = ["budget.steps=2", "resume=auto"]
+    with before_update(1, kill), pytest.raises(Killed):
+        went_on(base, tmp_path / "run", *words)
+    draw_biases_of_entries(base)
+    with pytest.raises(UserError, match="not the model that this run began with"):
+        went_on(base, tmp_path / "run", *words)
 
 
 def test_frozen_layers_and_embeddings_stay_and_cost_less(bases: dict[str, Path], tmp_path: Path) -> None:
@@ -375,3 +488,58 @@ def test_models_that_predict_no_masked_tokens_are_refused(bases: dict[str, Path]
     with pytest.raises(UserError, match=r"the weights do not fit its config\.json: missing"):
         pretrain(configured(damaged, "budget.steps=1", f"run_dir={tmp_path / 'run'}"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("bert", []),
+        ("camembert", ["freeze.layers=1", "tokenizer.extend=4"]),
+        ("modernbert", ["adapter=lora"]),
+    ],
+    ids=str,
+)
+def test_a_base_with_more_positions_reads_longer_rows_and_is_opened_by_its_class(
+    bases: dict[str, Path], tmp_path: Path, family: str, words: list[str]
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(bases[family], base)
+    limits = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps({**limits, "model_max_length": 64}))
+    settings = [*words, "blocks.sequence_length=128", "budget.steps=7", "checkpoint.every_steps=2"]
+    assert "positions.extend=128" in found(base, *settings)
+    settings.append("positions.extend=160")
+    whole = went_on(base, tmp_path / "whole", *settings)
+    model = AutoModelForMaskedLM.from_pretrained(whole / "model")
+    assert type(model) is type(AutoModelForMaskedLM.from_pretrained(base))
+    assert longest_input(model.config) == 160
+    tokenizer = AutoTokenizer.from_pretrained(whole / "model")
+    assert tokenizer.model_max_length == 160
+    assert len(tokenizer("toux " * 500, truncation=True)["input_ids"]) == 160
+    scores = summary_of(whole)
+    expected = stock_loss(whole / "model", configured(base, *settings))
+    assert scores["held_out"]["loss"] == pytest.approx(expected, rel=1e-5)
+    if family == "camembert":  # copies are trained, each by itself, beside layers that are not
+        table = model.roberta.embeddings.position_embeddings.weight
+        assert not torch.equal(table[2:66], table[66:130])
+        whole_base = AutoModelForMaskedLM.from_pretrained(base)
+        before = whole_base.roberta.embeddings.position_embeddings.weight
+        torch.testing.assert_close(table[130:], before[2:34], rtol=0.01, atol=0)  # no row was so long
+        parts = killed_and_resumed(base, tmp_path / "parts", settings)
+        assert losses(parts) == losses(whole)
+        for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"):
+            assert (parts / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+
+
+def test_longer_rows_are_checked_before_any_work(bases: dict[str, Path]) -> None:
+    bert = bases["bert"]
+    longer = "blocks.sequence_length=128"
+    assert found(bert, longer, "positions.extend=128") == ""
+    assert "longer than positions.extend=100; set that or less" in found(bert, longer, "positions.extend=100")
+    assert "has 64 positions; give more" in found(bert, "positions.extend=64")
+    assert "positions.theta=5.0: goes with positions.extend" in found(bert, "positions.theta=5")
+    assert "has no rotary positions" in found(bert, longer, "positions.extend=128", "positions.theta=5")
+    assert found(bases["modernbert"], longer, "positions.extend=128", "positions.theta=5e5") == ""
+    said = "\n".join(problems(composed(*QUICK, "budget.steps=1", "positions.extend=128")))
+    assert "of a model that is trained further" in said
+    assert "a new model has arch.max_positions" in said

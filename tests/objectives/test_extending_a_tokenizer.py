@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from test_continuing import FIVE, QUICK, stopped_and_resumed, summary_of, went_on
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, MobileBertConfig, MobileBertForMaskedLM
 
 from bertinchamps.checks.preparation import problems as problems_of_prepare
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.contract import Document
 from bertinchamps.data.tokenizer_extension import extend_tokenizer, read_parts
+from bertinchamps.model.new_rows import with_new_rows, with_other_rows
 from bertinchamps.objectives import build_objective
 from bertinchamps.pretrain import open_corpus
 from bertinchamps.schemas import TokenizerConfig
@@ -158,6 +159,67 @@ def test_an_extended_run_is_opened_by_stock_classes_and_goes_on_without_its_base
     assert losses(halves) == losses(whole)
     for name in ("tokenizer.json", "model.safetensors"):
         assert (halves / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+
+
+@torch.no_grad()
+def test_entries_that_are_columns_of_a_head_are_means_too() -> None:
+    """MobileBERT's head has a part of its embedding's rows, and columns beside them."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = MobileBertConfig(**sizes, vocab_size=50, embedding_size=16, intra_bottleneck_size=16)
+    model = MobileBertForMaskedLM(config).eval()
+    for weights in model.cls.predictions.parameters():
+        torch.nn.init.normal_(weights)
+    longer = with_new_rows(model, {50: [7, 9], 51: [8]}, "model=x").eval()
+    ids = torch.arange(10)[None]
+    before, after = (each(input_ids=ids).logits for each in (model, longer))
+    assert torch.equal(after[..., :50], before)
+    torch.testing.assert_close(after[..., 50], before[..., [7, 9]].mean(-1))
+    torch.testing.assert_close(after[..., 51], before[..., 8])
+    fewer = with_other_rows(model, [[0], [4, 5], [6]], {}, "model=x").eval()
+    logits = fewer(input_ids=torch.tensor([[0, 2]])).logits
+    expected = model(input_ids=torch.tensor([[0, 6]])).logits
+    torch.testing.assert_close(
+        logits, torch.stack((expected[..., 0], expected[..., [4, 5]].mean(-1), expected[..., 6]), -1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "frozen", "entries"),
+    [
+        ("bert", "freeze.layers=1", "tokenizer.extend=4"),
+        ("modernbert", "adapter=lora", "tokenizer.extend=4"),
+        ("camembert", "freeze.layers=2", "tokenizer.replace=350"),
+        ("roberta", "adapter=lora", "tokenizer.replace=350"),
+    ],
+)
+def test_new_entries_are_trained_beside_what_is_frozen(
+    bases: dict[str, Path], tmp_path: Path, family: str, frozen: str, entries: str
+) -> None:
+    words, base = ["budget.steps=4", frozen, entries], tmp_path / family
+    shutil.copytree(bases[family], base)
+    config = composed(*QUICK, f"model={base}", *words)
+    begun: Any = build_objective(config, open_corpus(config, join()), torch.device("cpu")).build_model(None)
+    before = {
+        name.replace(".base_layer", ""): part.clone() for name, part in begun.model.state_dict().items()
+    }
+    whole = went_on(base, tmp_path / "whole", *words)
+    model = AutoModelForMaskedLM.from_pretrained(whole / "model")
+    changed = {name for name, part in model.state_dict().items() if not torch.equal(part, before[name])}
+    embedding = model.get_input_embeddings()
+    [tokens] = [f"{name}.weight" for name, part in model.named_modules() if part is embedding]
+    moved = (embedding.weight != before[tokens]).any(1)
+    new = len(AutoTokenizer.from_pretrained(base)) if "extend" in entries else 0
+    assert moved[new:].any()
+    assert {name for name in changed if ".embeddings." in name} == {tokens}
+    adapted = ("query.weight", "key.weight", "value.weight", "Wqkv.weight")
+    lowest = [name for name in changed if ".layer.0." in name or ".layers.0." in name]
+    assert all(name.endswith(adapted) for name in lowest)
+    assert bool(lowest) == (frozen == "adapter=lora")
+    halves = stopped_and_resumed(base, tmp_path / "halves", words, gone=True)
+    assert losses(halves) == losses(whole)
+    one, two = ((run / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
+    assert one == two
 
 
 def test_the_corpus_changes_with_the_words_and_mistakes_are_told(bases: dict[str, Path], notes: Path) -> None:

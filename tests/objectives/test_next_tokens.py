@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,28 @@ def test_the_loss_of_next_tokens_is_that_of_the_formula(corpus: Corpus, shifted:
     log_probabilities = model.head(states, torch.arange(LENGTH)).log_softmax(-1)
     by_hand = -sum(log_probabilities[b, s, ids[b, s + 1]] for b in range(4) for s in range(LENGTH - 1))
     assert torch.allclose(next_token_loss(model, model.config, ids), torch.as_tensor(by_hand), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["causal_then_mlm", "hybrid"])
+def test_no_token_is_predicted_from_another_document_where_documents_are_apart(
+    corpus: Corpus, name: str
+) -> None:
+    built, packed = (
+        objective(each, name, "objective.mask_rate=0.5")
+        for each in (replace(corpus, documents_apart=True), corpus)
+    )
+    model, separator = model_of(built), corpus.vocabulary.separator_id
+    ids = torch.randint(10, 400, (4, LENGTH))
+    ids[:, 20] = separator
+    documents = ids[:, :21], ids[:, 21:]
+    by_hand = sum(next_token_loss(model_of(packed), model.config, part) for part in documents)
+    found = built._next_tokens(model, ids).loss_sum * (LENGTH - 1) / built._masking.targets
+    torch.testing.assert_close(found, torch.as_tensor(by_hand))
+    if name == "hybrid":
+        for masking in (built._masking, built._held_out_masking):
+            _, chosen, labels = masking(ids.repeat(20, 1), torch.arange(80))
+            assert (chosen == 21).any()
+            assert ((labels == IGNORED) == ((chosen == 0) | (chosen == 21))).all()
 
 
 # ------------------------------------------------------------------------------------ one phase, then the other

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bertinchamps.export import export
 from bertinchamps.model.architecture import build_config
 from bertinchamps.model.encoders import EncoderSource, open_model
 from bertinchamps.model.heads.replaced_tokens import SHARINGS, ReplacedTokenDetector, generator_config
+from bertinchamps.model.visibility import documents_of
 from bertinchamps.objectives import GIVEN, build_objective, objectives
 from bertinchamps.objectives.masking import IGNORED, random_start
 from bertinchamps.objectives.rtd import FILE, detection_sums, sampled
@@ -160,14 +162,58 @@ def test_disentangled_vectors_are_the_generators_and_a_difference_that_begins_at
     assert model.encoder.embeddings.tokens is own
 
 
+def test_documents_of_a_row_are_apart_in_both_models(corpus: Corpus) -> None:
+    """True separators bound them, wherever the generator has drawn one, or another token in its place."""
+    built = objective(replace(corpus, documents_apart=True), "objective.detection_weight=7")
+    model, positions = model_of(built).eval(), torch.arange(2)
+    with torch.no_grad():
+        for part in model.parameters():
+            part.mul_(10)  # so that neighbours count
+    ids = torch.randint(10, 400, (2, LENGTH))
+    ids[:, 20] = corpus.vocabulary.separator_id
+    drawn = ids.clone()
+    drawn[:, 10] = corpus.vocabulary.separator_id
+    built._replaced = lambda *given: drawn
+    documents = documents_of(ids, corpus.vocabulary.separator_id)
+    given = {"input_ids": ids, "positions": positions}
+    found = built.loss(model, given).loss_sum
+    first, second = model.detect(drawn[:, :21]), model.detect(drawn[:, 21:])
+    torch.testing.assert_close(model.detect(drawn, documents), torch.cat((first, second), 1))
+    masked, chosen, labels = built._masking(ids, positions)
+    logits = model.generator.masked_logits(masked, chosen, document_ids=documents)
+    by_hand = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    detected = F.binary_cross_entropy_with_logits(
+        torch.cat((first, second), 1), (drawn != ids).float(), reduction="sum"
+    )
+    torch.testing.assert_close(found, by_hand + 7 * TARGETS / LENGTH * detected)
+    built._held_out_batches = lambda corpus: [(ids, positions)]
+    scored = float(detected.detach()) / ids.numel()
+    assert built.evaluate(model)["detection_loss"] == pytest.approx(scored, rel=1e-5)
+
+
 def test_both_learn(quick_run: Callable[..., Path]) -> None:
     run = quick_run("objective=rtd", "budget.steps=40", "optim.learning_rate=5e-3", "batch.size=16")
     first, *_, last = metrics(run, "held_out")
     assert last["generator_loss"] < first["generator_loss"] - 0.5
     assert last["detection_loss"] < first["detection_loss"] - 0.1
+    ratio = first["generator_bits_per_character"] / first["generator_loss"]
+    assert last["generator_bits_per_character"] == pytest.approx(ratio * last["generator_loss"])
     summary = json.loads((run / "summary.json").read_text())
     assert summary["headline"] == "detection_loss"
     assert {name: last[name] for name in summary["held_out"]} == summary["held_out"]
+
+
+def test_the_generator_has_bits_per_character_where_characters_were_counted(corpus: Corpus) -> None:
+    built = objective(corpus)
+    scores = built.evaluate(model_of(built).eval())
+    bits = scores["generator_loss"] * corpus.tokens_per_character / math.log(2)
+    assert scores["generator_bits_per_character"] == pytest.approx(bits)
+    assert f"{bits:.4f} bits per character)" in built.scores_line(scores)
+    uncounted = {name: fact for name, fact in corpus.manifest.items() if name != "held_out_characters"}
+    earlier = objective(replace(corpus, manifest=uncounted))
+    scores = earlier.evaluate(model_of(earlier).eval())
+    assert "generator_bits_per_character" not in scores
+    assert "bits" not in earlier.scores_line(scores)
 
 
 def test_scores_of_detection_by_hand() -> None:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from bertinchamps.data import pretraining_facts
 from bertinchamps.exporting.source import Source
 from bertinchamps.model.heads import DownstreamModel
+from bertinchamps.model.resizing import of_same_class
 from bertinchamps.training.sparsity.masks import carry_facts
 
 
@@ -35,10 +36,7 @@ def rebuilt(model: nn.Module, changes: Mapping[str, Any], state: Mapping[str, to
     config = copy.deepcopy(inner.config)
     for name, value in changes.items():
         setattr(config, name, value)
-    new: Any = type(inner)(config)
-    new.tie_weights()
-    new.load_state_dict(dict(state))
-    new = new.to(inner.device).train(inner.training)
+    new = of_same_class(inner, config, state)
     if not isinstance(model, DownstreamModel):
         return cast(nn.Module, new)
     whole = copy.copy(model)  # shares the head

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import PreTrainedModel
 
 from bertinchamps.compressing import Done, Material, steps
 from bertinchamps.compressing.rebuilding import inner_of, rebuilt, write_model
@@ -19,6 +18,7 @@ from bertinchamps.compressing.vocabulary import trimmed
 from bertinchamps.data.tokenizer_json import Content
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import open_tokenizer
+from bertinchamps.model.resizing import dimensions_of
 from bertinchamps.tasks.tagging.sentences import sentences
 from bertinchamps.textfiles.texts import entry_problems, texts_of
 
@@ -135,9 +135,9 @@ def with_rows(model: nn.Module, old: Sequence[int]) -> nn.Module:
     """
     inner = inner_of(model)
     places = torch.tensor(old)
-    rows = _row_tensors(inner)
+    entries = dimensions_of(inner, "vocab_size")
     state = {
-        name: weights.index_select(0, places.to(weights.device)) if name in rows else weights
+        name: weights.index_select(entries[name], places.to(weights.device)) if name in entries else weights
         for name, weights in inner.state_dict().items()
     }
     new = {before: after for after, before in enumerate(old)}
@@ -147,20 +147,6 @@ def with_rows(model: nn.Module, old: Sequence[int]) -> nn.Module:
             # of a token that is an id beyond the tokenizer's entries, there is none left
             changes[name] = [new[each] for each in value] if isinstance(value, list) else new.get(value)
     return rebuilt(model, changes, state)
-
-
-def _row_tensors(inner: PreTrainedModel) -> set[str]:
-    """The names of the tensors that have a row for each entry."""
-    inputs: Any = inner.get_input_embeddings()
-    outputs: Any = inner.get_output_embeddings()  # type: ignore[no-untyped-call]
-    shared = {inputs.weight.data_ptr()}
-    if outputs is not None:
-        shared |= {each.data_ptr() for each in (outputs.weight, outputs.bias) if each is not None}
-    return {
-        name
-        for name, weights in inner.state_dict().items()
-        if weights.data_ptr() in shared and weights.shape[0] == inputs.weight.shape[0]
-    }
 
 
 def _write_tokenizer(content: Content, old: Sequence[int], place: Path) -> None:

@@ -49,6 +49,11 @@ class Corpus:
     also: Mapping[str, Corpus] = field(default_factory=dict)
 
     @property
+    def ends_of_documents(self) -> int | None:
+        """The separator that ends each document of a row, where documents are kept apart; None: a row is one."""
+        return self.vocabulary.separator_id if self.documents_apart else None
+
+    @property
     def tokens_per_character(self) -> float | None:
         """Tokens of a character of held-out text, separators left out; None: an earlier version counted no characters.
 

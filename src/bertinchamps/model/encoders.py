@@ -19,6 +19,7 @@ from torch import nn
 
 from bertinchamps.errors import UserError
 from bertinchamps.hub import OWN_CODE, brings_code, meaning, page_of
+from bertinchamps.model.deberta_heads import names_of_head, with_usual_names
 
 # The names of dropout rates in the configs of transformers.
 DROPOUTS = (
@@ -28,6 +29,7 @@ DROPOUTS = (
 )  # fmt: skip
 
 
+NO_LIMIT = 10**9  # tokens
 MOST_LAYERS = 10_000  # building more would take hours, before the weights show that there are not so many
 
 
@@ -109,11 +111,11 @@ def open_config(source: str) -> Any:
 
 
 def longest_input(config: Any) -> int:
-    """The longest sequence of the encoder in tokens, special tokens included; 10⁹ without a limit."""
+    """The longest sequence of the encoder in tokens, special tokens included; NO_LIMIT where there is none."""
     limit = getattr(config, "max_position_embeddings", None)
     computed = getattr(config, "positions", "learned") != "learned"  # of our own encoders
     if limit is None or limit < 1 or computed:  # XLNet says -1
-        return 10**9
+        return NO_LIMIT
     return int(limit) - _positions_left_out(config, limit)
 
 
@@ -160,6 +162,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 setattr(config, name, source.dropout)
     if source.config is not None:
         return auto.from_config(config)
+    renamed = names_of_head(auto_class, config)
     try:
         with _quietly():
             model, report = auto.from_pretrained(
@@ -168,6 +171,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported, and judged by _refuse_partial
                 dtype=torch.float32,
+                key_mapping=renamed or None,
                 **_reading(source.name),
             )
     except UserError as error:  # of our own classes
@@ -178,7 +182,7 @@ def open_model(auto_class: str, source: EncoderSource, classes: Sequence[str] | 
     _refuse_partial(report, source.name, "" if headless else f"{model.base_model_prefix}.")
     if not headless:
         _draw_head(model)
-    return model
+    return with_usual_names(model) if renamed else model
 
 
 def has_masked_lm(config: Any) -> bool:

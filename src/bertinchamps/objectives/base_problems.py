@@ -23,6 +23,7 @@ from bertinchamps.model.encoders import (
 )
 from bertinchamps.model.heads.stock_masked_lm import MASKED_LMS
 from bertinchamps.model.locating import located
+from bertinchamps.model.longer_rows import extension_problems
 from bertinchamps.objectives.continuing import KEY
 from bertinchamps.objectives.earlier_models import tokenizer_mistakes
 from bertinchamps.schemas import ArchConfig, PretrainConfig, TokenizerConfig, named
@@ -30,6 +31,12 @@ from bertinchamps.training.sparsity import sparsities
 from bertinchamps.training.sparsity.matrices import matrices_of
 
 NONE, KEEP = "none", "keep"
+# What a new model has in the place of a setting.
+OF_NEW = {
+    "dropout": "arch.dropout",
+    "positions.extend": "arch.max_positions",
+    "positions.theta": "arch.rotary_theta",
+}
 DISCRIMINATORS = ("ElectraForPreTraining",)  # classes of that ending that predict no tokens
 
 
@@ -70,12 +77,16 @@ def _alone(config: PretrainConfig) -> list[str]:
         f"sparsity={KEEP}": config.sparsity.get("name") == KEEP,
         f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
         f"dropout={config.dropout}": config.dropout != 0,
+        f"positions.extend={config.positions.extend}": config.positions.extend is not None,
+        f"positions.theta={config.positions.theta}": config.positions.theta is not None,
         f"tokenizer.extend={config.tokenizer.extend}": config.tokenizer.extend is not None,
         f"tokenizer.replace={config.tokenizer.replace}": config.tokenizer.replace is not None,
     }
     return [
         f"{setting}: of a model that is trained further; name it with model=, or leave this out"
-        + (" (a new model has arch.dropout)" if setting.startswith("dropout") else "")
+        + next(
+            (f" (a new model has {own})" for start, own in OF_NEW.items() if setting.startswith(start)), ""
+        )
         for setting, wrong in given.items()
         if wrong
     ]
@@ -164,18 +175,34 @@ def _class_problems(base: Any, key: str) -> list[str]:
     return []
 
 
+def _position_problems(config: PretrainConfig, base: Any, key: str) -> list[str]:
+    """Whether rows fit the positions of the model, and whether these can be extended."""
+    length, tokens, theta = config.blocks.sequence_length, config.positions.extend, config.positions.theta
+    if tokens is None:
+        longest = longest_input(base)
+        found = [f"positions.theta={theta}: goes with positions.extend"] * (theta is not None)
+        if longest < length:
+            found.append(
+                f"blocks.sequence_length={length}: {key} reads at most {longest} tokens; set that or less, or give it "
+                f"more positions: positions.extend={length}"
+            )
+        return found
+    found = extension_problems(base, tokens, theta, key)
+    if length > tokens:
+        found.append(
+            f"blocks.sequence_length={length}: longer than positions.extend={tokens}; set that or less"
+        )
+    return found
+
+
 def _fitting(config: PretrainConfig, base: Any, key: str, source: Path | str) -> list[str]:
     """Whether blocks, frozen layers and tokenizer fit the model."""
-    found = []
-    length, longest = config.blocks.sequence_length, longest_input(base)
-    if longest < length:
-        found.append(
-            f"blocks.sequence_length={length}: {key} reads at most {longest} tokens; set that or less"
-        )
+    found = _position_problems(config, base, key)
     if config.blocks.documents == "apart" and not isinstance(base, BertinchampsConfig):
         found.append(f"blocks.documents=apart: a {base.model_type} model reads whole rows; set it to packed")
-    if (frozen := config.freeze.layers) > base.num_hidden_layers:
-        found.append(f"freeze.layers={frozen}: {key} has {base.num_hidden_layers}")
+    layers = getattr(base, "num_hidden_layers", 0)  # Perceiver has blocks
+    if (frozen := config.freeze.layers) > layers:
+        found.append(f"freeze.layers={frozen}: {key} has {layers}")
     tokenizer = open_tokenizer(str(source))
     if tokenizer.mask_token_id is None:
         return [*found, f"{key}: its tokenizer has no mask token (mask_token in tokenizer_config.json)"]

@@ -10,6 +10,7 @@ from. A checkpoint is such a model as well, so a run that is resumed needs its b
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,8 @@ from bertinchamps.model.encoders import DROPOUTS, EncoderSource, open_config, op
 from bertinchamps.model.flops import masked_lm_flops_per_token, masked_lm_matrix_flops_per_token
 from bertinchamps.model.heads.stock_masked_lm import AtMaskedPositions, refuse_other_logits
 from bertinchamps.model.locating import located
-from bertinchamps.model.new_rows import add_rows, with_other_rows
+from bertinchamps.model.longer_rows import rotary_base, tables_of, with_more_positions
+from bertinchamps.model.new_rows import with_new_rows, with_other_rows
 from bertinchamps.model.poolers import add_poolers, poolers_of
 from bertinchamps.objectives.earlier_models import origin_of, refuse_other_tokenizer
 from bertinchamps.schemas import PretrainConfig
@@ -40,6 +42,7 @@ from bertinchamps.training.hook import Hook
 
 KEY = "model"
 STATE = "adapter.safetensors"
+SETTINGS = "tokenizer_config.json"
 
 
 class Base:
@@ -61,6 +64,10 @@ class Base:
         self._adapter = adapters.build(**config.adapter)
         self._corpus, self._new_entries = corpus, read_parts(corpus.tokenizer_folder)
         self._replacement = read_replacement(corpus.tokenizer_folder)
+        # A run that is resumed may have its tokenizer from a checkpoint, which does not say what is new in it.
+        asked = config.tokenizer.extend is not None or config.tokenizer.replace is not None
+        self._other_entries = asked or bool(self._new_entries) or self._replacement is not None
+        self._positions = config.positions
         self.added = 0
         self._model: AtMaskedPositions | None = None
         self._original: dict[str, Any] = {}  # dropouts of the base, which are saved with the model
@@ -103,7 +110,11 @@ class Base:
         if self._replacement is not None:
             parts, moved = self._replacement.parts, self._replacement.moved
             masked = AtMaskedPositions(with_other_rows(masked.model, parts, moved, self._key))
-        add_rows(masked.model, self._new_entries)
+        if self._new_entries:
+            masked = AtMaskedPositions(with_new_rows(masked.model, self._new_entries, self._key))
+        if (tokens := self._positions.extend) is not None:
+            longer = with_more_positions(masked.model, tokens, self._positions.theta, self._key)
+            masked = AtMaskedPositions(longer)
         return self._prepared(masked)
 
     def load(self, folder: Path) -> AtMaskedPositions:
@@ -143,7 +154,12 @@ class Base:
         return masked
 
     def _prepared(self, masked: AtMaskedPositions) -> AtMaskedPositions:
-        """Freeze what is not trained, and add the adapter."""
+        """Freeze what is not trained, and add the adapter.
+
+        Rows of other entries are means, which stand for these entries only once they are trained. So the embedding of
+        tokens is trained beside a frozen encoder, as Cui et al. (2023) do with LoRA and new entries (Chinese LLaMA).
+        New positions are copies, and their table is trained for the same reason (as in LongLoRA, Chen et al., 2024).
+        """
         refuse_other_logits(masked, self._key)
         self._model = masked
         if isinstance(self._adapter, PeftAdapter):
@@ -157,6 +173,10 @@ class Base:
                 )
             for parameter in masked.parameters():
                 parameter.requires_grad_(depths[id(parameter)] > self._frozen)
+        if self._other_entries:
+            masked.model.get_input_embeddings().weight.requires_grad_(True)
+        for table in tables_of(masked.model) if self._positions.extend is not None else ():
+            masked.model.get_parameter(table).requires_grad_(True)
         return masked
 
     def _adapt(self, masked: AtMaskedPositions, adapter: PeftAdapter) -> None:
@@ -193,7 +213,23 @@ class Base:
         model = cast(AtMaskedPositions, self._model)
         trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         what = self._adapter.describe() or (f"{self._frozen} layers frozen" if self._frozen else "all of it")
+        if what != "all of it" and self._other_entries:
+            what += "; and the embedding of tokens, because entries are new"
+        if (tokens := self._positions.extend) is not None:
+            base = rotary_base(model.config)
+            how = "its table copied behind itself" if base is None else f"rotary base {base:,.0f}"
+            yield f"positions  for rows of {tokens:,} tokens: {how}"
         yield f"goes on    from {self._name} ({type(model.model).__name__}), {trained:,} parameters trained: {what}"
+
+    def tokenizer_files(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Files of the tokenizer, by name, with the longest row that the model reads in their settings."""
+        tokens, content = self._positions.extend, files.get(SETTINGS)
+        if tokens is None or content is None:
+            return dict(files)
+        settings = json.loads(content)
+        if settings.get("model_max_length", tokens) < tokens:
+            settings["model_max_length"] = tokens
+        return {**files, SETTINGS: json.dumps(settings, indent=2, ensure_ascii=False).encode()}
 
     def hooks(self) -> list[Hook]:
         """Hooks that save and load what the model of a checkpoint does not hold."""

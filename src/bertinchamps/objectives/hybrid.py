@@ -9,7 +9,8 @@ each token's logits one position earlier (`predicts_next` in its config.json), a
 Which micro-batch is causal depends on its number in the stream alone: among the first n, ⌊n · share⌋ are, at
 even distances. Each block counts alike, whatever its number of targets. Held-out scores are those of the
 tokens that `mlm` masks, at the same 15 %, each read one position earlier; a token at the first place of a
-block, before which nothing stands, is no target.
+block, before which nothing stands, is no target. Nor is one at the first place of a document where documents
+are apart: the position before it is the end of the previous document, and reads nothing else.
 
 B batch, S sequence, K targets a block.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,12 +35,24 @@ from bertinchamps.objectives.next_tokens import causal_share_problems
 
 
 class MaskingBehindTheFirst(Masking):
-    """Masks whose target at the first place of a block is ignored."""
+    """Masks whose targets at first places are ignored: those of a row, and those of documents that are kept apart.
+
+    Args:
+        separator_id: of the token that ends a document, where documents are apart; None: a row is one document.
+        settings: of `Masking`.
+    """
+
+    def __init__(self, separator_id: int | None, *settings: Any, **named: Any) -> None:
+        super().__init__(*settings, **named)
+        self._separator = separator_id
 
     def __call__(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Masking` does; labels [B, K] are -100 at the first place."""
+        """As `Masking` does; labels [B, K] are -100 at first places."""
         masked, chosen, labels = super().__call__(ids, positions)
-        return masked, chosen, labels.masked_fill(chosen == 0, IGNORED)
+        first = chosen == 0
+        if self._separator is not None:  # which no mask replaces
+            first |= masked.gather(1, (chosen - 1).clamp(min=0)) == self._separator
+        return masked, chosen, labels.masked_fill(first, IGNORED)
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
@@ -58,7 +72,6 @@ class Hybrid(MaskedLanguageModeling):
 
     name = "hybrid"
     continues = False
-    masking = MaskingBehindTheFirst
 
     def __init__(
         self,
@@ -66,6 +79,7 @@ class Hybrid(MaskedLanguageModeling):
         masks: MaskSettings = MASKS,
         causal_share: float = 0.0625,
     ) -> None:
+        self.masking = partial(MaskingBehindTheFirst, given.corpus.ends_of_documents)
         super().__init__(given, masks)
         self._share = causal_share
 

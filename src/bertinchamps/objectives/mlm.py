@@ -56,7 +56,7 @@ class MaskedLanguageModeling(Objective):
     name = "mlm"
     continues = True
     scores_samples = True
-    masking: type[Masking] = Masking  # what chooses the targets, in training and in evaluation
+    masking: Callable[..., Masking] = Masking  # what chooses the targets, in training and in evaluation
 
     def __init__(
         self,
@@ -181,7 +181,8 @@ class MaskedLanguageModeling(Objective):
     def _next_tokens(self, model: nn.Module, ids: Tensor) -> Output:
         """The summed loss of the token behind each place of blocks [B, S], for objectives with a causal part."""
         rows, config = self._masking.rows, cast(BertinchampsForMaskedLM, model).config
-        loss_sum = next_token_loss(model, config, ids.reshape(len(ids) * rows, -1))
+        ids = ids.reshape(len(ids) * rows, -1)
+        loss_sum = next_token_loss(model, config, ids, self.corpus.ends_of_documents)
         return self._output(loss_sum, rows * targets_of(self.tokens_per_position // rows))
 
     @torch.no_grad()

@@ -9,19 +9,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertinchamps.model.configuration import BertinchampsConfig
+from bertinchamps.objectives.masking import IGNORED
 
 
-def next_token_loss(model: nn.Module, config: BertinchampsConfig, ids: Tensor) -> Tensor:
+def next_token_loss(
+    model: nn.Module, config: BertinchampsConfig, ids: Tensor, separator_id: int | None = None
+) -> Tensor:
     """Summed cross-entropy in nats of all tokens of ids [B, S] but each row's first one, from those before it.
 
     Args:
         model: `BertinchampsForMaskedLM`.
         config: of the model.
         ids: uncorrupted.
+        separator_id: of the token that ends a document, where documents are apart: then the first token of each is
+            left out as well, before which nothing but another document stands; None: a row is one document.
     """
     logits = model(ids, causal=True, return_dict=True).logits  # [B, S, V]
     before = logits[:, 1:] if config.predicts_next else logits[:, :-1]
-    return F.cross_entropy(before.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="sum")
+    labels = ids[:, 1:]
+    if separator_id is not None:
+        labels = labels.masked_fill(ids[:, :-1] == separator_id, IGNORED)
+    return F.cross_entropy(
+        before.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
 
 
 def causal_share_problems(share: float, of: str, outside: str) -> list[str]:
@@ -40,5 +50,5 @@ def causal_share_problems(share: float, of: str, outside: str) -> list[str]:
 
 
 def targets_of(sequence_length: int) -> int:
-    """How many tokens of a block of S are predicted: all but the first."""
+    """How many tokens of a row of S are predicted: all but the first. Those that begin documents apart count, too."""
     return sequence_length - 1

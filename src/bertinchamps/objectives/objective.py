@@ -180,11 +180,11 @@ class Objective(Problem):
         # Read now: the model gets the tokenizer as it was when the run began.
         folder = self.corpus.tokenizer_folder
         names = [name for name in files_that_open(folder) if name != CONFIG]  # which the model writes
-        self._tokenizer = {name: (folder / name).read_bytes() for name in names}
+        files = {name: (folder / name).read_bytes() for name in names}
+        self._tokenizer = self.base.tokenizer_files(files) if self.base is not None else files
         model = self._begun(resumed_from)
-        if self.corpus.documents_apart:
-            for encoder in (part for part in model.modules() if isinstance(part, BertinchampsModel)):
-                encoder.separator_id = self.corpus.vocabulary.separator_id
+        for encoder in (part for part in model.modules() if isinstance(part, BertinchampsModel)):
+            encoder.separator_id = self.corpus.ends_of_documents
         return model
 
     def _begun(self, resumed_from: Path | None) -> nn.Module:

@@ -46,14 +46,17 @@ from bertinchamps.model.heads.replaced_tokens import (
     generator_config,
 )
 from bertinchamps.model.huggingface import BertinchampsModel
+from bertinchamps.model.visibility import documents_of
 from bertinchamps.objectives import Given, objectives
 from bertinchamps.objectives.masking import IGNORED, MASKS, MaskSettings, random_start, random_values
 from bertinchamps.objectives.mlm import HELD_OUT_SEED, MaskedLanguageModeling, sums_of
+from bertinchamps.objectives.objective import BITS, bits_per_character
 from bertinchamps.schemas import PretrainConfig, named
 from bertinchamps.training.assembly import Training
 from bertinchamps.training.clock import Spent
 
 FILE = "rtd.safetensors"
+GENERATOR_BITS = f"generator_{BITS}"
 STEPS = 2**23  # of a draw from 0 to 1, all of which float32 tells apart
 
 
@@ -170,10 +173,11 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
             name: f"{value:.4f}" if name.endswith("loss") else f"{value:.1%}"
             for name, value in scores.items()
         }
+        bits = f", {scores[GENERATOR_BITS]:.4f} bits per character" if GENERATOR_BITS in scores else ""
         return (
             f"detection loss {shown['detection_loss']} nats, accuracy {shown['detection_accuracy']} of all tokens, "
             f"F1 {shown['detection_f1']} of the {shown['replaced_share']} that are replaced (generator: loss "
-            f"{shown['generator_loss']} nats, accuracy {shown['generator_accuracy']} of masked tokens)"
+            f"{shown['generator_loss']} nats, accuracy {shown['generator_accuracy']} of masked tokens{bits})"
         )
 
     def _flops(self, config: BertinchampsConfig, predicted_fraction: float, length: int) -> float:
@@ -205,10 +209,17 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         )
         corrupted = self._replaced(ids, positions, chosen, labels, logits, self._draw)
         detected = F.binary_cross_entropy_with_logits(
-            both.detect(corrupted).float(), (corrupted != ids).float(), reduction="sum"
+            both.detect(corrupted, self._documents(ids)).float(),
+            (corrupted != ids).float(),
+            reduction="sum",
         )
         targets_a_token = self._masking.targets / self.tokens_per_position
         return self._output(generated + self._weight * targets_a_token * detected)
+
+    def _documents(self, ids: Tensor) -> Tensor | None:
+        """The documents of true ids [B, S], where they are kept apart: a draw may be a separator that ends none."""
+        separator = self.corpus.ends_of_documents
+        return None if separator is None else documents_of(ids, separator)
 
     @torch.no_grad()
     def _replaced(
@@ -223,7 +234,8 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         """Scores at the fixed mask of 15 %, with draws that are the same in every evaluation.
 
         Detection is scored over all tokens: its loss in nats, its accuracy, and precision, recall and F1 of the tokens
-        that are replaced, which a logit above zero finds. The generator has the scores of `mlm`.
+        that are replaced, which a logit above zero finds. The generator has the scores of `mlm`, bits per character
+        among them, which say how well the generator alone learns French; the encoder has none.
         """
         both = cast(ReplacedTokenDetector, model)
 
@@ -232,9 +244,12 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
             logits = both.generator.masked_logits(masked, chosen)
             corrupted = self._replaced(ids, positions, chosen, labels, logits, self._held_out_draw)
             of_generator = sums_of(logits.flatten(0, 1), labels.flatten())
-            return {**of_generator, **detection_sums(both.detect(corrupted), corrupted != ids)}
+            detected = both.detect(corrupted, self._documents(ids))
+            return {**of_generator, **detection_sums(detected, corrupted != ids)}
 
-        return _scores(self._held_out_sums(corpus, score))
+        scores = _scores(self._held_out_sums(corpus, score))
+        bits = bits_per_character(scores["generator_loss"], corpus)
+        return {**scores, **{f"generator_{name}": value for name, value in bits.items()}}
 
 
 def sampled(logits: Tensor, cells: Tensor, start: int) -> Tensor:

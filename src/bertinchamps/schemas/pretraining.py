@@ -69,7 +69,25 @@ class GrowConfig:
 class FreezeConfig:
     """What of the model of `model=` keeps its weights."""
 
-    layers: int = knob(0, "the embeddings and so many layers from below are not trained; 0: all are")
+    layers: int = knob(
+        0,
+        "the embeddings and so many layers from below are not trained, that of tokens excepted where its entries are "
+        "new; 0: all are",
+    )
+
+
+@dataclass
+class PositionsConfig:
+    """Positions of the model of `model=`, where its rows become longer than those that it was pretrained with."""
+
+    extend: int | None = knob(
+        None,
+        "let the model read rows of so many tokens: a learned table is copied behind itself, the base of rotary "
+        "positions grows; null: as many as it reads",
+    )
+    theta: float | None = knob(
+        None, "with extend, the base of rotary positions (default: by the NTK-aware formula)"
+    )
 
 
 @dataclass
@@ -109,6 +127,7 @@ class PretrainConfig(PrepareConfig):
     arch: ArchConfig = field(default_factory=ArchConfig)
     grow: GrowConfig = field(default_factory=GrowConfig)
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    positions: PositionsConfig = field(default_factory=PositionsConfig)
     adapter: Node = knob(
         {"name": "none"},
         "what of the model of `model=` is trained: {name, **settings}; none: all of it. It is merged at the end",

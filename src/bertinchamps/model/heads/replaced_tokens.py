@@ -138,14 +138,17 @@ class ReplacedTokenDetector(BertinchampsPreTrainedModel):  # type: ignore[no-unt
         tokens: nn.Module = self.generator.encoder.embeddings.tokens
         return tokens.table if isinstance(tokens, WideTokens) else cast(nn.Embedding, tokens)
 
-    def detect(self, input_ids: Tensor) -> Tensor:  # [B, S] -> [B, S]
+    def detect(
+        self,
+        input_ids: Tensor,  # [B, S]
+        document_ids: Tensor | None = None,  # [B, S], equal in tokens of one document; None: a row is one
+    ) -> Tensor:  # [B, S]
         """The logit of each token having been replaced."""
         vectors = self.encoder.embeddings.tokens(input_ids)
         if self.sharing == DISENTANGLED:
             vectors = vectors + functional.embedding(input_ids, self.table.weight.detach())
-        found: Tensor = self.detection(
-            self.encoder(inputs_embeds=vectors, return_dict=True).last_hidden_state
-        )
+        encoded = self.encoder(inputs_embeds=vectors, document_ids=document_ids, return_dict=True)
+        found: Tensor = self.detection(encoded.last_hidden_state)
         return found
 
     @contextmanager
