@@ -192,12 +192,21 @@ def _annotated(form: str, place: Path) -> None:
     _both_ways(lambda bad: annotated_files.read(path, form, Counter(), bad=bad))
 
 
+ZIPS = {
+    "stored.zip": zipfile.ZIP_STORED,
+    "zip": zipfile.ZIP_DEFLATED,
+    "bzip2.zip": zipfile.ZIP_BZIP2,
+    "lzma.zip": zipfile.ZIP_LZMA,
+}
+ARCHIVES = (*ZIPS, "tar", "tar.gz")
+
+
 def _archive(kind: str) -> bytes:
     out = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    if kind in ZIPS:
+        with zipfile.ZipFile(out, "w") as archive:
             for name, content in BRAT.items():
-                archive.writestr(zipfile.ZipInfo(f"corpus/{name}"), content)
+                archive.writestr(zipfile.ZipInfo(f"corpus/{name}"), content, ZIPS[kind])
         return out.getvalue()
     with tarfile.open(fileobj=out, mode="w") as written:
         for name, content in BRAT.items():
@@ -436,7 +445,7 @@ def _targets() -> list[Target]:
         "brat": (lambda: [BRAT], partial(_annotated, "brat")),
         "relations": (lambda: [BRAT, {"a.jsonl": _lines(*RELATED)}], _related),
         "xmi_relations": (lambda: [{"a.xmi": XMI.encode()}], _xmi_related),
-        "archives": (lambda: [{f"a.{kind}": _archive(kind)} for kind in ("zip", "tar", "tar.gz")], _archives),
+        "archives": (lambda: [{f"a.{kind}": _archive(kind)} for kind in ARCHIVES], _archives),
         "classes": (partial(_labelled_seeds, "a"), partial(_labelled, "single")),
         "several_classes": (partial(_labelled_seeds, "a|b"), partial(_labelled, "multi")),
         "numbers": (partial(_labelled_seeds, 1.5), partial(_labelled, "number")),
