@@ -198,7 +198,8 @@ ZIPS = {
     "bzip2.zip": zipfile.ZIP_BZIP2,
     "lzma.zip": zipfile.ZIP_LZMA,
 }
-ARCHIVES = (*ZIPS, "tar", "tar.gz")
+TARS = {"tar": tarfile.GNU_FORMAT, "pax.tar": tarfile.PAX_FORMAT, "tar.gz": tarfile.PAX_FORMAT}
+ARCHIVES = (*ZIPS, *TARS)
 
 
 def _archive(kind: str) -> bytes:
@@ -208,12 +209,13 @@ def _archive(kind: str) -> bytes:
             for name, content in BRAT.items():
                 archive.writestr(zipfile.ZipInfo(f"corpus/{name}"), content, ZIPS[kind])
         return out.getvalue()
-    with tarfile.open(fileobj=out, mode="w") as written:
+    for_all = {"comment": MARK}
+    with tarfile.open(fileobj=out, mode="w", format=TARS[kind], pax_headers=for_all) as written:
         for name, content in BRAT.items():
-            info = tarfile.TarInfo(f"corpus/{name}")
-            info.size = len(content)
+            info = tarfile.TarInfo(f"corpus/{'long' * 40}/{name}")  # a name that takes a header of its own
+            info.size, info.pax_headers = len(content), {"mtime": "1.5"}
             written.addfile(info, io.BytesIO(content))
-    return out.getvalue() if kind == "tar" else gzip.compress(out.getvalue(), 1, mtime=0)
+    return gzip.compress(out.getvalue(), 1, mtime=0) if kind == "tar.gz" else out.getvalue()
 
 
 def _archives(place: Path) -> None:

@@ -17,29 +17,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.limits import Room
 from bertinchamps.textfiles.opening import whole
+from bertinchamps.textfiles.tar_members import members
 from bertinchamps.textfiles.zip_members import content as zip_content
 
 # What the modules of archives and compressions raise for bytes that they did not write.
 DAMAGES = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, ValueError, OverflowError,
+    RecursionError,
 )  # fmt: skip
 DAMAGED = "damaged or cut short; get it again"
-BLOCK = 1 << 20  # bytes
 ENDING = (1 << 16) + 22  # bytes at a zip's end that hold its last record: that and the longest comment
 ELSEWHERE = 0xFFFF
 DEPTH = 6  # folders below the one given that are looked into: a slip such as path=/ must not walk a disk
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVES = (".zip", *TARS)
-
-# Headers of a tar that tell something of the next one, such as a long name: tarfile reads them whole.
-TELLING = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
 
 Member = tuple[PurePosixPath, Callable[[], bytes]]
 
@@ -150,33 +145,10 @@ def _entries(path: Path) -> int:
 
 
 def _in_tar(path: Path, room: Room) -> Iterator[Member]:
-    with tarfile.open(path, tarinfo=_WholeHeader) as archive:
-        for info in archive:
-            inner = PurePosixPath(info.name.removeprefix("./"))
-            file = archive.extractfile(info) if info.isfile() else None
-            if file is not None and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, _reader(path, room, info.size, file.read)
-        while archive.fileobj and archive.fileobj.read(
-            BLOCK
-        ):  # the checksum of a compressed one is at its end
-            pass
-
-
-class _WholeHeader(tarfile.TarInfo):
-    """A header that is damaged or missing is an error: tarfile takes it for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """The header in a block. Raises tarfile.ReadError, unless the block is an end or whole."""
-        try:
-            header = super().frombuf(buf, encoding, errors)
-            if header.type in TELLING and header.size > BLOCK:
-                raise tarfile.ReadError("a name of more than a million bytes")
-            return header
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # zeros: the end
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError("damaged header, or none") from error
+    for info, content in members(path, room):
+        inner = PurePosixPath(info.name.removeprefix("./"))
+        if content is not None and not _is_hidden(inner.parts):
+            yield PurePosixPath(path) / inner, _reader(path, room, info.size, content)
 
 
 def _reader(path: Path, room: Room, size: int, read: Callable[[], bytes]) -> Callable[[], bytes]:
