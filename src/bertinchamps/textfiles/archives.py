@@ -102,7 +102,7 @@ def _told(path: Path) -> Iterator[None]:
         # without a number it is a decompressor's, and EINVAL is an offset before the file's beginning
         wrong = DAMAGED if error.errno in (None, errno.EINVAL) else f"cannot be read ({error.strerror})"
     except MemoryError:  # a compression may ask for a dictionary of gigabytes
-        wrong = "takes more memory than there is: damaged, or or packed unusually; get it again, or unpack it"
+        wrong = "takes more memory than there is: damaged, or packed unusually; get it again, or unpack it"
     except RuntimeError:  # what zipfile raises for a password or an unknown compression
         wrong = "encrypted or packed in an unknown way; unpack it first"
     raise UserError(f"{path}: {wrong}")
