@@ -119,6 +119,18 @@ def _parquet() -> bytes:
     return out.getvalue()
 
 
+def _hub(place: Path) -> None:
+    """A file of a dataset of the Hub, as the source reads it when it has come."""
+    from bertinchamps.data.sources.hub import HubSource
+
+    name = only(place).name
+    source = HubSource("owner/name", f"*{Path(name).suffix}", max_record_mb=1)
+    with source._reading(), only(place).open("rb") as file:
+        for _, document in source.rows_of(file, f"datasets/owner/name/{name}"):
+            if document is not None:
+                document.text.encode()
+
+
 ENTITY = {"start": 11, "end": 19, "label": "X", "text": MARK}
 SPANS = [
     {
@@ -432,6 +444,8 @@ def _targets() -> list[Target]:
     found.append(
         Target("source_parquet", lambda: [{"a.parquet": _parquet()}], partial(_source, "parquet"), refused)
     )
+    hub_files = [*packed("a.jsonl", CONTENT["jsonl"]()), {"a.parquet": _parquet()}]
+    found.append(Target("source_hub", lambda: hub_files, _hub, refused))
     annotated = {
         "jsonl": ("a.jsonl", _lines(*SPANS)),
         "prodigy": ("a.jsonl", _lines(*PRODIGY)),
@@ -458,7 +472,12 @@ def _targets() -> list[Target]:
             ),
             _new_texts,
         ),
-        "texts": (lambda: [{f"a.{kind}": CONTENT[kind]()} for kind in ("jsonl", "csv", "txt")], _texts),
+        "texts": (
+            lambda: [
+                each for kind in ("jsonl", "csv", "txt") for each in packed(f"a.{kind}", CONTENT[kind]())
+            ],
+            _texts,
+        ),
         "templates": (lambda: [{"a.txt": TEMPLATES.encode()}], _templates),
         "plans": (lambda: [PLANS], _plan),
         "command_line": (lambda: [{"words.txt": WORDS.encode()}], _words),

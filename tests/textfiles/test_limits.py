@@ -24,11 +24,13 @@ from bertinchamps.checks.finetuning import problems
 from bertinchamps.data.sources.readers import records
 from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
-from bertinchamps.schemas import ReadingConfig
+from bertinchamps.schemas import PredictConfig, ReadingConfig
 from bertinchamps.tasks.formats import annotated_files, conll, label_studio, spans_jsonl, tables, xmi_writing
+from bertinchamps.tasks.inputs import open_inputs
 from bertinchamps.textfiles.archives import contents, listed
 from bertinchamps.textfiles.limits import limited
 from bertinchamps.textfiles.opening import Progress
+from bertinchamps.textfiles.texts import texts_of
 from support import composed
 from tiny_corpora import documents
 
@@ -75,6 +77,48 @@ def test_what_is_too_large_is_refused_with_the_key_that_reads_it(
     assert told in str(raised.value)
     assert str(file) in str(raised.value)
     assert "xxx" not in str(raised.value)
+
+
+def of_rows(file: Path) -> list[tables.Row]:
+    return list(tables.open_rows(file, {"text": "text_field"}).rows)
+
+
+def of_texts(file: Path) -> object:
+    return list(texts_of(str(file)))
+
+
+LONG_ROW = 'text,b\na,b\n"' + ("x" * 700_000 + "\n") * 2 + '","' + ("x" * 700_000 + "\n") * 2 + '"\nc,d\n'
+
+
+@pytest.mark.parametrize("read", [of_rows, of_texts, of_source])
+def test_a_row_of_many_lines_may_be_no_longer_than_a_record(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(LONG_ROW, encoding="utf-8")
+    with limited(LITTLE), pytest.raises(UserError, match=r"record that begins in line 3 .* longer than 2 MB"):
+        read(file)
+    with limited(ReadingConfig(record_mb=3)):
+        assert len(list(tables.open_rows(file, {"text": "text_field"}).rows)) == 3
+    file.write_text("text,b\n" + "abcdefghij,k\n" * 200_000, encoding="utf-8")  # many rows are no long one
+    with limited(LITTLE):
+        assert len(of_rows(file)) == 200_000
+
+
+def test_texts_that_are_kept_may_not_be_too_many(tmp_path: Path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b" " * 3 * MILLION))
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "{"x" * 900}"}}\n' * 3000, encoding="utf-8")
+    with limited(LITTLE):
+        for entry, whole in (("a.txt.gz", False), ("a.jsonl", True)):
+            with pytest.raises(UserError, match=r"unpacked more than 2\.5 MB"):
+                list(texts_of(str(tmp_path / entry), whole))
+        assert len(list(texts_of(str(tmp_path / "a.jsonl")))) == 3000
+
+
+def test_standard_input_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x" * 3 * MILLION)))
+    with limited(LITTLE), pytest.raises(UserError, match=r"standard input: .* 2\.5 MB.* limits\.file_mb=N"):
+        open_inputs(PredictConfig(input="-"), words=True, pairs=False)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +323,7 @@ from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import label_studio, spans_jsonl, conll
 from bertinchamps.textfiles.opening import Progress
+from bertinchamps.textfiles.texts import texts_of
 import pyarrow.parquet
 now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 most = now + 1_500_000_000

@@ -80,7 +80,7 @@ class Material:
     @cached_property
     def unlabelled(self) -> list[str]:
         """The texts of `texts=`, in their order; empty ones are left out."""
-        return [text for entry in self.config.texts for text in texts_of(entry) if text.strip()]
+        return [text for entry in self.config.texts for text in texts_of(entry, whole=True) if text.strip()]
 
     def texts(self, split: str = "train") -> list[str]:
         """Texts of a split of the examples, in their order.
