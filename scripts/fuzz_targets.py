@@ -119,6 +119,18 @@ def _parquet() -> bytes:
     return out.getvalue()
 
 
+def _hub(place: Path) -> None:
+    """A file of a dataset of the Hub, as the source reads it when it has come."""
+    from bertinchamps.data.sources.hub import HubSource
+
+    name = only(place).name
+    source = HubSource("owner/name", f"*{Path(name).suffix}", max_record_mb=1)
+    with source._reading(), only(place).open("rb") as file:
+        for _, document in source.rows_of(file, f"datasets/owner/name/{name}"):
+            if document is not None:
+                document.text.encode()
+
+
 ENTITY = {"start": 11, "end": 19, "label": "X", "text": MARK}
 SPANS = [
     {
@@ -192,19 +204,30 @@ def _annotated(form: str, place: Path) -> None:
     _both_ways(lambda bad: annotated_files.read(path, form, Counter(), bad=bad))
 
 
+ZIPS = {
+    "stored.zip": zipfile.ZIP_STORED,
+    "zip": zipfile.ZIP_DEFLATED,
+    "bzip2.zip": zipfile.ZIP_BZIP2,
+    "lzma.zip": zipfile.ZIP_LZMA,
+}
+TARS = {"tar": tarfile.GNU_FORMAT, "pax.tar": tarfile.PAX_FORMAT, "tar.gz": tarfile.PAX_FORMAT}
+ARCHIVES = (*ZIPS, *TARS)
+
+
 def _archive(kind: str) -> bytes:
     out = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    if kind in ZIPS:
+        with zipfile.ZipFile(out, "w") as archive:
             for name, content in BRAT.items():
-                archive.writestr(zipfile.ZipInfo(f"corpus/{name}"), content)
+                archive.writestr(zipfile.ZipInfo(f"corpus/{name}"), content, ZIPS[kind])
         return out.getvalue()
-    with tarfile.open(fileobj=out, mode="w") as written:
+    for_all = {"comment": MARK}
+    with tarfile.open(fileobj=out, mode="w", format=TARS[kind], pax_headers=for_all) as written:
         for name, content in BRAT.items():
-            info = tarfile.TarInfo(f"corpus/{name}")
-            info.size = len(content)
+            info = tarfile.TarInfo(f"corpus/{'long' * 40}/{name}")  # a name that takes a header of its own
+            info.size, info.pax_headers = len(content), {"mtime": "1.5"}
             written.addfile(info, io.BytesIO(content))
-    return out.getvalue() if kind == "tar" else gzip.compress(out.getvalue(), 1, mtime=0)
+    return gzip.compress(out.getvalue(), 1, mtime=0) if kind == "tar.gz" else out.getvalue()
 
 
 def _archives(place: Path) -> None:
@@ -422,6 +445,8 @@ def _targets() -> list[Target]:
     found.append(
         Target("source_parquet", lambda: [{"a.parquet": _parquet()}], partial(_source, "parquet"), refused)
     )
+    hub_files = [*packed("a.jsonl", CONTENT["jsonl"]()), {"a.parquet": _parquet()}]
+    found.append(Target("source_hub", lambda: hub_files, _hub, refused))
     annotated = {
         "jsonl": ("a.jsonl", _lines(*SPANS)),
         "prodigy": ("a.jsonl", _lines(*PRODIGY)),
@@ -437,7 +462,7 @@ def _targets() -> list[Target]:
         "brat": (lambda: [BRAT], partial(_annotated, "brat")),
         "relations": (lambda: [BRAT, {"a.jsonl": _lines(*RELATED)}], _related),
         "xmi_relations": (lambda: [{"a.xmi": XMI.encode()}], _xmi_related),
-        "archives": (lambda: [{f"a.{kind}": _archive(kind)} for kind in ("zip", "tar", "tar.gz")], _archives),
+        "archives": (lambda: [{f"a.{kind}": _archive(kind)} for kind in ARCHIVES], _archives),
         "classes": (partial(_labelled_seeds, "a"), partial(_labelled, "single")),
         "several_classes": (partial(_labelled_seeds, "a|b"), partial(_labelled, "multi")),
         "numbers": (partial(_labelled_seeds, 1.5), partial(_labelled, "number")),
@@ -448,7 +473,12 @@ def _targets() -> list[Target]:
             ),
             _new_texts,
         ),
-        "texts": (lambda: [{f"a.{kind}": CONTENT[kind]()} for kind in ("jsonl", "csv", "txt")], _texts),
+        "texts": (
+            lambda: [
+                each for kind in ("jsonl", "csv", "txt") for each in packed(f"a.{kind}", CONTENT[kind]())
+            ],
+            _texts,
+        ),
         "templates": (lambda: [{"a.txt": TEMPLATES.encode()}], _templates),
         "plans": (lambda: [PLANS], _plan),
         "command_line": (lambda: [{"words.txt": WORDS.encode()}], _words),

@@ -9,7 +9,8 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,6 +22,10 @@ import pytest
 import zstandard
 from loopback_hub import COMMIT, REPOSITORY, serving
 
+from bertinchamps.contract import Document
+from bertinchamps.data.sources import readers_parquet
+from bertinchamps.data.sources.hub import HubSource
+from bertinchamps.errors import UserError
 from support import NO_HUB, command
 
 SECRET = "Madame Confidentielle"
@@ -106,10 +111,10 @@ def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
     assert not any("part_2" in request for request in hub.requests)
 
 
-def parquet(*texts: str | None) -> bytes:
+def parquet(*texts: str | None, rows: int = 2) -> bytes:
     stream = io.BytesIO()
     columns = {"id": [str(n) for n in range(len(texts))], "text": list(texts)}
-    pq.write_table(pa.table(columns), stream, row_group_size=2)
+    pq.write_table(pa.table(columns), stream, row_group_size=rows)
     return stream.getvalue()
 
 
@@ -235,7 +240,7 @@ def test_a_line_without_the_text_field_names_its_place_but_neither_keys_nor_text
 def test_a_document_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
     files = {
         "fr_meta/a.jsonl.zst": shard(document("Un."), document(SECRET * 100)),
-        "data/a.parquet": parquet("Un.", SECRET * 100),
+        "data/a.parquet": parquet("Un.", SECRET * 100, *["Trois."] * 8, rows=10),
     }
     of_parquet = {"pattern": "data/*.parquet", "text_field": "text"}
     with serving(files):
@@ -243,8 +248,64 @@ def test_a_document_may_not_be_longer_than_asked_for(tmp_path: Path) -> None:
         row = run(tmp_path, READ, max_record_mb=0.001, **of_parquet)
     told = "longer than 0.001 MB; data.max_record_mb=N reads longer ones"
     assert f"fr_meta/a.jsonl.zst: line 2: {told}" in line.message
-    assert f"a.parquet:row 2: {told}" in row.message
+    assert f"a.parquet: row 2: {told}" in row.message
     assert SECRET not in line.message + row.message
+
+
+def rows_of(name: str, content: bytes, **settings: object) -> Iterator[tuple[int, Document | None]]:
+    """The rows of a file that has come from the Hub."""
+    source = HubSource(REPOSITORY, f"*{Path(name).suffix}", **settings)  # type: ignore[arg-type]
+    return source.rows_of(io.BytesIO(content), f"datasets/{REPOSITORY}/{name}")
+
+
+def test_rows_that_share_one_text_are_not_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["x" * 100_000]))
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"text": column}), stream, compression="zstd", store_schema=False)
+    assert len(stream.getvalue()) < 2000
+    monkeypatch.setattr(readers_parquet, "EXPANDED", 1_000_000)
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    rows = rows_of("a.parquet", stream.getvalue())
+    next(rows)
+    assert pa.total_allocated_bytes() - before < 4_000_000
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+    assert sum(1 for _ in rows) == 299
+
+
+def test_columns_that_nobody_asked_for_are_not_read() -> None:
+    with pytest.raises(UserError, match=r"a\.parquet: schema: no column 'content' \(found: 2 by") as raised:
+        next(rows_of("a.parquet", parquet(SECRET), text_field="content"))
+    assert SECRET not in str(raised.value)
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"text": [[SECRET]]}), stream)
+    with pytest.raises(UserError, match="of type list, not a text"):
+        next(rows_of("a.parquet", stream.getvalue()))
+
+
+def test_a_line_of_more_values_than_any_document_has_is_refused() -> None:
+    line = json.dumps({"text": "x", "more": [[]] * 400_000}).encode()
+    with pytest.raises(UserError, match=r"a\.jsonl:line 1: more than 62,500 values in one record; data\.max"):
+        next(rows_of("a.jsonl", line, max_record_mb=2))
+
+
+class CountingFile(io.BytesIO):
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.count += len(content)
+        return content
+
+
+def test_a_row_group_is_downloaded_once() -> None:
+    random = np.random.default_rng(0)
+    texts = ["".join(map(chr, random.integers(97, 1000, 2000))) for _ in range(300)]
+    file = CountingFile(parquet(*texts, rows=100))
+    source = HubSource(REPOSITORY, "*.parquet")
+    assert [document.text for _, document in source.rows_of(file, "a.parquet") if document] == texts
+    assert file.count < 1.1 * len(file.getvalue()) + 65536  # which is how much pyarrow reads of the end
 
 
 def test_a_line_that_is_not_json_names_its_place_but_no_text(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -34,15 +35,23 @@ def packed(name: str) -> bytes:
     """An archive of FILES, of the kind that its name says."""
     whole = io.BytesIO()
     if name in ZIPS:
-        with zipfile.ZipFile(whole, "w", ZIPS[name]) as archive:
-            for path, content in FILES.items():
-                archive.writestr(path, content)
-        return whole.getvalue()
+        return packed_zip(name, FILES)
     with tarfile.open(fileobj=whole, mode=TARS[name]) as tar:  # type: ignore[call-overload]
         for path, content in FILES.items():
             info = tarfile.TarInfo(path)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
+    return whole.getvalue()
+
+
+def packed_zip(name: str, members: dict[str, bytes], claims: int | None = None) -> bytes:
+    """A zip of the kind that its name says; `claims` is the size of each member that its directory has."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", ZIPS[name]) as archive:
+        for path, content in members.items():
+            archive.writestr(path, content)
+        for info in archive.infolist():
+            info.file_size = info.file_size if claims is None else claims
     return whole.getvalue()
 
 
@@ -126,3 +135,25 @@ def test_a_member_that_the_directory_of_a_zip_lost_is_missed(tmp_path: Path) -> 
     (tmp_path / "a.zip").write_bytes(bytes(whole))
     with pytest.raises(UserError, match="damaged or cut short"):
         listed(tmp_path / "a.zip", PATTERNS)
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_a_member_of_many_pieces_is_read(tmp_path: Path, name: str) -> None:
+    noise = random.Random(0).randbytes(300_000)
+    members = {"0.txt": b"", "1.txt": noise * 2 + bytes(1_000_000) + noise, "2.txt": b"a"}
+    (tmp_path / name).write_bytes(packed_zip(name, members))
+    assert list(contents(tmp_path / name, ["*.txt"]).values()) == list(members.values())
+
+
+@pytest.mark.parametrize("name", ZIPS)
+@pytest.mark.parametrize("claims", [10, 30_000_000])
+def test_no_more_of_a_zip_is_unpacked_than_its_directory_claims(
+    tmp_path: Path, name: str, claims: int
+) -> None:
+    (tmp_path / name).write_bytes(packed_zip(name, {"1.txt": bytes(20_000_000)}, claims))
+    tracemalloc.start()
+    with pytest.raises(UserError, match="damaged or cut short"):
+        contents(tmp_path / name, ["*.txt"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < (2_000_000 if claims == 10 else 70_000_000)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -23,11 +24,13 @@ from bertinchamps.checks.finetuning import problems
 from bertinchamps.data.sources.readers import records
 from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
-from bertinchamps.schemas import ReadingConfig
+from bertinchamps.schemas import PredictConfig, ReadingConfig
 from bertinchamps.tasks.formats import annotated_files, conll, label_studio, spans_jsonl, tables, xmi_writing
-from bertinchamps.textfiles.archives import contents
+from bertinchamps.tasks.inputs import open_inputs
+from bertinchamps.textfiles.archives import contents, listed
 from bertinchamps.textfiles.limits import limited
 from bertinchamps.textfiles.opening import Progress
+from bertinchamps.textfiles.texts import texts_of
 from support import composed
 from tiny_corpora import documents
 
@@ -74,6 +77,48 @@ def test_what_is_too_large_is_refused_with_the_key_that_reads_it(
     assert told in str(raised.value)
     assert str(file) in str(raised.value)
     assert "xxx" not in str(raised.value)
+
+
+def of_rows(file: Path) -> list[tables.Row]:
+    return list(tables.open_rows(file, {"text": "text_field"}).rows)
+
+
+def of_texts(file: Path) -> object:
+    return list(texts_of(str(file)))
+
+
+LONG_ROW = 'text,b\na,b\n"' + ("x" * 700_000 + "\n") * 2 + '","' + ("x" * 700_000 + "\n") * 2 + '"\nc,d\n'
+
+
+@pytest.mark.parametrize("read", [of_rows, of_texts, of_source])
+def test_a_row_of_many_lines_may_be_no_longer_than_a_record(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(LONG_ROW, encoding="utf-8")
+    with limited(LITTLE), pytest.raises(UserError, match=r"record that begins in line 3 .* longer than 2 MB"):
+        read(file)
+    with limited(ReadingConfig(record_mb=3)):
+        assert len(list(tables.open_rows(file, {"text": "text_field"}).rows)) == 3
+    file.write_text("text,b\n" + "abcdefghij,k\n" * 200_000, encoding="utf-8")  # many rows are no long one
+    with limited(LITTLE):
+        assert len(of_rows(file)) == 200_000
+
+
+def test_texts_that_are_kept_may_not_be_too_many(tmp_path: Path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b" " * 3 * MILLION))
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "{"x" * 900}"}}\n' * 3000, encoding="utf-8")
+    with limited(LITTLE):
+        for entry, whole in (("a.txt.gz", False), ("a.jsonl", True)):
+            with pytest.raises(UserError, match=r"unpacked more than 2\.5 MB"):
+                list(texts_of(str(tmp_path / entry), whole))
+        assert len(list(texts_of(str(tmp_path / "a.jsonl")))) == 3000
+
+
+def test_standard_input_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x" * 3 * MILLION)))
+    with limited(LITTLE), pytest.raises(UserError, match=r"standard input: .* 2\.5 MB.* limits\.file_mb=N"):
+        open_inputs(PredictConfig(input="-"), words=True, pairs=False)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +171,75 @@ def test_a_tar_whose_headers_are_large_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(tar_of({"1.txt": b"a"}, pax_headers={"comment": "x" * 3 * MILLION}))
     with pytest.raises(UserError, match="damaged or cut short"):
         contents(tmp_path / "a.tar.gz", ["*.txt"])
+
+
+def test_headers_of_a_tar_are_counted_and_not_kept(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as archive:
+        for number in range(20):
+            info = tarfile.TarInfo(f"{number}.txt")
+            info.pax_headers = {"comment": "x" * 900_000}
+            archive.addfile(info, io.BytesIO())
+    (tmp_path / "a.tar.gz").write_bytes(packed.getvalue())
+    for read in (contents, listed):
+        with limited(LITTLE), pytest.raises(UserError, match=r"unpacked more than 2\.5 MB"):
+            read(tmp_path / "a.tar.gz", ["*.txt"])
+    tracemalloc.start()
+    assert len(contents(tmp_path / "a.tar.gz", ["*.txt"])) == 20
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * MILLION
+
+
+def header(kind: bytes, size: int) -> bytes:
+    """A block of a tar that says so; `kind` is the type of a member."""
+    info = tarfile.TarInfo("a.txt")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def fields(kind: bytes, *given: tuple[bytes, bytes]) -> bytes:
+    """A pax header with fields of 100 to 999 bytes."""
+    content = b"".join(b"%d %s=%s\n" % (len(name) + len(value) + 6, name, value) for name, value in given)
+    return header(kind, len(content)) + content.ljust(-(-len(content) // 512) * 512, b"\0")
+
+
+def holes(blocks: int) -> bytes:
+    """A member whose list of holes goes on for so many blocks."""
+    first = bytearray(header(tarfile.GNUTYPE_SPARSE, 0))
+    first[482:483], first[483:495] = b"\1", b"00000000001\0"
+    first[148:156] = b"%06o\0 " % (sum(first[:148]) + sum(first[156:]) + 8 * 32)
+    return bytes(first) + (b"00000000001\0" * 42 + b"\1".ljust(8, b"\0")) * blocks
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        holes(5000),
+        (header(tarfile.GNUTYPE_LONGNAME, 614_400) + b"a" * 614_400) * 2,
+        fields(tarfile.XHDTYPE, (b"comment", b"x" * 400)) * 900,
+        header(tarfile.GNUTYPE_LONGNAME, 2_000_000) + b"a" * 2_000_000,
+        fields(tarfile.XGLTYPE, *((b"%d" % number, b"x" * 100) for number in range(1500))),
+        header(tarfile.REGTYPE, -512),
+        header(tarfile.XHDTYPE, -512),
+        fields(tarfile.XHDTYPE, (b"size", b"-512".rjust(100))),
+    ],
+    ids=[
+        "holes",
+        "names in a row",
+        "nested",
+        "a name",
+        "for all",
+        "negative",
+        "negative header",
+        "negative field",
+    ],
+)
+def test_a_header_of_a_tar_that_nobody_means_is_refused(tmp_path: Path, before: bytes) -> None:
+    content = header(tarfile.REGTYPE, 1) + b"a".ljust(512, b"\0")
+    (tmp_path / "a.tar").write_bytes(content + before + content + bytes(1024))
+    with pytest.raises(UserError, match="damaged or cut short"):
+        contents(tmp_path / "a.tar", ["*.txt"])
 
 
 @pytest.fixture
@@ -209,6 +323,7 @@ from bertinchamps.data.sources.readers_records import Layout
 from bertinchamps.errors import UserError
 from bertinchamps.tasks.formats import label_studio, spans_jsonl, conll
 from bertinchamps.textfiles.opening import Progress
+from bertinchamps.textfiles.texts import texts_of
 import pyarrow.parquet
 now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 most = now + 1_500_000_000

@@ -108,7 +108,7 @@ class Material:
     @cached_property
     def unlabelled(self) -> list[str]:
         """The texts of `texts=`, in their order; empty ones are left out."""
-        return [text for entry in self.config.texts for text in texts_of(entry) if text.strip()]
+        return [text for entry in self.config.texts for text in texts_of(entry, whole=True) if text.strip()]
 
     def texts(self) -> list[str]:
         """Texts of the examples that parts are judged by, in their order.

@@ -96,7 +96,7 @@ class Trim:
 
     def _texts(self, material: Material) -> Iterator[str]:
         for entry in self.files:
-            yield from texts_of(entry)
+            yield from texts_of(entry, whole=True)
         yield from material.unlabelled
         if material.source.facts is not None and not material.text_problems():
             yield from material.texts()

@@ -19,8 +19,8 @@ from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
 from bertinchamps.textfiles.bad_records import STOP, BadRecords
-from bertinchamps.textfiles.limits import key, limits, remedy
-from bertinchamps.textfiles.opening import whole
+from bertinchamps.textfiles.limits import Room, key, limits, remedy
+from bertinchamps.textfiles.opening import whole, within
 from bertinchamps.textfiles.tables import QUOTED_TSV, in_quotes
 
 STREAM = "-"
@@ -127,7 +127,7 @@ def _open(
     bad: BadRecords,
 ) -> Inputs:
     if source == STREAM:
-        text = brat.decoded(sys.stdin.buffer.read(), "standard input")
+        text = brat.decoded(within(sys.stdin.buffer, Room("standard input")), "standard input")
         return Inputs(lambda: iter([_alone("stdin", text, "standard input")]))
     path = Path(source).expanduser()
     if path.is_dir():

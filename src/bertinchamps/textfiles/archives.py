@@ -17,30 +17,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.limits import Room
 from bertinchamps.textfiles.opening import whole
+from bertinchamps.textfiles.tar_members import members
+from bertinchamps.textfiles.zip_members import content as zip_content
 
 # What the modules of archives and compressions raise for bytes that they did not write.
 DAMAGES = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, ValueError, OverflowError,
+    RecursionError,
 )  # fmt: skip
 DAMAGED = "damaged or cut short; get it again"
-BLOCK = 1 << 20  # bytes
 ENDING = (1 << 16) + 22  # bytes at a zip's end that hold its last record: that and the longest comment
 ELSEWHERE = 0xFFFF
 DEPTH = 6  # folders below the one given that are looked into: a slip such as path=/ must not walk a disk
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVES = (".zip", *TARS)
 
-# Headers of a tar that tell something of the next one, such as a long name: tarfile reads them whole.
-TELLING = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
-
-Member = tuple[PurePosixPath, Callable[[Room], bytes]]
+Member = tuple[PurePosixPath, Callable[[], bytes]]
 
 
 def is_archive(path: Path) -> bool:
@@ -54,7 +50,7 @@ def listed(path: Path, patterns: Sequence[str], archives: Sequence[str] = ()) ->
     Raises:
         UserError: an archive is damaged.
     """
-    return sorted(name for name, _ in _found(path, patterns, archives))
+    return sorted(name for name, _ in _found(path, patterns, archives, Room(path)))
 
 
 def contents(path: Path, patterns: Sequence[str], archives: Sequence[str] = ()) -> dict[PurePosixPath, bytes]:
@@ -71,27 +67,27 @@ def contents(path: Path, patterns: Sequence[str], archives: Sequence[str] = ()) 
         UserError: a file cannot be read, an archive is damaged, or all of them together are too large.
     """
     room = Room(path)
-    return dict(sorted((name, read(room)) for name, read in _found(path, patterns, archives)))
+    return dict(sorted((name, read()) for name, read in _found(path, patterns, archives, room)))
 
 
-def _found(path: Path, patterns: Sequence[str], archives: Sequence[str]) -> Iterator[Member]:
+def _found(path: Path, patterns: Sequence[str], archives: Sequence[str], room: Room) -> Iterator[Member]:
     place = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve would rename links)
     missing = set(patterns)
-    for member in _members(place):
+    for member in _members(place, room):
         if fitting := {pattern for pattern in patterns if member[0].match(pattern)}:
             missing -= fitting
             yield member
     for name in archives if place.is_dir() else ():
         if (place / name).is_file():
-            yield from _found(place / name, sorted(missing), ())
+            yield from _found(place / name, sorted(missing), (), room)
 
 
-def _members(path: Path) -> Iterator[Member]:
+def _members(path: Path, room: Room) -> Iterator[Member]:
     if path.is_dir():
-        yield from _in_folder(path)
+        yield from _in_folder(path, room)
     elif path.is_file() and is_archive(path):
         with _told(path):
-            yield from _in_zip(path) if path.name.lower().endswith(".zip") else _in_tar(path)
+            yield from (_in_zip if path.name.lower().endswith(".zip") else _in_tar)(path, room)
 
 
 @contextmanager
@@ -106,7 +102,7 @@ def _told(path: Path) -> Iterator[None]:
         # without a number it is a decompressor's, and EINVAL is an offset before the file's beginning
         wrong = DAMAGED if error.errno in (None, errno.EINVAL) else f"cannot be read ({error.strerror})"
     except MemoryError:  # a compression may ask for a dictionary of gigabytes
-        wrong = "takes more memory than there is: damaged, or or packed unusually; get it again, or unpack it"
+        wrong = "takes more memory than there is: damaged, or packed unusually; get it again, or unpack it"
     except RuntimeError:  # what zipfile raises for a password or an unknown compression
         wrong = "encrypted or packed in an unknown way; unpack it first"
     raise UserError(f"{path}: {wrong}")
@@ -116,16 +112,16 @@ def _is_hidden(parts: Sequence[str]) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _in_folder(folder: Path) -> Iterator[Member]:
+def _in_folder(folder: Path, room: Room) -> Iterator[Member]:
     for root, folders, names in os.walk(folder):
         deep = len(Path(root).relative_to(folder).parts) >= DEPTH
         folders[:] = [] if deep else sorted(name for name in folders if not _is_hidden([name]))
         for name in sorted(names):
             if not _is_hidden([name]):
-                yield PurePosixPath(root, name), partial(whole, Path(root, name))
+                yield PurePosixPath(root, name), partial(whole, Path(root, name), room)
 
 
-def _in_zip(path: Path) -> Iterator[Member]:
+def _in_zip(path: Path, room: Room) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         if _entries(path) not in (len(archive.infolist()) % (ELSEWHERE + 1), ELSEWHERE):
             raise zipfile.BadZipFile("a part of its directory is missing")
@@ -133,7 +129,10 @@ def _in_zip(path: Path) -> Iterator[Member]:
             inner = PurePosixPath(info.filename)
             archive.open(info).close()  # compares its name with the one beside its content
             if not info.is_dir() and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, _reader(path, info.file_size, partial(archive.read, info))
+                yield (
+                    PurePosixPath(path) / inner,
+                    _reader(path, room, info.file_size, partial(zip_content, archive, info)),
+                )
 
 
 def _entries(path: Path) -> int:
@@ -145,40 +144,17 @@ def _entries(path: Path) -> int:
     return int.from_bytes(ending[place + 10 : place + 12], "little")
 
 
-def _in_tar(path: Path) -> Iterator[Member]:
-    with tarfile.open(path, tarinfo=_WholeHeader) as archive:
-        for info in archive:
-            inner = PurePosixPath(info.name.removeprefix("./"))
-            file = archive.extractfile(info) if info.isfile() else None
-            if file is not None and not _is_hidden(inner.parts):
-                yield PurePosixPath(path) / inner, _reader(path, info.size, file.read)
-        while archive.fileobj and archive.fileobj.read(
-            BLOCK
-        ):  # the checksum of a compressed one is at its end
-            pass
+def _in_tar(path: Path, room: Room) -> Iterator[Member]:
+    for info, content in members(path, room):
+        inner = PurePosixPath(info.name.removeprefix("./"))
+        if content is not None and not _is_hidden(inner.parts):
+            yield PurePosixPath(path) / inner, _reader(path, room, info.size, content)
 
 
-class _WholeHeader(tarfile.TarInfo):
-    """A header that is damaged or missing is an error: tarfile takes it for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """The header in a block. Raises tarfile.ReadError, unless the block is an end or whole."""
-        try:
-            header = super().frombuf(buf, encoding, errors)
-            if header.type in TELLING and header.size > BLOCK:
-                raise tarfile.ReadError("a name of more than a million bytes")
-            return header
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # zeros: the end
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError("damaged header, or none") from error
-
-
-def _reader(path: Path, size: int, read: Callable[[], bytes]) -> Callable[[Room], bytes]:
+def _reader(path: Path, room: Room, size: int, read: Callable[[], bytes]) -> Callable[[], bytes]:
     """Reads a member of an archive, which says before how large it is, and never gives more."""
 
-    def content(room: Room) -> bytes:
+    def content() -> bytes:
         room.take(size)
         with _told(path):
             return read()

@@ -90,8 +90,13 @@ def not_utf8(path: Path, where: str, beginning: bytes = b"") -> UserError:
     )
 
 
-def chunks(path: Path, progress: Progress) -> Iterator[str]:
+def chunks(path: Path, progress: Progress, room: Room | None = None) -> Iterator[str]:
     """The text of a file, piece by piece, without a byte order mark.
+
+    Args:
+        path: the file.
+        progress: updated with how far the reading is.
+        room: for all pieces together, of whoever keeps them.
 
     Raises:
         UserError: it is not UTF-8, or see `lines`.
@@ -101,6 +106,8 @@ def chunks(path: Path, progress: Progress) -> Iterator[str]:
         with opened(path, progress) as stream:
             while bad < 0:
                 block = stream.read(BUFFER)
+                if room is not None:
+                    room.take(len(block))
                 beginning = beginning or block
                 kept = len(decoder.getstate()[0])  # bytes of a character that the last block cut
                 try:

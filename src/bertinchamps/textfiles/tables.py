@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.bad_records import STOP, BadRecords
-from bertinchamps.textfiles.limits import key, limits, remedy
+from bertinchamps.textfiles.limits import Room, key, limits, remedy
+from bertinchamps.textfiles.lines import decoded, lines, too_long
 from bertinchamps.textfiles.names import field_names
+from bertinchamps.textfiles.opening import Progress
 
 LARGEST_FIELD = 1 << 27  # characters of a csv field; beyond it, an unclosed quote has swallowed the file
 LARGEST_HEADER = 1 << 20  # characters
@@ -46,14 +48,60 @@ class Table(NamedTuple):
     rows: Iterator[tuple[int, list[str]]]
 
 
+class TableLines:
+    """The lines of a table as text, of which those of one row may not be too many.
+
+    Args:
+        path: the file.
+        progress: updated with how far the reading is.
+        most_mb: of a row, in millions of bytes; None: as `limits` has it.
+        setting: the key that raises this, for the message.
+        room: for all lines together, of whoever keeps them.
+
+    Attributes:
+        lenient: whether what is not UTF-8 becomes half surrogate pairs; else it is a mistake.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        progress: Progress | None = None,
+        most_mb: float | None = None,
+        setting: str | None = None,
+        room: Room | None = None,
+    ) -> None:
+        if most_mb is None:
+            most_mb, setting = limits().record_mb, key("record_mb")
+        self._path, self._most_mb, self._setting, self.lenient = path, most_mb, setting, False
+        self._lines = lines(path, progress, most_mb, setting, room)
+        self._first, self._last, self._read = 1, 0, 0
+
+    def begin(self) -> None:
+        """Note that the next row begins in the line that is read next."""
+        self._first, self._read = self._last + 1, 0
+
+    def __iter__(self) -> TableLines:
+        return self
+
+    def __next__(self) -> str:
+        self._last, line = next(self._lines)
+        self._read += len(line)
+        if self._read > self._most_mb * 1_000_000:
+            where = f"the record that begins in line {self._first} (is a quote never closed?)"
+            raise too_long(self._path, where, self._most_mb, self._setting)
+        return (
+            line.decode(errors="surrogateescape") if self.lenient else decoded(self._path, self._last, line)
+        )
+
+
 def open_table(
-    path: Path, texts: Iterator[str], dialect: Dialect, wanted: Mapping[str, str], bad: BadRecords = STOP
+    path: Path, texts: TableLines, dialect: Dialect, wanted: Mapping[str, str], bad: BadRecords = STOP
 ) -> Table | None:
     """Read the header, by the separator that finds most of the wanted columns in it; None for an empty file.
 
     Args:
         path: for messages.
-        texts: the file's lines, with their ends.
+        texts: the file's lines.
         dialect: what may separate and enclose fields.
         wanted: column → the user's setting that names it.
         bad: what is done with rows of another number of cells than the header. A quote that is never closed is no
@@ -86,7 +134,7 @@ def open_table(
     whole = itertools.chain(seen, texts)
     reader = csv.reader(whole, delimiter=separator, quoting=dialect.quoting, strict=True)
     _names(reader)
-    return Table(tuple(names), separator, _rows(path, reader, len(names), bad))
+    return Table(tuple(names), separator, _rows(path, texts, reader, len(names), bad))
 
 
 def _check_column(where: str, names: Sequence[str], column: str, setting: str, dialect: Dialect) -> None:
@@ -106,7 +154,7 @@ def _check_column(where: str, names: Sequence[str], column: str, setting: str, d
         )
 
 
-def _again(seen: list[str], texts: Iterator[str]) -> Iterator[str]:
+def _again(seen: list[str], texts: TableLines) -> Iterator[str]:
     """The lines that were read before, then further ones as long as a header may be."""
     yield from seen
     while sum(map(len, seen)) < LARGEST_HEADER and (line := next(texts, "")):
@@ -122,8 +170,11 @@ def _names(reader: Any) -> list[str]:
         return []
 
 
-def _rows(path: Path, reader: Any, columns: int, bad: BadRecords) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    path: Path, texts: TableLines, reader: Any, columns: int, bad: BadRecords
+) -> Iterator[tuple[int, list[str]]]:
     line = reader.line_num + 1
+    texts.begin()
     try:
         for row in reader:
             if row and len(row) != columns:
@@ -135,6 +186,7 @@ def _rows(path: Path, reader: Any, columns: int, bad: BadRecords) -> Iterator[tu
             elif row:
                 yield line, row
             line = reader.line_num + 1
+            texts.begin()
     except csv.Error:
         raise _invalid(path, line) from None
 

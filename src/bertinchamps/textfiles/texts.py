@@ -18,12 +18,12 @@ from bertinchamps.errors import UserError
 from bertinchamps.textfiles import json_lines
 from bertinchamps.textfiles.archives import contents, is_archive, listed
 from bertinchamps.textfiles.conll_rows import PART_OF_WORDS, is_count, sentences
-from bertinchamps.textfiles.lines import chunks, decoded
-from bertinchamps.textfiles.lines import lines as lines_of
+from bertinchamps.textfiles.limits import Room
+from bertinchamps.textfiles.lines import chunks
 from bertinchamps.textfiles.names import field_names
 from bertinchamps.textfiles.opening import Progress, suffixes
 from bertinchamps.textfiles.patterns import matching
-from bertinchamps.textfiles.tables import CSV, TSV, open_table
+from bertinchamps.textfiles.tables import CSV, TSV, TableLines, open_table
 
 SEPARATOR = "::"
 TEXT, TEXT_FILES = "text", "*.txt"  # the parts that are read by default
@@ -102,15 +102,22 @@ def entry_problems(key: str, entries: Iterable[str]) -> list[str]:
     return found
 
 
-def texts_of(entry: str) -> Iterator[str]:
+def texts_of(entry: str, whole: bool = False) -> Iterator[str]:
     """The texts of an entry, in the order of the files and rows.
 
+    Args:
+        entry: names files.
+        whole: the caller keeps all of them, so that they may not be too many.
+
     Raises:
-        UserError: see `files_of`; or a file cannot be read, or lacks the column or key.
+        UserError: see `files_of`; or a file cannot be read, is too large, or lacks the column or key.
     """
-    named = Entry.of(entry)
+    named, room = Entry.of(entry), Room(entry)
     for place in named.places:
-        yield from _texts_at(place, named.part)
+        for text in _texts_at(place, named.part):
+            if whole:
+                room.take(len(text))
+            yield text
 
 
 def _texts_at(path: Path, part: str) -> Iterator[str]:
@@ -129,7 +136,7 @@ def _texts_at(path: Path, part: str) -> Iterator[str]:
     elif suffix in JSON_LINES:
         yield from _values(path, (part or TEXT).split(","))
     else:
-        yield "".join(chunks(path, Progress()))
+        yield "".join(chunks(path, Progress(), Room(path)))
 
 
 def _plain(name: PurePosixPath, content: bytes) -> str:
@@ -155,9 +162,8 @@ def _sentences(path: Path, column: int | None) -> Iterator[str]:
 
 def _cells(path: Path, columns: list[str]) -> Iterator[str]:
     dialect = TSV if suffixes(path)[0] == ".tsv" else CSV
-    texts = (decoded(path, number, line) for number, line in lines_of(path))
     wanted = dict.fromkeys(columns, f"{path.name}{SEPARATOR}")
-    table = open_table(path, texts, dialect, wanted)
+    table = open_table(path, TableLines(path), dialect, wanted)
     places = [table.names.index(column) for column in columns] if table else []
     for _, row in table.rows if table else ():
         yield from (row[place] for place in places)

@@ -7,20 +7,23 @@ repositories are never run. `configs/data/` has a yaml for each corpus that is k
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import json
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from functools import partial
+from typing import Any, BinaryIO, cast
 
 from bertinchamps import hub
 from bertinchamps.contract import Document, Place
 from bertinchamps.data.sources import readers_parquet, sources
-from bertinchamps.data.sources.readers_records import MOST_KEY, most_problems
+from bertinchamps.data.sources.readers_records import MOST_KEY, Layout, Record, most_problems
 from bertinchamps.errors import UserError
+from bertinchamps.textfiles.limits import check_values
 from bertinchamps.textfiles.lines import MOST_MB, bounded, too_long
-from bertinchamps.textfiles.opening import decompressed
+from bertinchamps.textfiles.opening import Progress, decompressed
 
 WAYS_OUT = """Ways out:
   your own files   data=files 'data.files=[notes/*.jsonl.zst]'  (also .json, .txt, .csv, .parquet, .gz)
@@ -120,12 +123,33 @@ class HubSource:
 
     def _documents(self, file: int, skipped: int, most: int | None) -> Iterator[tuple[int, Document | None]]:
         """The rows of a file without the first ones, each with its number; None where it has no text."""
+        from huggingface_hub import HfFileSystem
+
         name = self._files()[file]
-        rows = itertools.islice(self._rows(name), skipped, None if most is None else skipped + most)
-        for number, row in enumerate(rows, start=skipped + 1):
-            where = f"{name.rpartition('/')[2]}:{'row' if self._parquet else 'line'} {number}"
-            text = self._text(row, where)
-            yield number, Document(text, where) if text and not text.isspace() else None
+        with self._reading(), HfFileSystem().open(name, "rb") as opened:
+            yield from self.rows_of(opened, name, skipped, most)
+
+    def rows_of(
+        self, file: BinaryIO, name: str, skipped: int = 0, most: int | None = None
+    ) -> Iterator[tuple[int, Document | None]]:
+        """The rows of an open file, as `documents` reads them, each with its number; None where it has no text.
+
+        Args:
+            file: its bytes, as the Hub has them.
+            name: of it; the suffix says how it is compressed.
+            skipped: rows at the beginning that are not wanted.
+            most: rows behind them that are; None for all.
+
+        Raises:
+            UserError: a row has no text field, or is too large.
+            Exception: whatever pyarrow and the decompressors raise for damaged bytes.
+        """
+        last = name.rpartition("/")[2]
+        texts = self._of_parquet(file, last) if self._parquet else self._of_lines(file, name, last)
+        wanted = itertools.islice(texts, skipped, None if most is None else skipped + most)
+        for number, (where, read) in enumerate(wanted, start=skipped + 1):
+            text = read()
+            yield number, Document(text, f"{last}:{where}") if text and not text.isspace() else None
 
     def held_out(self) -> None:
         """None: a share of the documents is split off."""
@@ -151,24 +175,17 @@ class HubSource:
         self._found = files
         return files
 
-    def _rows(self, name: str) -> Iterator[Any]:
-        """Rows of Parquet with nothing but the text, if they have one; lines of JSON as bytes."""
-        from huggingface_hub import HfFileSystem
+    def _of_parquet(self, file: BinaryIO, last: str) -> Iterator[Record]:
+        layout = Layout(self._text_field, "file", self._most_mb)
+        opened = cast(BinaryIO, _Remembering(file))
+        return readers_parquet.Rows(opened, f"{self._repository}, {last}", layout, Progress()).read()
 
-        with self._reading(), HfFileSystem().open(name, "rb") as file:
-            if not self._parquet:
-                for number, line in enumerate(bounded(decompressed(file, name), self._most_mb), start=1):
-                    if line is None:
-                        raise too_long(name, f"line {number}", self._most_mb, MOST_KEY)
-                    yield line
-                return
-            import pyarrow.parquet as parquet
-
-            table = parquet.ParquetFile(file)
-            names = table.schema_arrow.names
-            columns = [self._text_field] if self._text_field in names else names
-            for batch in table.iter_batches(readers_parquet.BATCH, columns=columns):
-                yield from batch.to_pylist()
+    def _of_lines(self, file: BinaryIO, name: str, last: str) -> Iterator[Record]:
+        for number, line in enumerate(bounded(decompressed(file, name), self._most_mb), start=1):
+            where = f"line {number}"
+            if line is None:
+                raise too_long(name, where, self._most_mb, MOST_KEY)
+            yield Record(where, partial(self._text, line, f"{last}:{where}"))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -183,18 +200,21 @@ class HubSource:
                 gzip.BadGzipFile,
                 arrow.ArrowException,
                 UnicodeDecodeError,
+                KeyError,  # and the next ones: what pyarrow raises for damaged metadata
+                IndexError,
+                MemoryError,
             ) as error:
                 damage = type(error).__name__
                 raise UserError(f"a file of {self._repository} is damaged or cut ({damage})") from error
 
-    def _text(self, row: Any, where: str) -> str | None:
-        if isinstance(row, bytes):
-            if row.isspace():
-                return None
-            try:
-                row = json.loads(row)
-            except (ValueError, RecursionError):
-                raise UserError(f"{self._repository}, {where}: not JSON") from None
+    def _text(self, line: bytes, where: str) -> str | None:
+        if line.isspace():
+            return None
+        check_values(line, f"{self._repository}, {where}", self._most_mb, MOST_KEY)
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise UserError(f"{self._repository}, {where}: not JSON") from None
         if isinstance(row, dict) and row.get(self._text_field, "") is None:
             return None
         text = row.get(self._text_field) if isinstance(row, dict) else None
@@ -204,8 +224,6 @@ class HubSource:
                 f"data.text_field={self._text_field}: {self._repository}, {where} has no such text (keys: {keys});"
                 f" {self._page()} shows their names"
             )
-        if len(text) > self._most_mb * 1_000_000:
-            raise too_long(self._repository, where, self._most_mb, MOST_KEY)
         return text.encode(errors="replace").decode()  # JSON can spell half a surrogate pair, UTF-8 cannot
 
     def _revision(self) -> str:
@@ -229,3 +247,22 @@ class HubSource:
 
     def _page(self) -> str:
         return hub.page_of(self._repository)
+
+
+class _Remembering:
+    """A file that gives the same bytes again without asking the Hub: pyarrow reads a row group's column twice."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._range, self._content = file, (-1, -1), b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes from the place on that was sought, or all."""
+        wanted = (self._file.tell(), size)
+        if wanted == self._range:
+            self._file.seek(len(self._content), io.SEEK_CUR)
+        else:
+            self._range, self._content = wanted, self._file.read(size)
+        return self._content

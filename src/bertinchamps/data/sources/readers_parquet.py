@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bertinchamps.data.sources.readers_records import SETTING, Layout, Record, no_field
 from bertinchamps.errors import UserError
@@ -22,7 +22,7 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
     """The text column, row group by row group."""
     import pyarrow as arrow
 
-    rows, kind = _Rows(path, layout, progress), irregular(path)
+    rows, kind = Rows(path, path, layout, progress), irregular(path)
     if kind:
         raise not_a_file(path, kind)
     try:
@@ -42,27 +42,36 @@ def read_parquet(path: Path, layout: Layout, progress: Progress) -> Iterator[Rec
         raise _damaged_parquet(path, rows.done) from None
 
 
-class _Rows:
-    """The rows of a file.
+class Rows:
+    """The rows of a file, of which few are in memory.
+
+    Args:
+        file: a path, or an open file.
+        path: its name, for messages.
+        layout: the user's settings.
+        progress: updated with how far the reading is.
 
     Attributes:
         done: rows that were read.
     """
 
-    def __init__(self, path: Path, layout: Layout, progress: Progress) -> None:
-        self._path, self._layout, self._progress, self.done = path, layout, progress, 0
+    def __init__(self, file: Path | BinaryIO, path: Path | str, layout: Layout, progress: Progress) -> None:
+        self._file, self._path, self._layout, self._progress, self.done = file, path, layout, progress, 0
 
     def read(self) -> Iterator[Record]:
         """Each row; raises whatever pyarrow raises for a damaged file, or UserError."""
         import pyarrow.parquet as parquet
 
         path, layout = self._path, self._layout
-        with parquet.ParquetFile(path) as file:
-            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        with parquet.ParquetFile(self._file) as file:
+            metadata = file.metadata
+            groups = [metadata.row_group(number) for number in range(file.num_row_groups)]
             large = any(group.total_byte_size > SMALL_GROUP for group in groups)
-        folded = [layout.text_field] if large else None
-        with parquet.ParquetFile(path, read_dictionary=folded, page_checksum_verification=True) as file:
-            schema, total = file.schema_arrow, max(1, file.metadata.num_rows)
+        folded = {"read_dictionary": [layout.text_field] if large else None}
+        with parquet.ParquetFile(
+            self._file, metadata=metadata, page_checksum_verification=True, **folded
+        ) as file:
+            schema, total = file.schema_arrow, max(1, metadata.num_rows)
             self._progress.fraction = lambda: self.done / total
             if layout.text_field not in schema.names:
                 raise no_field(path, "schema", "column", layout, schema.names)
@@ -90,7 +99,7 @@ def _damaged_parquet(path: Path, row: int) -> UserError:
     return UserError(f"{path}: after row {row}: not a Parquet file, or damaged or cut short; copy it again")
 
 
-def _check_type(path: Path, kind: Any, layout: Layout) -> None:
+def _check_type(path: Path | str, kind: Any, layout: Layout) -> None:
     """Refuse a column that holds no texts."""
     import pyarrow as arrow
 
@@ -110,7 +119,7 @@ def _size(group: Any, layout: Layout) -> int:
     return sum(c.total_uncompressed_size for c in columns if c.path_in_schema == layout.text_field)
 
 
-def _cell(path: Path, row: int, cell: Any, layout: Layout) -> str | None:
+def _cell(path: Path | str, row: int, cell: Any, layout: Layout) -> str | None:
     try:
         text: str | None = cell.as_py()
     except UnicodeDecodeError:

@@ -33,7 +33,7 @@ class Layout(NamedTuple):
     txt_documents: str
     max_record_mb: float = MOST_MB
 
-    def too_long(self, path: Path, where: str) -> UserError:
+    def too_long(self, path: Path | str, where: str) -> UserError:
         """The message for a record that is longer."""
         return too_long(path, where, self.max_record_mb, MOST_KEY)
 
@@ -53,7 +53,7 @@ class Record(NamedTuple):
 Reader = Callable[[Path, Layout, Progress], Iterator[Record]]
 
 
-def no_field(path: Path, where: str, kind: str, layout: Layout, names: Sequence[str]) -> UserError:
+def no_field(path: Path | str, where: str, kind: str, layout: Layout, names: Sequence[str]) -> UserError:
     """The message for a missing text field. The fields that are there are counted, not named: a name may be text."""
     return UserError(
         f"{path}: {where}: no {kind} {layout.text_field!r} (found: {field_names(names, layout.text_field)});"

@@ -25,9 +25,9 @@ from bertinchamps.tasks.formats.json_lines import REJECTED, check_key, is_reject
 from bertinchamps.textfiles import json_lines
 from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.limits import Room
-from bertinchamps.textfiles.lines import decoded, lines, not_utf8
+from bertinchamps.textfiles.lines import not_utf8
 from bertinchamps.textfiles.opening import suffixes
-from bertinchamps.textfiles.tables import CSV, TSV, Table, in_quotes, open_table
+from bertinchamps.textfiles.tables import CSV, TSV, Table, TableLines, in_quotes, open_table
 
 FORMATS = (".csv", ".tsv", ".jsonl")
 EXAMPLE = '["vis", "outil"]'
@@ -186,7 +186,8 @@ def open_rows(path: Path, wanted: Mapping[str, str], whole: bool = False, bad: B
         bad: what is done with rows that cannot be read. The header must be readable.
 
     Raises:
-        UserError: the format is unknown, or a column is missing or there twice; while iterating, a row is malformed.
+        UserError: the format is unknown, or a column is missing or there twice; while iterating, a row is malformed
+            or too long.
     """
     kind = format_of(path)
     if kind is None:
@@ -195,16 +196,11 @@ def open_rows(path: Path, wanted: Mapping[str, str], whole: bool = False, bad: B
         )
     if kind == ".jsonl":
         return Rows(None, _objects(path, wanted, whole, bad))
-    room, lenient = Room(path) if whole else None, False
-
-    def texts() -> Iterator[str]:
-        for number, line in lines(path, room=room):
-            yield line.decode(errors="surrogateescape") if lenient else decoded(path, number, line)
-
-    table = open_table(path, texts(), TSV if kind == ".tsv" else CSV, wanted, bad)
+    texts = TableLines(path, room=Room(path) if whole else None)
+    table = open_table(path, texts, TSV if kind == ".tsv" else CSV, wanted, bad)
     if table is None:
         return Rows(None, iter(()))
-    lenient = bad.skips  # from here on, since the header is read
+    texts.lenient = bad.skips  # from here on, since the header is read
     return Rows(table.separator, _cells(path, table, bad))
 
 
