@@ -91,6 +91,7 @@ def test_runs_with_scores_of_dev_alone_stand_apart_where_they_are_asked_for(runs
     write_report(gather(runs, dev=True), runs, output)
     page = (output / "report.md").read_text(encoding="utf-8")
     assert "Left out" not in page
+    assert "Scores are those of test or dev, as" in page
     of_test = page.partition("dev alone: entities, strict")[0]
     assert [row[0] for row in table_under(of_test, "entities, strict")][2] == "small, 0.7 h, flat"
     assert "chosen" not in of_test

@@ -23,17 +23,14 @@ def problems(config: TuneConfig) -> list[str]:
     found += unusable_folder("folder", folder_of(config), JOURNAL)
     try:
         plan = read_search(Path(config.plan).expanduser())
-        others = {
-            place: keys
-            for own, place in searches_of(plan, folder_of(config))
-            if (keys := differing(own, place))
-        }
+        others = {place: differing(own, place) for own, place in searches_of(plan, folder_of(config))}
     except UserError as error:
         return [*found, *str(error).splitlines()]
     found += [
         f"folder={place}: the trials there are of another plan, and trials of two plans do not compare "
-        f"({', '.join(keys)}); give the plan as it was, or another folder="
-        for place, keys in others.items()
+        f"({', '.join(other)}); give the plan as it was, or another folder="
+        for place, other in others.items()
+        if other
     ]
     keys = (*plan.settings, *plan.space, *plan.each)
     return [*found, *(f"plan={config.plan}: {key}: the search sets it" for key in OURS if key in keys)]

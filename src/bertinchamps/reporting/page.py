@@ -52,7 +52,6 @@ def write_report(gathered: Gathered, runs_dir: Path, output: Path) -> list[Path]
         gathered=gathered,
         runs_dir=runs_dir,
         sections=list(zip(found, tables, strict=True)),
-        splits=list(dict.fromkeys(section.split for section in found)),
         costs=costs,
         efficiency=efficiency,
         pretraining=pretraining,

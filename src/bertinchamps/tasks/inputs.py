@@ -6,15 +6,15 @@ The input is read twice: once to report all that is wrong before anything is com
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bertinchamps.contract import Entity
+from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
-from bertinchamps.tasks.formats import annotated_files, brat, brat_relations, conll, spans_jsonl, tables, xmi
+from bertinchamps.tasks.formats import annotated_files, brat, brat_relations, conll, spans_jsonl, tables
 from bertinchamps.tasks.formats.json_lines import string
 from bertinchamps.tasks.tagging.windows import Words
 from bertinchamps.textfiles import json_lines
@@ -131,13 +131,7 @@ def _open(
         return Inputs(lambda: iter([_alone("stdin", text, "standard input")]))
     path = Path(source).expanduser()
     if path.is_dir():
-        return Inputs(
-            lambda: (
-                _alone(each.name, each.text, each.name)._replace(entities=each.entities)
-                for each in brat.read_texts(path, annotated, bad.anew())
-            ),
-            bad=bad,
-        )
+        return Inputs(lambda: _documents(brat.read_texts(path, annotated, bad.anew())), bad=bad)
     if path.suffix == ".txt":
         return Inputs(lambda: iter([_alone(path.stem, _whole(path), str(path))]))
     if words and conll.is_named_so(path):
@@ -162,15 +156,11 @@ def _with_entities(config: PredictConfig, columns: tables.Columns, bad: BadRecor
     path = Path(source).expanduser()
     form = annotated_files.form_of(path) if source != STREAM else None
     if form == "xmi":
-        return Inputs(lambda: _of_xmi(path, config.layers, bad.anew()), bad=bad)
-    if form == "brat" and path.is_dir():
         return Inputs(
-            lambda: (
-                _alone(each.name, each.text, each.name)._replace(entities=each.entities)
-                for each in brat_relations.read_entities(path, bad.anew())
-            ),
-            bad=bad,
+            lambda: _documents(annotated_files.stream_xmi(path, config.layers, bad.anew())), bad=bad
         )
+    if form == "brat" and path.is_dir():
+        return Inputs(lambda: _documents(brat_relations.read_entities(path, bad.anew())), bad=bad)
     if source == STREAM or tables.format_of(path) != ".jsonl":
         raise UserError(
             f"input={source}: no entities in it, and the model finds relations between entities: give a brat folder, "
@@ -186,11 +176,9 @@ def _with_entities(config: PredictConfig, columns: tables.Columns, bad: BadRecor
     return Inputs(rows, id_field or ID, columns.text, bad=bad)
 
 
-def _of_xmi(path: Path, layers: Sequence[str], bad: BadRecords) -> Iterator[Input]:
-    for file, name, content in annotated_files.xmi_files(path):
-        with bad.record():
-            document = xmi.read_layers(content, file, name, layers)
-            yield _alone(name, document.text, file)._replace(entities=document.entities)
+def _documents(documents: Iterable[AnnotatedText]) -> Iterator[Input]:
+    for each in documents:
+        yield _alone(each.name, each.text, each.name)._replace(entities=each.entities)
 
 
 def _alone(name: str, text: str, place: str, words: Words | None = None) -> Input:

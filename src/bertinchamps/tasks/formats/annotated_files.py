@@ -97,11 +97,20 @@ def read_xmi(
     Raises:
         UserError: no XMI file is there; see `xmi.read_layers`.
     """
-    documents = []
-    for file, name, content in xmi_files(path, Room(path)):
+    return list(stream_xmi(path, layers, bad, left_out, Room(path)))
+
+
+def stream_xmi(
+    path: Path,
+    layers: Sequence[str],
+    bad: BadRecords = STOP,
+    left_out: Counter[str] | None = None,
+    room: Room | None = None,
+) -> Iterator[AnnotatedText]:
+    """`read_xmi`, one document after the other; `room` is that of `xmi_files`."""
+    for file, name, content in xmi_files(path, room):
         with bad.record():
-            documents.append(xmi.read_layers(content, file, name, layers, left_out))
-    return documents
+            yield xmi.read_layers(content, file, name, layers, left_out)
 
 
 def read_related_xmi(
