@@ -20,7 +20,7 @@ def word_cutter(split_digits: bool, join_elisions: bool) -> Any:
         split_digits: each digit is a word, so that a number has as many pieces as digits.
         join_elisions: an elided word keeps its apostrophe (`l'` and not `l`, `'`), as spaCy's French words do.
     """
-    words = pre_tokenizers.BertPreTokenizer()
+    words: Any = pre_tokenizers.BertPreTokenizer()
     if join_elisions:
         marks = pre_tokenizers.Split(Regex(f"{_ELISION}|{_PUNCTUATION}"), "isolated")
         words = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), marks])
