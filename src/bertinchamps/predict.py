@@ -13,6 +13,7 @@ if __name__ == "__main__":  # what follows imports torch, and waits until the co
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,7 +87,7 @@ def label_all(config: PredictConfig, shared: SharedBases) -> None:
         journal.restore(cut)
         if journal.done:
             tell(f"going on behind {counted(journal.done, 'text')} of a run that was interrupted")
-    with open_output(config, form, journal) as place:
+    with hiding.mapping() if hiding else nullcontext(), open_output(config, form, journal) as place:
         runtime, engine = engine_runtime(config.runtime, folder), config.runtime.engine
         model = open_model(folder, facts, config.batch, runtime, config.base, shared, config.ner, engine)
         with model.reading():

@@ -12,7 +12,7 @@ import pytest
 
 from bertinchamps.checks.prediction import problems
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.predict import predict
 from bertinchamps.schemas import PredictConfig
@@ -49,7 +49,7 @@ def run(*words: str) -> int:
     inputs = open_inputs(config, True, False, annotated=True)
     columns = survey(inputs, checker(hiding.written, FACTS, form, inputs)).columns
     labelled = [(given, AnnotatedText(given.name, given.text, found(given.text))) for given in inputs.read()]
-    with open_output(config, form) as place:
+    with hiding.mapping(), open_output(config, form) as place:
         write(
             place, form, hiding.written, FACTS, hiding.hidden(labelled, inputs.text_column), inputs, columns
         )
@@ -162,6 +162,40 @@ def test_the_map_is_for_the_user_alone_and_only_when_asked(folder: Path) -> None
     assert rows[0]["surrogate"] == rows[1]["surrogate"]
     config = composed(*words, f"deidentify.map={file}", command="predict")
     assert any(f"deidentify.map={file}: is there already" in problem for problem in problems(config))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_kill_between_the_names_of_output_and_map_loses_neither(
+    first: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, file = folder / "out.jsonl", folder / "map.jsonl"
+    words = ["deidentify=tags", f"deidentify.map={file}", f"input={folder / 'in'}", f"output={output}"]
+    replace = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if target == (output if first else file):
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises((KeyboardInterrupt, Stopped)):
+            run(*words)
+    config = composed(*words, command="predict")
+    (told,) = [problem for problem in problems(config) if "model" not in problem] or [""]
+    if first:  # the same command writes both anew
+        assert told == ""
+        run(*words)
+    else:
+        assert told.endswith(
+            f"if it is the output of a run that was killed at its end, {file}.unfinished is its map"
+        )
+        Path(f"{file}.unfinished").rename(file)
+    assert {json.loads(line)["original"] for line in file.read_text().splitlines()} == {
+        "Dupont",
+        "18/02/2019",
+    }
+    assert "Dupont" not in output.read_text()
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,13 @@ def problems(config: PredictConfig) -> list[str]:
     found += layer_problems(config.layers, "layers")
     found += [*_input_problems(config.input), *several_problems(config)]
     found += _replacing_problems(config)
+    lost = _map_without_name(config)
     try:
         every = list(for_each_model(config))
     except UserError as error:
         every, found = [], [*found, str(error)]
     for of_one_model in every:
-        found += _output_problems(of_one_model.output)
+        found += [problem + lost for problem in _output_problems(of_one_model.output)]
         try:
             model_folder(of_one_model)
         except UserError as error:
@@ -64,6 +65,19 @@ def _replacing_problems(config: PredictConfig) -> list[str]:
     if place.exists():
         return [taken("deidentify.map", map_file)]
     return unwritable("deidentify.map", map_file, place)
+
+
+def _map_without_name(config: PredictConfig) -> str:
+    """What is said beside an output that is there: its map may wait for its name, which a kill kept from it."""
+    map_file = (config.deidentify or {}).get("map")
+    if map_file is None or Path(map_file).expanduser().exists():
+        return ""
+    left = unfinished(Path(map_file).expanduser())
+    return (
+        f"; if it is the output of a run that was killed at its end, {left} is its map"
+        if left.exists()
+        else ""
+    )
 
 
 def _input_problems(given: str) -> list[str]:

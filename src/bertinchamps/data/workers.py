@@ -38,7 +38,7 @@ def out_of_reach() -> Iterator[None]:
 
     They inherit the mask of this thread, which holds from their first moment, before they could ignore anything.
     """
-    resource_tracker.ensure_running()  # type: ignore[no-untyped-call]  # beginning later, it would change the mask
+    resource_tracker.ensure_running()  # beginning later, it would change the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_END)
     try:
         yield

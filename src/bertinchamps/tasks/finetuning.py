@@ -189,6 +189,7 @@ class FineTuning(Problem):
         scores, by_subtask = self._scores(training)
         started = read_facts(run.folder)
         settings = settings_but_the_seed(asdict(self._config))
+        weights = (run.folder / "model").rglob("*.safetensors")
         return {
             "task": self.facts.title,
             "kind": self.facts.kind,
@@ -197,9 +198,7 @@ class FineTuning(Problem):
             "model_label": self._config.label or self._model_label(started["encoder"]),
             "parameters": training.parameters,
             "trained_parameters": self._trained,
-            "stored_bytes": sum(
-                file.stat().st_size for file in (run.folder / "model").rglob("*.safetensors")
-            ),
+            "stored_bytes": sum(file.stat().st_size for file in weights),
             "seed": self._config.seed,
             "learning_rate": trainer.optimizer.param_groups[0]["base_lr"],
             "settings": {"model": started["encoder"], **settings},
@@ -266,8 +265,7 @@ class FineTuning(Problem):
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Write the predictions of all splits; return the scores of dev and test, and the results of each subtask."""
-        model = training.trainer.model
-        scores: dict[str, Any] = {}
+        model, scores = training.trainer.model, dict[str, Any]()
         by_subtask: dict[str, dict[str, Any]] = {
             subtask.title: {
                 "data_fingerprint": subtask.fingerprint,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bertinchamps.contract import AnnotatedText
-from bertinchamps.durable import progressive
+from bertinchamps.durable import progressive, unfinished
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import PredictConfig
 from bertinchamps.tasks.deidentification import rules
@@ -74,6 +74,7 @@ class Hiding:
         self._labels = config.deidentify.get("labels")
         self._rules = bool(config.deidentify.get("rules", True))
         self._map = config.deidentify.get("map")
+        self._stream: TextIO | None = None  # of the map
         self.replaced = 0
 
     def check_labels(self, facts: TaskFacts) -> None:
@@ -85,33 +86,52 @@ class Hiding:
             finds += f"; by their form: {', '.join(rules.RULES)}" if self._rules else ""
             raise UserError(f"deidentify.labels: nothing finds {', '.join(unknown)} ({finds})")
 
+    @contextmanager
+    def mapping(self) -> Iterator[None]:
+        """A context in which the map is written. The output is opened in it, and gets its name first.
+
+        So the map of an output that was interrupted has no name either, and the same command writes both anew.
+
+        Raises:
+            UserError: the map cannot be written.
+        """
+        try:
+            with _opened(self._map) as self._stream:
+                yield
+        except OSError as error:
+            place = Path(self._map or "").expanduser()
+            if str(error.filename) not in (str(place), str(unfinished(place))):
+                raise
+            raise UserError(
+                f"deidentify.map={self._map}: cannot be written ({error.strerror}); the map is in {unfinished(place)}"
+            ) from error
+
     def hidden(
         self, labelled: Iterable[tuple[Input, Any]], text_column: str | None
     ) -> Iterator[tuple[Input, AnnotatedText]]:
-        """The texts with identifiers replaced, and with the annotations that they came with, moved along.
+        """The texts with identifiers replaced, and with the annotations that they came with, moved along; in `mapping`.
 
         Args:
             labelled: each text with the prediction for it.
             text_column: the column of the texts, if they are from a table.
         """
-        with _opened(self._map) as stream:
-            for given, prediction in labelled:
-                document = self._kind.found(prediction)
-                if self._rules:
-                    document = document._replace(entities=(*document.entities, *rules.found(given.text)))
-                parts = identifiers_of(document, self._labels)
-                written = self._replacer.surrogates(given.name, given.text, parts)
-                edited = Edited(given.text, parts, written)
-                self.replaced += len(parts)
-                if stream is not None:
-                    for part, value in zip(parts, written, strict=True):
-                        stream.write(
-                            json_lines.line({"id": given.name, **part._asdict(), **_pair(given, part, value)})
-                        )
-                yield (
-                    given._replace(text=edited.text, fields=_fields(given, edited, text_column)),
-                    AnnotatedText(given.name, edited.text, tuple(sorted(edited.moved(given.entities or ())))),
-                )
+        for given, prediction in labelled:
+            document = self._kind.found(prediction)
+            if self._rules:
+                document = document._replace(entities=(*document.entities, *rules.found(given.text)))
+            parts = identifiers_of(document, self._labels)
+            written = self._replacer.surrogates(given.name, given.text, parts)
+            edited = Edited(given.text, parts, written)
+            self.replaced += len(parts)
+            if self._stream is not None:
+                for part, value in zip(parts, written, strict=True):
+                    self._stream.write(
+                        json_lines.line({"id": given.name, **part._asdict(), **_pair(given, part, value)})
+                    )
+            yield (
+                given._replace(text=edited.text, fields=_fields(given, edited, text_column)),
+                AnnotatedText(given.name, edited.text, tuple(sorted(edited.moved(given.entities or ())))),
+            )
 
 
 def _pair(given: Input, part: Any, value: str) -> dict[str, str]:

@@ -20,7 +20,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from bertinchamps.contract import Task
 from bertinchamps.errors import ProcessEnded, ReportedByMain, Stopped, UserError
-from bertinchamps.schemas import BatchConfig, BudgetConfig, Node, RuntimeConfig
 from bertinchamps.signals import be_deaf, hearing
 from bertinchamps.training import checkpoint, hooks
 from bertinchamps.training.clock import Clock, Spent, most_flops
@@ -31,36 +30,14 @@ from bertinchamps.training.optim import optimizers
 from bertinchamps.training.plan import idle_lines, plan_lines
 from bertinchamps.training.privacy.private_run import PrivateRun
 from bertinchamps.training.run import Run, finish
-from bertinchamps.training.run_records import Recorded, Records, Scores
+from bertinchamps.training.run_records import Records, Scores
 from bertinchamps.training.runtime import CPU_FLOPS, Runtime
 from bertinchamps.training.schedules import schedules
 from bertinchamps.training.sparsity.counting import at_density
 from bertinchamps.training.sparsity.masks import Masks, build_masks
 from bertinchamps.training.trainer import Trainer
+from bertinchamps.training.training_settings import Settings
 from bertinchamps.training.updates import NonFiniteLoss
-
-
-class Settings(Recorded, Protocol):
-    """The settings that the assembly reads, of any command that trains; a dataclass."""
-
-    @property
-    def optim(self) -> Node: ...
-    @property
-    def sparsity(self) -> Node: ...
-    @property
-    def schedule(self) -> Node: ...
-    @property
-    def batch(self) -> BatchConfig: ...
-    @property
-    def gradient_clipping(self) -> float | None: ...
-    @property
-    def budget(self) -> BudgetConfig: ...
-    @property
-    def runtime(self) -> RuntimeConfig: ...
-    @property
-    def hooks(self) -> list[Node]: ...
-    @property
-    def seed(self) -> int: ...
 
 
 class Problem(Task, Protocol):
