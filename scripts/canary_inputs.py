@@ -261,6 +261,10 @@ def faults() -> Iterator[Fault]:
         ),
         CLASSES,
     )
+    for column, told in (("text", "texts"), ("id", "ids")):
+        words = tuple(word.replace("FILE", "FILE/train.jsonl") for word in CLASSES)
+        words = (*words, "task.dev=FILE/dev.jsonl", f"task.label={column}")
+        yield Fault(f"the column of labels has {told}", "splits", _same_splits, words)
     yield Fault("a text is missing", "a.tsv", lambda c: f"txet\tlabel\n{c(word)}\ta\n".encode(), CLASSES)
     yield Fault(
         "an offset is outside", "a.jsonl", lambda c: _jsonl(c, entities=[[3, 9000, "DISO"]]), ENTITIES
@@ -314,6 +318,12 @@ def faults() -> Iterator[Fault]:
         lambda c: _line(_row(c, entities=c(word))).encode(),
         PREDICT,
     )
+
+
+def _same_splits(c: Canaries) -> dict[str, bytes]:
+    """A dev split that has all labels of train, whichever column is taken for them: few and short ones."""
+    rows = "".join(_line(_row(c)) for _ in range(18)).encode()
+    return {"train.jsonl": rows, "dev.jsonl": rows}
 
 
 def _parquet(c: Canaries) -> bytes:

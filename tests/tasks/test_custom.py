@@ -13,9 +13,11 @@ import pytest
 
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.examples import read_examples
 from bertinchamps.tasks.readers import custom, readers
 from bertinchamps.tasks.splits import label_names
 from real import real
+from support import composed
 
 SECRET = "Madame Confidentielle"
 
@@ -216,6 +218,22 @@ def test_what_is_left_out_of_entities_is_remarked(tmp_path: Path) -> None:
         "left out of task.train: lines that the annotation tool marked as rejected (2)",
         "left out of task.dev: entities without a character (1)",
     )
+
+
+@pytest.mark.parametrize("column", ["id", "text"])
+@pytest.mark.parametrize("dev", [True, False])
+def test_a_column_of_ids_or_texts_as_labels_is_refused(tmp_path: Path, column: str, dev: bool) -> None:
+    rows = "".join(
+        f'{{"id": "Zwart{n}", "text": "Zwart tousse, {n}", "label": "{n % 2}"}}\n' for n in range(40)
+    )
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.jsonl").write_text(rows, encoding="utf-8")
+    words = ["task=classification", f"task.train={tmp_path / 'train.jsonl'}"]
+    words += [f"task.dev={tmp_path / 'dev.jsonl'}"] if dev else []
+    assert read_examples(composed(*words, command="finetune")).labels == ("0", "1")
+    with pytest.raises(UserError, match=r"task\.label: 40 of 40 training texts") as raised:
+        read_examples(composed(*words, f"task.label={column}", command="finetune"))
+    assert "Zwart" not in str(raised.value)
 
 
 # --- the real data

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertinchamps.console import all_shown
 from bertinchamps.contract import AnnotatedText, Entity, LabelledText
 from bertinchamps.errors import UserError
+from bertinchamps.tasks.label_column import refuse_own_classes
 from bertinchamps.tasks.splits import label_counts, label_lines, label_names, split_remarks, with_dev
 
 
@@ -228,3 +230,45 @@ def test_names_and_choice_are_the_same_in_every_process() -> None:
         for seed in ("0", "1", "2")
     }
     assert len(outputs) == 1
+
+
+def of_classes(*classes: str) -> list[LabelledText]:
+    return [LabelledText(f"line {n}", f"texte {n}", None, (name,)) for n, name in enumerate(classes)]
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        (of_classes(*(f"Zwart{n}" for n in range(10))), "10 of 10 training texts have a class that no other text has"),
+        (of_classes(*(f"Zwart{n}" for n in range(30)), *"ab" * 10), "30 of 50 training texts"),
+        ([*of_classes(*(f"Zwart{n}" for n in range(12)))] * 5, "12 of 12 training texts"),  # each text five times
+        (of_classes("a", "Zwart" * 100, "a"), "a class of 500 characters (line 1), which is a text"),
+    ],
+)  # fmt: skip
+def test_ids_and_texts_are_no_classes(train: list[LabelledText], told: str) -> None:
+    with pytest.raises(UserError) as raised:
+        refuse_own_classes(train)
+    assert str(raised.value).startswith("task.label: ")
+    assert told in str(raised.value)
+    assert "Zwart" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        of_classes(*"abcdefghi"),  # few texts
+        of_classes(*(f"{n // 2}" for n in range(60))),  # two texts of each class
+        of_classes(*(f"{n}" for n in range(20)), *"ab" * 10),  # a long tail
+        [*of_classes(*(f"{n}" for n in range(12))), *texts(30, ())],  # many classes or none, which are rare
+        texts(200, ("a", "b"), ("b", "c")),
+        texts(20, 1.0, 2.5),
+        notes(*(f"{n}" for n in range(30))),
+    ],
+)
+def test_classes_of_several_texts_may_be_many(train: list[LabelledText] | list[AnnotatedText]) -> None:
+    refuse_own_classes(train)
+
+
+def test_many_labels_in_a_message_are_cut() -> None:
+    assert all_shown(["a", "b" * 50]) == "a, (a label of 50 characters)"
+    assert all_shown([f"{n}" for n in range(25)]).endswith("18, 19 and 5 more")

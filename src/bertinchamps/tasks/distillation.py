@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+from bertinchamps.console import all_shown
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.data.line_sets import Index, words_of
 from bertinchamps.errors import UserError
@@ -202,7 +203,7 @@ def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[
         elif unknown := sorted(set(labels) ^ set(facts.labels)):
             found.append(
                 f"distillation.teachers: {folder} was trained with other labels than the student: "
-                f"{', '.join(unknown)}"
+                f"{all_shown(unknown)}"
             )
     return found + entry_problems("distillation.files", config.files)
 

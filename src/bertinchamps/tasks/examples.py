@@ -16,6 +16,7 @@ from bertinchamps.fingerprints import canonical
 from bertinchamps.schemas import FinetuneConfig, named
 from bertinchamps.tasks.few_shot import few
 from bertinchamps.tasks.kinds import Kind, kinds
+from bertinchamps.tasks.label_column import refuse_own_classes
 from bertinchamps.tasks.readers import Combined, LeavesOut, readers
 from bertinchamps.tasks.readers.custom import named_after
 from bertinchamps.tasks.splits import label_names, split_remarks, with_dev
@@ -97,6 +98,7 @@ def read_examples(config: FinetuneConfig) -> Examples:
     read = reader.read()
     if not read.get("train"):
         raise UserError(f"task={title}: no training examples were found")
+    refuse_own_classes(read["train"])
     whole: Any = read if read.get("dev") else with_dev(read, config.selection.dev_share, CARVING_SEED)
     splits: Any = {split: whole[split] for split in SPLITS if whole.get(split)}
     subtasks = reader.subtasks if isinstance(reader, Combined) else {}

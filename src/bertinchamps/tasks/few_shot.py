@@ -9,10 +9,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
+from bertinchamps.console import shown
 from bertinchamps.contract import LabelledText
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import FewShotConfig
-from bertinchamps.tasks.splits import Record, labels_of, shown
+from bertinchamps.tasks.splits import Record, labels_of
 
 NAMED = 5  # classes that a message names
 NONE = ""  # stands for the examples without a label

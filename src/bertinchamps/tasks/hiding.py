@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from bertinchamps.console import all_shown
 from bertinchamps.contract import AnnotatedText
 from bertinchamps.durable import progressive, unfinished
 from bertinchamps.errors import UserError
@@ -82,7 +83,7 @@ class Hiding:
         known = [*facts.labels, *(rules.RULES if self._rules else ())]
         unknown = [label for label in self._labels or () if label not in known]
         if unknown:
-            finds = f"the model finds: {', '.join(facts.labels)}"
+            finds = f"the model finds: {all_shown(facts.labels)}"
             finds += f"; by their form: {', '.join(rules.RULES)}" if self._rules else ""
             raise UserError(f"deidentify.labels: nothing finds {', '.join(unknown)} ({finds})")
 

@@ -9,15 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
-from bertinchamps.console import counted
+from bertinchamps.console import LABELS_SHOWN, counted, shown
 from bertinchamps.contract import SPLITS, AnnotatedText, LabelledText, RelatedText
 from bertinchamps.errors import UserError
 from bertinchamps.spans import without_edges
 from bertinchamps.tasks.readers import Splits
 
 Record = AnnotatedText | LabelledText | RelatedText
-LABELS_SHOWN = 20  # labels of a split that are printed
-LONGEST_SHOWN = 40  # characters of a label that is printed
 OTHERWISE = "written otherwise, as 0.0 is beside 0 and Oui beside oui"
 
 
@@ -177,13 +175,6 @@ def label_lines(splits: Splits) -> list[str]:
         if cells:
             lines.append(f"{split:<10} {' · '.join(cells)}")
     return lines
-
-
-def shown(label: str) -> str:
-    """A label for the terminal; only the length of one so long that it may be a document's text."""
-    if len(label) <= LONGEST_SHOWN and label.isprintable():
-        return label
-    return f"(a label of {len(label)} characters)"
 
 
 def split_remarks(splits: Splits) -> list[str]:

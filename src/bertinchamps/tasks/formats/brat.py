@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from bertinchamps.console import shown
 from bertinchamps.contract import AnnotatedText, Entity
 from bertinchamps.errors import UserError
 from bertinchamps.spans import Fragments, joined, other_counting
@@ -268,7 +269,8 @@ def label_problems(labels: Iterable[str]) -> list[str]:
     for label in labels:
         by_type.setdefault(type_name(label), []).append(label)
     return [
-        f"task: the labels {' and '.join(map(repr, same))} would both be {name} in brat files; rename one"
+        f"task: the labels {' and '.join(repr(shown(label)) for label in same)} would both be {shown(name)} in brat "
+        "files; rename one"
         for name, same in by_type.items()
         if len(same) > 1
     ]
