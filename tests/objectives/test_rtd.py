@@ -186,7 +186,9 @@ def test_documents_of_a_row_are_apart_in_both_models(corpus: Corpus) -> None:
         torch.cat((first, second), 1), (drawn != ids).float(), reduction="sum"
     )
     torch.testing.assert_close(found, by_hand + 7 * TARGETS / LENGTH * detected)
-    built._held_out_sums = lambda corpus, score: {key: float(sum_) for key, sum_ in score(ids, positions).items()}
+    built._held_out_sums = lambda corpus, score: {
+        key: float(sum_) for key, sum_ in score(ids, positions).items()
+    }
     scored = float(detected.detach()) / ids.numel()
     assert built.evaluate(model)["detection_loss"] == pytest.approx(scored, rel=1e-5)
 
