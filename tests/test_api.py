@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bertinchamps.api import Guess, fine_tune, load
 from bertinchamps.errors import UserError
@@ -29,6 +30,12 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BERTINCHAMPS_CACHE", str(cache))
         return pretrain(composed(*QUICK, "budget.steps=1", f"run_dir={folder / 'mine'}"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BERTINCHAMPS_CACHE", str(cache))
+    return cache
 
 
 def examples(count: int) -> list[dict[str, Any]]:
@@ -60,7 +67,7 @@ def test_a_mask_is_filled(pretrained: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 def test_a_list_of_examples_makes_a_model_that_labels_as_the_command_does(
-    pretrained: Path, tmp_path: Path
+    pretrained: Path, own_cache: Path, tmp_path: Path
 ) -> None:
     from bertinchamps.predict import predict
 
@@ -73,6 +80,9 @@ def test_a_list_of_examples_makes_a_model_that_labels_as_the_command_does(
     assert "bertinchamps.finetune task=ner task.title=examples" in read_facts(run)["command"]
     assert not [file for file in run.rglob("*") if stat.S_IMODE(file.stat().st_mode) & 0o077]
     texts = [document.text for document in documents(2)]
+    file = Path(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["task"]["train"])
+    assert file.parents[1] == own_cache / "temporary"
+    assert not file.parent.exists()
     found = tagger.label(texts)
     assert tagger.label(texts[0])["entities"] == found[0]["entities"]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)

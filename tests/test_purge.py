@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from bertinchamps.checks.purging import problems
+from bertinchamps.data.temporary import temporary_folder
 from bertinchamps.errors import UserError
 from bertinchamps.purge import purge
 from bertinchamps.schemas import PurgeConfig
@@ -72,6 +73,7 @@ def test_nothing_is_touched_before_it_is_told_to(place: Path, capsys: pytest.Cap
         "run/checkpoints",
         "cache/corpora",
         "cache/tokenizers",
+        "cache/file_hashes.json",
     ):
         assert name in said
     assert "run/model" not in said
@@ -95,6 +97,18 @@ def test_the_record_alone_has_no_word_of_the_documents(
     assert not any(name.endswith((".bin", ".safetensors", ".pt")) for name in names)
     purge(PurgeConfig(runs=[str(place / "run")], keep="record", remove=True))
     assert "nothing left that comes from documents" in capsys.readouterr().err
+
+
+def test_neither_paths_of_files_nor_examples_of_killed_processes_stay(place: Path) -> None:
+    left = place / "cache" / "temporary" / "of-a-killed-process"
+    left.mkdir(parents=True)
+    (left / "train.jsonl").write_text(NOTES[0], encoding="utf-8")
+    assert "notes.txt" in (place / "cache" / "file_hashes.json").read_text(encoding="utf-8")
+    with temporary_folder() as used:
+        purge(PurgeConfig(runs=[str(place / "run")], remove=True))
+        assert used.exists()
+    assert not [name for name in files_of(place / "cache") if "file_hashes" in name or "temporary" in name]
+    assert "file_hashes.json" in json.loads((place / "run" / "purged.json").read_text())["removed"]
 
 
 def test_the_model_stays_unless_told_otherwise_and_still_opens(place: Path) -> None:

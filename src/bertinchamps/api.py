@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from transformers import AutoTokenizer, pipeline
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.command_line.mistakes import examine
 from bertinchamps.command_line.readable import readable
+from bertinchamps.data.temporary import temporary_folder
 from bertinchamps.errors import UserError
 from bertinchamps.exporting.source import Source, open_source
 from bertinchamps.finetune import finetune
@@ -180,10 +180,8 @@ def fine_tune(
         UserError: something the user can mend, in the key names of finetune; example N is line N of SPLIT.jsonl.
     """
     splits = {"train": examples, "dev": dev, "test": test}
-    with tempfile.TemporaryDirectory(prefix="bertinchamps-") as place:  # readable by its owner alone
-        files = {
-            split: _written(Path(place), split, given) for split, given in splits.items() if given is not None
-        }
+    with temporary_folder() as place:
+        files = {split: _written(place, split, given) for split, given in splits.items() if given is not None}
         chosen = {"task": _task_of(examples), "task.title": "examples", "model": model, **(settings or {})}
         words = words_of({**chosen, **{f"task.{split}": str(file) for split, file in files.items()}})
         with _as_a_command(words):

@@ -20,8 +20,11 @@ from typing import NamedTuple
 import yaml
 
 from bertinchamps.console import tell
+from bertinchamps.data.file_hashes import NAME as HASHES
+from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.planning import cache_dir
 from bertinchamps.data.samples import FOLDER
+from bertinchamps.data.temporary import leftovers
 from bertinchamps.durable import digest_of, write_json
 from bertinchamps.errors import UserError
 from bertinchamps.reporting.html.page import FILE as PAGE
@@ -86,7 +89,7 @@ def _of_run(run: Path, keep_model: bool) -> Iterator[Found]:
 
 
 def _of_cache(run: Path) -> Iterator[Found]:
-    """The corpus in the cache on which a run was pretrained, and its tokenizer."""
+    """The corpus in the cache on which a run was pretrained, its tokenizer, and what tells of files of anybody's."""
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     cache = cache_dir(BlocksConfig(cache_dir=settings.get("blocks", {}).get("cache_dir")))
     facts = read_facts(run)
@@ -96,6 +99,12 @@ def _of_cache(run: Path) -> Iterator[Found]:
         folder = cache / kind / fingerprint
         if HEXADECIMAL.fullmatch(fingerprint) and folder.is_dir():  # never a folder of several
             yield Found(folder, "documents as token ids; other runs on them prepare them anew")
+    for file in sorted(cache_folder().glob(f"{HASHES}*")):
+        yield Found(
+            file, "paths of files that were read; their hashes, and those of others, are computed anew"
+        )
+    for left in leftovers():
+        yield Found(left, "examples that a fine_tune in Python was given, left by a process that was killed")
     own = {
         digest_of(file) for file in (*run.glob(f"model/{TOKENIZER}"), *run.glob(f"checkpoints/*/{TOKENIZER}"))
     }

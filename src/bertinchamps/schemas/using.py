@@ -143,7 +143,8 @@ class PurgeConfig:
         "model", "model: weights and tokenizer stay; record: settings, metrics and scores alone stay"
     )
     corpus: bool = knob(
-        True, "also from the cache: the corpus of a run of pretrain, and the tokenizer trained on it"
+        True,
+        "also from the cache: corpus and tokenizer of a run of pretrain, paths of files, examples of killed processes",
     )
     remove: bool = knob(False, "true: remove it, for good; false: only tell what would be removed")
 
