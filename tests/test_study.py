@@ -81,7 +81,7 @@ def test_a_run_that_fails_stops_no_other(settings: Settings, tmp_path: Path) -> 
     assert "few_shot.examples=999" in log.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
 def test_a_study_that_was_stopped_goes_on(settings: Settings, tmp_path: Path, number: int) -> None:
     """Its fork ends, too, with a checkpoint, even where the study could not tell it."""
     words = study(tmp_path, {**settings, "budget.epochs": 60}, seed=[0, 1])
