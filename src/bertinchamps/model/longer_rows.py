@@ -88,7 +88,7 @@ def extension_problems(config: Any, tokens: int, base: float | None, key: str) -
     if rotary:
         return found
     with torch.device("meta"):  # no memory for weights
-        model = AutoModelForMaskedLM.from_config(copy.deepcopy(config))
+        model = AutoModelForMaskedLM.from_config(copy.deepcopy(config))  # type: ignore[no-untyped-call]
     return found if tables_of(model) else [*found, refusal(config, key)]
 
 
@@ -154,7 +154,7 @@ def _read_alike(model: Any, longer: Any, tokens: int) -> bool:
     some = torch.arange(tokens) % (model.config.vocab_size - 1)
     ids = torch.where(some == model.config.pad_token_id, model.config.vocab_size - 1, some)[None]
     modes = [(each, each.training) for each in (model, longer)]
-    states = [each.eval().base_model(input_ids=ids)[0] for each in (model, longer)]
+    before, after = (each.eval().base_model(input_ids=ids)[0] for each in (model, longer))
     for each, training in modes:
         each.train(training)
-    return torch.allclose(*states, rtol=1e-4, atol=1e-4)
+    return torch.allclose(before, after, rtol=1e-4, atol=1e-4)
