@@ -132,10 +132,19 @@ def with_rows(model: nn.Module, old: Sequence[int]) -> nn.Module:
     Args:
         model: a masked language model, or a model with a head; it is left as it was.
         old: ids whose rows stay, in their new order.
+
+    Raises:
+        UserError: the class has its vocabulary in another way.
     """
     inner = inner_of(model)
     places = torch.tensor(old)
-    entries = dimensions_of(inner, "vocab_size")
+    try:
+        entries = dimensions_of(inner, "vocab_size")
+    except ValueError as error:
+        raise UserError(
+            f"steps: trim: a {type(inner).__name__} has its vocabulary in another way than a row for each entry; leave "
+            "it out"
+        ) from error
     state = {
         name: weights.index_select(entries[name], places.to(weights.device)) if name in entries else weights
         for name, weights in inner.state_dict().items()

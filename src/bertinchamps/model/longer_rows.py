@@ -154,7 +154,7 @@ def _read_alike(model: Any, longer: Any, tokens: int) -> bool:
     some = torch.arange(tokens) % (model.config.vocab_size - 1)
     ids = torch.where(some == model.config.pad_token_id, model.config.vocab_size - 1, some)[None]
     modes = [(each, each.training) for each in (model, longer)]
-    one, other = (each.eval().base_model(input_ids=ids)[0] for each in (model, longer))
+    before, after = (each.eval().base_model(input_ids=ids)[0] for each in (model, longer))
     for each, training in modes:
         each.train(training)
-    return torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+    return torch.allclose(before, after, rtol=1e-4, atol=1e-4)

@@ -217,7 +217,7 @@ class Base:
             what += "; and the embedding of tokens, because entries are new"
         if (tokens := self._positions.extend) is not None:
             base = rotary_base(model.config)
-            how = "its table copied behind itself" if base is None else f"rotary base {base:,.0f}"
+            how = "the base's table, copied behind itself" if base is None else f"rotary base {base:,.0f}"
             yield f"positions  for rows of {tokens:,} tokens: {how}"
         yield f"goes on    from {self._name} ({type(model.model).__name__}), {trained:,} parameters trained: {what}"
 
