@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -638,6 +639,16 @@ def test_a_report_where_nothing_can_be_written_is_refused(tmp_path: Path) -> Non
     assert told.startswith("output=/proc/report: cannot be written there (")
 
 
+@pytest.fixture
+def every_signal_is_heard() -> Iterator[None]:
+    """Tests under nohup ignore SIGHUP, and those in the background of a shell SIGINT."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in TO_END}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("every_signal_is_heard")
 @pytest.mark.parametrize("number", TO_END)
 def test_a_command_that_a_signal_ends_says_so_and_has_its_status(
     number: signal.Signals,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from bertinchamps.checks.finetuning import problems
 from bertinchamps.contract import AnnotatedText, Entity
-from bertinchamps.errors import UserError
+from bertinchamps.errors import Stopped, UserError
 from bertinchamps.finetune import finetune
 from bertinchamps.pretrain import pretrain
 from bertinchamps.tasks.formats import brat, spans_jsonl
@@ -341,7 +341,7 @@ def test_a_run_killed_while_its_tokenizer_is_trained_starts_over(
     words = [*brat_corpus(tmp_path / "corpus"), *SCRATCH, "budget.epochs=1"]
     with monkeypatch.context() as patch:
         patch.setattr(encoder_source, "train_tokenizer", die)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Stopped, match=r"resume=.* goes on"):
             run(*words)
     folder, results = run(*words, f"resume={tmp_path / 'run'}")
     assert results["scores"]

@@ -22,6 +22,7 @@ from bertinchamps.durable import write_json
 from bertinchamps.errors import UserError
 from bertinchamps.export import export
 from bertinchamps.finetune import finetune
+from bertinchamps.manifests import MANIFEST
 from bertinchamps.predict import predict
 from bertinchamps.schemas import ExportConfig
 from bertinchamps.tasks.formats import spans_jsonl
@@ -133,6 +134,7 @@ def test_a_compressed_model_is_compressed_again_while_its_run_is_there(chained: 
     assert "- compressed before: trim, prune, recover" in card
     assert run_of(tmp_path / "new") == run_of(chained)
     alone = shutil.copytree(chained, tmp_path / "alone")
+    (alone / MANIFEST).unlink()  # which would refuse the change
     write_json(alone / "from_run.json", {"run": str(tmp_path / "gone")})
     (found,) = problems(settings(f"model={alone}", f"output={tmp_path / 'other'}", LITTLE))
     assert found.startswith(f"model={alone}: came from the run {tmp_path / 'gone'}, which knows its examples")

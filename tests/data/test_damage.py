@@ -224,7 +224,7 @@ def test_a_model_gets_the_tokenizer_as_it_was_when_the_run_began(
     corpus = built(config)
     folder = corpus.tokenizer_folder
     whole = {name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
-    model: Any = SimpleNamespace(save_pretrained=lambda target: target.mkdir())
+    model: Any = SimpleNamespace(save_pretrained=lambda target: target.mkdir(), modules=list)
     objective = objectives.build("mlm", given=Given(corpus, 0, 1, torch.device("cpu")))
     monkeypatch.setattr(type(objective), "load_model", lambda self, folder: model)
     objective.build_model(tmp_path)

@@ -204,8 +204,7 @@ def assemble(
     model, parameters, clock, masks = _build_model(config, problem, runtime, run)
     runtime = _worth_compiling(config, problem, runtime, clock)
     if config.runtime.activation_checkpointing:
-        encoder = next(part for part in model.modules() if isinstance(part, PreTrainedModel))
-        runtime.recompute_activations(encoder)
+        runtime.recompute_activations(_encoder(model))
     optimizer = optimizers.build(**config.optim, model=model)
     if run.resumed_from:
         optimizer.load_state_dict(checkpoint.read_optimizer(run.resumed_from))
@@ -288,3 +287,8 @@ def _worth_compiling(config: Settings, problem: Problem, runtime: Runtime, clock
     tokens = problem.tokens_per_position
     sizes = (config.batch.size * tokens, clock.epoch_length * tokens)
     return runtime.for_run(most_flops(config.budget, CPU_FLOPS, clock.dense_flops_per_token, *sizes))
+
+
+def _encoder(model: nn.Module) -> PreTrainedModel:
+    """The model of transformers in it."""
+    return next(part for part in model.modules() if isinstance(part, PreTrainedModel))
