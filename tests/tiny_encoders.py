@@ -48,6 +48,16 @@ def make_encoder(family: str, folder: Path) -> Path:
     return folder
 
 
+def mobile_bert() -> Any:
+    """A model whose head has a part of its embedding's rows, and entries in columns beside them."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = transformers.MobileBertConfig(
+        **sizes, vocab_size=50, embedding_size=16, intra_bottleneck_size=16
+    )
+    return transformers.MobileBertForMaskedLM(config).eval()
+
+
 def tokenizer_like(family: str) -> Any:
     if family == "bert":
         special = {"unk": "[UNK]", "pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models
-from transformers import MobileBertConfig, MobileBertForMaskedLM
 
 from bertinchamps.compressing.trim import pieces_of, with_rows
 from bertinchamps.compressing.vocabulary import trimmed
 from bertinchamps.errors import UserError
 from bertinchamps.model.encoders import EncoderSource, open_model, open_tokenizer
-from tiny_encoders import FAMILIES, TEXTS, make_encoder
+from tiny_encoders import FAMILIES, TEXTS, make_encoder, mobile_bert
 
 USED, OTHERS = TEXTS[:2], TEXTS[2:4]
 
@@ -118,10 +117,7 @@ def test_logits_of_kept_entries_stay(family: str, encoders: Any) -> None:
 
 @torch.no_grad()
 def test_a_head_with_entries_in_columns_keeps_its_logits() -> None:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = MobileBertConfig(**sizes, vocab_size=50, embedding_size=16, intra_bottleneck_size=16)
-    model = MobileBertForMaskedLM(config).eval()
+    model = mobile_bert()
     small: Any = with_rows(model, [0, 7, 30])
     logits = small(torch.tensor([[1, 2]])).logits
     torch.testing.assert_close(logits, model(torch.tensor([[7, 30]])).logits[..., [0, 7, 30]])

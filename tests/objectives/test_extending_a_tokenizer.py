@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from test_continuing import FIVE, QUICK, stopped_and_resumed, summary_of, went_on
-from transformers import AutoModelForMaskedLM, AutoTokenizer, MobileBertConfig, MobileBertForMaskedLM
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertinchamps.checks.preparation import problems as problems_of_prepare
 from bertinchamps.checks.pretraining import problems
@@ -23,6 +23,7 @@ from bertinchamps.schemas import TokenizerConfig
 from bertinchamps.training.distributed import join
 from families import draw_biases_of_entries, make_masked_lm, with_tokens_at_the_end
 from support import composed, losses
+from tiny_encoders import mobile_bert
 
 NEW = ["bronchopneumopathie", "hypertriglyceridemie", "electrocardiogramme"]
 OLD = ["Le patient a une pression de 12.", "La toux, et la fièvre : rien.", "œdème du pied gauche"]
@@ -163,11 +164,7 @@ def test_an_extended_run_is_opened_by_stock_classes_and_goes_on_without_its_base
 
 @torch.no_grad()
 def test_entries_that_are_columns_of_a_head_are_means_too() -> None:
-    """MobileBERT's head has a part of its embedding's rows, and columns beside them."""
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = MobileBertConfig(**sizes, vocab_size=50, embedding_size=16, intra_bottleneck_size=16)
-    model = MobileBertForMaskedLM(config).eval()
+    model = mobile_bert()
     for weights in model.cls.predictions.parameters():
         torch.nn.init.normal_(weights)
     longer = with_new_rows(model, {50: [7, 9], 51: [8]}, "model=x").eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -79,12 +80,18 @@ def test_a_sparse_run_goes_on_with_its_zeros_bit_for_bit_after_a_stop(
     assert read_facts(dense / "model") is None  # the zeros fill up
 
 
-def test_frozen_layers_keep_their_zeros_and_are_counted(bert: Path, tmp_path: Path) -> None:
-    run = went_on(bert, tmp_path / "run", KEEP, "freeze.layers=1", "budget.steps=2")
-    kept = zeros_of(bert)
+def facts_of_kept_zeros(base: Path, run: Path) -> dict[str, Any]:
+    """What sparsity.json says of a run, in whose model the zeros are where they are in its base."""
+    kept = zeros_of(base)
     assert all(torch.equal(zero, kept[name]) for name, zero in zeros_of(run / "model").items())
     facts = read_facts(run / "model")
     assert facts is not None
+    return facts
+
+
+def test_frozen_layers_keep_their_zeros_and_are_counted(bert: Path, tmp_path: Path) -> None:
+    run = went_on(bert, tmp_path / "run", KEEP, "freeze.layers=1", "budget.steps=2")
+    facts = facts_of_kept_zeros(bert, run)
     matrices = matrices_of(opened(bert), frozen=True)
     assert facts["weights"] == sum(weight.numel() for weight in matrices.values())
     assert facts["zeros"] == pytest.approx(0.5, abs=0.02)
@@ -94,10 +101,7 @@ def test_frozen_layers_keep_their_zeros_and_are_counted(bert: Path, tmp_path: Pa
 
 def test_factors_that_are_merged_leave_zeros(bert: Path, tmp_path: Path) -> None:
     run = went_on(bert, tmp_path / "run", KEEP, "adapter=ia3", "budget.steps=2")
-    kept = zeros_of(bert)
-    assert all(torch.equal(zero, kept[name]) for name, zero in zeros_of(run / "model").items())
-    facts = read_facts(run / "model")
-    assert facts is not None
+    facts = facts_of_kept_zeros(bert, run)
     assert facts["zeros"] == pytest.approx(0.5, abs=0.02)
 
 

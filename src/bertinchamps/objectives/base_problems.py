@@ -72,23 +72,22 @@ def _refuse_dense(source: str) -> None:
 
 def _alone(config: PretrainConfig) -> list[str]:
     """Settings that mean something beside `model=` alone."""
-    given = {
-        f"freeze.layers={config.freeze.layers}": config.freeze.layers != 0,
-        f"sparsity={KEEP}": config.sparsity.get("name") == KEEP,
-        f"adapter={config.adapter.get('name')}": config.adapter.get("name") != NONE,
-        f"dropout={config.dropout}": config.dropout != 0,
-        f"positions.extend={config.positions.extend}": config.positions.extend is not None,
-        f"positions.theta={config.positions.theta}": config.positions.theta is not None,
-        f"tokenizer.extend={config.tokenizer.extend}": config.tokenizer.extend is not None,
-        f"tokenizer.replace={config.tokenizer.replace}": config.tokenizer.replace is not None,
+    sparsity, adapter = config.sparsity.get("name"), config.adapter.get("name")
+    given = {  # with what says that it was left out
+        "freeze.layers": (config.freeze.layers, config.freeze.layers == 0),
+        "sparsity": (sparsity, sparsity != KEEP),
+        "adapter": (adapter, adapter == NONE),
+        "dropout": (config.dropout, config.dropout == 0),
+        "positions.extend": (config.positions.extend, config.positions.extend is None),
+        "positions.theta": (config.positions.theta, config.positions.theta is None),
+        "tokenizer.extend": (config.tokenizer.extend, config.tokenizer.extend is None),
+        "tokenizer.replace": (config.tokenizer.replace, config.tokenizer.replace is None),
     }
     return [
-        f"{setting}: of a model that is trained further; name it with model=, or leave this out"
-        + next(
-            (f" (a new model has {own})" for start, own in OF_NEW.items() if setting.startswith(start)), ""
-        )
-        for setting, wrong in given.items()
-        if wrong
+        f"{key}={value}: of a model that is trained further; name it with model=, or leave this out"
+        + (f" (a new model has {OF_NEW[key]})" if key in OF_NEW else "")
+        for key, (value, left_out) in given.items()
+        if not left_out
     ]
 
 

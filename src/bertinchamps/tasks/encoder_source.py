@@ -43,6 +43,19 @@ def encoder_name(config: FinetuneConfig) -> Path | str:
     return located("model", config.model)
 
 
+def label_of(config: FinetuneConfig, encoder: str) -> str:
+    """What reports call a model that was fine-tuned from an encoder: its shape, its run, or its name.
+
+    Args:
+        config: the settings, which have the shape of random weights.
+        encoder: a directory, a name on the Hub, or "scratch".
+    """
+    if encoder == SCRATCH:
+        return f"scratch {config.arch.num_hidden_layers}x{config.arch.hidden_size}"
+    name = Path(encoder)
+    return name.parent.name if name.name == "model" else str(name)
+
+
 def remarks_on(encoder: str) -> list[str]:
     """Caveats beside every score: whoever fine-tuned the encoder before, nobody compared those examples with these.
 

@@ -24,7 +24,7 @@ from bertinchamps.model.heads import DownstreamModel
 from bertinchamps.model.trained_rows import freeze_embeddings, train_rows
 from bertinchamps.schemas import FinetuneConfig
 from bertinchamps.tasks.distillation import Teachers, joint_cost, lessons_of
-from bertinchamps.tasks.encoder_source import SCRATCH, open_encoder, remarks_on
+from bertinchamps.tasks.encoder_source import SCRATCH, label_of, open_encoder, remarks_on
 from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples, Subtask
 from bertinchamps.tasks.folds import write_results as folds_results
@@ -189,16 +189,17 @@ class FineTuning(Problem):
         scores, by_subtask = self._scores(training)
         started = read_facts(run.folder)
         settings = settings_but_the_seed(asdict(self._config))
-        weights = (run.folder / "model").rglob("*.safetensors")
         return {
             "task": self.facts.title,
             "kind": self.facts.kind,
             "head": self.facts.head,
             "model": started["encoder"],
-            "model_label": self._config.label or self._model_label(started["encoder"]),
+            "model_label": self._config.label or label_of(self._config, started["encoder"]),
             "parameters": training.parameters,
             "trained_parameters": self._trained,
-            "stored_bytes": sum(file.stat().st_size for file in weights),
+            "stored_bytes": sum(
+                file.stat().st_size for file in (run.folder / "model").rglob("*.safetensors")
+            ),
             "seed": self._config.seed,
             "learning_rate": trainer.optimizer.param_groups[0]["base_lr"],
             "settings": {"model": started["encoder"], **settings},
@@ -265,7 +266,8 @@ class FineTuning(Problem):
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Write the predictions of all splits; return the scores of dev and test, and the results of each subtask."""
-        model, scores = training.trainer.model, dict[str, Any]()
+        model = training.trainer.model
+        scores: dict[str, Any] = {}
         by_subtask: dict[str, dict[str, Any]] = {
             subtask.title: {
                 "data_fingerprint": subtask.fingerprint,
@@ -274,7 +276,8 @@ class FineTuning(Problem):
             }
             for subtask in self._examples.subtasks
         }
-        (folder := training.run.folder / "predictions").mkdir(exist_ok=True)
+        folder = training.run.folder / "predictions"
+        folder.mkdir(exist_ok=True)
         model.eval()
         for split in self._predicted_splits():
             began = time.perf_counter()
@@ -292,9 +295,3 @@ class FineTuning(Problem):
                         split, predicted, places
                     )
         return scores, by_subtask
-
-    def _model_label(self, encoder: str) -> str:
-        arch, name = self._config.arch, Path(encoder)
-        if encoder == SCRATCH:
-            return f"scratch {arch.num_hidden_layers}x{arch.hidden_size}"
-        return name.parent.name if name.name == "model" else str(name)

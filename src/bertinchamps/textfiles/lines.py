@@ -37,9 +37,8 @@ def lines(
         UserError: the file cannot be opened, a line is too long, there is no room for all of them, or its compressed
             data are damaged or cut short.
     """
+    most_mb, key = bound_of(most_mb, key)
     number = 0
-    if most_mb is None:
-        most_mb, key = limits().record_mb, limit_key("record_mb")
     try:
         with opened(path, progress) as stream:
             for line in bounded(stream, most_mb):
@@ -51,6 +50,11 @@ def lines(
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, f"after line {number}", error) from error
+
+
+def bound_of(most_mb: float | None, key: str | None) -> tuple[float, str | None]:
+    """Millions of bytes that a line or a row may have, and the setting that raises them: those given, or `limits`."""
+    return (limits().record_mb, limit_key("record_mb")) if most_mb is None else (most_mb, key)
 
 
 def bounded(stream: BinaryIO, most_mb: float) -> Iterator[bytes | None]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bertinchamps.errors import UserError
 from bertinchamps.textfiles.bad_records import STOP, BadRecords
 from bertinchamps.textfiles.limits import Room, key, limits, remedy
-from bertinchamps.textfiles.lines import decoded, lines, too_long
+from bertinchamps.textfiles.lines import bound_of, decoded, lines, too_long
 from bertinchamps.textfiles.names import field_names
 from bertinchamps.textfiles.opening import Progress
 
@@ -70,10 +70,9 @@ class TableLines:
         setting: str | None = None,
         room: Room | None = None,
     ) -> None:
-        if most_mb is None:
-            most_mb, setting = limits().record_mb, key("record_mb")
-        self._path, self._most_mb, self._setting, self.lenient = path, most_mb, setting, False
-        self._lines = lines(path, progress, most_mb, setting, room)
+        self._path, self.lenient = path, False
+        self._most_mb, self._setting = bound_of(most_mb, setting)
+        self._lines = lines(path, progress, self._most_mb, self._setting, room)
         self._first, self._last, self._read = 1, 0, 0
 
     def begin(self) -> None:
