@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 
+from bertinchamps.api import load
 from bertinchamps.checks import compressing, prediction
 from bertinchamps.compress import compress
 from bertinchamps.compressing.quantise import TABLE
@@ -19,6 +20,7 @@ from bertinchamps.errors import UserError
 from bertinchamps.exporting import onnx as onnx_format
 from bertinchamps.exporting.onnx_products import Product, Sensitivity, fewest_kept, sensitivity_lines
 from bertinchamps.predict import predict
+from bertinchamps.tasks.together import Together
 from support import composed
 from tiny_corpora import documents
 from untrained import save_masked_words
@@ -97,6 +99,14 @@ def test_logits_move_little_and_predict_needs_no_further_key(
     again = ["steps=[{name: prune, layers: 1}]", f"output={tmp_path / 'again'}"]
     (found,) = compressing.problems(settings(f"model={quantised}", *again))
     assert found.startswith(f"model={quantised}: was quantised, so it can only be run")
+
+
+def test_python_opens_it_as_predict_does(quantised: Path, knows_by_heart: Path) -> None:
+    text = TEXTS[0]
+    from_python = load(str(quantised)).label(text)
+    assert from_python["entities"]
+    assert spans([from_python]) == spans([load(str(knows_by_heart)).label(text)])
+    assert Together([str(quantised)]).label([text]) == {str(quantised): [from_python]}
 
 
 @pytest.mark.long

@@ -12,12 +12,13 @@ from typing import Any
 
 from bertinchamps.errors import UserError
 from bertinchamps.model.adapters.bases import SharedBases
-from bertinchamps.schemas import RuntimeConfig
+from bertinchamps.model.onnx_model import AUTO
+from bertinchamps.schemas import EngineConfig
 from bertinchamps.tasks.facts import read_facts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import kinds
-from bertinchamps.tasks.saved_model import folder_of, open_model
-from bertinchamps.training.runtime import Runtime, build_runtime
+from bertinchamps.tasks.saved_model import engine_runtime, folder_of, open_model
+from bertinchamps.training.runtime import Runtime
 
 
 class Together:
@@ -43,14 +44,20 @@ class Together:
         ner: str | None = None,
     ) -> None:
         shared = SharedBases()
-        runtime = build_runtime(RuntimeConfig()) if runtime is None else runtime
         folders = {name: folder_of(name) for name in names}
         self.facts = {name: read_facts(folder) for name, folder in folders.items()}
         reading = {name for name, facts in self.facts.items() if kinds.build(facts.kind).reads_entities}
         self._without_entities = reading if ner is None else set()
         self.models = {
             name: open_model(
-                folder, self.facts[name], batch, runtime, base, shared, ner if name in reading else None
+                folder,
+                self.facts[name],
+                batch,
+                engine_runtime(EngineConfig(), folder) if runtime is None else runtime,
+                base,
+                shared,
+                ner if name in reading else None,
+                AUTO,
             )
             for name, folder in folders.items()
         }
