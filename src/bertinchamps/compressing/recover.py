@@ -25,8 +25,10 @@ from bertinchamps.schemas import (
     FinetuneConfig,
     FinetuneReportConfig,
 )
+from bertinchamps.tasks.distillation import student_problems
 from bertinchamps.tasks.finetuning import FineTuning
-from bertinchamps.tasks.tagging.representations import is_soft
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.texts.losses import PLAIN
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.optim import RATE_TIMES_WIDTH
@@ -80,7 +82,7 @@ class Recover:
         epochs: passes over the training examples, or over the texts.
         learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model, or of the
             rate by width where the run trained an adapter; for a masked language model that of `experiment=continue`.
-        teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
+        teacher: the model before all steps gives probabilities, beside the labels.
         weight: the teacher's share of the targets.
     """
 
@@ -100,13 +102,11 @@ class Recover:
         if facts is None and self.teacher:
             return [
                 *found,
-                "steps.teacher=true: teaches span scorers of finetune, not masked language models; leave it out",
+                "steps.teacher=true: teaches models of finetune, not masked language models; leave it out",
             ]
-        if facts is not None and self.teacher and not (facts.head is not None and is_soft(facts.head)):
-            found.append(
-                f"steps.teacher=true: a teacher gives probabilities to spans, which head={facts.head} does not learn; "
-                "leave it out"
-            )
+        if facts is not None and self.teacher:
+            loss = facts.loss.get("name", PLAIN)
+            found += student_problems("steps.teacher=true", kinds.build(facts.kind), loss)
         if facts is not None and is_guaranteed(material.source.folder):
             found.append(
                 "steps: recover trains on the records of train again, which the model protects (privacy=dp_sgd): the "

@@ -260,8 +260,7 @@ class FineTuning(Problem):
         if self._teachers is None:
             return {}
         splits = {split: self._examples.splits[split] for split in self._predicted_splits()}
-        labelled = self._teachers.label(splits, self._config.selection.thresholds)
-        scores = {split: self._evaluated.scores(split, found) for split, found in labelled.items()}
+        scores = self._teachers.scores(self._task, self.facts, splits, self._config)
         return {"teachers": {**self._teachers.facts(run), "scores": scores}}
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -17,7 +17,7 @@ from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
-from bertinchamps.tasks.tagging.lessons import Lessons
+from bertinchamps.tasks.lessons import Lessons
 from bertinchamps.tasks.texts.classification import TextClassification
 from bertinchamps.tasks.texts.losses import PLAIN, Loss, losses
 from bertinchamps.tasks.texts.numbers import Regression
@@ -55,6 +55,7 @@ class TextKind:
     wants: tuple[str, ...] = ()
     record = "text"
     mixes_records: str | None = None
+    refuses_teachers: str | None = "its type of target does not say how probabilities are learnt"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ class TextKind:
         seed: int,
         lessons: Lessons | None = None,
     ) -> TextClassification:
-        del lessons  # refused by checks/finetuning.py: no spans
+        del lessons  # refused by checks/finetuning.py
         return TextClassification(splits, predictor, batch, seed)
 
     def write_split(
