@@ -106,8 +106,7 @@ class TextKind:
         seed: int,
         lessons: Lessons | None = None,
     ) -> TextClassification:
-        del lessons  # refused by checks/finetuning.py
-        return TextClassification(splits, predictor, batch, seed)
+        return TextClassification(splits, predictor, batch, seed, lessons)
 
     def write_split(
         self, folder: Path, task: TextClassification, split: str, predicted: np.ndarray[Any, Any]
@@ -138,6 +137,7 @@ class OneClass(TextKind):
     """Exactly one class a text."""
 
     name, protocol = "single_label", SingleLabel.protocol
+    refuses_teachers = None
 
     def target_type(self, facts: TaskFacts) -> SingleLabel:
         return SingleLabel(loss_of(facts))
@@ -153,6 +153,7 @@ class ManyClasses(TextKind):
     """Any number of classes a text."""
 
     name, protocol = "multi_label", MultiLabel.protocol
+    refuses_teachers = None
     threshold_choices = CHOICES
     wants = ("recall", "precision")
 
@@ -169,6 +170,7 @@ class RegressionKind(TextKind):
     mixes_records = (
         "the numbers are standardised with mean and deviation of all of train, which the model keeps"
     )
+    refuses_teachers = "a number has no probability"
 
     def target_type(self, facts: TaskFacts) -> Regression:
         return Regression(facts.mean, facts.deviation)
