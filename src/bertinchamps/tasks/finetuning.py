@@ -51,6 +51,7 @@ class FineTuning(Problem):
 
     Attributes:
         metric: the dev score that selects the weights.
+        unlabelled: texts without labels that teachers label.
     """
 
     long_results = True  # each split is predicted, and teachers are scored
@@ -66,10 +67,11 @@ class FineTuning(Problem):
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
         batch, evaluated = config.batch, config.batch.evaluation
         predictor = self._kind.build_predictor(self.facts, self._tokenizer, evaluated, runtime.device)
-        self._teachers, lessons = None, None
+        self._teachers, lessons, self.unlabelled = None, None, 0
         if config.distillation.teachers:
             self._teachers = Teachers(config.distillation, evaluated, runtime)
             lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
+            self.unlabelled = len(lessons.unlabelled)
         self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
         self.privacy = protected(config, self._task, self._kind.record)
         self._evaluated = Evaluated(self._task, config.report)
