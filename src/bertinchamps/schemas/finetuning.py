@@ -87,7 +87,10 @@ class DistillationConfig:
     )
     weight: float = knob(0.5, "the teachers' share of the targets of labelled texts; the rest: labels")
     files: list[str] = knob([], "texts without labels that the teachers label; PATH or PATH::PART")
-    passages: int = knob(2_000, "at most so many passages of those texts, of about ten sentences each")
+    passages: int = knob(
+        2_000,
+        "at most so many passages of those texts, of about ten sentences each; whole texts where classes are learnt",
+    )
     own_teachers: int = knob(
         0,
         "teachers that this command fine-tunes first, in RUN/teachers, with the same settings and seeds from seed on; "
