@@ -15,6 +15,7 @@ from bertinchamps.objectives.growing import grow_problems
 from bertinchamps.objectives.teachers import teacher_problems
 from bertinchamps.schemas import DistillationConfig
 from bertinchamps.tasks.distillation import teacher_problems as problems_of_teachers
+from bertinchamps.tasks.kinds import kinds
 from bertinchamps.tasks.readers.relations import pair_problems
 from bertinchamps.tasks.saved_model import entity_finder
 from support import QUICK, composed
@@ -47,14 +48,17 @@ def refusal(act: Callable[[], object]) -> str:
 
 def test_every_setting_that_names_a_model_refuses_a_flipped_bit(runs: dict[str, Path]) -> None:
     pretrained, tuned = runs["pretrained"], runs["tuned"]
+    entities = kinds.build("ner")
     distilling = composed(*QUICK, "objective=distillation", f"objective.teacher={pretrained}")
     told = {
         "objective.teacher": "\n".join(teacher_problems(distilling)),
         "grow.model": "\n".join(grow_problems(composed(*QUICK, f"grow.model={pretrained}"))),
         "fill_mask": refusal(lambda: load(pretrained)),
-        "distillation.teachers": "\n".join(problems_of_teachers(DistillationConfig([str(tuned)]), LABELS)),
+        "distillation.teachers": "\n".join(
+            problems_of_teachers(DistillationConfig([str(tuned)]), entities, "nested", LABELS)
+        ),
         "a folder of teachers": "\n".join(
-            problems_of_teachers(DistillationConfig([str(tuned.parent)]), LABELS)
+            problems_of_teachers(DistillationConfig([str(tuned.parent)]), entities, "nested", LABELS)
         ),
         "task.ner": "\n".join(pair_problems({"ner": str(tuned)})),
         "ner": refusal(lambda: entity_finder(str(tuned), 8, None)),  # type: ignore[arg-type]

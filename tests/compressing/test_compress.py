@@ -188,7 +188,7 @@ def test_a_masked_language_model_is_judged_on_texts(tmp_path: Path, capsys: Any)
     assert "fièvre" not in capsys.readouterr().out + (output / "README.md").read_text(encoding="utf-8")
     taught = "steps=[{name: recover, teacher: true}]"
     told = problems(settings(f"model={encoder}", f"output={output}2", taught, f"texts=[{texts}]"))
-    assert told[0].startswith("steps.teacher=true: teaches span scorers")
+    assert told[0].startswith("steps.teacher=true: teaches models of finetune")
 
 
 def test_a_masked_language_model_recovers_on_the_texts_that_do_not_score(tmp_path: Path, capsys: Any) -> None:

@@ -15,14 +15,14 @@ from bertinchamps.model.encoders import longest_input, open_config, open_tokeniz
 from bertinchamps.model.heads.windows import pools
 from bertinchamps.registry import closest
 from bertinchamps.schemas import FinetuneConfig, SelectionConfig, named
-from bertinchamps.tasks.distillation import key_of, teacher_problems
+from bertinchamps.tasks.distillation import key_of, student_problems, teacher_problems
 from bertinchamps.tasks.encoder_source import SCRATCH, encoder_name
 from bertinchamps.tasks.examples import Examples
 from bertinchamps.tasks.few_shot import few_shot_problems
 from bertinchamps.tasks.kinds import Kind, ReadsWholeTexts, kinds
 from bertinchamps.tasks.kinds.classes import CUT, WINDOWS
 from bertinchamps.tasks.readers import readers
-from bertinchamps.tasks.tagging.representations import is_soft, representations
+from bertinchamps.tasks.tagging.representations import representations
 from bertinchamps.tasks.texts.losses import PLAIN, losses
 from bertinchamps.tasks.thresholds import CHOICES
 from bertinchamps.textfiles.limits import limit_problems, reading
@@ -196,7 +196,7 @@ def _number_problems(config: FinetuneConfig) -> list[str]:
 
 
 def _distillation_problems(config: FinetuneConfig) -> list[str]:
-    choice, task = config.distillation, config.task.get("name")
+    choice = config.distillation
     found = broken(
         ("distillation.weight", choice.weight, 0 <= choice.weight <= 1, "from 0 to 1"),
         ("distillation.passages", choice.passages, choice.passages >= 1, "must be at least 1"),
@@ -223,15 +223,8 @@ def _distillation_problems(config: FinetuneConfig) -> list[str]:
     key = key_of(choice)
     if key is None or readers.problems(*named(config.task)):
         return found
-    if kinds.build(readers.build(**config.task).kind).has_heads:
-        if config.head in representations.names() and not is_soft(config.head):
-            found.append(
-                f"{key}: they give probabilities to spans, which head={config.head} does not learn; "
-                "use head=nested"
-            )
-    else:
-        found.append(f"{key}: task={task} has no spans; only entities are distilled so far")
-    return found
+    kind = kinds.build(readers.build(**config.task).kind)
+    return found + student_problems(key, kind, named(config.loss or {"name": PLAIN})[0])
 
 
 def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) -> None:
@@ -241,13 +234,11 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
         UserError: every mistake, a line each.
     """
     found = examples.kind.example_problems(examples.splits, examples.labels)
-    found += teacher_problems(config.distillation, examples.labels)
+    found += teacher_problems(config.distillation, examples.kind, config.head, examples.labels)
     found += record_problems(config, examples)
     prompt = adapters.build(**config.adapter).extra_tokens
-    if config.long_texts.read == WINDOWS and any(
-        getattr(each, "pair", None) for each in examples.splits["train"]
-    ):
-        found.append(f"long_texts.read={WINDOWS}: single texts have windows, and these are pairs; use {CUT}")
+    if any(getattr(each, "pair", None) for each in examples.splits["train"]):
+        found += _pair_problems(config)
     if encoder != SCRATCH:
         try:
             longest = longest_input(open_config(encoder))
@@ -273,6 +264,21 @@ def refuse_unusable(config: FinetuneConfig, examples: Examples, encoder: str) ->
             )
     if found:
         raise UserError("\n".join(found))
+
+
+def _pair_problems(config: FinetuneConfig) -> list[str]:
+    """Settings that are for single texts."""
+    read, files = config.long_texts.read, config.distillation.files
+    alone = "are single texts, and examples are pairs here; leave them out"
+    return broken(
+        (
+            "long_texts.read",
+            read,
+            read != WINDOWS,
+            f"single texts have windows, and these are pairs; use {CUT}",
+        ),
+        ("distillation.files", ", ".join(files), not files, alone),
+    )
 
 
 def length_remarks(config: FinetuneConfig, encoder: str) -> list[str]:

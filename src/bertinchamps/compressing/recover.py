@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 from bertinchamps.compressing import Done, Material, steps
 from bertinchamps.compressing.rebuilding import copy_files, write_model
 from bertinchamps.compressing.recovering_masked import RUN, recover_masked_lm
+from bertinchamps.console import counted
 from bertinchamps.errors import Stopped, UserError
 from bertinchamps.exporting.source import Source
 from bertinchamps.model.adapters import adapters
@@ -25,8 +27,11 @@ from bertinchamps.schemas import (
     FinetuneConfig,
     FinetuneReportConfig,
 )
+from bertinchamps.tasks.distillation import student_problems
 from bertinchamps.tasks.finetuning import FineTuning
-from bertinchamps.tasks.tagging.representations import is_soft
+from bertinchamps.tasks.kinds import kinds
+from bertinchamps.tasks.texts.losses import PLAIN
+from bertinchamps.textfiles.texts import entry_problems
 from bertinchamps.training.assembly import assemble
 from bertinchamps.training.hooks import Selection
 from bertinchamps.training.optim import RATE_TIMES_WIDTH
@@ -61,12 +66,21 @@ class Recovery(FineTuning):
 
 def _problems(settings: Any) -> list[str]:
     epochs, rate, weight = settings.get("epochs", 1), settings.get("learning_rate"), settings.get("weight", 0)
+    files, passages = settings.get("files", ()), settings.get("passages", 0)
     menu = (
+        (
+            "files",
+            ", ".join(files),
+            not files or settings.get("teacher"),
+            "nobody labels them; give teacher=true",
+        ),
+        ("passages", passages, passages >= 0, "must be at least 0; 0: no texts without labels"),
         ("epochs", epochs, epochs > 0, "must be above zero"),
         ("learning_rate", rate, rate is None or rate > 0, "must be above zero; null: a tenth of the run's"),
         ("weight", weight, 0 <= weight <= 1, "from 0 to 1"),
     )
-    return [f"steps.{name}={value}: {remedy}" for name, value, right, remedy in menu if not right]
+    found = [f"steps.{name}={value}: {remedy}" for name, value, right, remedy in menu if not right]
+    return found + entry_problems("steps.files", files)
 
 
 @steps.register("recover", check=_problems)
@@ -80,8 +94,10 @@ class Recover:
         epochs: passes over the training examples, or over the texts.
         learning_rate: highest one; None: a tenth of the run's, as the weights are those of a trained model, or of the
             rate by width where the run trained an adapter; for a masked language model that of `experiment=continue`.
-        teacher: the model before all steps gives probabilities to spans, beside the labels (head=nested).
+        teacher: the model before all steps gives probabilities, beside the labels.
         weight: the teacher's share of the targets.
+        files: texts without labels that the teacher labels, as PATH or PATH::PART; empty: those of `texts=`.
+        passages: of these texts at the most; 0: none.
     """
 
     def __init__(
@@ -90,9 +106,12 @@ class Recover:
         learning_rate: float | None = None,
         teacher: bool = False,
         weight: float = 0.5,
+        files: Sequence[str] = (),
+        passages: int = 2_000,
     ) -> None:
         self.epochs, self.learning_rate = epochs, learning_rate
         self.teacher, self.weight = teacher, weight
+        self.files, self.passages = tuple(files), passages
 
     def problems(self, material: Material) -> list[str]:
         facts = material.source.facts
@@ -100,13 +119,13 @@ class Recover:
         if facts is None and self.teacher:
             return [
                 *found,
-                "steps.teacher=true: teaches span scorers of finetune, not masked language models; leave it out",
+                "steps.teacher=true: teaches models of finetune, not masked language models; leave it out",
             ]
-        if facts is not None and self.teacher and not (facts.head is not None and is_soft(facts.head)):
-            found.append(
-                f"steps.teacher=true: a teacher gives probabilities to spans, which head={facts.head} does not learn; "
-                "leave it out"
-            )
+        if facts is not None and self.teacher:
+            loss = facts.loss.get("name", PLAIN)
+            found += student_problems("steps.teacher=true", kinds.build(facts.kind), loss)
+            if self.files and facts.pairs:
+                found.append("steps.files: are single texts, and the model reads pairs; leave them out")
         if facts is not None and is_guaranteed(material.source.folder):
             found.append(
                 "steps: recover trains on the records of train again, which the model protects (privacy=dp_sgd): the "
@@ -147,9 +166,19 @@ class Recover:
         metric, score = problem.metric, max(start, best["value"])
         told = {"metric": metric, "dev_before": start, "dev": score, "kept": better, "epochs": self.epochs}
         found = f"best after {best['epoch']:g}" if better else "none was better than before"
+        if self.teacher:
+            told |= {"texts_without_labels": problem.unlabelled}
+            found = f"taught on {counted(problem.unlabelled, 'text')} without labels, too; {found}"
         return Done(
             told, [f"recovered  {self.epochs:g} epochs, {found}: dev {metric} {start:.4f} → {score:.4f}"]
         )
+
+    def _texts(self, material: Material) -> list[str]:
+        """Files of the texts that the teacher labels; none where examples are pairs."""
+        facts = material.source.facts
+        if not (self.teacher and self.passages) or (facts is not None and facts.pairs):
+            return []
+        return list(self.files or material.config.texts)
 
     def _settings(self, folder: Path, material: Material, run_dir: Path) -> FinetuneConfig:
         """Those of the run, with another start and budget."""
@@ -168,7 +197,9 @@ class Recover:
             optim={**settings.optim, **dict.fromkeys(rates, rate)},
             budget=BudgetConfig(epochs=self.epochs),
             selection=replace(settings.selection, folds=None, score_test=False),
-            distillation=DistillationConfig(teachers, self.weight),
+            distillation=DistillationConfig(
+                teachers, self.weight, files=self._texts(material), passages=self.passages
+            ),
             runtime=material.runtime,
             report=FinetuneReportConfig(html=False, intervals=0),
             tracker={"name": "none"},

@@ -80,12 +80,17 @@ class LongTextsConfig:
 
 @dataclass
 class DistillationConfig:
-    """A student with head=nested learns the mean probabilities that fine-tuned models give to spans."""
+    """A student learns the mean probabilities that fine-tuned models give to spans, tags of words, or classes."""
 
-    teachers: list[str] = knob([], "fine-tuned models with head=nested, or folders of their runs; []: none")
+    teachers: list[str] = knob(
+        [], "fine-tuned models of the same head or kind of task, or folders of their runs; []: none"
+    )
     weight: float = knob(0.5, "the teachers' share of the targets of labelled texts; the rest: labels")
     files: list[str] = knob([], "texts without labels that the teachers label; PATH or PATH::PART")
-    passages: int = knob(2_000, "at most so many passages of those texts, of about ten sentences each")
+    passages: int = knob(
+        2_000,
+        "at most so many passages of those texts, of about ten sentences each; whole texts where classes are learnt",
+    )
     own_teachers: int = knob(
         0,
         "teachers that this command fine-tunes first, in RUN/teachers, with the same settings and seeds from seed on; "

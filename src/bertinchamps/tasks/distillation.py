@@ -1,7 +1,7 @@
 """Distillation: a student learns the mean probabilities of fine-tuned models (Hinton et al., 2015).
 
 The teachers read the training texts, and texts without labels if there are any. They may have other encoders and
-tokenizers than the student, because a span is known by its place in the text.
+tokenizers than the student, because spans, words and classes are the same for all of them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from random import Random
 from typing import Any, cast
 
 from bertinchamps.console import all_shown
-from bertinchamps.contract import AnnotatedText
 from bertinchamps.data.line_sets import Index, words_of
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import DistillationConfig, FinetuneConfig
+from bertinchamps.tasks.evaluated import Evaluated
 from bertinchamps.tasks.examples import Examples
-from bertinchamps.tasks.facts import FILE, read_facts
+from bertinchamps.tasks.facts import FILE, TaskFacts, read_facts
+from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.kinds import Kind, KindTask, LearnsFromTeachers, ReadsWholeTexts, Teaches
+from bertinchamps.tasks.lessons import Lessons, Opinion
 from bertinchamps.tasks.saved_model import SavedModel, folder_of, open_model
-from bertinchamps.tasks.tagging.lessons import Lessons, mixed
-from bertinchamps.tasks.tagging.nested import Nested, without_crossings
-from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
-from bertinchamps.tasks.tagging.representations import Found
-from bertinchamps.tasks.tagging.thresholds import best_thresholds
-from bertinchamps.tasks.tagging.windows import Words, windows_of
+from bertinchamps.tasks.texts.losses import PLAIN
 from bertinchamps.tasks.thresholds import FIXED
 from bertinchamps.textfiles.texts import entry_problems, texts_of
 from bertinchamps.training.run_files import TEACHERS, read_summary
@@ -58,39 +56,29 @@ class Teachers:
     def __init__(self, config: DistillationConfig, batch: int, runtime: Runtime) -> None:
         self.folders = [folder for name in config.teachers for folder in folders_of(name)]
         self._teachers = [_open(folder, batch, runtime) for folder in self.folders]
-        self._labels = read_facts(self.folders[0]).labels
 
-    def spans(self, texts: Sequence[str], words: Sequence[Words | None] | None = None) -> list[list[Found]]:
-        """For each text its spans with their mean probabilities."""
-        words = words or [None] * len(texts)
-        share = 1 / len(self._teachers)
-        answers = [_spans(teacher, texts, words) for teacher in self._teachers]
-        return [mixed((share, spans) for spans in of_text) for of_text in zip(*answers, strict=True)]
+    def opinions(self, texts: Sequence[Input]) -> list[Opinion]:
+        """For each text the mean probabilities."""
+        answers = [_opinions(teacher, texts) for teacher in self._teachers]
+        share, mixed = 1 / len(answers), cast(Teaches, self._teachers[0].predictor).mixed
+        return [mixed((share, said) for said in of_text) for of_text in zip(*answers, strict=True)]
 
-    def label(
-        self, splits: Mapping[str, Sequence[AnnotatedText]], choice: str
-    ) -> dict[str, list[AnnotatedText]]:
-        """The documents of dev, and of test where there is one, with the entities that the teachers find together.
+    def scores(
+        self, task: KindTask, facts: TaskFacts, splits: Mapping[str, Sequence[Any]], config: FinetuneConfig
+    ) -> dict[str, Any]:
+        """The scores of their mean probabilities for dev, and for test where it is given.
 
         Args:
-            splits: documents, those of dev with their true entities.
-            choice: `selection.thresholds`: those that are best on dev, or 0.5 (fixed).
+            task: of the student.
+            facts: of the student.
+            splits: examples with their labels.
+            config: how thresholds are chosen, and what is reported.
         """
-        read = {split: self._of(splits[split]) for split in ("dev", "test") if split in splits}
-        chosen: Sequence[float] = [0.5] * len(self._labels)
-        if choice != FIXED:
-            chosen = best_thresholds(splits["dev"], read["dev"], self._labels, choice)
-        least = dict(zip(self._labels, chosen, strict=True))
-        return {
-            split: [
-                with_entities(
-                    document,
-                    without_crossings(one for one in spans if one.confidence > least[one.entity.label]),
-                )
-                for document, spans in zip(splits[split], found, strict=True)
-            ]
-            for split, found in read.items()
-        }
+        said = {split: self.opinions(_inputs(splits[split])) for split in ("dev", "test") if split in splits}
+        choice = config.selection.thresholds
+        judge, predicted = cast(LearnsFromTeachers, task).judged(facts, said, choice)
+        evaluated = Evaluated(judge, config.report)
+        return {split: evaluated.scores(split, found) for split, found in predicted.items()}
 
     def facts(self, run: Path) -> dict[str, Any]:
         """The teachers' directories as `models`; `seconds` of fine-tuning those that a student's run made itself."""
@@ -102,11 +90,6 @@ class Teachers:
         own = [folder.parent for folder in self.folders if folder.parents[1] == run / TEACHERS]
         return [read_summary(each, "finetune")["cost"] for each in own]
 
-    def _of(self, documents: Sequence[AnnotatedText]) -> list[list[Found]]:
-        return self.spans(
-            [document.text for document in documents], [document.words for document in documents]
-        )
-
 
 def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Examples, seed: int) -> Lessons:
     """What the teachers say of train, and of the texts without labels.
@@ -114,15 +97,15 @@ def lessons_of(teachers: Teachers, config: DistillationConfig, examples: Example
     Args:
         teachers: opened models.
         config: weight, files, and how many passages.
-        examples: of the task; a passage that shares NGRAM words with dev or test is left out.
+        examples: of the task; a passage that shares NGRAM words with dev or test is left out. Where whole texts are
+            read, passages are whole texts.
         seed: chooses the passages.
     """
-    train = examples.splits["train"]
     passages = list(_passages(config, examples, seed))
     return Lessons(
         config.weight,
-        teachers.spans([document.text for document in train], [document.words for document in train]),
-        list(zip(passages, teachers.spans(passages), strict=True)),
+        teachers.opinions(_inputs(examples.splits["train"])),
+        list(zip(passages, teachers.opinions([Input("", text, "") for text in passages]), strict=True)),
     )
 
 
@@ -180,8 +163,23 @@ def with_teachers(config: FinetuneConfig, teachers: Sequence[Path]) -> FinetuneC
     )
 
 
-def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[str]:
-    """Why these teachers cannot teach these labels, in the user's key names."""
+def student_problems(key: str, kind: Kind, loss: str) -> list[str]:
+    """Why a student cannot have teachers.
+
+    Args:
+        key: that gives it teachers.
+        kind: of its task.
+        loss: name of its loss.
+    """
+    if kind.refuses_teachers is not None:
+        return [f"{key}: not for this task: {kind.refuses_teachers}; leave it out"]
+    if isinstance(kind, ReadsWholeTexts) and loss != PLAIN:
+        return [f"{key}: a student learns probabilities by loss={PLAIN}, not by loss={loss}; leave one out"]
+    return []
+
+
+def teacher_problems(config: DistillationConfig, kind: Kind, head: str, labels: Sequence[str]) -> list[str]:
+    """Why these teachers cannot teach a student of this kind, head and labels, in the user's key names."""
     found = []
     folders: list[Path] = []
     for name in config.teachers:
@@ -195,12 +193,16 @@ def teacher_problems(config: DistillationConfig, labels: Sequence[str]) -> list[
         except UserError as error:
             found.append(f"distillation.teachers: {error}")
             continue
-        if facts.head != "nested":
+        theirs, needed = (facts.head, head) if kind.has_heads else (facts.kind, kind.name)
+        if theirs != needed:
+            what = "head" if kind.has_heads else "kind"
             found.append(
-                f"distillation.teachers: {folder} has head={facts.head}, but teachers need head=nested, whose spans "
-                "have probabilities"
+                f"distillation.teachers: {folder} has {what}={theirs}, but teachers need the student's, "
+                f"{what}={needed}"
             )
-        elif unknown := sorted(set(labels) ^ set(facts.labels)):
+        elif unknown := sorted(
+            set(labels) ^ set(facts.labels)
+        ):  # the same ones have one order: `label_names` sorts
             found.append(
                 f"distillation.teachers: {folder} was trained with other labels than the student: "
                 f"{all_shown(unknown)}"
@@ -219,39 +221,41 @@ def folders_of(name: str) -> list[Path]:
 
 
 def _open(folder: Path, batch: int, runtime: Runtime) -> SavedModel:
-    """A fine-tuned model that finds spans of at least LEAST_PROBABILITY."""
+    """A fine-tuned model, one of spans with those of at least LEAST_PROBABILITY."""
     facts = read_facts(folder)
-    teacher = open_model(folder, facts, batch, runtime)
-    least = [LEAST_PROBABILITY] * len(facts.labels)
-    cast(EntityPredictor, teacher.predictor).representation = Nested(facts.labels, least)
-    return teacher
+    least = (LEAST_PROBABILITY,) * len(facts.labels)
+    return open_model(folder, replace(facts, thresholds=least), batch, runtime)
 
 
-def _spans(teacher: SavedModel, texts: Sequence[str], words: Sequence[Words | None]) -> list[list[Found]]:
-    """For each text the spans of a teacher, with their probabilities."""
-    predictor = cast(EntityPredictor, teacher.predictor)
-    representation = cast(Nested, predictor.representation)
-    windows = list(windows_of(texts, predictor.subwords, words))
+def _opinions(teacher: SavedModel, texts: Sequence[Input]) -> list[Opinion]:
+    """What one teacher says of each text."""
     with teacher.reading():
-        answers = predictor.window_logits(teacher.model, windows)
-    found = predictor.entities(windows, answers, representation.spans)
-    return [found.get(index, []) for index in range(len(texts))]
+        return cast(Teaches, teacher.predictor).opinions(teacher.model, texts)
+
+
+def _inputs(examples: Sequence[Any]) -> list[Input]:
+    """The texts of examples, with their pairs or words where they have such."""
+    return [
+        Input(each.name, each.text, each.name, getattr(each, "pair", None), getattr(each, "words", None))
+        for each in examples
+    ]
 
 
 def _passages(config: DistillationConfig, examples: Examples, seed: int) -> Iterator[str]:
     """Passages of different documents, chosen at random (reservoir sampling, Vitter, 1985)."""
     random, chosen = Random(seed), []
+    whole = isinstance(examples.kind, ReadsWholeTexts)  # whose examples are read from their beginning, too
     documents = (text for entry in config.files for text in texts_of(entry))
     for number, text in enumerate(documents):
         if number < config.passages:
-            chosen.append(_passage(text, random))
+            chosen.append(text if whole else _passage(text, random))
         elif (place := random.randrange(number + 1)) < config.passages:
-            chosen[place] = _passage(text, random)
+            chosen[place] = text if whole else _passage(text, random)
     held_out = [
         text for split in ("dev", "test") if split in examples.splits for text in examples.texts(split)
     ]
     index = Index({"dev and test": held_out}, NGRAM)
-    yield from (passage for passage in chosen if index.find(words_of(passage)) is None)
+    yield from (each for each in chosen if each.strip() and index.find(words_of(each)) is None)
 
 
 def _passage(text: str, random: Random) -> str:

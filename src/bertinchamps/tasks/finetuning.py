@@ -51,6 +51,7 @@ class FineTuning(Problem):
 
     Attributes:
         metric: the dev score that selects the weights.
+        unlabelled: texts without labels that teachers label.
     """
 
     long_results = True  # each split is predicted, and teachers are scored
@@ -66,10 +67,11 @@ class FineTuning(Problem):
         self.facts = self._kind.facts(config, examples.title, examples.splits, examples.labels)
         batch, evaluated = config.batch, config.batch.evaluation
         predictor = self._kind.build_predictor(self.facts, self._tokenizer, evaluated, runtime.device)
-        self._teachers, lessons = None, None
+        self._teachers, lessons, self.unlabelled = None, None, 0
         if config.distillation.teachers:
             self._teachers = Teachers(config.distillation, evaluated, runtime)
             lessons = lessons_of(self._teachers, config.distillation, examples, config.seed)
+            self.unlabelled = len(lessons.unlabelled)
         self._task = self._kind.build_task(examples.splits, predictor, batch, config.seed, lessons)
         self.privacy = protected(config, self._task, self._kind.record)
         self._evaluated = Evaluated(self._task, config.report)
@@ -260,8 +262,7 @@ class FineTuning(Problem):
         if self._teachers is None:
             return {}
         splits = {split: self._examples.splits[split] for split in self._predicted_splits()}
-        labelled = self._teachers.label(splits, self._config.selection.thresholds)
-        scores = {split: self._evaluated.scores(split, found) for split, found in labelled.items()}
+        scores = self._teachers.scores(self._task, self.facts, splits, self._config)
         return {"teachers": {**self._teachers.facts(run), "scores": scores}}
 
     def _scores(self, training: Training) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

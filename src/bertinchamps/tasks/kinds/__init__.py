@@ -7,7 +7,7 @@ branches on the kind.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ from bertinchamps.registry import Registry
 from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
-from bertinchamps.tasks.tagging.lessons import Lessons
+from bertinchamps.tasks.lessons import Lessons, Opinion
 from bertinchamps.tasks.thresholds import Settled
 
 BySplit = Mapping[str, list[Any]]  # by split; all of one record type
@@ -45,6 +45,17 @@ class Doubts(Protocol):
         Raises:
             UserError: the model has no probabilities.
         """
+
+
+@runtime_checkable
+class Teaches(Protocol):
+    """A predictor of models whose probabilities a student can learn."""
+
+    def opinions(self, model: nn.Module, texts: Sequence[Input]) -> list[Opinion]:
+        """Of each text the probabilities that the model gives."""
+
+    def mixed(self, parts: Iterable[tuple[float, Opinion]]) -> Opinion:
+        """The weighted sum of several opinions of one text, given as (weight, opinion); the weights sum to 1."""
 
 
 class KindTask(Task, Protocol):
@@ -94,6 +105,25 @@ class HasConfidences(Protocol):
 
     def fit_temperature(self, model: nn.Module) -> float:
         """The temperature that is best on dev; predictions use it from now on."""
+
+
+@runtime_checkable
+class LearnsFromTeachers(Protocol):
+    """A task that can learn opinions of teachers, `lessons` of `Kind.build_task`."""
+
+    def judged(
+        self, facts: TaskFacts, opinions: Mapping[str, Sequence[Opinion]], choice: str
+    ) -> tuple[KindTask, dict[str, Any]]:
+        """What opinions decide, so that they have scores beside the student's.
+
+        Args:
+            facts: of the student.
+            opinions: by split, dev among them; one for each example.
+            choice: `selection.thresholds`: those that are best on dev, or 0.5 (fixed).
+
+        Returns:
+            A task to score with, and the predictions by split, as `predict` gives them.
+        """
 
 
 @runtime_checkable
@@ -151,6 +181,8 @@ class Kind(Protocol):
         wants: which of `selection.recall` and `selection.precision` choose a threshold.
         record: what a record of train is, which `privacy=` protects as a whole.
         mixes_records: why a record cannot be protected, since what others hold is learnt from them; None: it can.
+        refuses_teachers: why a student cannot learn what teachers say (`distillation`); None: it can, and predictors
+            are `Teaches`, tasks `LearnsFromTeachers`.
     """
 
     name: str
@@ -163,6 +195,7 @@ class Kind(Protocol):
     wants: tuple[str, ...]
     record: str
     mixes_records: str | None
+    refuses_teachers: str | None
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         """Why these examples cannot train or select a model, in the user's key names."""
@@ -186,7 +219,7 @@ class Kind(Protocol):
         seed: int,
         lessons: Lessons | None = None,
     ) -> KindTask:
-        """The task that the trainer trains; only kinds with heads get lessons."""
+        """The task that the trainer trains; one that refuses teachers gets no lessons."""
 
     def write_split(self, folder: Path, task: Any, split: str, predicted: Any) -> None:
         """Write the predictions of a split into a folder that exists."""
@@ -228,7 +261,9 @@ __all__ = [
     "HasRecords",
     "Kind",
     "KindTask",
+    "LearnsFromTeachers",
     "Predictor",
     "ReadsWholeTexts",
+    "Teaches",
     "kinds",
 ]

@@ -28,6 +28,7 @@ class MultipleChoice(TextKind):
     name, protocol = "multiple_choice", Choices.protocol
     threshold_choices = (FIXED, OVERALL)
     record = "question"
+    refuses_teachers = "a text without labels has no answers to choose from"
 
     def target_type(self, facts: TaskFacts) -> Choices:
         return Choices(loss_of(facts), facts.thresholds)

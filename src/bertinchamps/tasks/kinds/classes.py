@@ -17,7 +17,7 @@ from bertinchamps.schemas import FinetuneBatchConfig, FinetuneConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.inputs import Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
-from bertinchamps.tasks.tagging.lessons import Lessons
+from bertinchamps.tasks.lessons import Lessons
 from bertinchamps.tasks.texts.classification import TextClassification
 from bertinchamps.tasks.texts.losses import PLAIN, Loss, losses
 from bertinchamps.tasks.texts.numbers import Regression
@@ -55,6 +55,7 @@ class TextKind:
     wants: tuple[str, ...] = ()
     record = "text"
     mixes_records: str | None = None
+    refuses_teachers: str | None = "its type of target does not say how probabilities are learnt"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -105,8 +106,7 @@ class TextKind:
         seed: int,
         lessons: Lessons | None = None,
     ) -> TextClassification:
-        del lessons  # refused by checks/finetuning.py: no spans
-        return TextClassification(splits, predictor, batch, seed)
+        return TextClassification(splits, predictor, batch, seed, lessons)
 
     def write_split(
         self, folder: Path, task: TextClassification, split: str, predicted: np.ndarray[Any, Any]
@@ -137,6 +137,7 @@ class OneClass(TextKind):
     """Exactly one class a text."""
 
     name, protocol = "single_label", SingleLabel.protocol
+    refuses_teachers = None
 
     def target_type(self, facts: TaskFacts) -> SingleLabel:
         return SingleLabel(loss_of(facts))
@@ -152,6 +153,7 @@ class ManyClasses(TextKind):
     """Any number of classes a text."""
 
     name, protocol = "multi_label", MultiLabel.protocol
+    refuses_teachers = None
     threshold_choices = CHOICES
     wants = ("recall", "precision")
 
@@ -168,6 +170,7 @@ class RegressionKind(TextKind):
     mixes_records = (
         "the numbers are standardised with mean and deviation of all of train, which the model keeps"
     )
+    refuses_teachers = "a number has no probability"
 
     def target_type(self, facts: TaskFacts) -> Regression:
         return Regression(facts.mean, facts.deviation)

@@ -18,8 +18,8 @@ from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.formats import brat, conll, spans_jsonl
 from bertinchamps.tasks.inputs import ID, Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
+from bertinchamps.tasks.lessons import Lessons
 from bertinchamps.tasks.tagging.columns import tagged
-from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.predictor import EntityPredictor
 from bertinchamps.tasks.tagging.recognition import METRICS, EntityRecognition
 from bertinchamps.tasks.tagging.representations import Representation, representations
@@ -46,6 +46,7 @@ class Entities:
     wants = ("recall", "precision")
     record = "document"
     mixes_records: str | None = None
+    refuses_teachers: str | None = None
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         found = brat.label_problems(labels)

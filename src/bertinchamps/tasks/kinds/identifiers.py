@@ -16,7 +16,7 @@ from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.facts import TaskFacts
 from bertinchamps.tasks.kinds import BySplit, kinds
 from bertinchamps.tasks.kinds.entities import Entities
-from bertinchamps.tasks.tagging.lessons import Lessons
+from bertinchamps.tasks.lessons import Lessons
 from bertinchamps.tasks.tagging.predictor import EntityPredictor, with_entities
 from bertinchamps.tasks.tagging.recognition import EntityRecognition
 from bertinchamps.tasks.tagging.representations import Representation

@@ -21,12 +21,12 @@ from bertinchamps.tasks.formats import brat, brat_relations, relations_jsonl, sp
 from bertinchamps.tasks.formats.related import by_place
 from bertinchamps.tasks.inputs import ID, Input, Inputs
 from bertinchamps.tasks.kinds import BySplit, kinds
+from bertinchamps.tasks.lessons import Lessons
 from bertinchamps.tasks.relations.extraction import Finder, Predicted, RelationExtraction
 from bertinchamps.tasks.relations.pairs import PairMaker
 from bertinchamps.tasks.relations.predictor import NO_RELATION, RelationPredictor
 from bertinchamps.tasks.relations.settings import of_details, of_task
 from bertinchamps.tasks.saved_model import entity_finder
-from bertinchamps.tasks.tagging.lessons import Lessons
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer
 
 ARGUMENT = ("type", "start", "end", "text")
@@ -52,6 +52,7 @@ class Relations:
     wants: tuple[str, ...] = ()
     record = "document"
     mixes_records: str | None = "pairs without a relation are chosen among those of all documents together"
+    refuses_teachers: str | None = "a relation is between entities, which a text without labels does not have"
 
     def example_problems(self, splits: BySplit, labels: Sequence[str]) -> list[str]:
         types = {entity.label for split in splits.values() for text in split for entity in text.entities}
@@ -88,7 +89,7 @@ class Relations:
         seed: int,
         lessons: Lessons | None = None,
     ) -> RelationExtraction:
-        del lessons  # refused by checks/finetuning.py: no spans
+        del lessons  # refused by checks/finetuning.py
         ner = predictor.settings.ner
         finder: Finder | None = None
         if ner is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bertinchamps.contract import Entity
 from bertinchamps.spans import EntitiesByOffset, flatten
+from bertinchamps.tasks.lessons import Opinion
 from bertinchamps.tasks.tagging.representations import (
     IGNORED,
     OUTSIDE,
@@ -26,6 +27,7 @@ from bertinchamps.tasks.tagging.representations import (
 from bertinchamps.tasks.tagging.windows import Window
 
 FORBIDDEN = -1e9
+LEAST = 1e-12  # probability of a tag that has a logarithm
 
 
 @representations.register("flat")
@@ -71,16 +73,21 @@ class Flat:
         return tags
 
     def padded(self, targets: Sequence[np.ndarray[Any, Any]], words: int) -> Tensor:
-        """[B, W]."""
+        """[B, W]; of soft targets [B, W, C], with the probability 0 of every tag at words that do not count."""
+        if targets[0].ndim == 2:
+            shares = [np.pad(row, ((0, words - len(row)), (0, 0))) for row in targets]
+            return torch.from_numpy(np.stack(shares))
         rows = [np.pad(row, (0, words - len(row)), constant_values=IGNORED) for row in targets]
         return torch.from_numpy(np.stack(rows))
 
     def count(self, targets: np.ndarray[Any, Any]) -> int:
         """Words."""
-        return int((targets != IGNORED).sum())
+        return int((targets.any(1) if targets.ndim == 2 else targets != IGNORED).sum())
 
     def loss(self, logits: Tensor, targets: Tensor, words: Tensor) -> Tensor:
-        """Cross-entropy of the tags, summed over words."""
+        """Cross-entropy of the tags, or of their probabilities in soft targets, summed over words."""
+        if targets.ndim == logits.ndim:
+            return -(targets * logits.float().log_softmax(-1)).sum()
         return F.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
@@ -121,6 +128,44 @@ class Flat:
         del words
         shares = logits.float().log_softmax(-1)
         return -(shares.exp() * shares).sum(-1)
+
+    def opinion(
+        self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]
+    ) -> np.ndarray[Any, Any]:
+        """The probabilities of each word's tags, [words of the document, C], which sum to 1."""
+        del windows  # which cover the words in order, each word owned by one of them
+        none = np.zeros((0, len(self.classes)))
+        return np.concatenate([none, *map(_softmax, answers)]).astype(np.float32)
+
+    def certain(self, entities: Sequence[Entity], windows: Sequence[Window]) -> np.ndarray[Any, Any]:
+        """1 for the tag of each word."""
+        by_place, tags = EntitiesByOffset(entities), [np.zeros(0, dtype=np.int64)]
+        for window in windows:
+            near = by_place.touching(window.words[0][0], window.words[-1][1])
+            tags.append(self.targets(near, window)[slice(*window.owned)])
+        return np.eye(len(self.classes), dtype=np.float32)[np.concatenate(tags)]
+
+    def mixed(self, parts: Iterable[tuple[float, Opinion]]) -> np.ndarray[Any, Any]:
+        """Word by word: models with other tokenizers read the same words."""
+        return np.sum([weight * shares for weight, shares in parts], axis=0)  # type: ignore[no-any-return]
+
+    def soft_targets(self, opinion: Opinion, windows: Sequence[Window]) -> list[np.ndarray[Any, Any]]:
+        """Probabilities [W, C], 0 for every tag at words that another window owns."""
+        targets, read = [], 0
+        for window in windows:
+            first, last = window.owned
+            shares = np.zeros((len(window.words), len(self.classes)), dtype=np.float32)
+            shares[first:last] = opinion[read : read + last - first]
+            targets.append(shares)
+            read += last - first
+        return targets
+
+    def decided(self, opinion: Opinion, windows: Sequence[Window]) -> list[Found]:
+        """As `entities`, whose logits are logarithms of these probabilities."""
+        soft = zip(self.soft_targets(opinion, windows), windows, strict=True)
+        return self.entities(
+            windows, [np.log(np.maximum(own[slice(*window.owned)], LEAST)) for own, window in soft]
+        )
 
     def _decided(self, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Logits [W, C] that forbid O to words above the threshold; one above 0.5 forbids all but O to the others."""

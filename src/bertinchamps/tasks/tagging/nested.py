@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bertinchamps.contract import Entity
 from bertinchamps.spans import EntitiesByOffset
+from bertinchamps.tasks.lessons import Opinion
 from bertinchamps.tasks.tagging.representations import Found, Kept, aligned, representations
 from bertinchamps.tasks.tagging.windows import Window
 
@@ -31,8 +32,8 @@ class Nested:
 
     def __init__(self, labels: Sequence[str], thresholds: Sequence[float] = ()) -> None:
         self.labels = self.classes = tuple(labels)
-        probabilities = np.array(thresholds or [0.5] * len(self.labels))
-        self._least = np.log(probabilities / (1 - probabilities))  # logits [L]
+        self._shares = np.array(thresholds or [0.5] * len(self.labels))  # [L]
+        self._least = np.log(self._shares / (1 - self._shares))  # logits [L]
         self._index = {label: index for index, label in enumerate(labels)}
 
     def kept(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Kept:
@@ -62,9 +63,9 @@ class Nested:
 
     def targets(self, entities: Sequence[Entity], window: Window) -> np.ndarray[Any, Any]:
         """Rows (first word, last word, label, probability) [entities, 4], after a row with the number of words."""
-        return self.soft_targets([Found(entity, 1.0) for entity in entities], window)
+        return self._rows([Found(entity, 1.0) for entity in entities], window)
 
-    def soft_targets(self, spans: Sequence[Found], window: Window) -> np.ndarray[Any, Any]:
+    def _rows(self, spans: Sequence[Found], window: Window) -> np.ndarray[Any, Any]:
         """As `targets`, of spans with probabilities."""
         probability = dict(spans)
         placed = _placed([entity for entity, _ in spans], window)
@@ -134,6 +135,34 @@ class Nested:
             for first, last, label, logit in rows
             if logit > self._least[int(label)]  # the answers may be those of lower thresholds
         ]
+
+    def opinion(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
+        """`spans`; one that an opinion lacks has the probability 0 there."""
+        return self.spans(windows, answers)
+
+    def certain(self, entities: Sequence[Entity], windows: Sequence[Window]) -> list[Found]:
+        """With the probability 1."""
+        del windows  # a span is known by its place in the text
+        return [Found(entity, 1.0) for entity in entities]
+
+    def mixed(self, parts: Iterable[tuple[float, Opinion]]) -> list[Found]:
+        """Every span of an opinion."""
+        sums: defaultdict[Entity, float] = defaultdict(float)
+        for weight, spans in parts:
+            for entity, probability in spans:
+                sums[entity] += weight * probability
+        return sorted(Found(entity, probability) for entity, probability in sums.items())
+
+    def soft_targets(self, opinion: Opinion, windows: Sequence[Window]) -> list[np.ndarray[Any, Any]]:
+        """Spans with probabilities, which `loss` learns by binary cross-entropy."""
+        return [self._rows(opinion, window) for window in windows]
+
+    def decided(self, opinion: Opinion, windows: Sequence[Window]) -> list[Found]:
+        """As `entities`."""
+        del windows
+        return without_crossings(
+            span for span in opinion if span.confidence > self._shares[self._index[span.entity.label]]
+        )
 
     def _entity(self, window: Window, first: int, last: int, label: int) -> Entity:
         return Entity(self.classes[label], ((window.words[first][0], window.words[last][1]),))

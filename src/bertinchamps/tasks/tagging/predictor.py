@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from bertinchamps.contract import AnnotatedText
 from bertinchamps.model.heads import WordSubwords
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.lessons import Opinion
 from bertinchamps.tasks.tagging.representations import Found, Representation
 from bertinchamps.tasks.tagging.windows import SubwordTokenizer, Window, Words, windows_of
 from bertinchamps.training.passes import each
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 Decode = Callable[[Sequence[Window], Sequence[Array]], list[Found]]
 WINDOWS_AT_ONCE = 8192  # in memory, where windows take far more than texts; many enough to batch by length
 ROUND_UP_TO = 4  # fewer different shapes, because a CPU's kernels are prepared for each shape
@@ -102,6 +104,17 @@ class EntityPredictor:
             sums[windows[index].document] += doubts[row, first:last].sum()
             counts[windows[index].document] += last - first
 
+    def opinions(self, model: nn.Module, texts: Sequence[Input]) -> list[Opinion]:
+        """Of each text what the representation calls an opinion."""
+        given = windows_of([each.text for each in texts], self.subwords, [each.words for each in texts])
+        windows, of = list(given), self.representation.opinion
+        said = _by_document(windows, self.window_logits(model, windows), of)
+        return [said[index] if index in said else of((), ()) for index in range(len(texts))]
+
+    def mixed(self, parts: Iterable[tuple[float, Opinion]]) -> Opinion:
+        """As the representation mixes opinions."""
+        return self.representation.mixed(parts)
+
     def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
         """Tensors of some windows: `input_ids` [B, S], `first_subwords` and `last_subwords` [B, W], `words` [B],
         and `attention_mask` [B, S] where they differ in length."""
@@ -166,13 +179,21 @@ class EntityPredictor:
             answers: one for each window.
             decode: the windows and answers of one document → what is found; None: the representation's entities.
         """
-        decode = decode or self.representation.entities
-        pairs = zip(windows, answers, strict=True)
-        found = {}
-        for document, group in groupby(pairs, key=lambda pair: pair[0].document):
-            own_windows, own_answers = zip(*group, strict=True)
-            found[document] = decode(own_windows, own_answers)
-        return found
+        return _by_document(windows, answers, decode or self.representation.entities)
+
+
+def _by_document(
+    windows: Sequence[Window],
+    answers: Sequence[Array],
+    decode: Callable[[Sequence[Window], Sequence[Array]], T],
+) -> dict[int, T]:
+    """Document → what is decoded from its windows and their answers."""
+    pairs = zip(windows, answers, strict=True)
+    found = {}
+    for document, group in groupby(pairs, key=lambda pair: pair[0].document):
+        own_windows, own_answers = zip(*group, strict=True)
+        found[document] = decode(own_windows, own_answers)
+    return found
 
 
 def with_entities(document: AnnotatedText, found: Iterable[Found]) -> AnnotatedText:

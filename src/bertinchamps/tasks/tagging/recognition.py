@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
@@ -19,12 +19,11 @@ from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.spans import EntitiesByOffset, without_edges
 from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.facts import TaskFacts
-from bertinchamps.tasks.tagging.lessons import Lessons, mixed
+from bertinchamps.tasks.lessons import Lessons, Opinion
 from bertinchamps.tasks.tagging.predictor import Array, EntityPredictor, read, with_entities
 from bertinchamps.tasks.tagging.representations import (
-    Found,
     Representation,
-    SoftRepresentation,
+    SpanRepresentation,
     representations,
 )
 from bertinchamps.tasks.tagging.scoring import EntityScores
@@ -44,7 +43,7 @@ class EntityRecognition(EntityScores):
         predictor: representation, tokenizer and device.
         batch: how many windows at once, and in an update.
         seed: of the order.
-        lessons: what teachers say, if there are any; the representation is a `SoftRepresentation` then.
+        lessons: what teachers say, if there are any.
     """
 
     name = "ner"
@@ -83,8 +82,7 @@ class EntityRecognition(EntityScores):
         """Targets of each window of a split; `lost` counts what the representation cannot hold."""
         self.lost[split], self._kept[split] = Counter(), []
         targets: list[Array] = []
-        by_document = groupby(self.windows[split], key=lambda window: window.document)
-        held = {document: list(group) for document, group in by_document}
+        held = _by_document(self.windows[split])
         for index, document in enumerate(self.splits[split]):
             windows = held.get(index, [])
             entities = [
@@ -104,18 +102,32 @@ class EntityRecognition(EntityScores):
 
     def _taught(self, lessons: Lessons) -> tuple[list[Window], list[Array]]:
         """Windows to learn from and their targets: of train, and of the texts without labels."""
-        representation = cast(SoftRepresentation, self.representation)
-        windows, targets = list(self.windows["train"]), []
-        certain = (1.0 - lessons.weight, lessons.weight)
-        for document, group in groupby(windows, key=lambda window: window.document):
-            labels = [Found(entity, 1.0) for entity in self._kept["train"][document]]
-            spans = mixed(zip(certain, (labels, lessons.labelled[document]), strict=True))
-            targets += [representation.soft_targets(spans, window) for window in group]
+        representation, targets = self.representation, []
+        for document, own in _by_document(self.windows["train"]).items():
+            certain = representation.certain(self._kept["train"][document], own)
+            sides = ((1.0 - lessons.weight, certain), (lessons.weight, lessons.labelled[document]))
+            targets += representation.soft_targets(representation.mixed(sides), own)
         further = list(windows_of([text for text, _ in lessons.unlabelled], self.predictor.subwords))
-        targets += [
-            representation.soft_targets(lessons.unlabelled[window.document][1], window) for window in further
-        ]
-        return windows + further, targets
+        for document, own in _by_document(further).items():
+            targets += representation.soft_targets(lessons.unlabelled[document][1], own)
+        return self.windows["train"] + further, targets
+
+    def judged(
+        self, facts: TaskFacts, opinions: Mapping[str, Sequence[Opinion]], choice: str
+    ) -> tuple[Self, dict[str, list[AnnotatedText]]]:
+        """This task, and the documents of each split with the entities that opinions decide."""
+        chosen: Sequence[float] = ()
+        if choice != FIXED and isinstance(self.representation, SpanRepresentation):
+            chosen = best_thresholds(self.splits["dev"], opinions["dev"], facts.labels, choice)
+        decides = representations.build(str(facts.head), labels=facts.labels, thresholds=chosen)
+        decided = {}
+        for split, said in opinions.items():
+            held = _by_document(self.windows[split])
+            decided[split] = [
+                with_entities(document, decides.decided(said[index], held.get(index, [])))
+                for index, document in enumerate(self.splits[split])
+            ]
+        return self, decided
 
     def train_ids(self) -> set[int]:
         """Ids of all subwords to learn from, padding included."""
@@ -210,9 +222,9 @@ class EntityRecognition(EntityScores):
         """
         if choice.recall is not None or choice.precision is not None:
             return self._settled_for(model, facts, choice)
-        if choice.thresholds == FIXED or not isinstance(self.representation, SoftRepresentation):
+        if choice.thresholds == FIXED or not isinstance(self.representation, SpanRepresentation):
             return Settled(facts)
-        lowest = cast(SoftRepresentation, self._with(facts, (GRID[0],) * len(facts.labels)))
+        lowest = cast(SpanRepresentation, self._with(facts, (GRID[0],) * len(facts.labels)))
         answers = self.predictor.window_logits(model, self.windows["dev"])
         spans = self.predictor.entities(self.windows["dev"], answers, lowest.spans)
         documents = self.splits["dev"]
@@ -268,3 +280,9 @@ class EntityRecognition(EntityScores):
             "entities": sum(len(document.entities) for document in documents),
             "not_representable": dict(sorted(self.lost[split].items())),
         }
+
+
+def _by_document(windows: Sequence[Window]) -> dict[int, list[Window]]:
+    """Document → its windows, in the order of the windows."""
+    groups = groupby(windows, key=lambda window: window.document)
+    return {document: list(group) for document, group in groups}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from bertinchamps.contract import Entity
 from bertinchamps.registry import Registry
 from bertinchamps.spans import EntitiesByOffset
+from bertinchamps.tasks.lessons import Opinion
 from bertinchamps.tasks.tagging.windows import Window, Words
 
 IGNORED = -100
@@ -77,25 +78,31 @@ class Representation(Protocol):
     def doubts(self, logits: Tensor, words: Tensor) -> Tensor:
         """How unsure the model is of each word, in nats, [B, W], from logits; `words` [B] as for `loss`."""
 
+    def opinion(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> Opinion:
+        """What a model says of one document: probabilities that do not depend on its tokenizer."""
+
+    def certain(self, entities: Sequence[Entity], windows: Sequence[Window]) -> Opinion:
+        """The entities of one document, among those that `kept` gives, as the opinion of somebody who is sure."""
+
+    def mixed(self, parts: Iterable[tuple[float, Opinion]]) -> Opinion:
+        """The weighted sum of several opinions of one document, given as (weight, opinion); the weights sum to 1."""
+
+    def soft_targets(self, opinion: Opinion, windows: Sequence[Window]) -> list[np.ndarray[Any, Any]]:
+        """As `targets`, of an opinion of one document: for each of its windows in order."""
+
+    def decided(self, opinion: Opinion, windows: Sequence[Window]) -> list[Found]:
+        """The entities of one document by an opinion, as `entities` decides by logits."""
+
 
 @runtime_checkable
-class SoftRepresentation(Representation, Protocol):
-    """A representation of spans with probabilities: a student can learn them from teachers, and each label can have
-    a threshold, an argument of its builder."""
-
-    def soft_targets(self, spans: Sequence[Found], window: Window) -> np.ndarray[Any, Any]:
-        """As `targets`, of spans with probabilities."""
+class SpanRepresentation(Representation, Protocol):
+    """A representation of spans with probabilities: each label can have a threshold, an argument of its builder."""
 
     def spans(self, windows: Sequence[Window], answers: Sequence[np.ndarray[Any, Any]]) -> list[Found]:
         """Spans of one document with their probabilities, from the `answer` of each of its windows."""
 
 
 representations: Registry[Representation] = Registry("head", "head", package=__package__)
-
-
-def is_soft(head: str) -> bool:
-    """Whether the representation of a head is a `SoftRepresentation`."""
-    return isinstance(representations.build(head, labels=()), SoftRepresentation)
 
 
 def word_tags(words: Words, entities: EntitiesByOffset) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from bertinchamps.schemas import FinetuneBatchConfig, SelectionConfig
 from bertinchamps.tasks.batching import batches_of
 from bertinchamps.tasks.comparing import compared_labels, label_errors
 from bertinchamps.tasks.facts import TaskFacts
+from bertinchamps.tasks.lessons import Lessons, Opinion
 from bertinchamps.tasks.texts.predictor import TextPredictor
+from bertinchamps.tasks.texts.soft_targets import SoftTargetType
 from bertinchamps.tasks.texts.targets import Target
 from bertinchamps.tasks.thresholds import FIXED, Settled, for_wanted
 
@@ -33,6 +36,7 @@ class TextClassification:
         predictor: type of target, classes, tokenizer and device.
         batch: how many examples at once, and in an update.
         seed: of the order.
+        lessons: what teachers say, if there are any; the type of target is a `SoftTargetType` then.
     """
 
     name = "classification"
@@ -44,6 +48,7 @@ class TextClassification:
         predictor: TextPredictor,
         batch: FinetuneBatchConfig,
         seed: int,
+        lessons: Lessons | None = None,
     ) -> None:
         self.splits, self.predictor, self._batch, self._seed = splits, predictor, batch, seed
         self.metric = PROTOCOLS[predictor.target_type.protocol].choosing[0]
@@ -51,7 +56,10 @@ class TextClassification:
             split: predictor.encoded([(example.text, example.pair) for example in examples])
             for split, examples in splits.items()
         }
-        self._lengths = [example.length for example in self.encoded["train"]]
+        self._lessons = lessons
+        further = [] if lessons is None else [(text, None) for text, _ in lessons.unlabelled]
+        self._studied = [*self.encoded["train"], *predictor.encoded(further)]
+        self._lengths = [example.length for example in self._studied]
         predictor.target_type.learn([example.target for example in splits["train"]], predictor.classes)
 
     def _targets_of(self, examples: Sequence[LabelledText]) -> Tensor:
@@ -59,13 +67,38 @@ class TextClassification:
         targets = [example.target for example in examples]
         return self.predictor.target_type.encoded(targets, self.predictor.classes)
 
+    def _shares_of(self, index: int, lessons: Lessons) -> Opinion:
+        """The probabilities to learn of a text: teachers' and labels' of one of train, teachers' of another one."""
+        train, classes = self.splits["train"], self.predictor.classes
+        if index >= len(train):
+            return lessons.unlabelled[index - len(train)][1]
+        certain = cast(SoftTargetType, self.predictor.target_type).certain([train[index].target], classes)[0]
+        return self.predictor.mixed(
+            ((1.0 - lessons.weight, certain), (lessons.weight, lessons.labelled[index]))
+        )
+
+    def judged(
+        self, facts: TaskFacts, opinions: Mapping[str, Sequence[Opinion]], choice: str
+    ) -> tuple[Self, dict[str, np.ndarray[Any, Any]]]:
+        """A task that decides by their own thresholds, and the logits of opinions."""
+        target_type, classes = cast(SoftTargetType, self.predictor.target_type), self.predictor.classes
+        predicted = {split: target_type.logits_of(np.stack(said)) for split, said in opinions.items()}
+        chosen: tuple[float, ...] = ()
+        if choice != FIXED:
+            gold = [example.target for example in self.splits["dev"]]
+            chosen = target_type.thresholds(gold, predicted["dev"], classes, choice)
+        judge = copy(self)
+        judge.predictor = copy(self.predictor)
+        judge.predictor.target_type = target_type.decides_at(chosen)
+        return judge, predicted
+
     def train_ids(self) -> set[int]:
-        """Ids of all subwords of train, padding included."""
-        used = np.unique(np.concatenate([example.subwords for example in self.encoded["train"]]))
+        """Ids of all subwords to learn from, padding included."""
+        used = np.unique(np.concatenate([example.subwords for example in self._studied]))
         return {self.predictor.padding, *used.tolist()}
 
     def epoch_length(self) -> int:
-        """Examples of the training split."""
+        """Texts to learn from."""
         return len(self._lengths)
 
     def batches(self, cursor: int, micro_batch: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
@@ -89,10 +122,14 @@ class TextClassification:
         return 1
 
     def batch_of(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], int]:
-        """The inputs of some texts of train, and how many they are."""
-        inputs = self.predictor.inputs([self.encoded["train"][index] for index in indices])
+        """The inputs of some texts to learn from, and how many they are."""
+        inputs = self.predictor.inputs([self._studied[index] for index in indices])
         # of a batch at a time: of all of train, hundreds of classes would take gigabytes
-        inputs["targets"] = self._targets_of([self.splits["train"][index] for index in indices])
+        if self._lessons is None:
+            inputs["targets"] = self._targets_of([self.splits["train"][index] for index in indices])
+        else:
+            shares = [self._shares_of(index, self._lessons) for index in indices]
+            inputs["targets"] = torch.from_numpy(np.stack(shares))
         return inputs, len(indices)
 
     def loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Output:

@@ -33,7 +33,7 @@ class Loss(Protocol):
         """
 
     def single(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Summed over examples, of one class a text: logits [N, C], class indices [N]."""
+        """Summed over examples, of one class a text: logits [N, C], class indices [N]; plain takes shares, too."""
 
     def multi(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Summed over examples and classes, of any number of classes a text: logits and targets [N, C]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from bertinchamps.model.encoders import control_ids, unknown_id
 from bertinchamps.tasks.batching import in_length_order
 from bertinchamps.tasks.inputs import Input
+from bertinchamps.tasks.lessons import Opinion
 from bertinchamps.tasks.texts.doubts import doubts
+from bertinchamps.tasks.texts.soft_targets import SoftTargetType
 from bertinchamps.tasks.texts.targets import Prediction, TargetType
 from bertinchamps.training.passes import each
 
@@ -180,6 +182,15 @@ class TextPredictor:
         """How unsure the model is of each text (`doubts.py`)."""
         logits = self.logits(model, self.encoded([(given.text, given.pair) for given in texts]))
         return doubts(self.target_type.problem_type, self.target_type.probabilities(logits, self.classes))
+
+    def opinions(self, model: nn.Module, texts: Sequence[Input]) -> list[Opinion]:
+        """Of each text the probabilities of the classes, [C]; of a `SoftTargetType` alone."""
+        logits = self.logits(model, self.encoded([(given.text, given.pair) for given in texts]))
+        return list(cast(SoftTargetType, self.target_type).shares(logits))
+
+    def mixed(self, parts: Iterable[tuple[float, Opinion]]) -> Opinion:
+        """Class by class."""
+        return np.sum([weight * shares for weight, shares in parts], axis=0)
 
     def predictions(self, logits: np.ndarray[Any, Any]) -> list[Prediction]:
         """The predictions of logits [texts, C]."""

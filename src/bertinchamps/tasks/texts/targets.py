@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bertinchamps.metrics.classes import class_scores, class_tally
@@ -22,6 +23,7 @@ Logits = np.ndarray[Any, Any]
 Target = tuple[str, ...] | float
 PREDICTED, PROBABILITY, PROBABILITIES = "predicted", "probability", "probabilities"
 MOST_RANKED = max(PLACES)  # classes of a text that are ranked
+LEAST = 1e-7  # probability that has a logarithm, and whose rest has one in float32
 
 
 class Prediction(NamedTuple):
@@ -132,7 +134,7 @@ class SingleLabel(WithoutThresholds):
         self._loss.learn(_texts_with(targets, classes), len(targets), single=True)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy, or what stands for it."""
+        """Cross-entropy, of classes or of their probabilities [N, C]; or what stands for it, of classes."""
         return self._loss.single(logits, targets)
 
     def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
@@ -145,7 +147,19 @@ class SingleLabel(WithoutThresholds):
 
     def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
         """By softmax."""
-        return _rounded(torch.from_numpy(logits).softmax(1).numpy(), classes)
+        return _rounded(self.shares(logits), classes)
+
+    def shares(self, logits: Logits) -> Logits:
+        """By softmax: they sum to 1."""
+        return torch.from_numpy(logits).softmax(1).numpy()
+
+    def logits_of(self, shares: Logits) -> Logits:
+        """Logarithms."""
+        return np.log(np.maximum(shares, LEAST))
+
+    def certain(self, targets: Sequence[Target], classes: Sequence[str]) -> Logits:
+        """1 for the class."""
+        return F.one_hot(self.encoded(targets, classes), len(classes)).float().numpy()
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Accuracy, macro F1, one row a class."""
@@ -198,7 +212,7 @@ class MultiLabel:
         self._loss.learn(_texts_with(targets, classes), len(targets), single=False)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Binary cross-entropy, or what stands for it, averaged over classes."""
+        """Binary cross-entropy of classes or of their probabilities, or what stands for it, averaged over classes."""
         return self._loss.multi(logits, targets) / logits.shape[1]
 
     def unlikelihood(self, logits: Tensor, targets: Tensor) -> float:
@@ -213,7 +227,21 @@ class MultiLabel:
 
     def probabilities(self, logits: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
         """By sigmoid."""
-        return _rounded(_sigmoid(logits), classes)
+        return _rounded(self.shares(logits), classes)
+
+    def shares(self, logits: Logits) -> Logits:
+        """By sigmoid: each between 0 and 1."""
+        return torch.from_numpy(logits).sigmoid().numpy()
+
+    def logits_of(self, shares: Logits) -> Logits:
+        """Logarithms of the odds."""
+        inside = np.clip(shares, LEAST, 1 - LEAST)
+        odds: Logits = np.log(inside) - np.log1p(-inside)
+        return odds
+
+    def certain(self, targets: Sequence[Target], classes: Sequence[str]) -> Logits:
+        """1 for each class."""
+        return self.encoded(targets, classes).numpy()
 
     def scores(self, gold: Sequence[Target], predicted: Sequence[Target]) -> dict[str, Any]:
         """Micro and macro F1, one row a class."""
@@ -242,7 +270,7 @@ class MultiLabel:
         self, gold: Sequence[Target], logits: Logits, classes: Sequence[str], choice: str
     ) -> tuple[float, ...]:
         """Those with the highest micro F1."""
-        return best_thresholds(_sigmoid(logits), cast(Any, gold), classes, choice)
+        return best_thresholds(self.shares(logits), cast(Any, gold), classes, choice)
 
     def decides_at(self, thresholds: Sequence[float]) -> Self:
         """The same loss, with thresholds."""
@@ -262,10 +290,6 @@ def _texts_with(targets: Sequence[Target], classes: Sequence[str]) -> Tensor:
     """How many of the targets have each class, [C]."""
     counts = Counter(name for target in targets for name in cast(tuple[str, ...], target))
     return torch.tensor([counts[name] for name in classes])
-
-
-def _sigmoid(logits: Logits) -> Logits:
-    return torch.from_numpy(logits).sigmoid().numpy()
 
 
 def _rounded(probabilities: Logits, classes: Sequence[str]) -> list[dict[str, float]]:
