@@ -80,6 +80,7 @@ def notes_in(folder: Path) -> None:
         ]
         lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts)
         (folder / name).write_text(lines, encoding="utf-8")
+    (folder / "terms.txt").write_text("patient\nfièvre\n", encoding="utf-8")
     with zipfile.ZipFile(folder / "QUAERO_FrenchMed_brat.zip", "w") as archive:
         for corpus in ("EMEA", "MEDLINE"):
             text = "Ce médicament ne doit pas être donné à un patient qui tousse."

@@ -17,7 +17,7 @@ from pathlib import Path
 from bertinchamps.console import tell
 from bertinchamps.data.cluster import prepare_on_cluster
 from bertinchamps.data.corpus import check_all
-from bertinchamps.data.planning import build_source
+from bertinchamps.data.planning import checked_source
 from bertinchamps.data.preparation import prepare as build
 from bertinchamps.data.prepared import export_corpus
 from bertinchamps.data.statistics import SAMPLE_CHARACTERS, report
@@ -35,7 +35,8 @@ def prepare(config: PrepareCommandConfig) -> None:
         check_all(corpus)
         tell("verified  every byte of the blocks is the one that was written")
     if config.stats is not None:
-        sample = build_source(config.data).sample(SAMPLE_CHARACTERS)
+        _, source = checked_source(config, lambda message: None)  # told when the blocks were built
+        sample = source.sample(SAMPLE_CHARACTERS)
         report(corpus, sample, Path(config.stats).expanduser(), tell)
     if config.export is not None:
         export_corpus(corpus, config, Path(config.export).expanduser(), tell)

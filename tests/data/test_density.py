@@ -37,6 +37,7 @@ def test_documents_with_too_few_words_of_the_list_are_dropped(terms: Path) -> No
     kept, count = run([half, quarter, none], terms, 0.25)
     assert kept == [half, quarter]
     assert count.dropped == {"few words of the lists": 1}
+    assert run([half, "… !"], terms, 0.25)[0] == [half]  # no words at all
 
 
 def test_another_list_under_the_same_name_is_another_corpus(terms: Path) -> None:

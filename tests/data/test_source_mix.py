@@ -65,7 +65,9 @@ def test_a_corpus_of_a_mix_reports_its_shares_and_cleans_each_source(
     assert corpus_problems(config) == []
     manifest = prepare(config, lambda line: None).manifest
     assert [entry["source"] for entry in manifest["mix"]] == ["files"] * 3
-    assert manifest["mix"][2]["documents"] <= 30 * manifest["mix"][2]["passes"]
+    third = manifest["mix"][2]
+    assert third["documents"] == pytest.approx(30 * third["passes"], abs=0.01)
+    assert third["passes"] % 1 > 0
     assert sum(entry["share"] for entry in manifest["mix"]) == pytest.approx(1, abs=1e-3)
     config.cleaning = [{"name": "exact_duplicates"}]
     (problem,) = corpus_problems(config)

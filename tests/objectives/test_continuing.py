@@ -17,6 +17,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from bertinchamps.checks.pretraining import problems
 from bertinchamps.command_line.readable import readable
 from bertinchamps.composing import configuration
+from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.packing import Cursor, Packer
 from bertinchamps.data.planning import build_source
 from bertinchamps.data.preparation import prepare
@@ -171,6 +172,39 @@ def test_a_stopped_run_goes_on_bit_for_bit_without_its_base(
     one, two = ((run / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
     assert one == two
     assert summary_of(halves)["held_out_before"] == summary_of(whole)["held_out_before"]
+
+
+def test_a_good_part_is_read_several_times_and_the_run_says_how_often(
+    bases: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terms = tmp_path / "terms.txt"
+    terms.write_text("patient fièvre douleur toux traitement", encoding="utf-8")
+    best = f"cleaning:[{{name:density,files:[{terms}],best:0.25}}]"
+    parts = f"[{{weight:0.5,name:demo,documents:40,{best}}},{{weight:0.5,name:demo,documents:16,seed:1}}]"
+    words = [
+        "data=mix",
+        f"data.sources={parts}",
+        "budget.epochs=2",
+        "evaluation.every=1",
+        "batch.micro_batch=8",
+    ]
+    bare = [word for word in QUICK if not word.startswith("data")]
+    config = composed(*bare, f"model={bases['bert']}", f"run_dir={tmp_path / 'whole'}", *words)
+    assert problems(config) == []
+    epochs = summary_of(pretrain(config))["spent"]["epochs"]
+    printed = capsys.readouterr().err
+    dense, other = open_corpus(config, join()).manifest["mix"]
+    assert dense["documents"] == pytest.approx(10 * dense["passes"], abs=0.01)
+    times = [f"demo {epochs * part['passes']:.1f}" for part in (dense, other)]
+    assert f"read       the corpus 2.0 times: {', '.join(times)} times" in printed
+    assert epochs == pytest.approx(2, abs=0.1)
+    halves = composed(
+        *bare, f"model={bases['bert']}", f"run_dir={tmp_path / 'halves'}", *words, "resume=auto"
+    )
+    with before_update(3, stop), pytest.raises(UserError, match="stopped at step 3"):
+        pretrain(halves)
+    shutil.rmtree(cache_folder() / "thresholds")
+    assert losses(pretrain(halves)) == losses(tmp_path / "whole")
 
 
 def test_a_model_without_a_number_of_layers_is_told_about(bases: dict[str, Path], tmp_path: Path) -> None:

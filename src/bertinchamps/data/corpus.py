@@ -73,7 +73,7 @@ class Corpus:
         for part in self.manifest.get("mix", ()):
             yield (
                 f"mix       {part['share']:>12.1%} of the characters: {part['source']}, {part['documents']:,} documents"
-                f" in {part['passes']} passes"
+                f" in {part['passes']:g} passes"
             )
         for count in self.manifest["cleaning"]:
             yield (

@@ -7,7 +7,8 @@ is built on the way, because the name depends on it.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bertinchamps.console import Tell
 from bertinchamps.contract import Noting, Source
 from bertinchamps.data.building import build_once
 from bertinchamps.data.checksums import damaged
+from bertinchamps.data.cleaning.best import SAMPLE_CHARACTERS, threshold, undecided
 from bertinchamps.data.cleaning.cleaner import clean
 from bertinchamps.data.cleaning.stages import shaping
 from bertinchamps.data.corpus import read_whole
@@ -22,6 +24,7 @@ from bertinchamps.data.enough import with_enough
 from bertinchamps.data.file_hashes import cache_folder
 from bertinchamps.data.held_out import held_out_rule
 from bertinchamps.data.sources import sources
+from bertinchamps.data.sources.mix import OF_THE_MIX
 from bertinchamps.data.tokenizer import TOKENIZER_FILES, shaping_facts
 from bertinchamps.data.tokenizer_extension import extend_tokenizer
 from bertinchamps.data.tokenizer_replacement import replace_tokenizer
@@ -37,6 +40,7 @@ from bertinchamps.schemas import BlocksConfig, PrepareConfig, TokenizerConfig, n
 FORMAT_VERSION = 5
 
 CHECKSUMS = "checksums.json"  # of a tokenizer's files
+THRESHOLD = "threshold.json"  # of a step that keeps the best share of the documents
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,7 @@ def plan_corpus(
         quick: do not read all of the source for its fingerprint.
         more: facts that shape this kind, too.
     """
-    source = build_source(config.data)
-    source.check()
+    config, source = checked_source(config, tell, quick)
     for note in source.notes() if isinstance(source, Noting) else ():
         tell(f"note: {note}")
     cache = cache_dir(config.blocks)
@@ -91,6 +94,78 @@ def plan_corpus(
     if config.blocks.tokens_per_character is not None:
         facts["tokens_per_character"] = config.blocks.tokens_per_character
     return Plan(source, config, facts, tokenizer_folder, cache / kind / digest(canonical(facts)))
+
+
+def checked_source(config: PrepareConfig, tell: Tell, quick: bool = False) -> tuple[PrepareConfig, Source]:
+    """The settings with a threshold in the place of each share of the best documents, and their source, checked.
+
+    A threshold is found once, and kept in CACHE/thresholds/FINGERPRINT/threshold.json.
+
+    Args:
+        config: data, cleaning and blocks.
+        tell: shown each threshold.
+        quick: do not read all of the source for its fingerprint.
+
+    Raises:
+        UserError: documents cannot be read, or too few of them have a score.
+    """
+    source = build_source(config.data)
+    source.check()
+    settled = _with_thresholds(config, tell, quick)
+    return settled, source if settled is config else build_source(settled.data)
+
+
+def _with_thresholds(config: PrepareConfig, tell: Tell, quick: bool) -> PrepareConfig:
+    """The same settings where no step has a share; those of a mix see what the steps of its parts leave."""
+    parts: Sequence[dict[str, Any]] = config.data.get("sources", ())
+    steps = [*config.cleaning, *(step for part in parts for step in part.get("cleaning", ()))]
+    if undecided(steps) is None:
+        return config
+    cache, data = cache_dir(config.blocks) / "thresholds", config.data
+    if parts:
+        data = {**data, "sources": [_settled_part(*part, cache, tell, quick) for part in enumerate(parts)]}
+    return replace(config, data=data, cleaning=_settled(data, config.cleaning, cache, tell, quick))
+
+
+def _settled_part(place: int, part: dict[str, Any], cache: Path, tell: Tell, quick: bool) -> dict[str, Any]:
+    """A part of a mix, with thresholds in its own steps."""
+    where = f"data.sources[{place}]"
+    alone = {key: value for key, value in part.items() if key not in OF_THE_MIX}
+    try:
+        nodes = _settled(alone, part.get("cleaning", []), cache, lambda line: tell(f"{where}: {line}"), quick)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return {**part, "cleaning": nodes}
+
+
+def _settled(
+    data: dict[str, Any], nodes: list[dict[str, Any]], cache: Path, tell: Tell, quick: bool
+) -> list[dict[str, Any]]:
+    """The steps of a source, each with its threshold."""
+    place = undecided(nodes)
+    if place is None:
+        return nodes
+    up_to, source = nodes[: place + 1], build_source(data)
+    name, settings = named(up_to[-1])
+    facts = {
+        "version": FORMAT_VERSION,
+        "source": source.fingerprint(quick),
+        "cleaning": shaping(up_to),
+        "characters": SAMPLE_CHARACTERS,
+    }
+    folder = cache / digest(canonical(facts))
+
+    def fill(unfinished: Path) -> None:
+        write_sealed(unfinished / THRESHOLD, threshold(up_to, source.sample(SAMPLE_CHARACTERS)))
+
+    build_once(folder, fill, tell)
+    found, share = read_whole(folder / THRESHOLD), settings.pop("best")
+    tell(
+        f"cleaning: {name} keeps the best {share:.4g} of the documents, from {found['least']:.4g} on, by a sample of "
+        f"{found['documents']:,}"
+    )
+    node = {"name": name, **settings, "least": found["least"]}
+    return _settled(data, [*up_to[:-1], node, *nodes[place + 1 :]], cache, tell, quick)
 
 
 def build_source(node: dict[str, Any]) -> Source:

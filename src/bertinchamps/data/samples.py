@@ -16,7 +16,13 @@ from bertinchamps.console import Tell
 from bertinchamps.data.building import MANIFEST, build_once
 from bertinchamps.data.corpus import Corpus, blocks_of, read_manifest
 from bertinchamps.data.packing import Packer, write_held_out
-from bertinchamps.data.planning import FORMAT_VERSION, build_source, cache_dir, digest_of_tokenizer, processes
+from bertinchamps.data.planning import (
+    FORMAT_VERSION,
+    cache_dir,
+    checked_source,
+    digest_of_tokenizer,
+    processes,
+)
 from bertinchamps.data.sources import sources
 from bertinchamps.data.tokenizer import open_tokenizer, shaping_facts, vocabulary
 from bertinchamps.durable import write_sealed
@@ -74,9 +80,9 @@ def _of_source(node: Node) -> Node:
 def _sample(corpus: Corpus, config: PretrainConfig, node: Node, tell: Tell) -> Corpus:
     """A corpus with nothing to train on: both of its splits are the sample."""
     where = f"evaluation.also, {_title(node)}"
-    source = build_source(_of_source(node))
+    given = PrepareConfig(data=_of_source(node), blocks=config.blocks)
     try:
-        source.check()
+        _, source = checked_source(given, tell, quick=True)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     share = float(node.get("share", config.blocks.held_out_share))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bertinchamps.data.blocks import Blocks
 from bertinchamps.data.corpus import Corpus
 from bertinchamps.data.pretraining_facts import pretraining_facts, write_facts
 from bertinchamps.data.tokenizer import files_that_open
@@ -152,6 +153,8 @@ class Objective(Problem):
             f"({summary['tokens_per_second']:,.0f} tokens/s, {summary['mfu']:.1%} of "
             f"{summary['peak_flops'] / 1e12:.3g} TFLOP/s, {summary['peak_origin']})"
         )
+        if "epochs" in spent:  # earlier versions did not write them
+            yield self._read_line(spent["epochs"])
         if before := summary.get("before"):
             yield (
                 f"before     {before['seconds'] / 60:.1f} min, {before['tokens']:,} tokens, {before['flops']:.3g} FLOP "
@@ -162,6 +165,13 @@ class Objective(Problem):
             yield cost_line(summary["cost"])
         yield f"curve      {folder / 'loss.png'}"
         yield f"model      {folder / 'model'}"
+
+    def _read_line(self, epochs: float) -> str:
+        """How often the corpus was read, and each source of a mix, which the corpus itself may repeat."""
+        parts = [
+            f"{part['source']} {part['passes'] * epochs:.1f}" for part in self.corpus.manifest.get("mix", ())
+        ]
+        return f"read       the corpus {epochs:.1f} times" + (f": {', '.join(parts)} times" if parts else "")
 
     def _held_out_lines(self, summary: Mapping[str, Any]) -> Iterator[str]:
         """Held-out scores, and those of each sample beside them; before the first update, where a model went on."""
@@ -232,10 +242,12 @@ class Objective(Problem):
         """The summary of a pretraining run."""
         trainer = training.trainer
         spent, runtime = trainer.clock.spent, trainer.runtime
+        passes = {"epochs": spent.positions / trainer.clock.epoch_length}
+        epochs = passes if isinstance(self.corpus.train, Blocks) else {}  # nobody knows where a stream ends
         return {
             "held_out": training.scoring.scores,
             "headline": self.headline,
-            "spent": vars(spent),
+            "spent": {**vars(spent), **epochs},
             "cost": training.cost(),
             "tokens_per_second": spent.tokens / spent.seconds,
             "mfu": spent.flops_dense / spent.seconds / runtime.peak_flops,  # what the hardware computes

@@ -6,7 +6,8 @@
   measured;
 - a `Comparing` step, which looks at each text by itself and then decides in the order of the documents.
 
-`stages.py` cuts the configured steps into stages, `cleaner.py` applies them, `counts.py` counts what they did.
+`stages.py` cuts the configured steps into stages, `cleaner.py` applies them, `counts.py` counts what they
+did, `best.py` finds the threshold of a step that keeps the best share of the documents.
 """
 
 from __future__ import annotations
@@ -56,6 +57,21 @@ class ReadingFiles(Protocol):
 
     def fingerprint(self) -> Mapping[str, object]:
         """JSON-able facts in the place of its settings, which change whenever the content of the files does."""
+
+
+@runtime_checkable
+class Ranking(Protocol):
+    """A function of one text that keeps those with a score of `least` or more.
+
+    Attributes:
+        best: the share of the documents to keep, which becomes `least` before documents are read (`best.py`); None:
+            `least` was given.
+    """
+
+    best: float | None
+
+    def score(self, text: str) -> float:
+        """How good a text is, 0 at the lowest."""
 
 
 @runtime_checkable

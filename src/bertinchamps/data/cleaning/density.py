@@ -13,18 +13,22 @@ from bertinchamps.errors import UserError
 from bertinchamps.textfiles.texts import entry_problems, texts_of
 
 NAME = "density"
+VERSION = 2  # raise it where the same settings would keep other documents
 
 
 def _problems(settings: Mapping[str, Any]) -> list[str]:
-    files, least = settings["files"], settings.get("least", 0.1)
+    files, least, best = settings["files"], settings.get("least", 0.1), settings.get("best")
     wrong = [] if 0 < least <= 1 else [f"cleaning.least={least}: a share of words above 0 and up to 1"]
+    if best is not None:
+        wrong += [] if 0 < best < 1 else [f"cleaning.best={best}: a share of the documents between 0 and 1"]
+        wrong += ["cleaning.best, cleaning.least: one of them, not both"] if "least" in settings else []
     wrong += [] if files else ["cleaning.files: no word list is given; for example 'files: [terms.txt]'"]
     return wrong + entry_problems("cleaning.files", files)
 
 
 @steps.register(NAME, check=_problems)
 class Density:
-    """Drop documents of whose words fewer than a share are in word lists.
+    """Drop documents of whose words fewer than a share are in word lists, or all but the best share of the documents.
 
     Words are compared in lower case. The words of a list are those of all its lines, but for the stop words of
     spaCy's French, which terms such as "cancer du sein" would bring in.
@@ -32,10 +36,11 @@ class Density:
     Args:
         files: word lists; what a file may be is described in `textfiles/texts.py`.
         least: share of a document's words.
+        best: share of the documents, those with the largest shares of such words; in the place of `least`.
     """
 
-    def __init__(self, files: Sequence[str], least: float = 0.1) -> None:
-        self._files, self._least = list(files), least
+    def __init__(self, files: Sequence[str], least: float = 0.1, best: float | None = None) -> None:
+        self._files, self._least, self.best = list(files), least, best
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -55,13 +60,15 @@ class Density:
     def fingerprint(self) -> Mapping[str, object]:
         """The settings, with the content of the lists in the place of their names."""
         self.__dict__.pop("words", None)
-        return {
-            "files": fingerprints_of(self._files),
-            "least": self._least,
-        }
+        kept = {"least": self._least} if self.best is None else {"best": self.best}
+        return {"version": VERSION, "files": fingerprints_of(self._files), **kept}
+
+    def score(self, text: str) -> float:
+        """The share of a text's words that are in the lists; 0 for a text without words."""
+        words = words_of(text)
+        return sum(word in self.words for word in words) / max(1, len(words))
 
     def __call__(self, text: str) -> Outcome:
         """The text, or that it has too few such words."""
-        words = words_of(text)
-        dense = sum(word in self.words for word in words) >= self._least * len(words)
-        return text if dense else Dropped("few words of the lists")
+        assert self.best is None, "a share becomes a threshold before documents are read"
+        return text if self.score(text) >= self._least else Dropped("few words of the lists")

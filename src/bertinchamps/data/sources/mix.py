@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, cast
 from bertinchamps.contract import Document, Noting, Place, Reporting, Source
 from bertinchamps.data.cleaning import cleaning_problems
 from bertinchamps.data.cleaning.cleaner import clean
-from bertinchamps.data.cleaning.stages import compares
+from bertinchamps.data.cleaning.stages import compares, shaping
 from bertinchamps.data.sources import sources
 from bertinchamps.errors import UserError
 from bertinchamps.schemas import named
 
+OF_THE_MIX = ("weight", "cleaning")  # keys of a part that are not its source's
 EXAMPLE = "'data.sources=[{weight: 0.3, name: files, files: [notes/*.jsonl]}, {weight: 0.7, name: hub, …}]'"
 
 
@@ -41,14 +42,14 @@ class Reading:
         state: how far, as JSON has it; None at the beginning.
 
     Attributes:
-        state: its passes, documents and characters so far; whether its end was reached; and where the pass goes on:
+        state: documents and characters; once it `ended`, its documents up to there (`first`); where the pass goes on:
             `skip` documents behind `after`. Steps that compare documents have to see a pass from its beginning.
     """
 
     def __init__(self, part: Part, state: Mapping[str, Any] | None = None) -> None:
         self.part = part
-        fresh = {"passes": 1, "documents": 0, "characters": 0, "ended": False, "after": None, "skip": 0}
-        self.state: dict[str, Any] = dict(state or fresh)
+        fresh = {"documents": 0, "characters": 0, "ended": False, "first": 0, "after": None, "skip": 0}
+        self.state: dict[str, Any] = {**fresh, **(state or {})}
         self._from_the_beginning = bool(compares(part.cleaning))
         self._stream = self._opened()
 
@@ -60,6 +61,7 @@ class Reading:
         """The next document; None at the end of a pass."""
         document = next(self._stream, None)
         if document is None:
+            self.state["first"] = self.state["first"] if self.state["ended"] else self.state["documents"]
             self.state["ended"] = True
             return None
         self.state["documents"] += 1
@@ -72,8 +74,13 @@ class Reading:
 
     def begin_again(self) -> None:
         """Start the next pass."""
-        self.state |= {"passes": self.state["passes"] + 1, "after": None, "skip": 0}
+        self.state |= {"after": None, "skip": 0}
         self._stream = self._opened()
+
+    def passes(self) -> float:
+        """How often the part was read; 1: up to its first end, or not so far."""
+        documents: int = self.state["documents"]
+        return round(documents / (self.state["first"] or documents or 1), 4)
 
     def behind(self) -> float:
         """Characters read, divided by the weight: smallest for the part that lags most behind its share."""
@@ -82,7 +89,7 @@ class Reading:
 
 def _own(node: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and settings of a part's source, without what is the mix's."""
-    return named({key: value for key, value in node.items() if key not in ("weight", "cleaning")})
+    return named({key: value for key, value in node.items() if key not in OF_THE_MIX})
 
 
 def _ends(weight: object) -> tuple[float, float] | None:
@@ -182,7 +189,7 @@ class Mix:
             "name": "mix",
             **({} if self._characters is None else {"characters": self._characters}),
             "sources": [
-                {"weight": _shown(part), "cleaning": part.cleaning, **part.source.fingerprint(quick)}
+                {"weight": _shown(part), "cleaning": shaping(part.cleaning), **part.source.fingerprint(quick)}
                 for part in self._parts
             ],
         }
@@ -269,7 +276,8 @@ class Mix:
                 {
                     "source": reading.part.name,
                     "weight": _shown(reading.part),
-                    **{key: reading.state[key] for key in ("passes", "documents", "characters")},
+                    "passes": reading.passes(),
+                    **{key: reading.state[key] for key in ("documents", "characters")},
                     "share": round(reading.state["characters"] / total, 4),
                 }
                 for reading in self._readings
