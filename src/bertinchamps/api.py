@@ -142,7 +142,8 @@ def load(
     """Open a model of `pretrain` or `finetune`.
 
     Args:
-        model: a run's directory, its model/, what merge or compress made, or last (the run in `runs_dir` that was finished last).
+        model: a run's directory, its model/, what merge or compress made, or last (the run in `runs_dir` that was
+            finished last).
         ner: for a model of relations: a fine-tuned model that finds the entities first.
         base: of an adapter: the encoder it was trained on, if it is not where it was.
         runs_dir: where `last` looks.
