@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from bertinchamps.console import Tell
 from bertinchamps.data.blocks import USUAL, Tokens, dtype_in
-from bertinchamps.data.cleaning.cleaner import Documents
+from bertinchamps.data.cleaning.cleaner import Documents, beginning
 from bertinchamps.data.corpus import Corpus, check_all
 from bertinchamps.data.tokenizer import open_tokenizer, roles_of
 from bertinchamps.durable import write_file
@@ -109,12 +109,8 @@ def _documents(file: Path, separator: int, dtype: np.dtype[Any]) -> Iterator[Tok
 def normalised(documents: Documents, tokenizer: Tokenizer) -> Normalised:
     """What the tokenizer's normaliser does to each character of some documents."""
     counts: Counter[str] = Counter()
-    read = 0
-    for document in documents:
+    for document in beginning(documents, SAMPLE_CHARACTERS):
         counts.update(document.text)
-        read += len(document.text)
-        if read >= SAMPLE_CHARACTERS:
-            break
     visible = {character: count for character, count in counts.items() if not character.isspace()}
     normalise = tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
     became = {character: normalise(character) for character in visible}

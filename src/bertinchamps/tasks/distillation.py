@@ -200,9 +200,8 @@ def teacher_problems(config: DistillationConfig, kind: Kind, head: str, labels: 
                 f"distillation.teachers: {folder} has {what}={theirs}, but teachers need the student's, "
                 f"{what}={needed}"
             )
-        elif unknown := sorted(
-            set(labels) ^ set(facts.labels)
-        ):  # the same ones have one order: `label_names` sorts
+        # The same labels have one order: `label_names` sorts.
+        elif unknown := sorted(set(labels) ^ set(facts.labels)):
             found.append(
                 f"distillation.teachers: {folder} was trained with other labels than the student: "
                 f"{all_shown(unknown)}"

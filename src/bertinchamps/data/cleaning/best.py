@@ -6,12 +6,11 @@ keeps depends on no order, on no number of processes and on no interruption.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
-from bertinchamps.contract import Document
 from bertinchamps.data.cleaning import Ranking
-from bertinchamps.data.cleaning.cleaner import Documents, clean
+from bertinchamps.data.cleaning.cleaner import Documents, beginning, clean
 from bertinchamps.data.cleaning.stages import built
 from bertinchamps.errors import UserError
 from bertinchamps.fingerprints import canonical
@@ -41,7 +40,7 @@ def threshold(nodes: Sequence[dict[str, Any]], sample: Documents) -> dict[str, A
     *before, last = nodes
     step = cast(Ranking, built(canonical(last)))
     share = cast(float, step.best)
-    documents, _ = clean(_beginning(sample), before)
+    documents, _ = clean(beginning(sample, SAMPLE_CHARACTERS), before)
     scores = sorted((step.score(document.text) for document in documents), reverse=True)
     if not scores:
         raise UserError(f"cleaning.best={share}: the steps before {last['name']} leave no document")
@@ -52,12 +51,3 @@ def threshold(nodes: Sequence[dict[str, Any]], sample: Documents) -> dict[str, A
             f"cleaning.best={share}: {last['name']} is above 0 in {scored:.1%} of the documents alone; lower it"
         )
     return {"least": least, "documents": len(scores)}
-
-
-def _beginning(sample: Documents) -> Iterator[Document]:
-    characters = 0
-    for document in sample:
-        yield document
-        characters += len(document.text)
-        if characters >= SAMPLE_CHARACTERS:
-            return

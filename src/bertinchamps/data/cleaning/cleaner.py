@@ -156,3 +156,13 @@ def groups(documents: Documents) -> Iterator[list[Document]]:
             group, characters = [], 0
     if group:
         yield group
+
+
+def beginning(documents: Documents, characters: int) -> Iterator[Document]:
+    """The first documents, up to the one with which they have so many characters."""
+    read = 0
+    for document in documents:
+        yield document
+        read += len(document.text)
+        if read >= characters:
+            return
